@@ -1,0 +1,318 @@
+"""Every SYNC_ variable, parsed once; all mistakes are reported together.
+
+Below `settings()` nothing reads the environment. A new setting is one field of `Settings`: its
+type, its default, what to write (`description`) and an example; messages and docs follow from it.
+Secrets may also come from a file: `SYNC_SECRET_KEY_FILE=/run/secrets/key`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_core.core_schema import ValidationInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from sync.errors import NeedsOperator
+
+PREFIX = "SYNC_"
+_GENERATE_KEY = (
+    "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+)
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?")
+_EGRESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def _split(url: str, schemes: Mapping[str, str]) -> str:
+    """Check a URL and give its scheme the name our libraries use. Messages never quote the URL."""
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() not in schemes:
+        known = " or ".join(f"{known}://" for known in schemes)
+        raise ValueError(f"it does not begin with {known}")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # parsed only when read
+    except ValueError:
+        raise ValueError(
+            "its host or port cannot be read; special characters of a password are written as "
+            "%-codes (@ is %40, / is %2F, # is %23)"
+        ) from None
+    return urlunsplit(parts._replace(scheme=schemes[scheme.lower()]))
+
+
+def _database_url(text: Any) -> Any:
+    schemes = ("postgresql", "postgres", "postgresql+psycopg")
+    if not isinstance(text, str):
+        return text
+    url = _split(text, dict.fromkeys(schemes, "postgresql+psycopg"))
+    # urlunsplit drops the empty host of a socket URL (postgresql:///mirror?host=/run).
+    return url if "://" in url else url.replace(":", "://", 1)
+
+
+def _redis_url(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    url = _split(text, {"redis": "redis", "rediss": "rediss"})
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("it names no host")
+    if not re.fullmatch(r"/?\d*", parts.path):
+        raise ValueError("what follows the host is not a database number, e.g. /0")
+    return url
+
+
+def _sentry_dsn(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    url = _split(text, {"https": "https", "http": "http"})
+    if not urlsplit(url).username or not urlsplit(url).hostname:
+        raise ValueError("it has no public key before the host")
+    return url
+
+
+def _secret_key(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        raw = base64.b64decode(text, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("it is not url-safe base64") from None
+    if len(raw) != 32:
+        raise ValueError(f"it holds {len(raw)} bytes instead of 32")
+    return text
+
+
+def _hosts(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    hosts = [host.strip().lower() for host in text.split(",") if host.strip()]
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f'"{host}" is not a bare host name')
+    return tuple(dict.fromkeys(hosts))
+
+
+def _egress(text: Any) -> Any:
+    if isinstance(text, str) and not _EGRESS.fullmatch(text):
+        raise ValueError("it becomes part of Redis keys")
+    return text
+
+
+def _address(text: Any) -> Any:
+    if isinstance(text, str) and text:
+        try:
+            return str(ipaddress.ip_address(text))
+        except ValueError:
+            raise ValueError("it is not an IP address") from None
+    return text
+
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Rate = Annotated[_Number, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What the operator decides. `None` for a server's URL means: the embedded one."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    database_url: Annotated[SecretStr | None, BeforeValidator(_database_url)] = Field(
+        None,
+        description="the Postgres URL, or leave it empty for the embedded Postgres",
+        examples=["postgresql://mirror:secret@db.example.com:5432/mirror"],
+    )
+    redis_url: Annotated[SecretStr | None, BeforeValidator(_redis_url)] = Field(
+        None,
+        description="the Redis URL, or leave it empty for the embedded valkey",
+        examples=["redis://:secret@redis.example.com:6379/0"],
+    )
+    secret_key: Annotated[SecretStr | None, BeforeValidator(_secret_key)] = Field(
+        None,
+        validate_default=True,
+        description="32 random bytes in url-safe base64, which encrypt the API keys at rest",
+        examples=[f"what this prints: {_GENERATE_KEY}"],
+    )
+    data_dir: Path = Field(
+        Path(".data"),
+        validate_default=True,
+        description="the folder for the embedded servers and their generated secrets",
+        examples=[".data"],
+    )
+    rate_limit: _Rate = Field(
+        10, description="requests per second above 0, all stores together", examples=["10"]
+    )
+    telephony_rate_limit: _Rate = Field(
+        40, description="telephony requests per second above 0", examples=["40"]
+    )
+    egress: Annotated[str, BeforeValidator(_egress)] = Field(
+        "default",
+        description="a name for the IP address requests leave from: letters, digits, . _ -",
+        examples=["default"],
+    )
+    egress_address: Annotated[str, BeforeValidator(_address)] = Field(
+        "",
+        description="the local IP address to send from, or leave it empty",
+        examples=["192.0.2.10"],
+    )
+    feed_seconds: Annotated[_Number, Field(ge=1)] = Field(
+        15, description="seconds between two looks at a feed, 1 or more", examples=["15"]
+    )
+    feed_max_seconds: _Number = Field(
+        900,
+        validate_default=True,
+        description="the longest wait for a quiet feed in seconds, at least SYNC_FEED_SECONDS",
+        examples=["900"],
+    )
+    allow_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
+        (),
+        description="host names a store may have besides RetailCRM's and Simla's, comma between, "
+        "without scheme, port or path",
+        examples=["crm.example.com,crm.example.org"],
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="console or json", examples=["json"]
+    )
+    sentry_dsn: Annotated[SecretStr | None, BeforeValidator(_sentry_dsn)] = Field(
+        None,
+        description="the DSN from Sentry's project settings, or leave it empty",
+        examples=["https://key@sentry.example.com/1"],
+    )
+    unknown: tuple[str, ...] = ()  # SYNC_ variables that are no setting: likely typing mistakes
+
+    @field_validator("secret_key")
+    @classmethod
+    def _needed_with_a_database(
+        cls, value: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        # Generated for an embedded database only: beside a shared one, two hosts would each make
+        # their own and neither could read what the other wrote.
+        if value is None and info.data.get("database_url") is not None:
+            raise ValueError("it is missing, and SYNC_DATABASE_URL is set")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()  # so that a later chdir does not move it
+
+    @field_validator("feed_max_seconds")
+    @classmethod
+    def _not_below_feed_seconds(cls, value: float, info: ValidationInfo) -> float:
+        least = info.data.get("feed_seconds", 1)
+        if value < least:
+            raise ValueError(f"it is less than SYNC_FEED_SECONDS ({least:g})")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave reading the environment to `from_env`, which words the mistakes."""
+        return (init_settings,)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Parse all variables, or raise one NeedsOperator that lists every mistake.
+
+        An empty variable counts as absent: compose files pass `${SYNC_X:-}`.
+        """
+        values, unknown, mistakes = _collect(environ)
+        try:
+            parsed = cls.model_validate({**values, "unknown": unknown})
+        except ValidationError as error:
+            mistakes |= {
+                str(detail["loc"][0]): _worded(detail, values)
+                for detail in reversed(error.errors(include_url=False))
+                if detail["loc"][0] not in mistakes
+            }
+        if mistakes:
+            lines = "\n".join(f"  {mistakes[name]}" for name in FIELDS if name in mistakes)
+            # `from None`: pydantic's own error would print the values beside ours.
+            raise NeedsOperator(f"The settings need correcting:\n{lines}") from None
+        return parsed
+
+
+FIELDS = tuple(name for name in Settings.model_fields if name != "unknown")
+FROM_FILE = ("database_url", "redis_url", "secret_key", "sentry_dsn")
+
+
+def variable(field: str) -> str:
+    """The environment's name of a field: `rate_limit` is SYNC_RATE_LIMIT."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def _collect(
+    environ: Mapping[str, str],
+) -> tuple[dict[str, str], tuple[str, ...], dict[str, str]]:
+    """Sort the environment into values by field, unknown names and mistakes by field."""
+    values: dict[str, str] = {}
+    mistakes: dict[str, str] = {}
+    known = {variable(field) for field in FIELDS} | {f"{variable(f)}_FILE" for f in FROM_FILE}
+    for field in FIELDS:
+        name = variable(field)
+        text = environ.get(name, "").strip()
+        path = environ.get(f"{name}_FILE", "").strip() if field in FROM_FILE else ""
+        if text and path:
+            mistakes[field] = f"{name} and {name}_FILE are both set; keep one of them."
+        elif path:
+            try:
+                text = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "it is not text"
+                mistakes[field] = (
+                    f'{name}_FILE is "{path}", which cannot be read ({reason}); '
+                    f"write the path of a file this user can read, e.g. /run/secrets/{field}."
+                )
+            else:
+                if not text:
+                    mistakes[field] = f'{name}_FILE is "{path}", which is empty; put it in there.'
+        if text:
+            values[field] = text
+    unknown = tuple(sorted(n for n in environ if n.startswith(PREFIX) and n not in known))
+    return values, unknown, mistakes
+
+
+def _worded(detail: Any, values: Mapping[str, str]) -> str:
+    """Say what is wrong, what to write, and give an example. A secret's value is never shown."""
+    field = detail["loc"][0]
+    about = Settings.model_fields[field]
+    error = detail.get("ctx", {}).get("error")
+    shown = values.get(field, about.default)
+    wrong = "cannot be used" if field in FROM_FILE else f'is "{shown}"'
+    reason = f" ({error})" if error else ""
+    example = (about.examples or [""])[0]
+    return f"{variable(field)} {wrong}{reason}; write {about.description}, e.g. {example}"
+
+
+def unknown_warning(name: str) -> str:
+    """One sentence about a SYNC_ variable that is no setting, with the likely meant one."""
+    near = difflib.get_close_matches(name, [variable(field) for field in FIELDS], n=1, cutoff=0.7)
+    return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ".")
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings, read from the environment on the first call."""
+    return Settings.from_env(os.environ)
+
+
+def forget() -> None:
+    """Read the environment again on the next call (tests)."""
+    settings.cache_clear()
