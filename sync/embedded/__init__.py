@@ -1,0 +1,211 @@
+"""Postgres and valkey for a laptop and for the tests: nothing to install, nothing to look after.
+
+`servers(data_dir)` is lazy: Postgres starts when `database_url` is first read, valkey when
+`redis_url` is. Every process that uses them holds a shared lock on the folder, and the last one
+out stops them; when an owner was killed, the next process adopts what it left running. A forked
+child that goes on using them asks `servers()` itself, as it does when it has no parent.
+
+Production names its own servers (SYNC_DATABASE_URL, SYNC_REDIS_URL) and never comes here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sync.embedded import state
+from sync.embedded.account import server_account
+from sync.embedded.postgres import DATABASE, FAST_SETTINGS, SETTINGS, USER, Postgres, Shutdown
+from sync.embedded.valkey import Valkey
+from sync.embedded.wheels import binaries
+from sync.settings import Settings
+
+__all__ = ["Postgres", "Servers", "Shutdown", "Urls", "Valkey", "private", "servers", "urls"]
+
+
+class Servers:
+    """This process's hold on the pair in one data folder. Thread-safe."""
+
+    def __init__(self, data_dir: Path, *, fast: bool = False) -> None:
+        self.data_dir = data_dir
+        self._fast = fast
+        self._pid = os.getpid()
+        self._mutex = threading.RLock()
+        self._use: state.UseLock | None = None
+        self._postgres: Postgres | None = None
+        self._valkey: Valkey | None = None
+        self._started: set[str] = set()
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy's URL of the Postgres, which is started or adopted now if need be."""
+        return self.postgres.url
+
+    @property
+    def redis_url(self) -> str:
+        """The URL of the valkey, which is started or adopted now if need be."""
+        return self.valkey.url
+
+    @property
+    def postgres(self) -> Postgres:
+        """The running Postgres: tests restart and pause it through this."""
+        self._begin("postgres")
+        assert self._postgres is not None
+        return self._postgres
+
+    @property
+    def valkey(self) -> Valkey:
+        """The running valkey: tests restart, flush and pause it through this."""
+        self._begin("valkey")
+        assert self._valkey is not None
+        return self._valkey
+
+    @property
+    def psql_command(self) -> list[str]:
+        """A command line that opens psql in the mirror; the password is in a file, not in it."""
+        postgres = self.postgres
+        pgpass = self.data_dir / "pgpass"
+        descriptor = os.open(pgpass, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"127.0.0.1:{postgres.port}:*:{USER}:{postgres.password}\n")
+        psql = str(postgres.bin / "psql")
+        where = ["-h", "127.0.0.1", "-p", str(postgres.port), "-U", USER, "-d", DATABASE]
+        return ["env", f"PGPASSFILE={pgpass}", psql, *where]
+
+    def release(self) -> None:
+        """Let go; the last process out stops the servers. Reading a URL takes hold again."""
+        if self._pid != os.getpid():
+            return  # a forked child: the hold is its parent's
+        with self._mutex:
+            if self._use is None:
+                return
+            # A removed folder has no lock to take, and nobody else can come to it.
+            gone = not self.data_dir.exists()
+            with contextlib.nullcontext() if gone else state.start_lock(self.data_dir):
+                try:
+                    if self._use.is_last():
+                        self._stop()
+                finally:
+                    self._use.close()
+                    self._use = None
+                    self._started.clear()
+
+    def __enter__(self) -> Servers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"Servers({str(self.data_dir)!r})"
+
+    def _begin(self, name: str) -> None:
+        with self._mutex:
+            if name in self._started:
+                return
+            account = server_account()
+            state.make_data_dir(self.data_dir, account)
+            with state.start_lock(self.data_dir):
+                if self._use is None:
+                    self._use = state.UseLock(self.data_dir)
+                postgres, valkey, saved = self._describe()
+                if name == "postgres":
+                    postgres.start()
+                    saved.postgres_port = postgres.port
+                else:
+                    valkey.start()
+                    saved.valkey_port = valkey.port
+                state.save(self.data_dir, saved)
+            if name == "postgres":
+                self._postgres = postgres
+            else:
+                self._valkey = valkey
+            self._started.add(name)
+
+    def _describe(self) -> tuple[Postgres, Valkey, state.State]:
+        """Both servers as `embedded.json` has them, running or not."""
+        account = server_account()
+        saved = state.load(self.data_dir, account)
+        folder = Path(saved.folder)
+        programs = binaries(account, folder=folder)
+        postgres = Postgres(
+            folder,
+            programs.postgres_bin,
+            account,
+            saved.postgres_password,
+            saved.postgres_port,
+            {**SETTINGS, **(FAST_SETTINGS if self._fast else {})},
+        )
+        valkey = Valkey(folder, programs.valkey, account, saved.valkey_password, saved.valkey_port)
+        return postgres, valkey, saved
+
+    def _stop(self) -> None:
+        servers = [self._valkey, self._postgres]
+        if self.data_dir.exists():
+            # Also what this process never used itself: its users have left before.
+            postgres, valkey, _ = self._describe()
+            servers += [valkey, postgres]
+        for server in servers:
+            if server is not None:
+                server.stop()
+
+
+_held: dict[tuple[int, Path], Servers] = {}
+_held_mutex = threading.Lock()
+os.register_at_fork(
+    before=_held_mutex.acquire,
+    after_in_parent=_held_mutex.release,
+    after_in_child=_held_mutex.release,
+)
+
+
+def servers(data_dir: Path | str, *, fast: bool = False) -> Servers:
+    """This process's hold on the servers of a data folder, released when the process exits.
+
+    `fast` gives up surviving a power cut, for tests; it counts when Postgres is started.
+    """
+    path = Path(data_dir).absolute()
+    with _held_mutex:
+        key = (os.getpid(), path)
+        if key not in _held:
+            _held[key] = Servers(path, fast=fast)
+            atexit.register(_held[key].release)
+        return _held[key]
+
+
+@dataclass(frozen=True)
+class Urls:
+    """Where the two servers are. Contains passwords, and does not show them."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+
+
+def urls(settings: Settings) -> Urls:
+    """Both servers' URLs: as set, or of the embedded one, which this starts."""
+    database, broker = settings.database_url, settings.redis_url
+    pair = servers(settings.data_dir)
+    return Urls(
+        database_url=database.get_secret_value() if database else pair.database_url,
+        redis_url=broker.get_secret_value() if broker else pair.redis_url,
+    )
+
+
+@contextlib.contextmanager
+def private(*, fast: bool = True) -> Iterator[Servers]:
+    """A pair of one's own in a temporary folder, removed at the end: for fault tests."""
+    folder = Path(tempfile.mkdtemp(prefix="mirror-"))
+    folder.chmod(0o755)  # the servers' user has to pass through
+    pair = Servers(folder, fast=fast)
+    try:
+        yield pair
+    finally:
+        pair.release()
+        shutil.rmtree(folder)

@@ -1,0 +1,288 @@
+"""One Postgres cluster on loopback: made, started, adopted, stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from sync.embedded import process
+from sync.embedded.account import Account, private_folder
+from sync.errors import NeedsOperator, TryLater
+
+USER = "mirror"
+DATABASE = "mirror"
+_START_SECONDS = 120  # a crashed cluster replays its WAL first
+_STOP_SECONDS = 60
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",  # no socket: its path is limited to about 100 bytes
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "max_wal_size": "1GB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "logging_collector": "off",
+    "log_checkpoints": "off",
+    "log_line_prefix": "%m [%p] ",
+    "password_encryption": "scram-sha-256",
+}
+# Nothing survives a power cut: for data that a test can make again.
+FAST_SETTINGS: Mapping[str, str] = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum_naptime": "10min",
+}
+
+
+class Shutdown(Enum):
+    """How Postgres is told to stop. The values are the signals its postmaster knows."""
+
+    FAST = signal.SIGINT  # roll back, disconnect everybody, write a checkpoint
+    IMMEDIATE = signal.SIGQUIT  # as a power cut: the next start recovers from the WAL
+
+
+@dataclass
+class Postgres:
+    """A cluster in `folder`/postgres. `port` is kept across restarts while it is free."""
+
+    folder: Path
+    bin: Path
+    account: Account
+    password: str = field(repr=False)
+    port: int | None = None
+    settings: Mapping[str, str] = field(default_factory=lambda: dict(SETTINGS))
+    _seen_pid: int | None = field(default=None, repr=False)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "postgres"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "postgres.log"
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy's URL. Contains the password."""
+        return f"postgresql+psycopg://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
+
+    @property
+    def pid(self) -> int | None:
+        """The running postmaster's pid. None for a pid file somebody left behind."""
+        for pid in (self._recorded_pid(), self._seen_pid):
+            if pid is not None and process.is_running(pid, self._marker):
+                return pid
+        return None
+
+    def start(self) -> None:
+        """Make the cluster if need be; adopt the running server or start one; wait for it.
+
+        Call it under the start lock.
+        """
+        self._initialise()
+        if self.pid is None:
+            self._launch()
+        else:
+            self.port = int(self._lock_lines()[3])
+            process.wait_until(
+                self._serves, seconds=_START_SECONDS, what=f"Postgres serves ({self.log})"
+            )
+        self._seen_pid = self.pid  # to find it again when the folder is removed under it
+        self._make_database()
+
+    def stop(self, how: Shutdown = Shutdown.FAST) -> None:
+        """Stop the server if it runs, and wait until it is gone."""
+        pid = self.pid
+        if pid is None:
+            return
+        process.send(pid, how.value)
+        process.send(pid, signal.SIGCONT)  # a paused server could not obey
+        process.wait_until(
+            lambda: not process.is_running(pid, self._marker),
+            seconds=_STOP_SECONDS,
+            what=f"Postgres ({pid}) stops",
+        )
+
+    def restart(self, how: Shutdown = Shutdown.FAST) -> None:
+        """Stop and start again on the same port. IMMEDIATE is what a power cut would do."""
+        self.stop(how)
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze the postmaster and every backend: connections hang rather than fail."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def connect(self, database: str = DATABASE) -> psycopg.Connection[tuple[object, ...]]:
+        """A new connection that commits every statement."""
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=USER,
+            password=self.password,
+            dbname=database,
+            connect_timeout=5,
+            autocommit=True,
+        )
+
+    # The data folder is the first argument of the postmaster, and of nobody else.
+    @property
+    def _marker(self) -> str:
+        return f"postgres -D {self.data}"
+
+    def _lock_lines(self) -> list[str]:
+        """Postgres's lock file: the pid, the folder, the start time, the port…"""
+        try:
+            return (self.data / "postmaster.pid").read_text().split("\n")
+        except FileNotFoundError:
+            return [""]
+
+    def _recorded_pid(self) -> int | None:
+        first = self._lock_lines()[0].strip()
+        return int(first) if first.isdecimal() else None
+
+    def _initialise(self) -> None:
+        """Run initdb aside and move the result into place: a killed one leaves no half."""
+        if (self.data / "PG_VERSION").exists():
+            self._check_version()
+            return
+        for left in self.folder.glob("initdb-*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
+        work = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.folder))
+        descriptor, pwfile = tempfile.mkstemp(prefix="initdb-", dir=self.folder)  # mode 0600
+        try:
+            os.write(descriptor, self.password.encode())
+            os.close(descriptor)
+            self.account.own(Path(pwfile))
+            private_folder(work, self.account)
+            command = [
+                self.bin / "initdb",
+                *("--pgdata", work / "data", "--username", USER, "--pwfile", pwfile),
+                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+                # Sorts by code point, and knows upper and lower case of every script.
+                *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+                "--data-checksums",
+                *(["--no-sync"] if self.settings.get("fsync") == "off" else []),
+            ]
+            done = subprocess.run(  # noqa: S603  our own binary, our own arguments
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                cwd=work,
+                env=process.bare_environment(),
+                start_new_session=True,
+                check=False,
+                **self.account.popen(),
+            )
+            if done.returncode:
+                raise NeedsOperator(f"initdb failed: {(done.stderr or done.stdout).strip()}")
+            (work / "data").rename(self.data)
+        finally:
+            Path(pwfile).unlink()
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _check_version(self) -> None:
+        ours = subprocess.run(  # noqa: S603
+            [str(self.bin / "postgres"), "--version"], capture_output=True, text=True, check=True
+        ).stdout
+        theirs = (self.data / "PG_VERSION").read_text().strip()
+        if f" {theirs}." not in ours:
+            raise NeedsOperator(
+                f"{self.data} was made by Postgres {theirs}; this is {ours.strip()}. Set "
+                "SYNC_DATA_DIR to an empty folder to load the mirror anew."
+            )
+
+    def _launch(self) -> None:
+        self._disown_reused_pid()
+        for attempt in range(5):
+            self.port = process.free_port(self.port)
+            command: list[str | Path] = [self.bin / "postgres", "-D", self.data]
+            command += ["-p", str(self.port)]
+            for name, value in self.settings.items():
+                command += ["-c", f"{name}={value}"]
+            pid = process.start(command, account=self.account, log=self.log, cwd=self.folder)
+            process.wait_until(
+                partial(self._has_ended_or_serves, pid),
+                seconds=_START_SECONDS,
+                what=f"Postgres starts ({self.log})",
+            )
+            if process.is_running(pid, self._marker):
+                return
+            # The port was taken meanwhile, or backends of a killed postmaster are just ending.
+            if attempt < 4:
+                process.wait_for(0.2 * (attempt + 1))
+        raise NeedsOperator(f"Postgres does not start; its last words: {self._last_words()}")
+
+    def _disown_reused_pid(self) -> None:
+        """Let Postgres see that the pid in its lock file is dead, when somebody else has it now.
+
+        After a reboot the pid may be any process of the same user, and Postgres would refuse to
+        start. The file itself stays: its last line lets Postgres find backends that still live.
+        """
+        if self._recorded_pid() is None:
+            return
+        _, *rest = self._lock_lines()
+        # The folder is the account's own: as root, follow no link it may have put there.
+        descriptor = os.open(self.data / "postmaster.pid", os.O_WRONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "w") as file:
+            file.write("\n".join([str(process.dead_pid()), *rest]))
+            file.truncate()
+
+    def _has_ended_or_serves(self, pid: int) -> bool:
+        if not process.is_running(pid, self._marker):
+            return True
+        try:
+            return self._serves()
+        except NeedsOperator:
+            return False  # another server has just taken the port; ours is about to end
+
+    def _serves(self) -> bool:
+        try:
+            with self.connect("postgres"):
+                return True
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise NeedsOperator(
+                    f"The Postgres in {self.data} has another password than embedded.json says."
+                ) from None
+            return False
+
+    def _make_database(self) -> None:
+        with self.connect("postgres") as connection:
+            known = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
+            ).fetchone()
+            if known is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        pid = self.pid
+        if pid is None:
+            raise TryLater("Postgres is not running.")
+        for child in process.children(pid):
+            process.send(child, number)
+        process.send(pid, number)
+
+    def _last_words(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])

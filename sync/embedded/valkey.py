@@ -1,0 +1,189 @@
+"""One valkey (Redis's protocol and Lua) on loopback: started, adopted, stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import redis
+
+from sync.embedded import process
+from sync.embedded.account import Account, private_folder
+from sync.errors import NeedsOperator, TryLater
+
+DATABASES = 64  # the tests give each worker its own
+_SECONDS = 60
+
+
+@dataclass
+class Valkey:
+    """A server with its data in `folder`/valkey. `port` is kept while it is free."""
+
+    folder: Path
+    binary: Path
+    account: Account
+    password: str = field(repr=False)
+    port: int | None = None
+    _seen_pid: int | None = field(default=None, repr=False)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "valkey"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "valkey.log"
+
+    @property
+    def url(self) -> str:
+        """redis-py's and Celery's URL. Contains the password."""
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int | None:
+        """The running server's pid. None for a pid file somebody left behind."""
+        for pid in (self._recorded_pid(), self._seen_pid):
+            if pid is not None and process.is_running(pid, self._marker):
+                return pid
+        return None
+
+    def start(self) -> None:
+        """Adopt the running server, or start one, and wait until it serves.
+
+        Call it under the start lock.
+        """
+        private_folder(self.data, self.account)
+        if self.pid is None:
+            self._launch()
+        else:
+            self.port = self._configured_port()
+            process.wait_until(self._serves, seconds=_SECONDS, what=f"valkey serves ({self.log})")
+        self._seen_pid = self.pid  # to find it again when the folder is removed under it
+
+    def stop(self) -> None:
+        """Stop the server if it runs, as SHUTDOWN does: the append-only file is synced."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a goodbye; up to a second of writes may be lost."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop and start again on the same port; the data survives."""
+        self.stop()
+        self.start()
+
+    def flush(self) -> None:
+        """Forget everything, in all databases."""
+        with self.connect() as client:
+            client.flushall()
+
+    def pause(self) -> None:
+        """Freeze it: connections hang rather than fail."""
+        process.send(self._running_pid(), signal.SIGSTOP)
+
+    def resume(self) -> None:
+        process.send(self._running_pid(), signal.SIGCONT)
+
+    def connect(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=5)
+
+    @property
+    def _config(self) -> Path:
+        # Outside the account's own folder: as root, we write through no link it may have made.
+        return self.folder / "valkey.conf"
+
+    @property
+    def _marker(self) -> str:
+        return str(self._config)
+
+    def _recorded_pid(self) -> int | None:
+        try:
+            return int((self.data / "valkey.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _running_pid(self) -> int:
+        pid = self.pid
+        if pid is None:
+            raise TryLater("valkey is not running.")
+        return pid
+
+    def _end(self, number: signal.Signals) -> None:
+        pid = self.pid
+        if pid is None:
+            return
+        process.send(pid, number)
+        process.send(pid, signal.SIGCONT)  # a paused server could not obey
+        process.wait_until(
+            lambda: not process.is_running(pid, self._marker),
+            seconds=_SECONDS,
+            what=f"valkey ({pid}) stops",
+        )
+
+    def _launch(self) -> None:
+        for _ in range(5):
+            self.port = process.free_port(self.port)
+            self._write_config()
+            command = [self.binary, self._config]
+            pid = process.start(command, account=self.account, log=self.log, cwd=self.folder)
+            process.wait_until(
+                partial(self._has_ended_or_serves, pid),
+                seconds=_SECONDS,
+                what=f"valkey starts ({self.log})",
+            )
+            if process.is_running(pid, self._marker):
+                return
+        words = "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
+        raise NeedsOperator(f"valkey does not start; its last words: {words}")
+
+    def _write_config(self) -> None:
+        """In a file, because a command line is for everybody to read."""
+        lines = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "requirepass": self.password,
+            "databases": DATABASES,
+            "dir": self._quoted(self.data),
+            "pidfile": self._quoted(self.data / "valkey.pid"),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": '""',  # the append-only file is enough
+            "maxmemory-policy": "noeviction",
+            "set-proc-title": "no",  # the command line is how it is recognised
+            "loglevel": "warning",
+        }
+        descriptor = os.open(self._config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(f"{name} {value}\n" for name, value in lines.items())
+        self.account.own(self._config)
+
+    @staticmethod
+    def _quoted(path: Path) -> str:
+        return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    def _configured_port(self) -> int:
+        lines = (line.split() for line in self._config.read_text().splitlines())
+        return next(int(words[1]) for words in lines if words[0] == "port")
+
+    def _has_ended_or_serves(self, pid: int) -> bool:
+        if not process.is_running(pid, self._marker):
+            return True
+        try:
+            return self._serves()
+        except NeedsOperator:
+            return False  # another server has just taken the port; ours is about to end
+
+    def _serves(self) -> bool:
+        try:
+            with self.connect() as client:
+                return bool(client.ping())
+        except redis.AuthenticationError:
+            raise NeedsOperator(
+                f"The valkey in {self.data} has another password than embedded.json says."
+            ) from None
+        except redis.RedisError:
+            return False
