@@ -1,0 +1,194 @@
+"""Resource, Field, Child and the ways a resource is listed and followed. Data, no behaviour."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from sync.declare.kinds import Kind
+
+
+class Shape(Enum):
+    """How the records stand under the answer key."""
+
+    LIST = "list"
+    MAP = "map"  # an object keyed by code; PHP sends [] when it is empty
+    SINGLE = "single"  # one object; with an empty answer key, the answer itself
+
+
+class Bucket(Enum):
+    """Which request limit a method counts against (FACTS §3)."""
+
+    DEFAULT = "default"
+    TELEPHONY = "telephony"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A typed column: where it comes from and what it means.
+
+    `path` is dotted, in the API's names; `note` becomes the column's SQL comment, so it is schema.
+    """
+
+    name: str
+    kind: Kind
+    path: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A list (or map) inside a record that gets a table of its own.
+
+    `key` names the column that identifies a child inside its parent; None numbers the children
+    from 1 in the order sent (`ordinal`). `of_scalars`: the list holds plain values, which are read
+    by the path "". `map_key` is the path under which a map's own key is offered to the fields.
+    """
+
+    name: str
+    path: str
+    fields: tuple[Field, ...]
+    note: str
+    key: str | None = None
+    map_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """A list that can be cut by creation day: the filters' names, and the field they look at.
+
+    Both filters take `Y-m-d` in the store's zone and include both ends.
+    """
+
+    first: str
+    last: str
+    created: str = "createdAt"
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """A list without a filter by creation day: read whole, page by page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """An answer that is not paged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A history: chained by `filter[sinceId]`, ascending.
+
+    `subject` is the key of the stub inside an entry, `target` the resource whose records it names.
+    """
+
+    subject: str
+    target: str
+
+
+Listing = Days | Pages | Once | Chain
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Changes are known from a history (a resource whose listing is a `Chain`)."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """Nothing tells of changes: the list is read again every so many seconds."""
+
+    every_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """Another resource's records that change together with this one, without an entry of theirs.
+
+    `path`: where this resource's record names the other's id. `after_seconds`: how long the CRM
+    may need until the other record shows the change.
+    """
+
+    resource: str
+    path: str
+    after_seconds: int = 5
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of record that is mirrored.
+
+    name        the table's name in `crm`, and its name everywhere else
+    singular    names the parent's column in child tables: `order` gives `order_id`
+    path        the list method
+    answer_key  where the records stand in the answer; "" for the answer itself
+    single      the method for one record (`{id}` in it), read with by=id; "" where there is none
+    single_key  the answer key of `single`
+    key         the identifying path in a record: "id", "code", or "" for single objects
+    scope       the API key's scope the method needs, None where it is not established
+    combined    resources whose records point at one of ours by this column, and are read again
+                when ours is combined into another: (("orders", "customer_id"),)
+    """
+
+    name: str
+    singular: str
+    path: str
+    answer_key: str
+    listing: Listing
+    changes: Followed | Refreshed
+    fields: tuple[Field, ...]
+    note: str
+    children: tuple[Child, ...] = ()
+    shape: Shape = Shape.LIST
+    key: str = "id"
+    page_size: int = 100
+    single: str = ""
+    single_key: str = ""
+    scope: str | None = None
+    bucket: Bucket = Bucket.DEFAULT
+    rereads: tuple[Reread, ...] = ()
+    combined: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, str | int], ...] = ()
+    raw_only: tuple[tuple[str, str], ...] = ()
+    optional: bool = False
+
+    @cached_property
+    def version(self) -> str:
+        """What the typed columns and children are made from; part of every `content_hash`."""
+        parts = [f"{f.name}:{f.kind.name}:{f.path}" for f in self.fields]
+        for child in self.children:
+            parts.append(f"[{child.name}:{child.path}:{child.key}:{child.map_key}]")
+            parts += [f"{f.name}:{f.kind.name}:{f.path}" for f in child.fields]
+        return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+
+    @property
+    def is_history(self) -> bool:
+        """Whether this is a history, whose entries tell of another resource's changes."""
+        return isinstance(self.listing, Chain)
+
+    @property
+    def key_column(self) -> str | None:
+        """`id`, `code`, or None for single objects."""
+        return self.key or None
+
+    @property
+    def parent_column(self) -> str | None:
+        """How a child table names its parent: `order_id`, `status_group_code`."""
+        return f"{self.singular}_{self.key}" if self.key else None
+
+    @property
+    def created_field(self) -> str | None:
+        """The path of the creation date the windows are cut by, None for other lists."""
+        return self.listing.created if isinstance(self.listing, Days) else None
+
+    @property
+    def tables(self) -> Iterator[str]:
+        """Its own table and its children's, in the order they are written."""
+        yield self.name
+        for child in self.children:
+            yield child.name

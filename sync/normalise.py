@@ -1,0 +1,275 @@
+"""Record → rows: every quirk of the API's data is named and handled here.
+
+Quirks (evidence in the API facts): `[]` stands for an empty map; payments come as a map or a
+list; an absent field means empty in a whole record; empty text stands for a missing date or
+number; text may hold NUL characters and lone surrogates, which Postgres cannot store.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from sync.declare import Child, Field, Reading, Rejected, Resource
+from sync.declare.moments import Zone, day_as_sent
+
+JsonRow = dict[str, Any]
+"""A row as `json_populate_recordset` takes it: only the columns that have a value."""
+
+_encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
+_UNSTORABLE = re.compile(rb"\\u0000|\d[eE][+-]?\d{4}")
+_NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
+_VALUE_LENGTH = 2_000
+_RECORD_ONLY = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A value that was not taken: `field` is the column, or `table.column[n]` for children."""
+
+    record: str
+    field: str
+    value: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Row:
+    """A record made ready to be written.
+
+    `key` is its id or code, "" for single objects. `children` holds one list of rows per
+    `Resource.children`, without `store_id` and the parent's column.
+    """
+
+    key: int | str
+    values: JsonRow
+    children: list[list[JsonRow]]
+    raw: bytes
+    content_hash: bytes
+    created_on: dt.date | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a page's records became, in the order sent, ids unique (the last one wins)."""
+
+    rows: list[Row] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Node:
+    """Where a step of a record's path leads: to columns, deeper, to a child table, or nowhere."""
+
+    leaves: list[tuple[str, Callable[[Any, Reading], Any], bool]] = field(default_factory=list)
+    steps: dict[str, _Node] = field(default_factory=dict)
+    child: int | None = None
+    known: bool = False  # named as kept in raw only
+
+
+def _tree(
+    fields: Iterable[Field], children: Iterable[Child], raw_only: Iterable[tuple[str, str]]
+) -> _Node:
+    root = _Node()
+
+    def node(path: str) -> _Node:
+        here = root
+        for step in path.split(".") if path else ():
+            here = here.steps.setdefault(step, _Node())
+        return here
+
+    for each in fields:
+        node(each.path).leaves.append((each.name, each.kind.parse, each.kind.sql == "text"))
+    for index, child in enumerate(children):
+        node(child.path).child = index
+    for path, _ in raw_only:
+        node(path).known = True
+    return root
+
+
+def records_of(value: Any) -> list[Any]:
+    """The records under an answer key: a list, a map's values, `[]` for an empty map."""
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, list):
+        return value
+    raise TypeError(f"expected a list or an object of records, got {type(value).__name__}")
+
+
+class Normaliser:
+    """Makes rows of one resource's records, in one store's zone."""
+
+    def __init__(self, resource: Resource, zone: Zone, zone_name: str) -> None:
+        self.resource = resource
+        self._reading = Reading(zone)
+        self._tree = _tree(resource.fields, resource.children, resource.raw_only)
+        self._child_trees = [_tree(child.fields, (), ()) for child in resource.children]
+        self._salt = f"{zone_name}|{resource.version}".encode()
+
+    def batch(self, records: Iterable[Any]) -> Batch:
+        """Normalise a page's records; nothing a record holds can make this raise."""
+        batch = Batch()
+        rows: dict[int | str, Row] = {}
+        for record in records:
+            row = self._row(record, batch)
+            if row is not None:
+                rows.pop(row.key, None)
+                rows[row.key] = row
+        batch.rows = list(rows.values())
+        return batch
+
+    def _row(self, record: Any, batch: Batch) -> Row | None:
+        raw, cleaned, record = _storable(record)
+        if not isinstance(record, dict):
+            batch.rejects.append(_whole(raw, "the record is not an object"))
+            return None
+        values: JsonRow = {}
+        children: list[list[JsonRow]] = [[] for _ in self.resource.children]
+        found: list[tuple[str, Any, str]] = []
+        self._read(self._tree, record, values, children, found, "", batch)
+        key = values.get(self.resource.key) if self.resource.key else ""
+        if key is None:
+            batch.rejects.append(_whole(raw, f"no usable {self.resource.key}"))
+            return None
+        if cleaned:
+            found.append((_RECORD_ONLY, cleaned, "characters or numbers Postgres cannot store"))
+        batch.rejects += [_reject(str(key), name, value, why) for name, value, why in found]
+        digest = hashlib.blake2b(raw, digest_size=16, key=self._salt).digest()
+        created_on = None
+        if self.resource.created_field:
+            created_on = day_as_sent(record.get(self.resource.created_field))
+        return Row(key, values, children, raw, digest, created_on)
+
+    def _read(
+        self,
+        node: _Node,
+        record: dict[str, Any],
+        values: JsonRow,
+        children: list[list[JsonRow]],
+        found: list[tuple[str, Any, str]],
+        path: str,
+        batch: Batch,
+    ) -> None:
+        steps, reading = node.steps, self._reading
+        for name, value in record.items():
+            step = steps.get(name)
+            if step is None:
+                if not node.known:
+                    batch.unknown.setdefault(path + name, _shorten(value, 200))
+                continue
+            if value is None:
+                continue
+            for column, parse, is_text in step.leaves:
+                if value == "" and not is_text:
+                    continue  # PHP's way of saying nothing
+                try:
+                    parsed = parse(value, reading)
+                except Rejected as why:
+                    found.append((column, value, str(why)))
+                else:
+                    if parsed is not None:
+                        values[column] = parsed
+            if step.child is not None:
+                children[step.child] = self._children(step.child, value, found, batch)
+            elif step.steps:
+                if isinstance(value, dict):
+                    self._read(step, value, values, children, found, f"{path}{name}.", batch)
+                elif value != [] and not step.leaves:
+                    found.append((path + name, value, "expected an object"))
+
+    def _children(
+        self, index: int, value: Any, found: list[tuple[str, Any, str]], batch: Batch
+    ) -> list[JsonRow]:
+        child, tree = self.resource.children[index], self._child_trees[index]
+        if isinstance(value, dict):
+            members = [
+                {child.map_key: name, **member} if child.map_key and isinstance(member, dict) else member
+                for name, member in value.items()
+            ]
+        elif isinstance(value, list):
+            members = value
+        else:
+            found.append((child.name, value, "expected a list or an object"))
+            return []
+        rows: dict[Any, JsonRow] = {}
+        for ordinal, member in enumerate(members, start=1):
+            row: JsonRow = {} if child.key else {"ordinal": ordinal}
+            mine: list[tuple[str, Any, str]] = []
+            if tree.leaves:  # a list of plain values
+                self._scalar(tree, member, row, mine)
+            elif isinstance(member, dict):
+                self._read(tree, member, row, [], mine, f"{child.path}[].", batch)
+            elif member != []:
+                mine.append(("", member, "expected an object"))
+            key = row.get(child.key) if child.key else ordinal
+            found += [(f"{child.name}.{column}[{ordinal}]", bad, why) for column, bad, why in mine]
+            if key is None:
+                found.append((f"{child.name}[{ordinal}]", member, f"no usable {child.key}"))
+                continue
+            if key in rows:
+                found.append((f"{child.name}[{ordinal}]", member, f"{child.key} sent twice"))
+            rows[key] = row
+        return list(rows.values())
+
+    def _scalar(
+        self, tree: _Node, member: Any, row: JsonRow, found: list[tuple[str, Any, str]]
+    ) -> None:
+        for column, parse, _ in tree.leaves:
+            try:
+                row[column] = parse(member, self._reading)
+            except Rejected as why:
+                found.append((column, member, str(why)))
+
+
+def _storable(record: Any) -> tuple[bytes, str, Any]:
+    """The record as JSON that jsonb takes; what had to be changed, as text; the record changed."""
+    try:
+        raw = _encode(record)
+        if not _UNSTORABLE.search(raw):
+            return raw, "", record
+        before = raw.decode()
+    except UnicodeEncodeError:  # a lone surrogate
+        before = ascii(record)
+    record = _clean(record)
+    raw = _encode(record)
+    return raw, before, record
+
+
+def _clean(value: Any) -> Any:
+    """Replace what jsonb cannot hold: NULs and surrogates by U+FFFD, endless numbers by text."""
+    if isinstance(value, str):
+        return _NUL_OR_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_clean(name): _clean(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_clean(member) for member in value]
+    if isinstance(value, Decimal) and abs(value.adjusted()) > 1_000:
+        return str(value)
+    return value
+
+
+def _shorten(value: Any, length: int) -> str:
+    if isinstance(value, str):
+        return _NUL_OR_SURROGATE.sub("\ufffd", value)[:length]
+    try:
+        return _NUL_OR_SURROGATE.sub("\ufffd", _encode(value).decode())[:length]
+    except UnicodeEncodeError:
+        return ascii(value)[:length]
+
+
+def _reject(record: str, name: str, value: Any, reason: str) -> Reject:
+    return Reject(record, name, _shorten(value, _VALUE_LENGTH), reason)
+
+
+def _whole(raw: bytes, reason: str) -> Reject:
+    """A record that cannot become a row is kept whole, under a name made from its content."""
+    name = "record:" + hashlib.blake2b(raw, digest_size=8).hexdigest()
+    return Reject(name, _RECORD_ONLY, raw.decode()[:100_000], reason)
