@@ -8,6 +8,7 @@ SyncError
 ├── NeedsOperator       trying again cannot help: a person has to change something
 │   ├── WrongKey        401 or 403 for the key itself
 │   ├── MissingScope    403 for one method: the key lacks its scope
+│   ├── Forbidden       401 or 403 as the client sees it: one of the two above, not yet known which
 │   ├── NoSuchAccount   the host answers, but not as a RetailCRM account
 │   └── BadRequest      the person's own input is wrong (a name, a date, a URL)
 ├── Refused             400, 404, 405, 413: its meaning depends on the request; pipeline decides
@@ -57,6 +58,18 @@ class WrongKey(NeedsOperator):
 
 class MissingScope(NeedsOperator):
     """The key is good, but this method needs a scope it lacks."""
+
+
+class Forbidden(NeedsOperator):
+    """401 or 403: wrong key or missing scope, which only `credentials` can tell.
+
+    The message is localised and for people; `status` and `body` are the answer as received.
+    """
+
+    def __init__(self, status: int, message: str, *, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
 
 
 class NoSuchAccount(NeedsOperator):

@@ -1,0 +1,146 @@
+"""The one table from an HTTP answer to its meaning (DESIGN §11). No I/O.
+
+| status | raised |
+|---|---|
+| 2xx with `success: true` | nothing: the decoded object is returned |
+| 2xx otherwise | UnexpectedData; a body that is not whole JSON is TryLater |
+| 3xx | NoSuchAccount: an account's API never redirects |
+| 503, 429 | OverLimit with Retry-After, whatever the body is |
+| HTML with any other status | HtmlAnswer |
+| 401, 403 | Forbidden: key or scope, the pipeline asks `credentials` which |
+| 404 | NotFound with `combinedTo` |
+| 408, 425, other 5xx | TryLater |
+| other 4xx | Refused |
+"""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from sync.crm.decode import decode
+from sync.errors import (
+    Forbidden,
+    HtmlAnswer,
+    NoSuchAccount,
+    NotFound,
+    OverLimit,
+    Refused,
+    SyncError,
+    TryLater,
+    UnexpectedData,
+)
+
+_MESSAGE_CHARACTERS = 300
+
+
+def meaning_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, where: str, now: float
+) -> dict[str, Any]:
+    """Return the answer's object, or raise what it means.
+
+    `where` names host and method path in messages. `now` is Unix time, used for a Retry-After
+    date when the answer has no Date of its own.
+    """
+    if 200 <= status < 300:
+        return _success(status, body, where)
+    raise _failure(status, headers, body, where, now)
+
+
+def _success(status: int, body: bytes, where: str) -> dict[str, Any]:
+    if _is_html(body):
+        raise HtmlAnswer(f"{where} answered {status} with an HTML page")
+    try:
+        data = decode(body)
+    except ValueError:
+        raise TryLater(f"{where} answered {status} with {len(body)} bytes of cut JSON") from None
+    if not isinstance(data, dict):
+        raise UnexpectedData(f"{where} answered {status} with no JSON object", body=body)
+    if data.get("success") is not True:
+        text = _text(data.get("errorMsg"))
+        raise UnexpectedData(f"{where} answered {status} without success: {text}", body=body)
+    return data
+
+
+def _failure(  # noqa: PLR0911  one return per row of the table
+    status: int, headers: Mapping[str, str], body: bytes, where: str, now: float
+) -> SyncError:
+    if status in {429, 503}:
+        return OverLimit(
+            f"{where} answered {status}: over its request limit, or out of service",
+            after=_retry_after(headers, now=now),
+        )
+    if 300 <= status < 400:
+        return NoSuchAccount(
+            f"{where} answered {status}, a redirect: no RetailCRM account is at this address; "
+            "check the URL with `store set`"
+        )
+    if _is_html(body):
+        return HtmlAnswer(f"{where} answered {status} with an HTML page")
+    if status >= 500 or status in {408, 425}:
+        return TryLater(f"{where} answered {status}", after=_retry_after(headers, now=now))
+
+    data = _object(body)
+    message = _text(data.get("errorMsg"))
+    errors = data.get("errors")
+    if status in {401, 403}:
+        return Forbidden(status, f"{where} answered {status}: {message}", body=body)
+    if status == 404:
+        combined = _id(data.get("combinedTo"))
+        return NotFound(message, errors=errors, body=body, combined_to=combined)
+    return Refused(status, message, errors=errors, body=body)
+
+
+def _is_html(body: bytes) -> bool:
+    return body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        data = decode(body)
+    except ValueError:
+        data = None
+    if isinstance(data, dict):
+        return data
+    return {"errorMsg": body[:_MESSAGE_CHARACTERS].decode("utf-8", "replace")}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "no message"
+    # Printable and short, since it reaches logs and `status`; lone surrogates would break both.
+    text = str(value)[:_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
+    return "".join(c if c.isprintable() else " " for c in text).strip() or "no message"
+
+
+def _id(value: Any) -> int | None:
+    """`combinedTo` holds the surviving customer; an id in its place is understood too."""
+    found = value.get("id") if isinstance(value, dict) else value
+    if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 20:
+        found = int(found)
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+
+def _retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Seconds (also fractional) or an HTTP date; None when absent or unreadable."""
+    text = headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    number = text.replace(".", "", 1)
+    if number.isascii() and number.isdigit() and len(text) < 12:
+        return float(Decimal(text))
+    until = _http_date(text)
+    if until is None:
+        return None
+    # The server's own Date beside it makes the difference free of clock error.
+    since = _http_date(headers.get("date", ""))
+    return max(0.0, until - (now if since is None else since))
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,235 @@
+"""The HTTP client: one attempt per call, every answer given its meaning (answers.py).
+
+    client = CrmClient(connections=32)                # one per process, shared by its threads
+    prepared = client.prepare(account, "orders", {"filter": {"ids": [1, 2]}, "limit": 100})
+    answer = client.send(prepared, gate=gate)         # gate: when it may be written (wire.py)
+
+The key travels in `X-API-KEY` only. It is in no repr, no URL, no error; and what is raised
+starts its traceback here, since the frames below hold the headers in their variables.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from sync import __version__
+from sync.crm.answers import meaning_of
+from sync.crm.query import query_of
+from sync.crm.wire import ConnectionGone, Gate, GatedStandIn, GatedTransport, gated
+from sync.errors import BadRequest, SyncError, TryLater, UnexpectedData
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_PARKED_BYTES = 64 * 1024
+_KEY = re.compile(r"[\x21-\x7e]+")
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~%-]*(/[A-Za-z0-9._~%-]+)*")
+# It queues a recalculation at the account: the one GET that is not a read.
+_NEVER = "statistic/update"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where an account answers and the key it is read with. `url` as check_url returns it."""
+
+    url: str
+    api_key: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self.api_key):
+            raise BadRequest("The API key is empty or has characters that no API key has")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request built and encoded, ready to be written in its slot."""
+
+    account: Account
+    path: str
+    url: httpx.URL
+
+    def __str__(self) -> str:
+        """Host and method path, for messages: never the query."""
+        return f"{self.url.host}{self.url.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success. `data` has exact numbers (decode.py); `elapsed` is seconds from send to end."""
+
+    data: dict[str, Any]
+    status: int
+    body: bytes = field(repr=False)
+    elapsed: float
+
+
+class CrmClient:
+    """Keep-alive connections to every account, shared by all threads of one process.
+
+    Make it after the worker forked. `connections` is at least the number of threads, since a
+    request holds its connection while it waits for its slot. `egress_address` is the local
+    address to leave from; `read_seconds` is the longest silence, `answer_seconds` the longest
+    whole answer. `transport` is for tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int = 64,
+        connect_seconds: float = 5.0,
+        read_seconds: float = 30.0,
+        answer_seconds: float = 120.0,
+        idle_seconds: float = 30.0,
+        egress_address: str = "",
+        max_body_bytes: int = MAX_BODY_BYTES,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._answer_seconds = answer_seconds
+        wire: httpx.BaseTransport
+        if transport is not None:
+            wire = GatedStandIn(transport)
+        else:
+            wire = GatedTransport(
+                connections=connections,
+                idle_seconds=idle_seconds,
+                local_address=egress_address or None,
+            )
+        self._http = httpx.Client(
+            transport=wire,
+            # The pool is waited for as long as a slot may be: a thread in front is only queueing.
+            timeout=httpx.Timeout(read_seconds, connect=connect_seconds, pool=answer_seconds),
+            follow_redirects=False,
+            trust_env=False,  # a proxy would be another egress, .netrc another key
+            # A session cookie would tie two keys of one account together.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={
+                "User-Agent": f"retailcrm-mirror/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+            },
+        )
+
+    def prepare(
+        self, account: Account, path: str, params: Mapping[str, Any] | None = None
+    ) -> Prepared:
+        """Build a GET. `path` is the method (`orders/history`), or in full from `/api/` on."""
+        method = path.removeprefix("/").removeprefix("api/v5/")
+        if not _PATH.fullmatch(method) or ".." in method:
+            raise ValueError(f"{path!r} is not a method's path")
+        if method == _NEVER:
+            raise ValueError(f"{path!r} changes the account")
+        prefix = "" if method.startswith("api/") else "api/v5/"
+        query = query_of(params or {})
+        text = f"{account.url}/{prefix}{method}" + (f"?{query}" if query else "")
+        return Prepared(account, method, httpx.URL(text))
+
+    def send(self, prepared: Prepared, *, gate: Gate | None = None) -> Answer:
+        """Send once and return the success, or raise what the answer means.
+
+        `gate` decides the moment: it runs when the connection is open and nothing is written.
+        When the server has closed an idle connection meanwhile, nothing was sent, so a new
+        connection is opened and the gate asked again: still one attempt.
+        """
+        outcome = self._attempt(prepared, gate)
+        while isinstance(outcome, ConnectionGone):
+            outcome = self._attempt(prepared, gate)
+        if isinstance(outcome, Answer):
+            return outcome
+        # Outside of every `except`: no context, so no frame of the layers below comes along.
+        raise outcome.with_traceback(None)
+
+    def _attempt(self, prepared: Prepared, gate: Gate | None) -> Answer | Exception:
+        timer = _Timer(gate)
+        try:
+            with (
+                gated(timer),
+                self._http.stream(
+                    "GET", prepared.url, headers={"X-API-KEY": prepared.account.api_key}
+                ) as response,
+            ):
+                timer.insist()
+                body = self._read(response, timer, prepared)
+                status, headers = response.status_code, response.headers
+        except httpx.TimeoutException as error:
+            return TryLater(f"{prepared} timed out ({type(error).__name__})")
+        except httpx.HTTPError as error:
+            return TryLater(f"{prepared} was out of reach: {type(error).__name__}: {error}")
+        except (SyncError, ConnectionGone) as error:
+            return error
+        except Exception as error:  # noqa: BLE001  a bug; raised again by send, minus the key
+            error.add_note("".join(traceback.format_tb(error.__traceback__)))
+            return error
+        elapsed = timer.elapsed()
+        if not 200 <= status < 300:
+            # A proxy's error page may quote the request.
+            body = body.replace(prepared.account.api_key.encode(), b"[key]")
+        try:
+            data = meaning_of(status, headers, body, where=str(prepared), now=time.time())
+        except SyncError as error:
+            return error
+        return Answer(data=data, status=status, body=body, elapsed=elapsed)
+
+    def _read(self, response: httpx.Response, timer: _Timer, prepared: Prepared) -> bytes:
+        """The body, unless it is endless: neither memory nor a thread is given to it."""
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_bytes():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._max_body_bytes:
+                raise UnexpectedData(
+                    f"{prepared} answered with more than {self._max_body_bytes} bytes",
+                    body=b"".join(chunks)[:_PARKED_BYTES],
+                )
+            if timer.elapsed() > self._answer_seconds:
+                raise TryLater(f"{prepared} did not end its answer in {self._answer_seconds} s")
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Timer:
+    """A gate around the caller's, which notes the moment of sending."""
+
+    def __init__(self, gate: Gate | None) -> None:
+        self._gate = gate
+        self._sent = time.monotonic()
+        self._passed = False
+
+    def before(self) -> None:
+        self._passed = True
+        if self._gate is not None:
+            self._gate.before()
+
+    def after(self) -> None:
+        self._sent = time.monotonic()
+        if self._gate is not None:
+            self._gate.after()
+
+    def insist(self) -> None:
+        """An answer to a request that passed no gate means this budget is no longer kept."""
+        if not self._passed:
+            raise RuntimeError("a request was written without passing its gate (wire.py)")
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._sent
