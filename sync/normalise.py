@@ -24,7 +24,7 @@ JsonRow = dict[str, Any]
 """A row as `json_populate_recordset` takes it: only the columns that have a value."""
 
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
-_UNSTORABLE = re.compile(rb"\\u0000|\d[eE][+-]?\d{4}")
+_UNSTORABLE = re.compile(rb"\\u0000|[:,\[]-?[\d.]+[eE][+-]?\d{4}")
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 _VALUE_LENGTH = 2_000
 _RECORD_ONLY = ""
@@ -91,8 +91,14 @@ def _tree(
     for index, child in enumerate(children):
         node(child.path).child = index
     for path, _ in raw_only:
-        node(path).known = True
+        _mark_known(node(path))
     return root
+
+
+def _mark_known(node: _Node) -> None:
+    node.known = True
+    for step in node.steps.values():
+        _mark_known(step)
 
 
 def records_of(value: Any) -> list[Any]:
@@ -191,7 +197,9 @@ class Normaliser:
         child, tree = self.resource.children[index], self._child_trees[index]
         if isinstance(value, dict):
             members = [
-                {child.map_key: name, **member} if child.map_key and isinstance(member, dict) else member
+                {child.map_key: name, **member}
+                if child.map_key and isinstance(member, dict)
+                else member
                 for name, member in value.items()
             ]
         elif isinstance(value, list):
@@ -231,6 +239,7 @@ class Normaliser:
 
 def _storable(record: Any) -> tuple[bytes, str, Any]:
     """The record as JSON that jsonb takes; what had to be changed, as text; the record changed."""
+    raw = b""
     try:
         raw = _encode(record)
         if not _UNSTORABLE.search(raw):
@@ -238,9 +247,10 @@ def _storable(record: Any) -> tuple[bytes, str, Any]:
         before = raw.decode()
     except UnicodeEncodeError:  # a lone surrogate
         before = ascii(record)
-    record = _clean(record)
-    raw = _encode(record)
-    return raw, before, record
+    cleaned = _clean(record)
+    if cleaned == record:  # text that only looked like it
+        return raw, "", record
+    return _encode(cleaned), before, cleaned
 
 
 def _clean(value: Any) -> Any:

@@ -62,7 +62,7 @@ def utc_of_local(text: str, zone: Zone) -> dt.datetime | None:
 
 def _instant(naive: dt.datetime, zone: Zone) -> dt.datetime:
     # fold=0 is the earlier reading of the doubled hour; pendulum's own default is the later one.
-    # For the missing hour, Python's rule for fold=0 uses the offset before the change: moved forward.
+    # In the missing hour fold=0 takes the offset before the change, which moves it forward.
     try:
         local = naive.replace(tzinfo=zone, fold=0)
         return local.astimezone(dt.UTC)
@@ -97,7 +97,7 @@ def local_day(moment: dt.datetime, zone: Zone) -> dt.date:
 
 
 def day_as_sent(value: object) -> dt.date | None:
-    """The calendar day that stands in a local date-time, without a zone: what day filters compare."""
+    """The calendar day that stands in a local date-time as sent: what day filters compare."""
     if not isinstance(value, str):
         return None
     try:

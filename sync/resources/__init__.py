@@ -1,4 +1,4 @@
-"""Every mirrored resource. `RESOURCES` is the only list: tables, schedule and commands follow it."""
+"""Every mirrored resource. `RESOURCES` is the only list: all else follows it."""
 
 from sync.declare import Resource
 from sync.resources.account import CREDENTIALS, SETTINGS
