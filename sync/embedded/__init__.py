@@ -13,7 +13,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -25,9 +24,10 @@ from sync.embedded.account import server_account
 from sync.embedded.postgres import DATABASE, FAST_SETTINGS, SETTINGS, USER, Postgres, Shutdown
 from sync.embedded.valkey import Valkey
 from sync.embedded.wheels import binaries
+from sync.errors import NeedsOperator
 from sync.settings import Settings
 
-__all__ = ["Postgres", "Servers", "Shutdown", "Urls", "Valkey", "private", "servers", "urls"]
+__all__ = ["Servers", "Shutdown", "Urls", "private", "remove", "servers", "urls"]
 
 
 class Servers:
@@ -97,6 +97,17 @@ class Servers:
                     self._use = None
                     self._started.clear()
 
+    def stop_unused(self) -> None:
+        """Stop what a killed process left running; NeedsOperator when another one uses it."""
+        with self._mutex, state.start_lock(self.data_dir):
+            use = state.UseLock(self.data_dir)
+            try:
+                if not use.is_last():
+                    raise NeedsOperator(f"Another process uses the servers in {self.data_dir}.")
+                self._stop()
+            finally:
+                use.close()
+
     def __enter__(self) -> Servers:
         return self
 
@@ -148,7 +159,7 @@ class Servers:
 
     def _stop(self) -> None:
         servers = [self._valkey, self._postgres]
-        if self.data_dir.exists():
+        if state.exists(self.data_dir):
             # Also what this process never used itself: its users have left before.
             postgres, valkey, _ = self._describe()
             servers += [valkey, postgres]
@@ -208,4 +219,13 @@ def private(*, fast: bool = True) -> Iterator[Servers]:
         yield pair
     finally:
         pair.release()
-        shutil.rmtree(folder)
+        remove(folder)
+
+
+def remove(data_dir: Path | str) -> None:
+    """Stop the servers of a data folder and delete the folder with all that is in it."""
+    pair = Servers(Path(data_dir).absolute())
+    if not pair.data_dir.exists():
+        return
+    pair.stop_unused()
+    state.delete(pair.data_dir)

@@ -66,6 +66,7 @@ class Postgres:
     password: str = field(repr=False)
     port: int | None = None
     settings: Mapping[str, str] = field(default_factory=lambda: dict(SETTINGS))
+    # To find the server again when its folder was removed under it.
     _seen_pid: int | None = field(default=None, repr=False)
 
     @property
@@ -98,11 +99,11 @@ class Postgres:
         if self.pid is None:
             self._launch()
         else:
+            self._seen_pid = self.pid
             self.port = int(self._lock_lines()[3])
             process.wait_until(
                 self._serves, seconds=_START_SECONDS, what=f"Postgres serves ({self.log})"
             )
-        self._seen_pid = self.pid  # to find it again when the folder is removed under it
         self._make_database()
 
     def stop(self, how: Shutdown = Shutdown.FAST) -> None:
@@ -111,7 +112,8 @@ class Postgres:
         if pid is None:
             return
         process.send(pid, how.value)
-        process.send(pid, signal.SIGCONT)  # a paused server could not obey
+        for paused in (*process.children(pid), pid):  # they could not obey
+            process.send(paused, signal.SIGCONT)
         process.wait_until(
             lambda: not process.is_running(pid, self._marker),
             seconds=_STOP_SECONDS,
@@ -222,6 +224,7 @@ class Postgres:
             for name, value in self.settings.items():
                 command += ["-c", f"{name}={value}"]
             pid = process.start(command, account=self.account, log=self.log, cwd=self.folder)
+            self._seen_pid = pid
             process.wait_until(
                 partial(self._has_ended_or_serves, pid),
                 seconds=_START_SECONDS,
@@ -253,7 +256,8 @@ class Postgres:
         if not process.is_running(pid, self._marker):
             return True
         try:
-            return self._serves()
+            # Only a server whose pid file names it can be adopted by the next process.
+            return self._recorded_pid() == pid and self._serves()
         except NeedsOperator:
             return False  # another server has just taken the port; ours is about to end
 

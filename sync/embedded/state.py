@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from sync.embedded.process import wait_until
 from sync.errors import NeedsOperator, TryLater
 
 _FILE = "embedded.json"
+_PREFIX = "retailcrm-mirror-"
 _START_SECONDS = 180  # another process may be running initdb on a slow disk
 _log = logging.getLogger(__name__)
 
@@ -31,6 +33,11 @@ class State:
     valkey_port: int | None = None
     postgres_password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     valkey_password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+
+
+def exists(data_dir: Path) -> bool:
+    """Was anything ever started here?"""
+    return (data_dir / _FILE).exists()
 
 
 def load(data_dir: Path, account: Account) -> State:
@@ -62,7 +69,7 @@ def _folder(data_dir: Path, account: Account) -> Path:
         return data_dir
     # Root's home is usually closed to others, and the servers do not run as root. The name is
     # random: /var/tmp is everybody's, and a name that can be guessed can be taken first.
-    folder = Path(tempfile.mkdtemp(prefix="retailcrm-mirror-", dir="/var/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/var/tmp"))
     folder.chmod(0o755)
     _log.warning(
         "The servers run as uid %s, which cannot enter %s: their data is in %s.",
@@ -71,6 +78,16 @@ def _folder(data_dir: Path, account: Account) -> Path:
         folder,
     )
     return folder
+
+
+def delete(data_dir: Path) -> None:
+    """Delete the data folder, and the servers' own folder when that is elsewhere."""
+    path = data_dir / _FILE
+    if path.exists():
+        folder = Path(json.loads(path.read_text(encoding="utf-8"))["folder"])
+        if folder != data_dir and folder.name.startswith(_PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(data_dir)
 
 
 def make_data_dir(data_dir: Path, account: Account) -> None:

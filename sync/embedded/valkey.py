@@ -27,6 +27,7 @@ class Valkey:
     account: Account
     password: str = field(repr=False)
     port: int | None = None
+    # To find the server again when its folder was removed under it.
     _seen_pid: int | None = field(default=None, repr=False)
 
     @property
@@ -59,9 +60,9 @@ class Valkey:
         if self.pid is None:
             self._launch()
         else:
+            self._seen_pid = self.pid
             self.port = self._configured_port()
             process.wait_until(self._serves, seconds=_SECONDS, what=f"valkey serves ({self.log})")
-        self._seen_pid = self.pid  # to find it again when the folder is removed under it
 
     def stop(self) -> None:
         """Stop the server if it runs, as SHUTDOWN does: the append-only file is synced."""
@@ -128,8 +129,10 @@ class Valkey:
         for _ in range(5):
             self.port = process.free_port(self.port)
             self._write_config()
+            (self.data / "valkey.pid").unlink(missing_ok=True)  # stale, and maybe not its own
             command = [self.binary, self._config]
             pid = process.start(command, account=self.account, log=self.log, cwd=self.folder)
+            self._seen_pid = pid
             process.wait_until(
                 partial(self._has_ended_or_serves, pid),
                 seconds=_SECONDS,
@@ -173,7 +176,8 @@ class Valkey:
         if not process.is_running(pid, self._marker):
             return True
         try:
-            return self._serves()
+            # Only a server whose pid file names it can be adopted by the next process.
+            return self._recorded_pid() == pid and self._serves()
         except NeedsOperator:
             return False  # another server has just taken the port; ours is about to end
 

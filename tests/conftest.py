@@ -1,0 +1,144 @@
+"""Servers for the tests: one Postgres and one valkey for the whole run, a database per test.
+
+All workers of a run (`pytest -n auto`) share the pair; it is started by the first test that asks
+and gone when the run is. Tests that break their servers take a pair of their own (`own_servers`).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+import redis
+
+from sync import settings
+from sync.embedded import Servers, private, remove
+from sync.embedded.process import is_running
+from sync.errors import SyncError
+
+_FOLDER = pytest.StashKey[Path]()
+_PREFIX = "mirror-tests-"
+_TEMPLATE = "mirror_template"
+_names = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the run's folder; the controller makes it, the workers are told."""
+    told = getattr(config, "workerinput", {}).get("servers_folder")
+    if told:
+        config.stash[_FOLDER] = Path(told)
+        return
+    _remove_left_behind()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+    folder.chmod(0o755)  # the servers do not run as root, and have to pass through
+    config.stash[_FOLDER] = folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell an xdist worker the folder."""
+    node.workerinput["servers_folder"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and config.stash.get(_FOLDER, None):
+        remove(config.stash[_FOLDER])
+
+
+def _remove_left_behind() -> None:
+    """Stop the servers of runs that were killed: nothing else would."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not is_running(int(owner), "pytest"):
+            try:
+                remove(folder)
+            except (SyncError, OSError):  # another user's
+                continue
+
+
+@pytest.fixture(autouse=True)
+def settings_of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A developer's own SYNC_ variables reach no test."""
+    for name in [name for name in os.environ if name.startswith(settings.PREFIX)]:
+        monkeypatch.delenv(name)
+    settings.forget()
+    yield
+    settings.forget()
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The run's Postgres and valkey, each started when first used. Durable they are not."""
+    with Servers(request.config.stash[_FOLDER], fast=True) as pair:
+        yield pair
+
+
+@pytest.fixture
+def own_servers() -> Iterator[Servers]:
+    """A pair of the test's own: to restart, kill, pause and flush."""
+    with private(fast=True) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def template(servers: Servers) -> str:
+    """The name of a database at migration head, made once for the whole run."""
+    from sync.mirror.migrate import upgrade
+
+    with servers.postgres.connect("postgres") as connection:
+        # One worker makes it, the others wait; closing the connection lets go.
+        connection.execute("SELECT pg_advisory_lock(1)")
+        known = "SELECT 1 FROM pg_database WHERE datname = %s"
+        if connection.execute(known, [_TEMPLATE]).fetchone() is None:
+            making = f"{_TEMPLATE}_making"
+            connection.execute(f"DROP DATABASE IF EXISTS {making} WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE {making}")
+            upgrade(url_of(servers, making))
+            # Connections that upgrade() left in a pool would keep it from being copied.
+            connection.execute(f"ALTER DATABASE {making} ALLOW_CONNECTIONS false")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                [making],
+            )
+            connection.execute(f"ALTER DATABASE {making} RENAME TO {_TEMPLATE}")
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database(servers: Servers, template: str, worker_id: str) -> Iterator[str]:
+    """The SQLAlchemy URL of a fresh database at migration head."""
+    yield from _fresh(servers, worker_id, template)
+
+
+@pytest.fixture
+def empty_database(servers: Servers, worker_id: str) -> Iterator[str]:
+    """The SQLAlchemy URL of a fresh database without a table."""
+    yield from _fresh(servers, worker_id, "template0")
+
+
+def _fresh(servers: Servers, worker_id: str, template: str) -> Iterator[str]:
+    name = f"test_{worker_id}_{next(_names)}"
+    with servers.postgres.connect("postgres") as connection:
+        # FILE_COPY: 27 ms for 120 tables with fsync off, WAL_LOG 35 to 120.
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    yield url_of(servers, name)
+    with servers.postgres.connect("postgres") as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def url_of(servers: Servers, database: str) -> str:
+    return f"{servers.database_url.rpartition('/')[0]}/{database}"
+
+
+@pytest.fixture
+def redis_url(servers: Servers, worker_id: str) -> str:
+    """The URL of an empty Redis database, this worker's own."""
+    number = 1 + int(worker_id.removeprefix("gw") if worker_id != "master" else 0)
+    url = f"{servers.redis_url.rpartition('/')[0]}/{number}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
