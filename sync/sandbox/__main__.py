@@ -1,0 +1,121 @@
+"""`python -m sync.sandbox`: a RetailCRM on this machine, until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from typing import Any
+
+import orjson
+
+from sync.sandbox.box import Sandbox
+from sync.sandbox.knobs import Knobs
+from sync.sandbox.serve import listen, server
+
+DEMO = (("demo", "Europe/Moscow", 0.6), ("tienda", "Europe/Madrid", 0.4))
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m sync.sandbox", description=__doc__)
+    add = made.add_argument
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=8080, help="0 takes a free one")
+    add("--seed", type=int, default=7)
+    add("--accounts", help="names, comma-separated; the first is in Moscow, the others in Madrid")
+    add(
+        "--account",
+        action="append",
+        default=[],
+        metavar="NAME:ZONE:ORDERS:CUSTOMERS:KEY",
+        help="an account of your own; later parts may be left out; repeatable",
+    )
+    add("--orders", type=int, default=6000, help="orders of the default accounts together")
+    add("--customers", type=int, default=2000)
+    add("--awkward", type=float, default=0.02, help="share of records with an awkward value")
+    add("--churn", type=float, default=0.0, help="saves a second from the start")
+    add("--rate", type=float, default=0.0, help="requests in a sliding second; 0: no limit")
+    add("--latency", default="0", metavar="MS | LOW,HIGH")
+    add("--knobs", default="{}", metavar="JSON", help="any knob of sync.sandbox.knobs.Knobs")
+    add("--lean", action="store_true", help="keep records compressed: less memory, more time")
+    add("--json", action="store_true", help="one machine-readable line instead of several")
+    return made
+
+
+def build(options: argparse.Namespace) -> Sandbox:
+    """The sandbox the options ask for."""
+    latency = [float(part) for part in options.latency.split(",")]
+    knobs = Knobs(
+        rate=options.rate, churn_per_second=options.churn, latency_ms=(latency[0], latency[-1])
+    )
+    knobs.turn(**orjson.loads(options.knobs))
+    sandbox = Sandbox(knobs, seed=options.seed, lean=options.lean)
+    asked: list[dict[str, Any]] = []
+    for text in options.account:
+        name, zone, orders, customers, key = (text.split(":", 4) + [""] * 5)[:5]
+        asked.append(
+            {"name": name, "zone": zone or "Europe/Moscow", "orders": int(orders or 0),
+             "customers": int(customers or 0), "key": key or None}
+        )  # fmt: skip
+    if options.accounts or not asked:
+        names = options.accounts.split(",") if options.accounts else [n for n, _, _ in DEMO]
+        for number, name in enumerate(names):
+            _, zone, share = DEMO[min(number, 1)]
+            share = share if len(names) == len(DEMO) else 1 / len(names)
+            asked.append(
+                {"name": name, "zone": zone, "orders": int(options.orders * share),
+                 "customers": int(options.customers * share)}
+            )  # fmt: skip
+    for arguments in asked:
+        sandbox.account(awkward=options.awkward, **arguments)
+    return sandbox
+
+
+def announce(sandbox: Sandbox, url: str, *, as_json: bool) -> None:
+    accounts = [
+        {"name": a.name, "key": a.key, "zone": a.zone_name, "currency": a.currency,
+         "orders": len(a.collections["orders"].truth.live),
+         "customers": len(a.collections["customers"].truth.live)}
+        for a in sandbox.accounts.values()
+    ]  # fmt: skip
+    if as_json:
+        text = orjson.dumps({"url": url, "accounts": accounts}).decode()
+    else:
+        rows = [
+            f"  {a['name']}  key {a['key']}  {a['zone']}, {a['orders']} orders" for a in accounts
+        ]
+        text = "\n".join([f"listening on {url}", *rows])
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+async def serve(sandbox: Sandbox, options: argparse.Namespace) -> None:
+    """Serve until SIGTERM or SIGINT, then end at once: nothing here is worth waiting for."""
+    sock = listen(options.host, options.port)
+    served = server(sandbox)
+    task = asyncio.create_task(served._serve([sock]))  # noqa: SLF001 - the public one owns the signals
+    ended = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, ended.set)
+    while not served.started and not task.done():
+        await asyncio.sleep(0.005)
+    announce(sandbox, f"http://{options.host}:{sock.getsockname()[1]}", as_json=options.json)
+    if sandbox.knobs.churn_per_second > 0:
+        sandbox.churn.start()
+    await asyncio.wait(
+        [task, asyncio.create_task(ended.wait())], return_when=asyncio.FIRST_COMPLETED
+    )
+    await sandbox.churn.stop()
+    served.should_exit = served.force_exit = True
+    await asyncio.wait([task], timeout=1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    asyncio.run(serve(build(options), options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The server: the API with its limits and faults, and beside it the oracle and the controls."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from fnmatch import fnmatch
+from random import Random
+from typing import Any
+
+import orjson
+
+from sync.sandbox import backstage, methods
+from sync.sandbox.box import Sandbox
+from sync.sandbox.calls import Call
+from sync.sandbox.faults import PAGE
+from sync.sandbox.limit import Arrival
+from sync.sandbox.php import Json, Refusal, nested
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+JSON, HTML = b"application/json", b"text/html; charset=utf-8"
+
+
+class App:
+    """An ASGI application. /api is answered here, the rest by Starlette (backstage.py)."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.backstage = backstage.application(sandbox)
+        self._rng = Random(f"{sandbox.seed}/latency")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith(("/oracle", "/control")):
+            await self._api(scope, send)
+        else:
+            await self.backstage(scope, receive, send)
+
+    async def _api(self, scope: Scope, send: Send) -> None:
+        arrived = time.monotonic()
+        sandbox, knobs = self.sandbox, self.sandbox.knobs
+        path, query = scope["path"], scope["query_string"].decode("latin-1")
+        params = nested(query)
+        key = _key(scope, params)
+        client = scope["client"][0] if scope["client"] else "?"
+        owner = sandbox.account_of(key)
+        name = owner.name if owner else None
+        arrival = Arrival(arrived, sandbox.clock.now(), client, name, path, params)
+        sandbox.log.add(arrival)
+        low, high = knobs.latency_ms
+        if high > 0:
+            await asyncio.sleep(self._rng.uniform(low, high) / 1000)
+        if self._over_limit(client, path, arrived):
+            await self._refuse(arrival, send)
+            return
+        fault = sandbox.faults.next(name, path, query, knobs.fault_share)
+        if fault == "slow":
+            await asyncio.sleep(knobs.slow_seconds)
+        if fault in ("500", "502", "503", "html", "reset"):
+            arrival.status = {"html": 200, "reset": 0}.get(fault) or (
+                0 if fault == "reset" else int(fault)
+            )
+            await _fail(send, fault)
+            return
+        with sandbox.lock:
+            status, body, kind = self._answer(scope["method"], path, params, key, name)
+        arrival.status = status
+        if fault == "cut":
+            body = body[: len(body) // 2]
+        await _reply(send, status, body, kind, promised=len(body), torn=fault == "short")
+
+    def _over_limit(self, client: str, path: str, arrived: float) -> bool:
+        knobs = self.sandbox.knobs
+        if knobs.rate <= 0:
+            return False
+        telephony = path.startswith("/api/v5/telephony")
+        bucket, rate = ("telephony", knobs.telephony_rate) if telephony else ("", knobs.rate)
+        return not self.sandbox.window.grants(client, bucket, rate, arrived)
+
+    async def _refuse(self, arrival: Arrival, send: Send) -> None:
+        arrival.status = 503
+        wait = self.sandbox.knobs.retry_after
+        headers = [] if wait is None else [(b"retry-after", str(wait).encode())]
+        body = b'{"success": false, "errorMsg": "Rate limit exceeded"}'
+        await _reply(send, 503, body, JSON, promised=len(body), headers=headers)
+
+    def _answer(
+        self, verb: str, path: str, params: Json, key: str | None, name: str | None
+    ) -> tuple[int, bytes, bytes]:
+        knobs = self.sandbox.knobs
+        if name is not None and any(fnmatch(name, p) for p in knobs.html_always):
+            return 200, PAGE, HTML
+        try:
+            return 200, self._method(verb, path, params, key), JSON
+        except Refusal as refusal:
+            return refusal.status, orjson.dumps(refusal.body), JSON
+
+    def _method(self, verb: str, path: str, params: Json, key: str | None) -> bytes:
+        knobs = self.sandbox.knobs
+        account, found = self.sandbox.holder(key)
+        below = path.removeprefix("/api/v5/")
+        answers = methods.find(path.rstrip("/"))
+        if answers is None or any(fnmatch(below, p) for p in knobs.missing):
+            raise Refusal(404, "Method not found")
+        if verb not in ("GET", "HEAD"):
+            raise Refusal(405, "Method Not Allowed")
+        method, args = answers
+        if any(fnmatch(below, p) for p in knobs.forbidden):
+            raise Refusal(403, "Access denied.")
+        if method.scope is not None and method.scope not in found.scopes:
+            raise Refusal(403, "Access denied.")
+        return method.answer(Call(account, found, path, params, args, self.sandbox.clock.now()))
+
+
+def _key(scope: Scope, params: Json) -> str | None:
+    """The key of a request; it is taken out of the parameters so that no log holds it."""
+    given = params.pop("apiKey", None)
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            return str(value.decode("latin-1"))
+    return None if given is None else str(given)
+
+
+async def _fail(send: Send, kind: str) -> None:
+    if kind == "reset":
+        await _hang_up(send)
+    elif kind in ("502", "html"):
+        await _reply(send, 502 if kind == "502" else 200, PAGE, HTML, promised=len(PAGE))
+    else:
+        text = "Internal Server Error" if kind == "500" else "Service Unavailable"
+        body = orjson.dumps({"success": False, "errorMsg": text})
+        await _reply(send, int(kind), body, JSON, promised=len(body))
+
+
+async def _reply(
+    send: Send,
+    status: int,
+    body: bytes,
+    kind: bytes,
+    *,
+    promised: int,
+    headers: list[tuple[bytes, bytes]] | None = None,
+    torn: bool = False,
+) -> None:
+    """Send an answer; a torn one ends, connection and all, half way through the body it promised."""
+    head = [(b"content-type", kind), (b"content-length", b"%d" % promised), *(headers or [])]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    if torn:
+        half = body[: promised // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        await _hang_up(send, politely=True)
+        return
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _hang_up(send: Send, *, politely: bool = False) -> None:
+    """End the connection under the answer. uvicorn's `send` is a method of the object that holds it."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise ConnectionResetError("the connection is reset on purpose")
+    raw = transport.get_extra_info("socket")
+    if raw is not None and not politely:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if politely:
+        transport.close()
+    else:
+        transport.abort()
+    await asyncio.sleep(0.01)  # let the loop notice, so that uvicorn sends nothing more

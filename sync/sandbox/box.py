@@ -1,0 +1,98 @@
+"""A sandbox: several accounts on one server, their clock, knobs, faults and request log."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from threading import RLock
+from typing import Any
+
+from sync.sandbox.account import Account
+from sync.sandbox.churn import Churn
+from sync.sandbox.clock import Clock
+from sync.sandbox.faults import Faults
+from sync.sandbox.keys import Key
+from sync.sandbox.knobs import Knobs
+from sync.sandbox.limit import RequestLog, SlidingWindow
+from sync.sandbox.php import Refusal
+
+CURRENCIES = {"Europe/Moscow": "RUB", "Asia/Vladivostok": "RUB", "Asia/Yekaterinburg": "RUB",
+              "America/Mexico_City": "MXN", "Europe/Madrid": "EUR"}  # fmt: skip
+
+
+class Sandbox:
+    """Build it, add accounts, serve it with `running(sandbox)`.
+
+    Every change takes `sandbox.lock`, as every request does, so that a test may use the accounts
+    directly while the server runs in a thread.
+    """
+
+    def __init__(
+        self,
+        knobs: Knobs | None = None,
+        *,
+        seed: int = 7,
+        clock: Clock | None = None,
+        lean: bool = False,
+        **values: Any,
+    ) -> None:
+        self.knobs = knobs or Knobs()
+        self.knobs.turn(**values)
+        self.seed, self.clock, self.lean = seed, clock or Clock(), lean
+        self.lock = RLock()
+        self.accounts: dict[str, Account] = {}
+        self.log = RequestLog()
+        self.window = SlidingWindow()
+        self.faults = Faults(seed)
+        self.churn = Churn(self)
+
+    def account(
+        self,
+        name: str = "demo",
+        *,
+        zone: str = "Europe/Moscow",
+        currency: str | None = None,
+        language: str | None = None,
+        sites: Iterable[str] = ("main", "outlet"),
+        orders: int = 0,
+        customers: int = 0,
+        products: int = 60,
+        awkward: float = 0.02,
+        key: str | None = None,
+        scopes: Iterable[str] | None = None,
+        only_sites: Iterable[str] | None = None,
+    ) -> Account:
+        """Add an account with seeded data and one key (`scopes` and `only_sites` are the key's)."""
+        made = Account(
+            name, zone=zone, currency=currency or CURRENCIES.get(zone, "EUR"), language=language,
+            sites=sites, orders=orders, customers=customers, products=products, awkward=awkward,
+            seed_number=self.seed, clock=self.clock, knobs=self.knobs, lean=self.lean, lock=self.lock,
+        )  # fmt: skip
+        made.add_key(key, scopes=scopes, sites=only_sites)
+        with self.lock:
+            if name in self.accounts:
+                raise ValueError(f"there is an account {name!r} already")
+            self.accounts[name] = made
+        return made
+
+    def holder(self, key: str | None) -> tuple[Account, Key]:
+        """Whose key this is, or the refusal."""
+        if not key:
+            raise Refusal(403, '"apiKey" is missing.')
+        for account in self.accounts.values():
+            found = account.keys.get(key)
+            if found is not None and found.active:
+                return account, found
+        raise Refusal(403, 'Wrong "apiKey" value.')
+
+    def account_of(self, key: str | None) -> Account | None:
+        """Whose key this is or was; for the log and for faults of one account."""
+        for account in self.accounts.values():
+            if key in account.keys:
+                return account
+        return None
+
+
+def demo_key(seed: int, name: str) -> str:
+    """The first key of an account: derived, so that none is kept anywhere."""
+    return hashlib.sha256(f"{seed}/{name}/0".encode()).hexdigest()[:32]

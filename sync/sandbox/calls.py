@@ -1,0 +1,36 @@
+"""One request to the API, as methods see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sync.sandbox.account import Account
+from sync.sandbox.keys import Key
+from sync.sandbox.php import Json, Refusal
+
+
+@dataclass(frozen=True)
+class Call:
+    """Who asks what of which account; `args` are the variable parts of the path."""
+
+    account: Account
+    key: Key
+    path: str
+    params: Json
+    args: tuple[str, ...]
+    now: float
+
+    def filter(self) -> Json:
+        """`filter[...]` as a mapping; anything else in its place (`filter=`) is ignored."""
+        given = self.params.get("filter")
+        return given if isinstance(given, dict) else {}
+
+    def sites(self) -> list[str]:
+        """The sites the key sees."""
+        return [s for s in self.account.sites if self.key.sees(s)]
+
+    def by(self) -> str:
+        by = str(self.params.get("by", "externalId"))
+        if by not in ("id", "externalId"):
+            raise Refusal(400, "Errors in the input parameters", errors={"by": "invalid"})
+        return by

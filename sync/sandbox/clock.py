@@ -1,0 +1,64 @@
+"""The sandbox's own time: real by default, frozen or moved by a test."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+class Clock:
+    """Seconds since the epoch. A frozen clock moves only by `advance`."""
+
+    def __init__(self, frozen_at: float | None = None) -> None:
+        self._frozen_at = frozen_at
+        self._shift = 0.0
+
+    def now(self) -> float:
+        return time.time() + self._shift if self._frozen_at is None else self._frozen_at
+
+    def freeze(self, at: float | None = None) -> float:
+        self._frozen_at = self.now() if at is None else at
+        return self._frozen_at
+
+    def advance(self, seconds: float) -> float:
+        """Move on, frozen or not."""
+        if self._frozen_at is None:
+            self._shift += seconds
+        else:
+            self._frozen_at += seconds
+        return self.now()
+
+    def release(self) -> float:
+        """Run on from where the clock stands."""
+        if self._frozen_at is not None:
+            self._shift = self._frozen_at - time.time()
+            self._frozen_at = None
+        return self.now()
+
+
+def local_text(at: float, zone: ZoneInfo) -> str:
+    """`Y-m-d H:i:s` of a moment in a zone: the only form the API knows, without an offset."""
+    return datetime.fromtimestamp(int(at), zone).isoformat(" ")[:19]
+
+
+def offset_text(at: float, zone: ZoneInfo) -> str:
+    """`Y-m-d H:i:sP`, as carts and bonus cursors carry it."""
+    return datetime.fromtimestamp(int(at), zone).isoformat(" ")
+
+
+def doubled_hours(zone: ZoneInfo, since: float, until: float) -> list[float]:
+    """Moments at which an hour of local time begins for the first time of two (clocks go back)."""
+    found: list[float] = []
+    at = datetime.fromtimestamp(since - since % 3600, UTC)
+    end = datetime.fromtimestamp(until, UTC)
+    step = timedelta(days=1)
+    while at < end:
+        here, there = at.astimezone(zone).utcoffset(), (at + step).astimezone(zone).utcoffset()
+        if here is not None and there is not None and there < here:
+            moment = at
+            while moment.astimezone(zone).utcoffset() == here:
+                moment += timedelta(hours=1)
+            found.append(moment.timestamp() - 3600)
+        at += step
+    return found

@@ -1,0 +1,134 @@
+"""The controls.
+
+POST /control/knobs                {"rate": 10, ...} -> all knobs; GET shows them
+POST /control/faults               {"kind", "path"?, "nth"?, "times"?, "account"?, "containing"?}
+POST /control/clock                {"freeze": epoch | true} | {"advance": seconds} | {"release": true}
+POST /control/churn/start          {"per_second"?, "mix"?, "accounts"?}
+POST /control/churn/stop           answers when no save is under way: {"counts": {...}}
+POST /control/churn/many           {"saves": n}: so many saves at once
+POST /control/reset_log            forgets the request log
+POST /control/accounts             {"name", "zone"?, "orders"?, ...} -> {"name", "key"}
+POST /control/{account}/{mutation} arguments by name -> {"result": ...}
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sync.sandbox.oracle import answer
+from sync.sandbox.php import Refusal
+
+if TYPE_CHECKING:
+    from sync.sandbox.box import Sandbox
+
+MUTATIONS = {
+    "create_order", "update_order", "redate_order", "move_order", "delete_order", "undelete_order",
+    "merge_orders", "create_customer", "update_customer", "delete_customer", "undelete_customer",
+    "merge_customers", "create", "update", "delete", "create_corporate", "update_corporate",
+    "delete_corporate", "create_pack", "update_pack", "delete_pack", "create_task", "update_task",
+    "delete_task", "set_reference", "remove_reference", "set_zone", "add_key", "revoke_key",
+    "restore_key", "revoke_scope", "grant_scope", "limit_sites", "revoke_site",
+}  # fmt: skip
+
+
+def routes(sandbox: Sandbox) -> list[Route]:
+    levers = Control(sandbox)
+    return [
+        Route("/control/knobs", levers.knobs, methods=["GET", "POST"]),
+        Route("/control/faults", levers.faults, methods=["POST"]),
+        Route("/control/clock", levers.clock, methods=["GET", "POST"]),
+        Route("/control/churn/start", levers.churn_start, methods=["POST"]),
+        Route("/control/churn/stop", levers.churn_stop, methods=["POST"]),
+        Route("/control/churn/many", levers.churn_many, methods=["POST"]),
+        Route("/control/reset_log", levers.reset_log, methods=["POST"]),
+        Route("/control/accounts", levers.accounts, methods=["POST"]),
+        Route("/control/{account}/{mutation}", levers.mutate, methods=["POST"]),
+    ]
+
+
+async def asked(request: Request) -> dict[str, Any]:
+    body = await request.body()
+    found: dict[str, Any] = orjson.loads(body) if body else {}
+    return found
+
+
+class Control:
+    """The levers behind the routes; a wrong use answers 400 with the reason."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def knobs(self, request: Request) -> Response:
+        values = await asked(request) if request.method == "POST" else {}
+        try:
+            with self._sandbox.lock:
+                self._sandbox.knobs.turn(**values)
+        except (ValueError, TypeError) as error:
+            return answer({"error": str(error)}, 400)
+        return answer(self._sandbox.knobs.as_json())
+
+    async def faults(self, request: Request) -> Response:
+        try:
+            self._sandbox.faults.plan(**await asked(request))
+        except (ValueError, TypeError) as error:
+            return answer({"error": str(error)}, 400)
+        return answer({"planned": len(self._sandbox.faults.shots)})
+
+    async def clock(self, request: Request) -> Response:
+        values = await asked(request) if request.method == "POST" else {}
+        clock = self._sandbox.clock
+        with self._sandbox.lock:
+            if "freeze" in values:
+                clock.freeze(None if values["freeze"] is True else float(values["freeze"]))
+            if "advance" in values:
+                clock.advance(float(values["advance"]))
+            if values.get("release"):
+                clock.release()
+        return answer({"now": clock.now()})
+
+    async def churn_start(self, request: Request) -> Response:
+        values = await asked(request)
+        knobs = self._sandbox.knobs
+        if "per_second" in values:
+            knobs.churn_per_second = float(values["per_second"])
+        if "mix" in values:
+            knobs.churn_mix = dict(values["mix"])
+        self._sandbox.churn.start(values.get("accounts"))
+        return answer({"per_second": knobs.churn_per_second, "mix": knobs.churn_mix})
+
+    async def churn_stop(self, _: Request) -> Response:
+        return answer({"counts": await self._sandbox.churn.stop()})
+
+    async def churn_many(self, request: Request) -> Response:
+        values = await asked(request)
+        return answer({"counts": self._sandbox.churn.many(int(values.get("saves", 1)))})
+
+    async def reset_log(self, _: Request) -> Response:
+        self._sandbox.log.clear()
+        self._sandbox.faults.count.clear()
+        return answer({})
+
+    async def accounts(self, request: Request) -> Response:
+        try:
+            made = self._sandbox.account(**await asked(request))
+        except (ValueError, TypeError) as error:
+            return answer({"error": str(error)}, 400)
+        return answer({"name": made.name, "key": made.key})
+
+    async def mutate(self, request: Request) -> Response:
+        account = self._sandbox.accounts.get(request.path_params["account"])
+        name = request.path_params["mutation"]
+        if account is None or name not in MUTATIONS:
+            return answer({"error": "no such account or mutation", "known": sorted(MUTATIONS)}, 404)
+        try:
+            result = getattr(account, name)(**await asked(request))
+        except Refusal as refusal:
+            return answer({"error": str(refusal)}, refusal.status)
+        except (ValueError, TypeError, KeyError) as error:
+            return answer({"error": f"{type(error).__name__}: {error}"}, 400)
+        return answer({"result": result})

@@ -1,0 +1,229 @@
+"""The core of an account: its keys, collections and histories, and one save as one commit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from random import Random
+from threading import RLock
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from sync.sandbox.clock import Clock, local_text
+from sync.sandbox.dialect import Word
+from sync.sandbox.history import Entry, History
+from sync.sandbox.keys import Key
+from sync.sandbox.knobs import Knobs
+from sync.sandbox.php import Json, Refusal
+from sync.sandbox.records import Collection, Gone, Press, Record
+
+COLLECTIONS = (
+    "orders", "customers", "customers-corporate", "packs", "tasks", "customer-notes",
+    "corporate-notes", "costs", "files", "shipments", "products", "offers", "product-groups",
+    "properties", "property-values", "loyalty-accounts", "loyalties", "bonus-operations",
+    "segments", "users", "user-groups", "custom-fields", "dictionaries", "task-comments",
+    "addresses", "companies", "contacts", "templates",
+)  # fmt: skip
+HISTORIES = ("orders", "customers", "customers-corporate", "packs", "tasks")
+# The object a history entry is about.
+SUBJECT = {
+    "orders": "order", "customers": "customer", "customers-corporate": "customer",
+    "packs": "pack", "tasks": "task",
+}  # fmt: skip
+
+
+class Save:
+    """One save: all its entries carry one createdAt and become visible together."""
+
+    def __init__(self, ledger: Ledger, source: str, *, silent: bool) -> None:
+        self.ledger = ledger
+        self.silent = silent
+        self.now = ledger.clock.now()
+        self.text = ledger.local(self.now)
+        knobs = ledger.knobs
+        late = knobs.history_publish_delay > 0 and ledger.rng.random() < knobs.history_publish_share
+        self.committed = self.now + (knobs.history_publish_delay if late else 0)
+        self.visible = self.committed + knobs.list_lag_seconds
+        self.author: Json = {"source": source}
+        if source == "user":
+            self.author["user"] = {"id": ledger.rng.choice(ledger.user_ids)}
+        elif source == "api":
+            self.author["apiKey"] = {"current": False}
+
+    def put(self, collection: str, record: Record) -> None:
+        target = self.ledger.collections[collection]
+        target.gone.pop(record.id, None)
+        target.put(record.id, record, now=self.now, committed=self.committed, visible=self.visible)
+
+    def drop(
+        self, collection: str, record_id: int, reason: str, combined_to: int | None = None
+    ) -> None:
+        target = self.ledger.collections[collection]
+        last = target.truth.live.get(record_id)
+        target.gone[record_id] = Gone(reason, self.now, combined_to, last)
+        target.put(record_id, None, now=self.now, committed=self.committed, visible=self.visible)
+
+    def say(
+        self,
+        history: str,
+        record: Record,
+        word: Word,
+        *,
+        stub: Json | None = None,
+        flags: Json | None = None,
+        whole: bytes | None = None,
+    ) -> None:
+        """Write one entry. `whole` is the full object of a `created` or `deleted` record."""
+        if self.silent:
+            return
+        body: Json = {**(flags or {}), **self.author}
+        body |= {"field": word.field, "oldValue": word.old, "newValue": word.new}
+        if stub is not None:
+            body[SUBJECT[history]] = stub
+        body |= word.about
+        packed = self.ledger.press.pack
+        entry = Entry(
+            0, self.now, self.text, record.id, record.site, packed(orjson.dumps(body)[1:-1]),
+            whole, record.customer, record.contact,
+        )  # fmt: skip
+        self.ledger.histories[history].append(entry, now=self.now, committed=self.committed)
+
+
+class Ledger:
+    """State of one account; everything that changes it goes through `saving`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        zone: str,
+        currency: str,
+        language: str,
+        sites: Iterable[str],
+        seed: int,
+        clock: Clock,
+        knobs: Knobs,
+        lean: bool,
+        lock: RLock,
+    ) -> None:
+        self.name = name
+        self.zone_name, self.zone = zone, ZoneInfo(zone)
+        self.currency, self.language = currency, language
+        self.country = {"RUB": "RU", "EUR": "ES", "MXN": "MX"}.get(currency, "US")
+        self.sites = list(sites)
+        self.seed, self.clock, self.knobs, self.lock = seed, clock, knobs, lock
+        self.rng = Random(f"{seed}/{name}/life")
+        self.press = Press(lean)
+        self.collections = {c: Collection(c, self.press) for c in COLLECTIONS}
+        self.histories = {h: History(h) for h in HISTORIES}
+        self.references: dict[str, dict[str, Json]] = {}
+        self.settings_changed_at = self.local(clock.now() - 400 * 86400)
+        self.user_ids: list[int] = [1]
+        self.counters: dict[str, int] = {}
+        self.keys: dict[str, Key] = {}
+
+    # --- time and numbers
+
+    def local(self, at: float) -> str:
+        return local_text(at, self.zone)
+
+    def count(self, what: str) -> int:
+        self.counters[what] = self.counters.get(what, 0) + 1
+        return self.counters[what]
+
+    def set_zone(self, zone: str) -> None:
+        """Dates stored before keep their text; what is written from now on is in the new zone."""
+        with self.lock:
+            self.zone_name, self.zone = zone, ZoneInfo(zone)
+            self.settings_changed_at = self.local(self.clock.now())
+
+    # --- keys
+
+    @property
+    def key(self) -> str:
+        """The account's first key that still works."""
+        return next(k.value for k in self.keys.values() if k.active)
+
+    def add_key(
+        self,
+        value: str | None = None,
+        *,
+        scopes: Iterable[str] | None = None,
+        sites: Iterable[str] | None = None,
+    ) -> str:
+        """A key that may read `scopes` (None: all) of `sites` (None: access_full)."""
+        with self.lock:
+            text = value or self._derived_key()
+            self.keys[text] = Key.of(text, scopes=scopes, sites=sites)
+            return text
+
+    def _derived_key(self) -> str:
+        base = f"{self.seed}/{self.name}/{len(self.keys)}"
+        return hashlib.sha256(base.encode()).hexdigest()[:32]
+
+    def revoke_key(self, value: str | None = None) -> None:
+        with self.lock:
+            self.keys[value or self.key].active = False
+
+    def restore_key(self, value: str) -> None:
+        with self.lock:
+            self.keys[value].active = True
+
+    def revoke_scope(self, scope: str, value: str | None = None) -> None:
+        with self.lock:
+            self.keys[value or self.key].scopes.discard(scope)
+
+    def grant_scope(self, scope: str, value: str | None = None) -> None:
+        with self.lock:
+            self.keys[value or self.key].scopes.add(scope)
+
+    def limit_sites(self, sites: list[str] | None, value: str | None = None) -> None:
+        """Make a key selective (a list of site codes) or full again (None)."""
+        with self.lock:
+            self.keys[value or self.key].sites = None if sites is None else tuple(sites)
+
+    def revoke_site(self, site: str, value: str | None = None) -> None:
+        """Take one site from a key; a full key becomes selective for all others."""
+        with self.lock:
+            key = self.keys[value or self.key]
+            key.sites = tuple(s for s in key.sites or self.sites if s != site)
+
+    # --- saves
+
+    @contextmanager
+    def saving(self, source: str = "user", *, silent: bool = False) -> Iterator[Save]:
+        with self.lock:
+            yield Save(self, source, silent=silent)
+
+    def must(self, collection: str, record_id: int) -> Record:
+        record = self.collections[collection].truth.live.get(int(record_id))
+        if record is None:
+            raise Refusal(404, f"{collection} has no live record {record_id}")
+        return record
+
+    def pack(self, entity: Json) -> bytes:
+        return self.press.pack(orjson.dumps(entity))
+
+    def record(self, entity: Json, **slots: Any) -> Record:
+        """A record as sent, its sorting values taken from the entity itself."""
+        return Record(
+            entity["id"], entity.get("createdAt", ""), slots.pop("site", entity.get("site")),
+            entity.get("externalId"), self.pack(entity), **slots,
+        )  # fmt: skip
+
+    # --- references
+
+    def set_reference(self, name: str, code: str, **fields: Any) -> None:
+        """Change, rename or add a dictionary entry (`set_reference("statuses", "new", name=…)`)."""
+        with self.lock:
+            entry = self.references[name].setdefault(code, {"code": code, "active": True})
+            entry.update({k: v for k, v in fields.items() if v is not None})
+            for gone in [k for k, v in fields.items() if v is None]:
+                entry.pop(gone, None)
+
+    def remove_reference(self, name: str, code: str) -> None:
+        with self.lock:
+            del self.references[name][code]

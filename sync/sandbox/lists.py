@@ -1,0 +1,176 @@
+"""List methods: sieve, order, page; and the pagination block around a page."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, TypeVar
+
+import orjson
+
+from sync.sandbox.calls import Call
+from sync.sandbox.filters import Deep, Filter, day, invalid
+from sync.sandbox.php import Json, Refusal, values
+from sync.sandbox.records import Record, View
+from sync.sandbox.sending import sent
+
+T = TypeVar("T")
+LIMITS = (20, 50, 100)
+PAGING = "Errors in the pagination parameters"
+
+
+@dataclass(frozen=True)
+class ListMethod:
+    """A paged list: of which collection, under which key, sieved how, in which order."""
+
+    collection: str
+    key: str
+    filters: dict[str, Filter] = field(default_factory=dict)
+    limits: Sequence[int] = LIMITS
+    order: str = "newest"  # newest | id_desc | id_asc
+    created: tuple[str, str] | None = None  # names of the filters on the creation date
+
+    def __call__(self, call: Call) -> bytes:
+        limit, number = paging(call, self.limits)
+        ids = self.select(call)
+        chosen = page(call, ids, limit, number)
+        view = call.account.collections[self.collection].view(call.now)
+        rows = [sent(call.account, self.collection, view.live[i], call.now) for i in chosen]
+        return answer(call, self.key, rows, limit, number, len(ids))
+
+    def select(self, call: Call) -> Sequence[int]:
+        """Ids of the whole answer, in its order."""
+        account, key = call.account, call.key
+        view = account.collections[self.collection].view(call.now)
+        given = call.filter()
+        how = account.knobs.order_of_lists
+        order = self.order if how == "newest" else how
+        cached = (self.key, order, key.sites, orjson.dumps(given), account.knobs.ignore_date_filter,
+                  account.knobs.unknown_filter)  # fmt: skip
+        found = view.found.get(cached)
+        if found is None or order == "shuffled":
+            found = ordered(view, self._kept(call, view, given), order)
+            view.found[cached] = found
+        return found
+
+    def _kept(self, call: Call, view: View, given: Json) -> list[int]:
+        """Ids that pass, in ascending (created, id) order."""
+        tests, ids, low, high = self._tests(call, given)
+        keys: Iterable[tuple[str, int]] = view.order[low_index(view, low) : high_index(view, high)]
+        key, collection = call.key, call.account.collections[self.collection]
+        if ids is not None:
+            keys = sorted((view.live[i].created, i) for i in ids if i in view.live)
+            keys = [k for k in keys if (not low or k[0] >= low) and (not high or k[0] <= high)]
+        if key.sites is None and not tests:
+            return [i for _, i in keys]
+
+        def passes(record: Record) -> bool:
+            if not key.sees(record.site):
+                return False
+            if not tests:
+                return True
+            entity = collection.load(record)
+            entity["_customer"], entity["_contact"] = record.customer, record.contact
+            return all(test(entity) for test in tests)
+
+        return [i for _, i in keys if passes(view.live[i])]
+
+    def _tests(self, call: Call, given: Json) -> tuple[list[Deep], set[int] | None, str, str]:
+        tests: list[Deep] = []
+        ids: set[int] | None = None
+        low = high = ""
+        knobs = call.account.knobs
+        for name, value in given.items():
+            if self.created and name in self.created:
+                bound = day(name, value)
+                if not knobs.ignore_date_filter:
+                    low = bound + " 00:00:00" if name == self.created[0] else low
+                    high = bound + " 23:59:59" if name == self.created[1] else high
+            elif name == "ids":
+                ids = whole_numbers(name, value)
+            elif name in self.filters:
+                chosen = self.filters[name]
+                test = chosen.build(name, value)
+                if not (chosen.is_date and knobs.ignore_date_filter):
+                    tests.append(test)
+            elif knobs.unknown_filter == "400":
+                raise Refusal(
+                    400,
+                    "Errors in the input parameters",
+                    errors={f"children[{name}]": "This form should not contain extra fields."},
+                )
+        return tests, ids, low, high
+
+
+def whole_numbers(name: str, value: Any) -> set[int]:
+    try:
+        return {int(v) for v in values(value)}
+    except ValueError:
+        raise invalid(name) from None
+
+
+def low_index(view: View, low: str) -> int:
+    return bisect_left(view.order, (low, 0)) if low else 0
+
+
+def high_index(view: View, high: str) -> int | None:
+    return bisect_right(view.order, (high, 1 << 62)) if high else None
+
+
+def ordered(view: View, ascending: list[int], order: str) -> list[int]:
+    match order:
+        case "newest":
+            return ascending[::-1]
+        case "oldest":
+            return ascending
+        case "id_desc":
+            return sorted(ascending, reverse=True)
+        case "id_asc":
+            return sorted(ascending)
+    return Random(view.version + len(ascending)).sample(ascending, len(ascending))
+
+
+def paging(call: Call, limits: Sequence[int]) -> tuple[int, int]:
+    """limit and page of a request, or the refusal the API sends for others."""
+    limit, number = call.params.get("limit", "20"), call.params.get("page", "1")
+    try:
+        chosen, wanted = int(limit), int(number)
+    except (TypeError, ValueError):
+        raise Refusal(400, PAGING) from None
+    if chosen not in limits or wanted < 1:
+        raise Refusal(400, PAGING)
+    return chosen, wanted
+
+
+def page(call: Call, rows: Sequence[T], limit: int, number: int) -> Sequence[T]:
+    """One page; what a page beyond the end is, a knob says."""
+    knobs = call.account.knobs
+    if knobs.same_page_again:
+        number = 1
+    chosen = rows[(number - 1) * limit : number * limit]
+    if not chosen and number > 1 and knobs.beyond_end != "empty":
+        if knobs.beyond_end == "404":
+            raise Refusal(404, "Not found")
+        raise Refusal(400, PAGING)
+    return chosen
+
+
+def pagination(call: Call, limit: int, number: int, total: int) -> bytes:
+    pages = -(-total // limit)
+    if call.account.knobs.total_page_count_never_ends:
+        pages = max(pages, number + 1)
+    return b'"pagination":{"limit":%d,"totalCount":%d,"currentPage":%d,"totalPageCount":%d}' % (
+        limit,
+        total,
+        number,
+        pages,
+    )
+
+
+def answer(
+    call: Call, key: str, rows: Iterable[bytes], limit: int, number: int, total: int
+) -> bytes:
+    block = pagination(call, limit, number, total)
+    return b'{"success":true,%b,"%b":[%b]}' % (block, key.encode(), b",".join(rows))
