@@ -1,0 +1,65 @@
+# `make help` is the contents page; everything else needs only Python 3.11 or newer.
+
+.DEFAULT_GOAL := help
+.PHONY: help run up test check bench faults clean
+SHELL := /bin/sh
+PY := .venv/bin/python
+
+help: ## This page
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.ready ## A store, a full load and a query, on this machine alone
+	$(PY) -m celery -A sync mirror demo
+
+up: .venv/.ready ## The same, and stay up: worker, beat, sandbox, until Ctrl-C
+	$(PY) -m celery -A sync mirror demo --stay
+
+test: .venv/.ready ## All tests, on every core (ARGS='tests/unit -k settings' for some)
+	$(PY) -m pytest -n auto $(ARGS)
+
+check: .venv/.ready ## What CI checks besides the tests: format, lint, layers, types, migrations
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	.venv/bin/lint-imports
+	$(PY) -m mypy
+	$(PY) -m sync.mirror.migrate check
+
+bench: .venv/.ready ## How fast: rows a second, requests a second
+	$(PY) -m pytest -m bench -n 0 -p no:randomly -s $(ARGS)
+
+faults: .venv/.ready ## The fault suite at its full depth
+	$(PY) -m pytest -m faults -n auto $(ARGS)
+
+clean: ## Remove the environment and every cache; the data in .data stays
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache .coverage
+	find sync tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment, exactly as pinned; made anew when what it is made from changes.
+.venv/.ready: pyproject.toml ops/constraints.txt
+	@python= old=; \
+	for name in python3 python3.13 python3.12 python3.11 python3.14; do \
+		$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		old=$$name; \
+		$$name -c 'import ensurepip, venv' 2>/dev/null || continue; \
+		python=$$name; break; \
+	done; \
+	if [ -z "$$old" ]; then \
+		echo "Python 3.11 or newer is needed and none is on the PATH." >&2; \
+		echo "Install one, e.g. on Debian or Ubuntu: apt install python3 python3-venv" >&2; \
+		exit 1; \
+	fi; \
+	if [ -z "$$python" ]; then \
+		echo "$$old cannot make virtual environments: its modules venv and ensurepip are missing." >&2; \
+		echo "Install them, e.g. on Debian or Ubuntu: apt install python3-venv" >&2; \
+		exit 1; \
+	fi; \
+	if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		echo "Making .venv with $$($$python --version)"; \
+		$$python -m venv --clear .venv || exit 1; \
+	fi; \
+	echo "Installing the pinned packages into .venv (half a minute the first time)"; \
+	$(PY) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		-c ops/constraints.txt -e '.[embedded,sandbox,dev]' || exit 1; \
+	touch $@; \
+	echo "Ready."
