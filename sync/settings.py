@@ -83,13 +83,21 @@ def _sentry_dsn(text: Any) -> Any:
 def _secret_key(text: Any) -> Any:
     if not isinstance(text, str):
         return text
+    secret_bytes(text)
+    return text
+
+
+def secret_bytes(text: str) -> bytes:
+    """The 32 bytes a SYNC_SECRET_KEY stands for, or ValueError in words."""
+    # Python lets + and / through even with `altchars`; no alphabet has a space.
+    text = text.replace("+", " ").replace("/", " ")
     try:
         raw = base64.b64decode(text, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("it is not url-safe base64") from None
     if len(raw) != 32:
         raise ValueError(f"it holds {len(raw)} bytes instead of 32")
-    return text
+    return raw
 
 
 def _hosts(text: Any) -> Any:
@@ -205,7 +213,10 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()  # so that a later chdir does not move it
+        try:
+            return value.expanduser().absolute()  # so that a later chdir does not move it
+        except RuntimeError:
+            raise ValueError("there is no such user") from None
 
     @field_validator("feed_max_seconds")
     @classmethod

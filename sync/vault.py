@@ -8,7 +8,6 @@ which rows are still under an old one.
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import os
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from sync.errors import NeedsOperator
-from sync.settings import Settings
+from sync.settings import Settings, secret_bytes
 
 _VERSION = b"\x01"
 _FINGERPRINT_BYTES = 4
@@ -47,9 +46,9 @@ class Key:
     def parse(cls, text: str | SecretStr) -> Key:
         """Read url-safe base64, as SYNC_SECRET_KEY is written."""
         try:
-            return cls(base64.b64decode(_plain(text).strip(), altchars=b"-_", validate=True))
-        except (binascii.Error, ValueError):
-            raise NeedsOperator("The secret key is not url-safe base64 of 32 bytes.") from None
+            return cls(secret_bytes(_plain(text).strip()))
+        except ValueError as error:
+            raise NeedsOperator(f"The secret key cannot be used: {error}.") from None
 
     @classmethod
     def generate(cls) -> Key:

@@ -1,0 +1,221 @@
+"""Settings fail at start, all mistakes at once, in words; and no secret is ever shown."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sync import settings as module
+from sync.errors import NeedsOperator
+from sync.settings import Settings, forget, settings, unknown_warning
+
+KEY = "A" * 43 + "="
+
+
+def mistakes(**environ: str) -> str:
+    with pytest.raises(NeedsOperator) as caught:
+        Settings.from_env({f"SYNC_{name}": value for name, value in environ.items()})
+    return str(caught.value)
+
+
+def test_nothing_set_is_the_embedded_default() -> None:
+    found = Settings.from_env({})
+    assert found.database_url is None
+    assert found.redis_url is None
+    assert found.secret_key is None
+    assert found.data_dir == Path.cwd() / ".data"
+    assert (found.rate_limit, found.telephony_rate_limit) == (10, 40)
+    assert (found.egress, found.egress_address) == ("default", "")
+    assert (found.feed_seconds, found.feed_max_seconds) == (15, 900)
+    assert found.allow_hosts == ()
+    assert found.log_format == "console"
+    assert found.sentry_dsn is None
+    assert found.unknown == ()
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    """Compose files pass `${SYNC_X:-}`."""
+    assert Settings.from_env({module.variable(f): " " for f in module.FIELDS}) == (
+        Settings.from_env({})
+    )
+
+
+def test_all_mistakes_are_reported_together_in_words() -> None:
+    """One restart is enough to correct them all: each says what is wrong and what to write."""
+    text = mistakes(
+        DATABASE_URL="mysql://u:hidden@h/d",
+        REDIS_URL="redis://h/zero",
+        SECRET_KEY="hidden",
+        RATE_LIMIT="ten",
+        TELEPHONY_RATE_LIMIT="0",
+        EGRESS="the office",
+        EGRESS_ADDRESS="office.example.com",
+        FEED_SECONDS="0.5",
+        FEED_MAX_SECONDS="0",
+        ALLOW_HOSTS="https://crm.example.com/",
+        LOG_FORMAT="xml",
+        SENTRY_DSN="https://sentry.example.com",
+    )
+    lines = text.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [
+        module.variable(field) for field in module.FIELDS if field != "data_dir"
+    ]
+    for line in lines:
+        assert re.search(r"; write .+, e\.g\. \S+", line), line
+    assert 'SYNC_RATE_LIMIT is "ten"; write requests per second above 0' in text
+    assert "hidden" not in text
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e999", "10/s"])
+def test_a_rate_is_a_number_above_zero(value: str) -> None:
+    assert "SYNC_RATE_LIMIT" in mistakes(RATE_LIMIT=value)
+
+
+def test_a_rate_may_be_a_fraction() -> None:
+    assert Settings.from_env({"SYNC_RATE_LIMIT": "0.5"}).rate_limit == 0.5
+
+
+def test_the_longest_feed_wait_is_not_below_the_shortest() -> None:
+    assert "less than SYNC_FEED_SECONDS (60)" in mistakes(FEED_SECONDS="60", FEED_MAX_SECONDS="59")
+    assert "SYNC_FEED_MAX_SECONDS" in mistakes(FEED_SECONDS="901"), "the default counts too"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "Postgres"])
+def test_every_spelling_of_a_postgres_url_becomes_sqlalchemys(scheme: str) -> None:
+    found = Settings.from_env(
+        {"SYNC_DATABASE_URL": f"{scheme}://u:p%40@h:5433/d?sslmode=require", "SYNC_SECRET_KEY": KEY}
+    )
+    assert found.database_url is not None
+    assert found.database_url.get_secret_value() == (
+        "postgresql+psycopg://u:p%40@h:5433/d?sslmode=require"
+    )
+
+
+def test_a_socket_url_keeps_its_empty_host() -> None:
+    environ = {"SYNC_DATABASE_URL": "postgresql:///d?host=/run", "SYNC_SECRET_KEY": KEY}
+    found = Settings.from_env(environ).database_url
+    assert found is not None
+    assert found.get_secret_value() == "postgresql+psycopg:///d?host=/run"
+
+
+def test_a_password_that_breaks_its_url_is_explained_and_not_shown() -> None:
+    text = mistakes(DATABASE_URL="postgres://u:hid/den@h:5432/d", SECRET_KEY=KEY)
+    assert "%-codes" in text
+    assert "hid" not in text
+
+
+def test_a_shared_database_needs_a_shared_key() -> None:
+    """A key made up by each host could not read what the other host sealed."""
+    text = mistakes(DATABASE_URL="postgres://u:p@h/d")
+    assert "SYNC_SECRET_KEY cannot be used (it is missing, and SYNC_DATABASE_URL is set)" in text
+    assert "python3 -c" in text
+
+
+def test_a_folder_of_a_user_who_is_not_there_is_refused() -> None:
+    assert "SYNC_DATA_DIR" in mistakes(DATA_DIR="~no-such-user/data")
+
+
+def test_redis_alone_may_be_named() -> None:
+    found = Settings.from_env({"SYNC_REDIS_URL": "redis://:p@h:6379/1"})
+    assert found.database_url is None
+    assert found.redis_url is not None
+
+
+@pytest.mark.parametrize("key", ["short", "A" * 43, "A" * 40 + "====", "+" * 43 + "=", "é" * 44])
+def test_a_secret_key_is_32_bytes_of_urlsafe_base64(key: str) -> None:
+    assert "SYNC_SECRET_KEY" in mistakes(SECRET_KEY=key)
+
+
+def test_the_advice_for_a_key_gives_a_good_key() -> None:
+    advice = re.search(r"(python3 -c '.+')", mistakes(SECRET_KEY="x"))
+    assert advice
+    made = subprocess.run(advice[1], shell=True, check=True, capture_output=True, text=True)  # noqa: S602
+    Settings.from_env({"SYNC_SECRET_KEY": made.stdout})
+
+
+@pytest.mark.parametrize("field", module.FROM_FILE)
+def test_a_secret_may_come_from_a_file(field: str, tmp_path: Path) -> None:
+    good = {
+        "database_url": "postgresql+psycopg://u:p@h/d",
+        "redis_url": "redis://h/0",
+        "secret_key": KEY,
+        "sentry_dsn": "https://key@sentry.example.com/1",
+    }
+    file = tmp_path / "secret"
+    file.write_text(good[field] + "\n")
+    environ = {"SYNC_SECRET_KEY": KEY} if field != "secret_key" else {}
+    found = Settings.from_env({**environ, f"{module.variable(field)}_FILE": str(file)})
+    assert getattr(found, field).get_secret_value() == good[field]
+    assert found.unknown == ()
+
+
+def test_mistakes_about_files_are_in_words(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    text = mistakes(
+        DATABASE_URL_FILE="/nowhere",
+        REDIS_URL="redis://h/0",
+        REDIS_URL_FILE="/nowhere",
+        SECRET_KEY_FILE=str(empty),
+    )
+    assert 'SYNC_DATABASE_URL_FILE is "/nowhere", which cannot be read (No such file' in text
+    assert "SYNC_REDIS_URL and SYNC_REDIS_URL_FILE are both set; keep one" in text
+    assert "which is empty" in text
+
+
+def test_hosts_are_a_comma_list_without_schemes() -> None:
+    found = Settings.from_env({"SYNC_ALLOW_HOSTS": " CRM.example.com, 127.0.0.1 ,localhost,"})
+    assert found.allow_hosts == ("crm.example.com", "127.0.0.1", "localhost")
+    for wrong in ("https://a.b", "a.b:443", "a b", "*.a.b", "a.b/c"):
+        assert "SYNC_ALLOW_HOSTS" in mistakes(ALLOW_HOSTS=wrong)
+
+
+def test_a_misspelt_setting_is_named() -> None:
+    """Set and without effect is worse than missing."""
+    found = Settings.from_env({"SYNC_RATELIMIT": "5", "SYNC_XYZZY": "1", "PATH": "/bin"})
+    assert found.unknown == ("SYNC_RATELIMIT", "SYNC_XYZZY")
+    assert unknown_warning("SYNC_RATELIMIT").endswith("did you mean SYNC_RATE_LIMIT?")
+    assert "did you mean" not in unknown_warning("SYNC_XYZZY")
+
+
+def test_no_secret_is_shown() -> None:
+    found = Settings.from_env(
+        {
+            "SYNC_DATABASE_URL": "postgres://u:hidden@h/d",
+            "SYNC_REDIS_URL": "redis://:hidden@h/0",
+            "SYNC_SECRET_KEY": KEY,
+            "SYNC_SENTRY_DSN": "https://hidden@sentry.example.com/1",
+        }
+    )
+    for shown in (repr(found), str(found), str(found.model_dump())):
+        assert "hidden" not in shown
+        assert KEY not in shown
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings.from_env({}).rate_limit = 1  # type: ignore[misc]
+
+
+def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNC_RATE_LIMIT", "3")
+    forget()
+    assert settings().rate_limit == 3
+    monkeypatch.setenv("SYNC_RATE_LIMIT", "4")
+    assert settings().rate_limit == 3
+    forget()
+    assert settings().rate_limit == 4
+
+
+@given(st.dictionaries(st.sampled_from(module.FIELDS), st.text(max_size=40)))
+def test_any_text_is_either_read_or_refused_in_words(values: dict[str, str]) -> None:
+    """No value gets through as another kind of error."""
+    with suppress(NeedsOperator):
+        Settings.from_env({module.variable(name): text for name, text in values.items()})
