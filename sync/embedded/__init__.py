@@ -34,7 +34,8 @@ class Servers:
     """This process's hold on the pair in one data folder. Thread-safe."""
 
     def __init__(self, data_dir: Path, *, fast: bool = False) -> None:
-        self.data_dir = data_dir
+        # One name for one folder: servers are recognised by the path on their command line.
+        self.data_dir = data_dir.resolve()
         self._fast = fast
         self._pid = os.getpid()
         self._mutex = threading.RLock()
@@ -144,7 +145,7 @@ class Servers:
         """Both servers as `embedded.json` has them, running or not."""
         account = server_account()
         saved = state.load(self.data_dir, account)
-        folder = Path(saved.folder)
+        folder = Path(saved.folder or self.data_dir)
         programs = binaries(account, folder=folder)
         postgres = Postgres(
             folder,
@@ -182,7 +183,7 @@ def servers(data_dir: Path | str, *, fast: bool = False) -> Servers:
 
     `fast` gives up surviving a power cut, for tests; it counts when Postgres is started.
     """
-    path = Path(data_dir).absolute()
+    path = Path(data_dir).resolve()
     with _held_mutex:
         key = (os.getpid(), path)
         if key not in _held:
@@ -224,7 +225,7 @@ def private(*, fast: bool = True) -> Iterator[Servers]:
 
 def remove(data_dir: Path | str) -> None:
     """Stop the servers of a data folder and delete the folder with all that is in it."""
-    pair = Servers(Path(data_dir).absolute())
+    pair = Servers(Path(data_dir))
     if not pair.data_dir.exists():
         return
     pair.stop_unused()

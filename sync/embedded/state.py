@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 class State:
     """The content of `embedded.json`, mode 0600."""
 
-    folder: str  # holds the servers' own data
+    folder: str | None = None  # of the servers' data, None for the data folder itself
     postgres_port: int | None = None
     valkey_port: int | None = None
     postgres_password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -48,10 +48,10 @@ def load(data_dir: Path, account: Account) -> State:
             state = State(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise NeedsOperator(f"{path} is damaged ({error}); remove {data_dir}.") from None
-        if Path(state.folder).exists():
+        if state.folder is None or Path(state.folder).exists():
             return state
         _log.warning("%s is gone; the embedded servers begin anew, empty.", state.folder)
-    state = State(folder=str(_folder(data_dir, account)))
+    state = State(folder=_folder_elsewhere(data_dir, account))
     save(data_dir, state)
     return state
 
@@ -64,9 +64,9 @@ def save(data_dir: Path, state: State) -> None:
     Path(aside).replace(data_dir / _FILE)
 
 
-def _folder(data_dir: Path, account: Account) -> Path:
+def _folder_elsewhere(data_dir: Path, account: Account) -> str | None:
     if account.reaches(data_dir):
-        return data_dir
+        return None  # and not its path: a project that is moved takes its data along
     # Root's home is usually closed to others, and the servers do not run as root. The name is
     # random: /var/tmp is everybody's, and a name that can be guessed can be taken first.
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/var/tmp"))
@@ -77,16 +77,16 @@ def _folder(data_dir: Path, account: Account) -> Path:
         data_dir,
         folder,
     )
-    return folder
+    return str(folder)
 
 
 def delete(data_dir: Path) -> None:
     """Delete the data folder, and the servers' own folder when that is elsewhere."""
     path = data_dir / _FILE
     if path.exists():
-        folder = Path(json.loads(path.read_text(encoding="utf-8"))["folder"])
-        if folder != data_dir and folder.name.startswith(_PREFIX):
-            shutil.rmtree(folder, ignore_errors=True)
+        elsewhere = json.loads(path.read_text(encoding="utf-8")).get("folder")
+        if elsewhere and Path(elsewhere).name.startswith(_PREFIX):
+            shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.rmtree(data_dir)
 
 

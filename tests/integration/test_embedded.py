@@ -228,6 +228,24 @@ def test_a_restart_keeps_ports_and_data(data_dir: Path) -> None:
         assert pair.valkey.connect().get("kept") == b"1"
 
 
+def test_a_moved_project_takes_its_data_along(data_dir: Path) -> None:
+    with Servers(data_dir, fast=True) as pair:
+        pair.valkey.connect().set("kept", "1")
+    moved = data_dir.rename(data_dir.with_name("moved"))
+    with Servers(moved, fast=True) as pair:
+        assert pair.valkey.connect().get("kept") == b"1"
+    moved.rename(data_dir)
+
+
+def test_a_link_to_the_folder_is_the_same_folder(data_dir: Path) -> None:
+    link = data_dir.with_name("link")
+    link.symlink_to(data_dir)
+    with Servers(data_dir, fast=True) as one, Servers(link, fast=True) as other:
+        assert one.redis_url == other.redis_url
+        assert one.valkey.pid == other.valkey.pid
+    link.unlink()
+
+
 def test_a_port_taken_meanwhile_is_exchanged(data_dir: Path) -> None:
     with Servers(data_dir, fast=True) as pair:
         ports = (pair.postgres.port, pair.valkey.port)
