@@ -10,23 +10,25 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from sync.declare import Child, Field, Reading, Rejected, Resource
+from sync.declare import Child, Field, Reading, Rejected, Resource, Shape
+from sync.declare.kinds import is_storable
 from sync.declare.moments import Zone, day_as_sent
 
 JsonRow = dict[str, Any]
 """A row as `json_populate_recordset` takes it: only the columns that have a value."""
 
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
-_UNSTORABLE = re.compile(rb"\\u0000|[:,\[]-?[\d.]+[eE][+-]?\d{4}")
+_UNSTORABLE = re.compile(rb"\\u0000|[:,\[]-?[\d.]+[eE][+-]?\d{4}|\d{1000}")
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 _VALUE_LENGTH = 2_000
+_KEY_LENGTH = 200
 _RECORD_ONLY = ""
 
 
@@ -63,6 +65,18 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
+    repeats: dict[str, int] = field(default_factory=dict)
+    """How often each key that may repeat has been made so far, in the walk the page is part of."""
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What has been taken from one record so far."""
+
+    values: JsonRow
+    children: list[list[JsonRow]]
+    found: list[tuple[str, Any, str]]
+    unknown: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -92,6 +106,9 @@ def _tree(
         node(child.path).child = index
     for path, _ in raw_only:
         _mark_known(node(path))
+    for each in fields:
+        if each.kind.sql == "jsonb" and each.path:  # holds whatever stands below it
+            _mark_known(node(each.path))
     return root
 
 
@@ -120,81 +137,116 @@ class Normaliser:
         self._child_trees = [_tree(child.fields, (), ()) for child in resource.children]
         self._salt = f"{zone_name}|{resource.version}".encode()
 
-    def batch(self, records: Iterable[Any]) -> Batch:
-        """Normalise a page's records; nothing a record holds can make this raise."""
-        batch = Batch()
+    def batch(
+        self,
+        records: Iterable[Any],
+        *,
+        parent: int | str | None = None,
+        repeats: Mapping[str, int] | None = None,
+    ) -> Batch:
+        """Normalise a page's records; nothing a record holds can make this raise.
+
+        `parent` is whose records they are (`Resource.parent`); `repeats` is `Batch.repeats` of
+        the page before (`Made.repeats`).
+        """
+        batch = Batch(repeats=dict(repeats or {}))
         rows: dict[int | str, Row] = {}
         for record in records:
-            row = self._row(record, batch)
-            if row is not None:
-                rows.pop(row.key, None)
-                rows[row.key] = row
+            start = len(batch.rejects)
+            try:
+                row = self._row(record, batch, parent)
+            except RecursionError:  # deeper than Python follows, though not than JSON goes
+                batch.rejects.append(_whole(_outline(record), "the record is nested too deeply"))
+                continue
+            if row is None:
+                continue
+            if rows.pop(row.key, None) is not None:  # what was wrong with it no longer counts
+                stale = str(row.key)
+                batch.rejects[:start] = [r for r in batch.rejects[:start] if r.record != stale]
+            rows[row.key] = row
         batch.rows = list(rows.values())
+        batch.rejects = list({(r.record, r.field): r for r in batch.rejects}.values())
         return batch
 
-    def _row(self, record: Any, batch: Batch) -> Row | None:
+    def _row(self, record: Any, batch: Batch, parent: int | str | None) -> Row | None:
+        resource = self.resource
         raw, cleaned, record = _storable(record)
+        into = _Taken({}, [[] for _ in resource.children], [], batch.unknown)
+        if resource.shape is Shape.SCALARS and not isinstance(record, dict | list):
+            self._leaves(self._tree, record, into)
+            record = {}
         if not isinstance(record, dict):
             batch.rejects.append(_whole(raw, "the record is not an object"))
             return None
-        values: JsonRow = {}
-        children: list[list[JsonRow]] = [[] for _ in self.resource.children]
-        found: list[tuple[str, Any, str]] = []
-        self._read(self._tree, record, values, children, found, "", batch)
-        key = values.get(self.resource.key) if self.resource.key else ""
+        self._read(self._tree, record, into, "")
+        if resource.parent:
+            into.values[resource.parent.column] = parent
+        if resource.made:
+            into.values[resource.key] = self._made_key(into.values, batch)
+        key = into.values.get(resource.key) if resource.key else ""
         if key is None:
-            batch.rejects.append(_whole(raw, f"no usable {self.resource.key}"))
+            batch.rejects.append(_whole(raw, f"no usable {resource.key}"))
             return None
         if cleaned:
-            found.append((_RECORD_ONLY, cleaned, "characters or numbers Postgres cannot store"))
-        batch.rejects += [_reject(str(key), name, value, why) for name, value, why in found]
+            into.found.append(
+                (_RECORD_ONLY, cleaned, "characters or numbers Postgres cannot store")
+            )
+        batch.rejects += [_reject(str(key), name, value, why) for name, value, why in into.found]
         digest = hashlib.blake2b(raw, digest_size=16, key=self._salt).digest()
         created_on = None
-        if self.resource.created_field:
-            created_on = day_as_sent(record.get(self.resource.created_field))
-        return Row(key, values, children, raw, digest, created_on)
+        if resource.created_field:
+            created_on = day_as_sent(record.get(resource.created_field))
+        return Row(key, into.values, into.children, raw, digest, created_on)
 
-    def _read(
-        self,
-        node: _Node,
-        record: dict[str, Any],
-        values: JsonRow,
-        children: list[list[JsonRow]],
-        found: list[tuple[str, Any, str]],
-        path: str,
-        batch: Batch,
-    ) -> None:
-        steps, reading = node.steps, self._reading
+    def _made_key(self, values: JsonRow, batch: Batch) -> str | None:
+        made = self.resource.made
+        assert made is not None
+        parts = [values.get(column) for column in made.columns]
+        if all(part is None for part in parts):
+            return None
+        key = "/".join("" if part is None else _escaped(part) for part in parts)
+        if made.repeats or len(key) > _KEY_LENGTH:
+            key = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        if not made.repeats:
+            return key
+        batch.repeats[key] = batch.repeats.get(key, 0) + 1
+        return f"{key}/{batch.repeats[key]}"
+
+    def _read(self, node: _Node, record: dict[str, Any], into: _Taken, path: str) -> None:
+        steps = node.steps
         for name, value in record.items():
             step = steps.get(name)
             if step is None:
                 if not node.known:
-                    batch.unknown.setdefault(path + name, _shorten(value, 200))
+                    into.unknown.setdefault(path + name, _shorten(value, 200))
                 continue
             if value is None:
                 continue
-            for column, parse, is_text in step.leaves:
-                if value == "" and not is_text:
-                    continue  # PHP's way of saying nothing
-                try:
-                    parsed = parse(value, reading)
-                except Rejected as why:
-                    found.append((column, value, str(why)))
-                else:
-                    if parsed is not None:
-                        values[column] = parsed
+            if step.leaves:
+                self._leaves(step, value, into)
             if step.child is not None:
-                children[step.child] = self._children(step.child, value, found, batch)
+                into.children[step.child] = self._children(step.child, value, into)
             elif step.steps:
                 if isinstance(value, dict):
-                    self._read(step, value, values, children, found, f"{path}{name}.", batch)
+                    self._read(step, value, into, f"{path}{name}.")
                 elif value != [] and not step.leaves:
-                    found.append((path + name, value, "expected an object"))
+                    into.found.append((path + name, value, "expected an object"))
 
-    def _children(
-        self, index: int, value: Any, found: list[tuple[str, Any, str]], batch: Batch
-    ) -> list[JsonRow]:
+    def _leaves(self, node: _Node, value: Any, into: _Taken) -> None:
+        for column, parse, is_text in node.leaves:
+            if value is None or (value == "" and not is_text):
+                continue  # PHP's ways of saying nothing
+            try:
+                parsed = parse(value, self._reading)
+            except Rejected as why:
+                into.found.append((column, value, str(why)))
+            else:
+                if parsed is not None:
+                    into.values[column] = parsed
+
+    def _children(self, index: int, value: Any, into: _Taken) -> list[JsonRow]:
         child, tree = self.resource.children[index], self._child_trees[index]
+        found = into.found
         if isinstance(value, dict):
             members = [
                 {child.map_key: name, **member}
@@ -209,32 +261,24 @@ class Normaliser:
             return []
         rows: dict[Any, JsonRow] = {}
         for ordinal, member in enumerate(members, start=1):
-            row: JsonRow = {} if child.key else {"ordinal": ordinal}
-            mine: list[tuple[str, Any, str]] = []
+            mine = _Taken({} if child.key else {"ordinal": ordinal}, [], [], into.unknown)
             if tree.leaves:  # a list of plain values
-                self._scalar(tree, member, row, mine)
+                self._leaves(tree, member, mine)
             elif isinstance(member, dict):
-                self._read(tree, member, row, [], mine, f"{child.path}[].", batch)
+                self._read(tree, member, mine, f"{child.path}[].")
             elif member != []:
-                mine.append(("", member, "expected an object"))
-            key = row.get(child.key) if child.key else ordinal
-            found += [(f"{child.name}.{column}[{ordinal}]", bad, why) for column, bad, why in mine]
+                mine.found.append(("", member, "expected an object"))
+            key = mine.values.get(child.key) if child.key else ordinal
+            found += [
+                (f"{child.name}.{column}[{ordinal}]", bad, why) for column, bad, why in mine.found
+            ]
             if key is None:
                 found.append((f"{child.name}[{ordinal}]", member, f"no usable {child.key}"))
                 continue
             if key in rows:
                 found.append((f"{child.name}[{ordinal}]", member, f"{child.key} sent twice"))
-            rows[key] = row
+            rows[key] = mine.values
         return list(rows.values())
-
-    def _scalar(
-        self, tree: _Node, member: Any, row: JsonRow, found: list[tuple[str, Any, str]]
-    ) -> None:
-        for column, parse, _ in tree.leaves:
-            try:
-                row[column] = parse(member, self._reading)
-            except Rejected as why:
-                found.append((column, member, str(why)))
 
 
 def _storable(record: Any) -> tuple[bytes, str, Any]:
@@ -261,9 +305,14 @@ def _clean(value: Any) -> Any:
         return {_clean(name): _clean(member) for name, member in value.items()}
     if isinstance(value, list):
         return [_clean(member) for member in value]
-    if isinstance(value, Decimal) and abs(value.adjusted()) > 1_000:
+    if isinstance(value, Decimal) and not is_storable(value):
         return str(value)
     return value
+
+
+def _escaped(part: Any) -> str:
+    """A part of a made key, so that parts joined by / stay apart."""
+    return str(part).replace("%", "%25").replace("/", "%2F")
 
 
 def _shorten(value: Any, length: int) -> str:
@@ -277,6 +326,16 @@ def _shorten(value: Any, length: int) -> str:
 
 def _reject(record: str, name: str, value: Any, reason: str) -> Reject:
     return Reject(record, name, _shorten(value, _VALUE_LENGTH), reason)
+
+
+def _outline(record: Any) -> bytes:
+    """A record as text where JSON is not to be had: whole if Python can, else its top."""
+    try:
+        return ascii(record).encode()
+    except RecursionError:
+        members = record.items() if isinstance(record, dict) else enumerate(record)
+        top = {name: value for name, value in members if not isinstance(value, dict | list)}
+        return ascii(top).encode()
 
 
 def _whole(raw: bytes, reason: str) -> Reject:

@@ -58,7 +58,7 @@ def _column(field: Field, *, key: bool = False) -> sa.Column[Any]:
 def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
     """The table of a resource's records."""
     columns: list[Any] = [_store_id()]
-    columns += [_column(f, key=f.path == resource.key) for f in resource.fields]
+    columns += [_column(f, key=f.name == resource.key) for f in resource.fields]
     if resource.created_field:
         columns += [
             sa.Column("created_on", sa.Date, comment="creation day in the store's zone, as sent"),
@@ -126,7 +126,7 @@ def child_table(resource: Resource, child: Child, metadata: sa.MetaData) -> sa.T
     """The table of a list inside a resource's records."""
     columns: list[Any] = [_store_id()]
     if resource.key:
-        parent = next(f for f in resource.fields if f.path == resource.key)
+        parent = next(f for f in resource.fields if f.name == resource.key)
         columns.append(
             sa.Column(
                 resource.parent_column or "",
@@ -175,8 +175,8 @@ def _text(name: str, comment: str, **options: Any) -> sa.Column[Any]:
 
 
 def _count(name: str, comment: str, **options: Any) -> sa.Column[Any]:
-    options = {"nullable": False, "server_default": _ZERO} | options
-    return sa.Column(name, sa.BigInteger, comment=comment, **options)
+    merged: dict[str, Any] = {"nullable": False, "server_default": _ZERO} | options
+    return sa.Column(name, sa.BigInteger, comment=comment, **merged)
 
 
 def _resource(comment: str = "Resource.name") -> sa.Column[Any]:
@@ -208,8 +208,9 @@ STORE = _sync(
     _text("zone", "IANA zone of all its local times", nullable=False),
     _text("currency", "ISO 4217 default currency"),
     _text("site_access", "access_full or access_selective"),
-    sa.Column("sites", ARRAY(sa.Text), comment="sites it is limited to; NULL for all"),
+    sa.Column("sites", ARRAY(sa.Text), comment="sites the key is limited to; NULL for all"),
     sa.Column("scopes", ARRAY(sa.Text), comment="the key's scopes; NULL where it names none"),
+    sa.Column("chosen_sites", ARRAY(sa.Text), comment="sites asked for by --site; NULL for all"),
     sa.Column("since", sa.Date, comment="first creation day mirrored; NULL for all"),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true(), comment="crawled"),
     _text("error", "what an operator has to do; NULL when nothing"),

@@ -15,11 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from sync.declare.moments import (
-    Zone,
-    utc_of_local,
-    utc_of_offset,
-)
+from sync.declare.moments import ZERO_DATES, Zone, utc_of_local, utc_of_offset
 
 SqlType = Literal["text", "bigint", "numeric", "boolean", "date", "timestamptz", "time", "jsonb"]
 
@@ -27,8 +23,8 @@ _INT64 = 2**63
 _WHOLE = re.compile(r"[+-]?\d{1,19}")
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}))?")
-# Postgres numeric: up to 131072 digits before the point and 16383 after it.
-_NUMERIC_EXPONENT = 1_000
+# Postgres numeric takes 131072 digits before the point and 16383 after it; no amount needs them.
+_NUMERIC_DIGITS = 1_000
 
 
 class Rejected(ValueError):
@@ -98,12 +94,25 @@ def _numeric(value: Any, _: Reading) -> Decimal:
         raise Rejected("expected a number, got a boolean")
     if isinstance(value, str):
         value = value.strip().replace(",", ".", 1)
-    if not isinstance(value, int | float | Decimal | str):
+    # Decimal reads Python's own 1_000; nobody else writes numbers so.
+    if not isinstance(value, int | float | Decimal | str) or (
+        isinstance(value, str) and "_" in value
+    ):
         raise Rejected(f"expected a number, got {_shape(value)}")
     number = _decimal(value)
-    if number and abs(number.adjusted()) > _NUMERIC_EXPONENT:
+    if not is_storable(number):
         raise Rejected("the number is out of range")
     return number
+
+
+def is_storable(number: Decimal) -> bool:
+    """Whether Postgres can hold the number, digits before and after the point."""
+    exponent = number.as_tuple().exponent
+    return (
+        isinstance(exponent, int)
+        and exponent >= -_NUMERIC_DIGITS
+        and number.adjusted() <= _NUMERIC_DIGITS
+    )
 
 
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -126,7 +135,7 @@ def _boolean(value: Any, _: Reading) -> bool:
 def _date(value: Any, _: Reading) -> dt.date | None:
     if not isinstance(value, str):
         raise Rejected(f"expected a date, got {_shape(value)}")
-    if not value or value.startswith("0000-00-00"):  # PHP's empty date
+    if not value or value.startswith(ZERO_DATES):
         return None
     match = _DATE.match(value)
     rest = value[match.end() :] if match else ""

@@ -23,7 +23,8 @@ _LOCAL: Final = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})\d*)?)?)?"
 )
 _OFFSET: Final = re.compile(r"(?:Z|[+-]\d{2}(?::?\d{2})?)$")
-_MIN_YEAR: Final = 1
+# How PHP writes its zero date, with and without the year it underflows to.
+ZERO_DATES: Final = ("0000-00-00", "-0001-11-30")
 
 
 def zone_of(name: str) -> Zone:
@@ -39,11 +40,11 @@ def zone_of(name: str) -> Zone:
 def utc_of_local(text: str, zone: Zone) -> dt.datetime | None:
     """Read `Y-m-d[ H:i[:s]]` of a store's zone as an instant in UTC."""
     text = text.strip()
-    if not text or text.startswith(("0000-00-00", "-0001-11-30")):
+    if not text or text.startswith(ZERO_DATES):
         return None
     match = _LOCAL.fullmatch(text)
     if match is None:
-        if _OFFSET.search(text) and _LOCAL.match(text):
+        if _has_offset(text):
             return utc_of_offset(text, zone)  # an offset is better than a guess
         raise ValueError("expected a date-time like 2026-01-31 23:59:59")
     year, month, day, hour, minute, second, fraction = match.groups()
@@ -73,17 +74,22 @@ def _instant(naive: dt.datetime, zone: Zone) -> dt.datetime:
 def utc_of_offset(text: str, zone: Zone) -> dt.datetime | None:
     """Read a date-time that carries its offset; without one it is local to `zone`."""
     text = text.strip()
-    if not text or text.startswith("0000-00-00"):
+    if not text or text.startswith(ZERO_DATES):
         return None
-    if not _OFFSET.search(text[10:]):
+    if not _has_offset(text):
         return utc_of_local(text, zone)
     try:
-        moment = dt.datetime.fromisoformat(text)
-        return moment.astimezone(dt.UTC)
+        return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(
             "expected a date-time with offset like 2026-01-31 23:59:59+03:00"
         ) from error
+
+
+def _has_offset(text: str) -> bool:
+    """Whether a day and a time are followed by an offset; the `-31` of a day alone is none."""
+    match = _LOCAL.match(text)
+    return bool(match and match[4] and _OFFSET.match(text, match.end()))
 
 
 def local_text(moment: dt.datetime, zone: Zone) -> str:

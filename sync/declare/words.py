@@ -17,6 +17,7 @@ class Shape(Enum):
     LIST = "list"
     MAP = "map"  # an object keyed by code; PHP sends [] when it is empty
     SINGLE = "single"  # one object; with an empty answer key, the answer itself
+    SCALARS = "scalars"  # a list of plain values, read by the path ""
 
 
 class Bucket(Enum):
@@ -31,6 +32,8 @@ class Field:
     """A typed column: where it comes from and what it means.
 
     `path` is dotted, in the API's names; `note` becomes the column's SQL comment, so it is schema.
+    The path "" is no place in an object: a plain value itself, or a column that is filled from
+    elsewhere (`Parent.column`, a made key).
     """
 
     name: str
@@ -89,7 +92,16 @@ class Chain:
     target: str
 
 
-Listing = Days | Pages | Once | Chain
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A list in the order of time, where each answer names the next one's opaque cursor.
+
+    The answer's `pagination.nextCursor` is sent back as the parameter `cursor`. The last cursor
+    resumes the list, so what is new is read by going on from it; nothing tells of deletions.
+    """
+
+
+Listing = Days | Pages | Once | Chain | Cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +119,58 @@ class Refreshed:
 
 
 @dataclass(frozen=True, slots=True)
+class Updated(Refreshed):
+    """A filter tells what changed since; the list is read again all the same, for deletions.
+
+    `since` is the filter's name: `Y-m-d H:i:s` in the store's zone, the bound itself left out.
+    It is asked every `poll_seconds`, from `overlap_seconds` before the send moment of the last
+    poll that was read to its end.
+    """
+
+    since: str
+    poll_seconds: int
+    overlap_seconds: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The method is asked once for every live record of another resource.
+
+    `{name}` in the resource's path and parameters is the column `name` of the parent's table;
+    a parent where one of them is NULL has nothing to ask for. `column` is this resource's column
+    that keeps the parent's `by`: filled from the request, whatever the record says.
+    """
+
+    resource: str
+    column: str
+    by: str = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A key for records that have none: the values of `columns`, joined, as text.
+
+    `repeats`: records equal in all of them may be different ones, so they are counted in the
+    order sent; the key is then a hash and the count.
+    """
+
+    columns: tuple[str, ...]
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reread:
     """Another resource's records that change together with this one, without an entry of theirs.
 
     `path`: where this resource's record names the other's id. `after_seconds`: how long the CRM
-    may need until the other record shows the change.
+    may need until the other record shows the change. `when`: only where the record has this
+    value at this path. Of a resource with a `Parent`, the id is the parent's.
     """
 
     resource: str
     path: str
     after_seconds: int = 5
+    when: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +183,9 @@ class Resource:
     answer_key  where the records stand in the answer; "" for the answer itself
     single      the method for one record (`{id}` in it), read with by=id; "" where there is none
     single_key  the answer key of `single`
-    key         the identifying path in a record: "id", "code", or "" for single objects
+    key         the identifying column: "id", "code", or "" for single objects
+    made        how the key is made where records have none
+    parent      the resource whose records the method is asked for, one by one
     scope       the API key's scope the method needs, None where it is not established
     combined    resources whose records point at one of ours by this column, and are read again
                 when ours is combined into another: (("orders", "customer_id"),)
@@ -156,11 +212,15 @@ class Resource:
     params: tuple[tuple[str, str | int], ...] = ()
     raw_only: tuple[tuple[str, str], ...] = ()
     optional: bool = False
+    parent: Parent | None = None
+    made: Made | None = None
 
     @cached_property
     def version(self) -> str:
         """What the typed columns and children are made from; part of every `content_hash`."""
         parts = [f"{f.name}:{f.kind.name}:{f.path}" for f in self.fields]
+        if self.made:
+            parts.append(f"<{self.made.columns}:{self.made.repeats}>")
         for child in self.children:
             parts.append(f"[{child.name}:{child.path}:{child.key}:{child.map_key}]")
             parts += [f"{f.name}:{f.kind.name}:{f.path}" for f in child.fields]
