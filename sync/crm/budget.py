@@ -1,0 +1,225 @@
+"""The request budget as Redis keeps it: its keys, its scripts, its state for people.
+
+The scripts decide (budget.lua begins each of them); limiter.py is their only caller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import redis
+from redis.exceptions import NoScriptError, RedisError
+
+from sync.crm.slot import Bucket, Slot, WorkClass
+from sync.errors import TryLater
+
+_KEYS = ("pace", "turn", "seen", "wturn", "wseen", "store:", "use", "known")
+_BIN_SECONDS = 10  # of the `use` bins in budget.lua
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call of reserve.lua. `doubtful`: Redis or its clock may not be the one of before."""
+
+    store: int
+    bucket: Bucket
+    work: WorkClass
+    waited_seconds: float = 0.0
+    missed: Slot | None = None
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A slot `micros` ahead, or leave to ask again in `micros`, by Redis's clock at `now`."""
+
+    granted: bool
+    micros: int
+    now: int
+    paused: bool = False
+    number: int = 0
+    epoch: str = ""
+    recovering: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Requests of one store and class since it was first seen (a week's silence forgets it)."""
+
+    granted: int
+    waited_ms: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One bucket of one egress address.
+
+    `pace` is requests a second now, `used_last_*` the share of the limit granted in the last whole
+    minute or hour. `lost` slots were given up, `late` ones reported, `overdue` reported when the
+    slot that had to move was granted already.
+    """
+
+    egress: str
+    bucket: Bucket
+    limit: float
+    pace: float
+    frozen_seconds: float
+    stores_with_work: int
+    used_last_minute: float
+    used_last_hour: float
+    lost: int
+    late: int
+    overdue: int
+    usage: Mapping[tuple[int, WorkClass], Usage] = field(default_factory=dict)
+    paused_seconds: Mapping[int, float] = field(default_factory=dict)
+
+
+class Budget:
+    """The scripts over one Redis. Redis out of reach is TryLater everywhere.
+
+    `redis_now` replaces Redis's clock by microseconds of a test's own.
+    """
+
+    def __init__(
+        self,
+        server: redis.Redis,
+        *,
+        egress: str,
+        limits: Mapping[Bucket, float],
+        redis_now: Callable[[], int] | None = None,
+    ) -> None:
+        self._server = server
+        self._egress = egress
+        self._limits = dict(limits)
+        self._redis_now = redis_now
+        self._reserve = _Script("reserve.lua")
+        self._feedback = _Script("feedback.lua")
+        self._report = _Script("report.lua")
+
+    def reserve(self, ask: Ask) -> Reply:
+        args = [ask.store, ask.work.value, math.floor(ask.waited_seconds * 1000)]
+        missed = ["", ""] if ask.missed is None else [ask.missed.number, ask.missed.epoch]
+        answer = self._run(
+            self._reserve, ask.bucket, ask.store, [*args, int(ask.doubtful), *missed],
+            # A Redis that does not know the script is new, or was restarted with an older state.
+            unknown=[*args, 1, *missed],
+        )  # fmt: skip
+        if not answer[0]:
+            return Reply(granted=False, micros=answer[1], now=answer[2], paused=answer[3] == 1)
+        return Reply(
+            granted=True,
+            micros=answer[1],
+            now=answer[2],
+            number=answer[3],
+            epoch=_text(answer[4]),
+            recovering=answer[5] > 0,
+        )
+
+    def tell(self, slot: Slot, what: str, micros: int) -> None:
+        """Report what became of a slot: `sent`, `refused` or `served`."""
+        args = [what, slot.store, slot.work.value, slot.number, slot.epoch, slot.at, micros]
+        self._run(self._feedback, slot.bucket, slot.store, args)
+
+    def report(self, bucket: Bucket) -> Report:
+        now, pace, frozen, working, lost, late, overdue, use, known = self._run(
+            self._report, bucket, 0, []
+        )
+        stores = [int(store) for store in known]
+        usage: dict[tuple[int, WorkClass], Usage] = {}
+        paused: dict[int, float] = {}
+        for store, counts in zip(stores, self._counts(bucket, stores), strict=True):
+            for work in WorkClass:
+                c = work.value
+                seen = Usage(*(counts.get(f"{name}{c}", 0) for name in "gwx"))
+                if seen.granted or seen.refused:
+                    usage[store, work] = seen
+            if counts.get("pu", 0) > now:
+                paused[store] = (counts["pu"] - now) / 1e6
+        bins = dict(_text(entry).split(":") for entry in use)
+        current = now // (_BIN_SECONDS * 1_000_000)
+
+        def share(count: int) -> float:
+            slots = sum(int(bins.get(str(current - back), 0)) for back in range(1, count + 1))
+            return slots / (count * _BIN_SECONDS * self._limits[bucket])
+
+        return Report(
+            egress=self._egress,
+            bucket=bucket,
+            limit=self._limits[bucket],
+            pace=float(pace),
+            frozen_seconds=frozen / 1e6,
+            stores_with_work=working,
+            used_last_minute=share(6),
+            used_last_hour=share(360),
+            lost=lost,
+            late=late,
+            overdue=overdue,
+            usage=usage,
+            paused_seconds=paused,
+        )
+
+    def _counts(self, bucket: Bucket, stores: list[int]) -> list[dict[str, int]]:
+        names = [f"{name}{work.value}" for work in WorkClass for name in "gwx"] + ["pu"]
+        try:
+            with self._server.pipeline(transaction=False) as pipe:
+                for store in stores:
+                    pipe.hmget(self._prefix(bucket) + f"store:{store}", names)
+                found: list[list[Any]] = pipe.execute()
+        except RedisError as error:
+            raise _away(error) from error
+        return [
+            {
+                name: int(float(_text(value)))
+                for name, value in zip(names, row, strict=True)
+                if value
+            }
+            for row in found
+        ]
+
+    def _prefix(self, bucket: Bucket) -> str:
+        # The braces keep one budget's keys on one node of a cluster.
+        return f"sync:limit:{{{self._egress}:{bucket.value}}}:"
+
+    def _run(
+        self,
+        script: _Script,
+        bucket: Bucket,
+        store: int,
+        args: list[Any],
+        *,
+        unknown: list[Any] | None = None,
+    ) -> Any:
+        """Run a script; with the arguments `unknown` when Redis has never heard of it."""
+        prefix = self._prefix(bucket)
+        keys = [f"{prefix}{name}{store if name == 'store:' else ''}" for name in _KEYS]
+        now = "" if self._redis_now is None else self._redis_now()
+        head = [*keys, now, repr(float(self._limits[bucket]))]
+        try:
+            try:
+                return self._server.evalsha(script.sha, len(keys), *head, *args)
+            except NoScriptError:
+                return self._server.eval(script.text, len(keys), *head, *(unknown or args))
+        except RedisError as error:
+            raise _away(error) from error
+
+
+class _Script:
+    def __init__(self, name: str) -> None:
+        files = resources.files("sync.crm")
+        parts = [files.joinpath(part).read_text("utf-8") for part in ("budget.lua", name)]
+        self.text = "\n".join(parts)
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _away(error: RedisError) -> TryLater:
+    return TryLater(f"the request budget's Redis did not serve us: {type(error).__name__}: {error}")
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
