@@ -10,7 +10,7 @@ from sync.sandbox import catalogue, seed
 from sync.sandbox.catalogue import Article
 from sync.sandbox.clock import Clock
 from sync.sandbox.knobs import Knobs
-from sync.sandbox.orders import Orders
+from sync.sandbox.others import Others
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
 from sync.sandbox.reference import references
@@ -19,7 +19,7 @@ from sync.sandbox.shop import Shop
 LANGUAGES = {"RUB": "RU", "EUR": "ES", "MXN": "ES"}
 
 
-class Account(Orders):
+class Account(Others):
     """An account and all its mutations; build it with `Sandbox.account`."""
 
     def __init__(
@@ -42,7 +42,8 @@ class Account(Orders):
     ) -> None:
         super().__init__(
             name, zone=zone, currency=currency, language=language or LANGUAGES.get(currency, "EN"),
-            sites=sites, seed=seed_number, clock=clock or Clock(), knobs=knobs or Knobs(), lean=lean,
+            sites=sites, seed=seed_number, clock=clock or Clock(), knobs=knobs or Knobs(),
+            lean=lean,
             lock=lock or RLock(),
         )  # fmt: skip
         rng = Random(f"{seed_number}/{name}/shelves")

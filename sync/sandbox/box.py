@@ -66,7 +66,8 @@ class Sandbox:
         made = Account(
             name, zone=zone, currency=currency or CURRENCIES.get(zone, "EUR"), language=language,
             sites=sites, orders=orders, customers=customers, products=products, awkward=awkward,
-            seed_number=self.seed, clock=self.clock, knobs=self.knobs, lean=self.lean, lock=self.lock,
+            seed_number=self.seed, clock=self.clock, knobs=self.knobs, lean=self.lean,
+            lock=self.lock,
         )  # fmt: skip
         made.add_key(key, scopes=scopes, sites=only_sites)
         with self.lock:

@@ -48,9 +48,11 @@ def product(rng: Random, language: str, currency: str, number: int, *, site: str
         offers.append(
             {
                 "name": title + (f" ({colour}, {size})" if sized else ""), "price": price,
-                "images": [f"https://{site}.example.com/i/{number}.jpg"], "externalId": f"{number}#{n}",
+                "images": [f"https://{site}.example.com/i/{number}.jpg"],
+                "externalId": f"{number}#{n}",
                 "xmlId": f"{number}#{n}", "article": article,
-                "prices": [{"priceType": "base", "price": price, "ordering": 991, "currency": currency}],
+                "prices": [{"priceType": "base", "price": price, "ordering": 991,
+                "currency": currency}],
                 "purchasePrice": loose(price * rng.uniform(0.4, 0.65)),
                 "vatRate": rng.choice(("none", "20.00", "10.00")), "properties": properties or [],
                 "quantity": float(rng.randint(0, 300)), "weight": float(rng.randint(1, 20) * 100),
@@ -60,9 +62,12 @@ def product(rng: Random, language: str, currency: str, number: int, *, site: str
     return {
         "minPrice": price, "maxPrice": price, "article": article, "type": "product", "name": title,
         "url": f"https://{site}.example.com/p/{number}", "imageUrl": f"https://{site}.example.com/i/{number}.jpg",
-        "description": f"{title}. {group}.", "popular": number % 11 == 0, "stock": False, "novelty": number % 7 == 0,
-        "recommended": False, "groups": [], "externalId": str(number), "manufacturer": brand, "offers": offers,
-        "active": number % 17 != 0, "quantity": loose(sum(o["quantity"] for o in offers)), "markable": False,
+        "description": f"{title}. {group}.", "popular": number % 11 == 0, "stock": False,
+        "novelty": number % 7 == 0,
+        "recommended": False, "groups": [], "externalId": str(number), "manufacturer": brand,
+        "offers": offers,
+        "active": number % 17 != 0, "quantity": loose(sum(o["quantity"] for o in offers)),
+        "markable": False,
         "_group": group, "_months": months,
     }  # fmt: skip
 

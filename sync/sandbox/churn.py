@@ -114,7 +114,8 @@ class Churn:
             case "update_customer":
                 customer = self._pick(account, "customers")
                 account.update_customer(
-                    customer, email=f"c{customer}.{rng.randint(1, 99)}@example.com", vip=rng.random() < 0.5
+                    customer, email=f"c{customer}.{rng.randint(1, 99)}@example.com",
+                    vip=rng.random() < 0.5
                 )  # fmt: skip
             case "delete_customer":
                 account.delete_customer(self._pick(account, "customers"))

@@ -30,7 +30,9 @@ MUTATIONS = {
     "create_order", "update_order", "redate_order", "move_order", "delete_order", "undelete_order",
     "merge_orders", "create_customer", "update_customer", "delete_customer", "undelete_customer",
     "merge_customers", "create", "update", "delete", "create_corporate", "update_corporate",
-    "delete_corporate", "create_pack", "update_pack", "delete_pack", "create_task", "update_task",
+    "delete_corporate", "add_address", "add_company", "add_contact", "update_part", "remove_part",
+    "comment_task", "create_note", "create_bonus", "create_pack", "update_pack", "delete_pack",
+    "create_task", "update_task",
     "delete_task", "set_reference", "remove_reference", "set_zone", "add_key", "revoke_key",
     "restore_key", "revoke_scope", "grant_scope", "limit_sites", "revoke_site",
 }  # fmt: skip

@@ -9,7 +9,7 @@ from sync.sandbox.dialect import Word, customer_stub, merged, words
 from sync.sandbox.ledger import Ledger, Save
 from sync.sandbox.php import Json, Refusal
 from sync.sandbox.records import Record
-from sync.sandbox.seed import aggregates, counts
+from sync.sandbox.sums import aggregates, counts
 
 
 class Customers(Ledger):

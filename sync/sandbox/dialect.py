@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
 from sync.sandbox.php import Json
@@ -51,7 +52,7 @@ class Word:
     field: str
     old: Any
     new: Any
-    about: Json = field(default_factory=dict)
+    about: Json = dataclasses.field(default_factory=dict)
 
 
 def snake(name: str) -> str:
@@ -157,7 +158,8 @@ def payment_words(before: Json, after: Json) -> Iterator[Word]:
             yield Word("payments", None, new, about)
             continue
         for name, shape in (("paidAt", "plain"), ("status", "code"), ("type", "code"),
-                            ("amount", "plain"), ("externalId", "plain"), ("comment", "plain")):  # fmt: skip
+                            ("amount", "plain"), ("externalId", "plain"), ("comment",
+                            "plain")):  # fmt: skip
             if was.get(name) != payment.get(name):
                 yield Word(
                     f"payments.{snake(name)}",

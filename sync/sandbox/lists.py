@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar
@@ -11,13 +11,16 @@ from typing import Any, TypeVar
 import orjson
 
 from sync.sandbox.calls import Call
-from sync.sandbox.filters import Deep, Filter, day, invalid
+from sync.sandbox.filters import Deep, Filter, among, day, invalid
 from sync.sandbox.php import Json, Refusal, values
 from sync.sandbox.records import Record, View
 from sync.sandbox.sending import sent
+from sync.sandbox.singles import find
 
 T = TypeVar("T")
 LIMITS = (20, 50, 100)
+OWNER = "_owner"
+_ALWAYS = {OWNER: among("_customer"), "channel": among("mgChannelId")}
 PAGING = "Errors in the pagination parameters"
 
 
@@ -31,6 +34,9 @@ class ListMethod:
     limits: Sequence[int] = LIMITS
     order: str = "newest"  # newest | id_desc | id_asc
     created: tuple[str, str] | None = None  # names of the filters on the creation date
+    parent: str | None = None  # per-parent lists: the collection the path's id is of
+    external: bool = False  # the parent may be named by externalId
+    shape: Callable[[Call, Json], Json] | None = None  # another view of the record
 
     def __call__(self, call: Call) -> bytes:
         limit, number = paging(call, self.limits)
@@ -38,16 +44,24 @@ class ListMethod:
         chosen = page(call, ids, limit, number)
         view = call.account.collections[self.collection].view(call.now)
         rows = [sent(call.account, self.collection, view.live[i], call.now) for i in chosen]
+        if self.shape is not None:
+            rows = [orjson.dumps(self.shape(call, orjson.loads(row))) for row in rows]
         return answer(call, self.key, rows, limit, number, len(ids))
 
     def select(self, call: Call) -> Sequence[int]:
         """Ids of the whole answer, in its order."""
         account, key = call.account, call.key
         view = account.collections[self.collection].view(call.now)
-        given = call.filter()
+        given = dict(call.filter())
+        if self.parent is not None:
+            owner = find(call, self.parent, call.args[0], by_external=self.external)
+            given[OWNER] = str(owner.id)
+        if "channel_id" in call.params:
+            given["channel"] = str(call.params["channel_id"])
         how = account.knobs.order_of_lists
         order = self.order if how == "newest" else how
-        cached = (self.key, order, key.sites, orjson.dumps(given), account.knobs.ignore_date_filter,
+        cached = (self.collection, self.key, order, key.sites, orjson.dumps(given),
+        account.knobs.ignore_date_filter,
                   account.knobs.unknown_filter)  # fmt: skip
         found = view.found.get(cached)
         if found is None or order == "shuffled":
@@ -90,8 +104,8 @@ class ListMethod:
                     high = bound + " 23:59:59" if name == self.created[1] else high
             elif name == "ids":
                 ids = whole_numbers(name, value)
-            elif name in self.filters:
-                chosen = self.filters[name]
+            elif name in self.filters or name in _ALWAYS:
+                chosen = self.filters.get(name) or _ALWAYS[name]
                 test = chosen.build(name, value)
                 if not (chosen.is_date and knobs.ignore_date_filter):
                     tests.append(test)

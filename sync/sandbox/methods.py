@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sync.sandbox import singles
+from sync.sandbox import extras, singles
 from sync.sandbox.calls import Call
 from sync.sandbox.feeds import FeedMethod
 from sync.sandbox.listed import LISTS
@@ -24,7 +24,8 @@ class Method:
 
 _MAPS = {
     "delivery-services": "deliveryServices", "delivery-types": "deliveryTypes",
-    "order-methods": "orderMethods", "order-types": "orderTypes", "payment-statuses": "paymentStatuses",
+    "order-methods": "orderMethods", "order-types": "orderTypes",
+    "payment-statuses": "paymentStatuses",
     "payment-types": "paymentTypes", "product-statuses": "productStatuses", "sites": "sites",
     "status-groups": "statusGroups", "statuses": "statuses", "units": "units",
 }  # fmt: skip
@@ -52,6 +53,42 @@ METHODS: dict[str, Method] = {
         SingleMethod("customers", "customer", by_external=True), "customer_read"
     ),
 }
+
+SINGLES: dict[str, tuple[Answer, str | None]] = {
+    "customers-corporate/{id}": (
+        SingleMethod("customers-corporate", "customerCorporate", by_external=True),
+        "customer_read"),
+    "orders/packs/{id}": (SingleMethod("packs", "pack"), "order_read"),
+    "orders/{id}/plates/{plate}/print": (extras.Download("orders", by_external=True), "order_read"),
+    "costs/{id}": (SingleMethod("costs", "cost"), "cost_read"),
+    "files/{id}": (SingleMethod("files", "file"), "file_read"),
+    "files/{id}/download": (extras.Download("files"), "file_read"),
+    "delivery/shipments/{id}": (SingleMethod("shipments", "deliveryShipment"), "delivery_read"),
+    "tasks/{id}": (SingleMethod("tasks", "task"), "task_read"),
+    "users/{id}": (SingleMethod("users", "user"), "user_read"),
+    "custom-fields/dictionaries/{code}": (
+        singles.CodedMethod("dictionaries", "customDictionary", ("code",)), "custom_fields_read"),
+    "custom-fields/{entity}/{code}": (
+        singles.CodedMethod("custom-fields", "customField", ("entity", "code")),
+        "custom_fields_read"),
+    "loyalty/account/{id}": (SingleMethod("loyalty-accounts", "loyaltyAccount"), "loyalty_read"),
+    "loyalty/account/{id}/bonus/{status}/details": (extras.bonus_details, "loyalty_read"),
+    "loyalty/bonus/operations": (extras.bonus_operations, "loyalty_read"),
+    "loyalty/loyalties/{id}": (extras.loyalty, "loyalty_read"),
+    "customer-interaction/{site}/cart/{customer}": (extras.cart, "customer_read"),
+    "customer-interaction/{site}/favorites/{customer}": (extras.favorites, "customer_read"),
+    "integration-modules/{code}": (extras.integration_module, "integration_read"),
+    "payment/invoice/{uuid}": (extras.nothing_here, None),
+    "features/check": (extras.features, None),
+    "telephony/manager": (extras.manager_by_phone, None),
+    "verification/sms/{check}/status": (extras.sms_status, None),
+    "statistic/update": (extras.recalculate, "analytics_write"),
+    "customers-corporate/history": (
+        FeedMethod("customers-corporate", "customerId", "customerExternalId"), "customer_read"),
+    "orders/packs/history": (FeedMethod("packs", "packId"), "order_read"),
+    "tasks/history": (FeedMethod("tasks", "taskId"), "task_read"),
+}  # fmt: skip
+METHODS |= {f"/api/v5/{path}": Method(method, scope) for path, (method, scope) in SINGLES.items()}
 METHODS |= {f"/api/v5/{path}": Method(method, scope) for path, (method, scope) in LISTS.items()}
 METHODS |= {
     f"/api/v5/reference/{name}": Method(

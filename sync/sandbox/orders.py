@@ -43,7 +43,7 @@ class Orders(Customers):
             )
             made = generator.order(
                 self.rng, self.shop, self.collections["orders"].take_id(),
-                at=save.now, site=fields.get("site", site), buyer=buyer,
+                at=save.now, site=fields.get("site") or site, buyer=buyer,
             )  # fmt: skip
             made = merged(made, fields)
             if "totalSumm" not in fields:

@@ -14,8 +14,8 @@ _SHADOW = str.maketrans("áéíóúñüÁÉÍÓÚÑ ", "aeiounuAEIOUN_")
 
 def tongue(rng: Random, language: str) -> str:
     """Whose names a customer of this account bears: mostly the account's, not always."""
-    kinds, weights = zip(*_WEIGHTS[language], strict=True)
-    return str(rng.choices(kinds, weights)[0])
+    weights = _WEIGHTS[language]
+    return rng.choices([kind for kind, _ in weights], [weight for _, weight in weights])[0]
 
 
 def full_name(rng: Random, kind: str) -> tuple[str, str, str | None, str]:
@@ -39,8 +39,10 @@ def address(rng: Random, kind: str, address_id: int) -> Json:
     )[0]
     street, house = rng.choice(names.STREETS[kind]), str(rng.randint(1, 140))
     found: Json = {
-        "id": address_id, "index": str(rng.randint(100000, 699999)), "countryIso": {"RU": "RU", "ES": "ES"}.get(kind, "GB"),
-        "region": region, "regionId": region_id, "city": city, "cityId": city_id, "street": street, "building": house,
+        "id": address_id, "index": str(rng.randint(100000, 699999)), "countryIso": {"RU": "RU",
+        "ES": "ES"}.get(kind, "GB"),
+        "region": region, "regionId": region_id, "city": city, "cityId": city_id, "street": street,
+        "building": house,
     }  # fmt: skip
     if kind == "RU":
         found |= {"cityType": "г.", "streetType": "ул.", "text": f"ул. {street}, д. {house}"}
@@ -52,7 +54,8 @@ def address(rng: Random, kind: str, address_id: int) -> Json:
 
 
 def customer(
-    rng: Random, language: str, customer_id: int, *, created: str, site: str, manager: int, awkward: float
+    rng: Random, language: str, customer_id: int, *, created: str, site: str, manager: int,
+    awkward: float
 ) -> Json:  # fmt: skip
     """One customer in the field order of the API, aggregates still at zero."""
     kind = tongue(rng, language)
@@ -63,10 +66,13 @@ def customer(
     person |= {
         "isContact": False, "createdAt": created, "managerId": manager, "vip": rng.random() < 0.03,
         "bad": rng.random() < 0.01, "site": site, "contragent": {"contragentType": "individual"},
-        "tags": [{"name": "vip", "color": "#3e89b6", "attached": True}] if rng.random() < 0.05 else [],
+        "tags": [{"name": "vip", "color": "#3e89b6",
+        "attached": True}] if rng.random() < 0.05 else [],
         "marginSumm": 0, "totalSumm": 0, "averageSumm": 0, "ordersCount": 0, "costSumm": 0,
-        "customFields": {"loves_sale": True, "source_note": "летний каталог"} if rng.random() < 0.3 else [],
-        "personalDiscount": 0, "cumulativeDiscount": 0, "address": address(rng, kind, customer_id + 10),
+        "customFields": {"loves_sale": True,
+        "source_note": "летний каталог"} if rng.random() < 0.3 else [],
+        "personalDiscount": 0, "cumulativeDiscount": 0, "address": address(rng, kind,
+        customer_id + 10),
         "segments": [], "firstName": first, "lastName": last,
     }  # fmt: skip
     if patronymic:

@@ -79,15 +79,18 @@ def references(
             {
                 "isDynamicCostCalculation": False, "isAutoCostCalculation": False,
                 "isAutoNetCostCalculation": False, "isCostDependsOnRegionAndWeightAndSum": False,
-                "isCostDependsOnDateTime": False, "currency": currency, "name": names[i], "code": code,
+                "isCostDependsOnDateTime": False, "currency": currency, "name": names[i],
+                "code": code,
                 "active": True, "defaultCost": cost, "defaultNetCost": 0, "paymentTypes": pays,
                 "deliveryServices": ["avia", "1"] if code == "16" else [], "defaultForCrm": n == 0,
-                "deliveryPaymentTypes": [{"code": "cash", "cod": True}, {"code": "12", "cod": False}],
+                "deliveryPaymentTypes": [{"code": "cash", "cod": True}, {"code": "12",
+                "cod": False}],
                 "sites": [],
             }
             for n, (code, names, cost) in enumerate(DELIVERIES)
         ],
-        "delivery-services": [entry("avia", "Avia"), entry("1", "Единая ставка" if not i else "Fija")],
+        "delivery-services": [entry("avia", "Avia"), entry("1",
+        "Единая ставка" if not i else "Fija")],
         "payment-types": [
             entry(
                 code, names[i], defaultForCrm=n == 0, defaultForApi=False, description="",
@@ -104,16 +107,19 @@ def references(
                   defaultForApi=False, paymentComplete=False, ordering=30, paymentTypes=[]),
         ],
         "order-methods": [
-            entry(m, m, defaultForCrm=m == "phone", defaultForApi=m == "shopping-cart", isFromPos=False)
+            entry(m, m, defaultForCrm=m == "phone", defaultForApi=m == "shopping-cart",
+            isFromPos=False)
             for m in METHODS
         ],
         "order-types": [
-            entry(t, t, defaultForCrm=t == TYPES[0], defaultForApi=False, ordering=990) for t in TYPES
+            entry(t, t, defaultForCrm=t == TYPES[0], defaultForApi=False,
+            ordering=990) for t in TYPES
         ],
         "product-statuses": [
             {"code": code, "ordering": 10 * (n + 1), "active": True, "createdAt": when,
              "cancelStatus": code == "canceled", "name": code}
-            for n, code in enumerate(("new", "confirming", "ready-for-assembly", "sold", "canceled", "4"))
+            for n, code in enumerate(("new", "confirming", "ready-for-assembly", "sold",
+            "canceled", "4"))
         ],
         "units": [
             {"code": "pc", "name": "Штука" if not i else "Piece", "sym": "шт." if not i else "pc",
@@ -129,9 +135,11 @@ def references(
 
 def _site(n: int, code: str, currency: str, country: str, when: str) -> Json:
     return {
-        "id": 100 + n, "name": code.capitalize(), "url": f"https://{code}.example.com", "code": code,
+        "id": 100 + n, "name": code.capitalize(), "url": f"https://{code}.example.com",
+        "code": code,
         "defaultForCrm": n == 0, "ymlUrl": f"https://{code}.example.com/yml", "loadFromYml": True,
-        "catalogUpdatedAt": when, "catalogLoadingAt": when, "countryIso": country, "currency": currency,
+        "catalogUpdatedAt": when, "catalogLoadingAt": when, "countryIso": country,
+        "currency": currency,
         "contragent": _legal_entity(country), "ordering": 10 * (n + 1), "isDemo": False,
         "isCatalogMainSite": n == 0, "catalogId": str(n + 1),
     }  # fmt: skip
@@ -140,7 +148,8 @@ def _site(n: int, code: str, currency: str, country: str, when: str) -> Json:
 def _legal_entity(country: str) -> Json:
     return {
         "contragentType": "legal-entity", "legalName": "Sandbox Trade", "INN": "7700000000",
-        "code": "main-entity", "countryIso": country, "certificateDate": "2020-01-01", "vatRate": "20.00",
+        "code": "main-entity", "countryIso": country, "certificateDate": "2020-01-01",
+        "vatRate": "20.00",
     }  # fmt: skip
 
 
@@ -150,7 +159,8 @@ def _listed(i: int, currency: str, country: str, sites: list[str]) -> dict[str, 
         "cost-groups": [
             {"code": "product-cost", "name": ("Товары", "Productos", "Goods")[i], "ordering": 10,
              "active": True, "color": "#ffd298"},
-            {"code": "advertising", "name": ("Реклама", "Publicidad", "Advertising")[i], "ordering": 20,
+            {"code": "advertising", "name": ("Реклама", "Publicidad", "Advertising")[i],
+            "ordering": 20,
              "active": True, "color": "#98d2ff"},
         ],
         "cost-items": [
@@ -174,16 +184,20 @@ def _listed(i: int, currency: str, country: str, sites: list[str]) -> dict[str, 
         ],
         "legal-entities": [_legal_entity(country)],
         "mg-channels": [
-            {"code": "1", "id": 1, "externalId": 100, "type": "telegram", "active": True, "name": "Bot",
+            {"code": "1", "id": 1, "externalId": 100, "type": "telegram", "active": True,
+            "name": "Bot",
              "allowedSendByPhone": False},
-            {"code": "6", "id": 6, "externalId": 3, "type": "viber", "active": False, "name": "Old bot"},
+            {"code": "6", "id": 6, "externalId": 3, "type": "viber", "active": False,
+            "name": "Old bot"},
         ],
         "price-types": [
             {"id": 1, "code": "base", "name": "Base", "active": True, "default": True, "geo": [],
              "groups": [], "ordering": 10, "currency": currency, "promo": False},
             {"id": 7, "code": "wholesale", "name": "Wholesale", "active": True, "default": False,
-             "geo": [{"country": country, "regionId": "", "region": "All", "cityId": "", "city": "All"}],
-             "groups": [], "ordering": 500, "filterExpression": "order.quantity >= 10", "promo": True},
+             "geo": [{"country": country, "regionId": "", "region": "All", "cityId": "",
+             "city": "All"}],
+             "groups": [], "ordering": 500, "filterExpression": "order.quantity >= 10",
+             "promo": True},
         ],
         "stores": [
             {"code": f"{site}-store", "name": f"{site} store", "type": "store-type-warehouse",

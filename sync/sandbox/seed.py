@@ -1,260 +1,45 @@
-"""Fills an account from its seed: first the people and the shelves, then two years of orders.
-
-Orders are written fast and by hand here: one pass makes each order twice, as it was created and as
-it is now, and the entries of its history in between; ids of entries are allotted at the end, in
-the order of time.
-"""
+"""Fills an account from its seed: the office, the people, then two years of orders and papers."""
 
 from __future__ import annotations
 
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING
 
-import orjson
-
-from sync.sandbox import people, shop
-from sync.sandbox.clock import doubled_hours
-from sync.sandbox.dialect import customer_stub
+from sync.sandbox import office, papers, seed_orders, seed_people
 from sync.sandbox.history import Entry
-from sync.sandbox.php import Json, loose
-from sync.sandbox.records import Gone, Record
-from sync.sandbox.reference import CANCELLED
+from sync.sandbox.sums import aggregates
 
 if TYPE_CHECKING:
     from sync.sandbox.account import Account
 
 DAYS = 730.0
-Draft = tuple[float, Entry]
 
 
 def populate(account: Account, *, orders: int, customers: int, awkward: float) -> None:
     """Two years up to now. The same seed and clock give the same bytes."""
     rng = Random(f"{account.seed}/{account.name}/seed")
-    now = account.clock.now()
-    account.shop.awkward = awkward
-    persons = _customers(account, rng, customers, now, awkward)
-    drafts = _orders(account, rng, orders, now, awkward, persons)
-    _publish(account, "orders", drafts)
-    for person in persons:
-        _aggregates(account, person)
-    account.collections["customers"].truth.fill([account.record(p) for p in persons])
+    office.furnish(account, rng)
+    firms = seed_people.firms(account, rng, min(customers // 25, 60))
+    persons, drafts = seed_people.customers(account, rng, customers, days=DAYS + 60)
+    publish(account, "customers", drafts)
+    publish(account, "customers-corporate", seed_people.contacts(account, rng, firms, persons))
+    publish(account, "orders", seed_orders.orders(account, rng, orders, persons, days=DAYS))
+    for person in [*persons, *firms]:
+        person |= aggregates(*account.sums.get(person["id"], (0, 0.0, 0.0)))
+    account.fill("customers", persons)
+    account.fill("customers-corporate", firms)
+    placed = account.collections["orders"]
+    some = [placed.load(r) for r in islice(placed.truth.live.values(), 3000)]
+    papers.pile(account, rng, some, persons[:1500])
+    for firm in firms:
+        record = account.new_note("corporate-notes", {"id": firm["id"], "site": firm["site"],
+                                  "type": "customer_corporate"}, "note",
+                                  firm["createdAt"])  # fmt: skip
+        account.fill_records("corporate-notes", [record])
 
 
-def _customers(account: Account, rng: Random, count: int, now: float, awkward: float) -> list[Json]:
-    """Live customers as dicts; some more came and went, and only the history knows them."""
-    collection = account.collections["customers"]
-    times = sorted(shop.moment(rng, now, DAYS + 60) for _ in range(count + count // 50))
-    drafts: list[Draft] = []
-    live: list[Json] = []
-    departed = set(rng.sample(range(len(times)), count // 50)) if count >= 50 else set()
-    segments = [
-        account.collections["segments"].load(r) for r in account.collections["segments"].truth.live.values()
-    ]  # fmt: skip
-    for n, at in enumerate(times):
-        person = people.customer(
-            rng, account.language, collection.take_id(), created=account.local(at),
-            site=rng.choice(account.sites), manager=rng.choice(account.user_ids), awkward=awkward,
-        )  # fmt: skip
-        if segments and rng.random() < 0.4:
-            person["segments"] = [rng.choice(segments)]
-        blob = account.press.pack(orjson.dumps(person))
-        drafts.append(
-            (
-                at,
-                _entry(
-                    account, at, person, "id", b"null", str(person["id"]).encode(), "created", blob
-                ),
-            )
-        )
-        if rng.random() < 0.25:
-            later = at + rng.random() * (now - at)
-            old, new = person["email"], f"new{person['id']}@example.com"
-            person["email"] = new
-            drafts.append(
-                (
-                    later,
-                    _entry(
-                        account,
-                        later,
-                        person,
-                        "email",
-                        orjson.dumps(old or None),
-                        orjson.dumps(new),
-                    ),
-                )
-            )
-        if n in departed:
-            later = at + rng.random() * (now - at)
-            drafts.append(
-                (
-                    later + 1,
-                    _entry(
-                        account,
-                        later + 1,
-                        person,
-                        "id",
-                        str(person["id"]).encode(),
-                        b"null",
-                        "deleted",
-                        blob,
-                    ),
-                )
-            )
-            collection.gone[person["id"]] = Gone("history", later, None, account.record(person))
-        else:
-            live.append(person)
-    _publish(account, "customers", drafts)
-    return live
-
-
-def _entry(
-    account: Account, at: float, person: Json, field: str, old: bytes, new: bytes,
-    flag: str = "", whole: bytes | None = None,
-) -> Entry:  # fmt: skip
-    head = f'"{flag}":true,'.encode() if flag else b""
-    body = head + b'"source":"code","field":"%b","oldValue":%b,"newValue":%b' % (
-        field.encode(),
-        old,
-        new,
-    )
-    if whole is None:
-        body += b',"customer":' + orjson.dumps(customer_stub(person))
-    return Entry(
-        0, at, account.local(at), person["id"], person["site"], account.press.pack(body), whole
-    )
-
-
-def _orders(
-    account: Account, rng: Random, count: int, now: float, awkward: float, persons: list[Json]
-) -> list[Draft]:
-    collection = account.collections["orders"]
-    times = [shop.moment(rng, now, DAYS) for _ in range(count + count // 80)]
-    if awkward and times:
-        for hour in doubled_hours(account.zone, now - DAYS * shop.DAY, now)[: len(times) // 20]:
-            for n in range(4):  # both readings of the hour that happens twice
-                times[rng.randrange(len(times))] = hour + 900.0 + 1800.0 * n
-    times.sort()
-    departed = set(rng.sample(range(len(times)), count // 80)) if count >= 80 else set()
-    firms = list(account.collections["customers-corporate"].truth.live.values())
-    drafts: list[Draft] = []
-    live: list[Record] = []
-    known = 0  # persons who exist by then; both lists go up in time
-    for n, at in enumerate(times):
-        while known < len(persons) and persons[known]["createdAt"] <= account.local(at):
-            known += 1
-        buyer, firm = _buyer(rng, persons, known, firms)
-        site = (
-            buyer["site"]
-            if buyer and buyer["site"] in account.shop.articles
-            else rng.choice(account.sites)
-        )
-        made = shop.order(rng, account.shop, collection.take_id(), at=at, site=site, buyer=buyer)
-        if firm is not None:
-            made |= {"orderType": "eshop-legal", "contragent": {"contragentType": "legal-entity"}}
-        contact = buyer["id"] if buyer else None
-        customer = firm.id if firm is not None else contact
-        slots = {"customer": customer, "contact": contact}
-        whole = account.pack(made)
-        drafts.append((at, _created(account, at, made, whole, customer, contact)))
-        progress = shop.steps(rng, account.shop, at=at, now=now, has_manager="managerId" in made)
-        for step in progress:
-            drafts += ((step.at, entry) for entry in _step(account, made, step))
-        record = account.record(made, **slots)
-        if n in departed:
-            gone_at = min(now - 1, (progress[-1].at if progress else at) + 5)
-            body = b'"deleted":true,"source":"user","user":{"id":%d},"field":"id","oldValue":%d,"newValue":null,%b' % (
-                account.user_ids[0], made["id"], _stub(made))  # fmt: skip
-            drafts.append((gone_at, _bare(account, gone_at, made, body)))
-            collection.gone[made["id"]] = Gone("history", gone_at, None, record)
-            continue
-        live.append(record)
-        if customer is not None:
-            account.credit(customer, made, 1)
-    collection.truth.fill(live)
-    return drafts
-
-
-def _buyer(
-    rng: Random, persons: list[Json], known: int, firms: list[Record]
-) -> tuple[Json | None, Record | None]:
-    """Few buy often, most once or twice; some orders name nobody, some a company and its contact."""
-    if not known or rng.random() < 0.04:
-        return None, None
-    buyer = persons[int(known * rng.random() ** 1.8)]
-    return buyer, rng.choice(firms) if firms and rng.random() < 0.03 else None
-
-
-def _stub(made: Json) -> bytes:
-    external = f'"externalId":"{made["externalId"]}",' if "externalId" in made else ""
-    manager = f'"managerId":{made["managerId"]},' if "managerId" in made else ""
-    return (f'"order":{{"id":{made["id"]},{external}{manager}"site":"{made["site"]}",'
-            f'"status":"{made["status"]}"}}').encode()  # fmt: skip
-
-
-def _bare(account: Account, at: float, made: Json, body: bytes) -> Entry:
-    return Entry(0, at, account.local(at), made["id"], made["site"], account.press.pack(body))
-
-
-def _created(
-    account: Account, at: float, made: Json, whole: bytes, customer: int | None, contact: int | None
-) -> Entry:
-    author = (
-        b'"source":"api","apiKey":{"current":false}'
-        if made["fromApi"]
-        else b'"source":"user","user":{"id":1}'
-    )
-    body = (
-        b'"created":true,' + author + b',"field":"status","oldValue":null,"newValue":{"code":"new"}'
-    )
-    return Entry(0, at, account.local(at), made["id"], made["site"], account.press.pack(body), whole, customer, contact)  # fmt: skip
-
-
-def _step(account: Account, made: Json, step: shop.Step) -> list[Entry]:
-    """Apply one step to the order and word it."""
-    author = {"user": f'"source":"user","user":{{"id":{made.get("managerId", 1)}}}',
-              "api": '"source":"api","apiKey":{"current":false}'}.get(step.source, f'"source":"{step.source}"')  # fmt: skip
-    said: list[tuple[str, str, str, str]] = []
-    when = account.local(step.at)
-    if step.manager is not None:
-        made["managerId"] = step.manager
-        said.append(("manager", "null", f'{{"id":{step.manager}}}', ""))
-    if step.status is not None:
-        old, made["status"], made["statusUpdatedAt"] = made["status"], step.status, when
-        said.append(("status", f'{{"code":"{old}"}}', f'{{"code":"{step.status}"}}', ""))
-        if step.status == "delivering":
-            made["shipped"], made["shipmentDate"] = True, when[:10]
-            said.append(("shipment_date", "null", f'"{when[:10]}"', ""))
-            said.append(("shipped", "false", "true", ""))
-        if step.status == "complete":
-            for item in made["items"]:
-                item["status"] = "sold"
-                if made["id"] % 4:
-                    continue  # only some shops track their lines
-                said.append(
-                    (
-                        "order_product.status",
-                        '{"code":"new"}',
-                        '{"code":"sold"}',
-                        f',"item":{{"id":{item["id"]}}}',
-                    )
-                )
-    if step.paid and made["payments"]:
-        (payment,) = made["payments"].values()
-        about = f',"payment":{{"id":{payment["id"]},"type":"{payment["type"]}"}}'
-        payment |= {"status": "paid", "paidAt": when[:10] + " 00:00:00"}
-        made["fullPaidAt"] = when
-        said.append(("full_paid_at", "null", f'"{when}"', ""))
-        said.append(("payments.paid_at", "null", f'"{when[:10]} 00:00:00"', about))
-        said.append(("payments.status", '{"code":"not-paid"}', '{"code":"paid"}', about))
-    stub = _stub(made).decode()
-    return [
-        _bare(account, step.at, made,
-              f'{author},"field":"{field}","oldValue":{old},"newValue":{new},{stub}{about}'.encode())
-        for field, old, new, about in said
-    ]  # fmt: skip
-
-
-def _publish(account: Account, name: str, drafts: list[Draft]) -> None:
+def publish(account: Account, name: str, drafts: list[tuple[float, Entry]]) -> None:
     """Give the entries their ids in the order of time."""
     drafts.sort(key=lambda draft: draft[0])
     history = account.histories[name]
@@ -262,21 +47,3 @@ def _publish(account: Account, name: str, drafts: list[Draft]) -> None:
         entry.id = number
         history.entries.append(entry)
     history.next_id += len(drafts)
-
-
-def _aggregates(account: Account, person: Json) -> None:
-    count, total, cost = account.sums.get(person["id"], (0, 0.0, 0.0))
-    person |= aggregates(count, total, cost)
-
-
-def aggregates(count: int, total: float, cost: float) -> Json:
-    """The numbers a customer carries about its orders."""
-    return {
-        "marginSumm": loose(total - cost), "totalSumm": loose(total),
-        "averageSumm": loose(total / count) if count else 0, "ordersCount": count, "costSumm": loose(cost),
-    }  # fmt: skip
-
-
-def counts(order: Json) -> bool:
-    """Cancelled and returned orders do not count in a customer's aggregates."""
-    return order.get("status") not in CANCELLED

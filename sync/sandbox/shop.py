@@ -117,7 +117,8 @@ def order(
         made["externalId"] = str(100000 + order_id)
     made |= {
         "orderType": "eshop-legal" if who.get("type") == "customer_corporate" else "eshop-individual",
-        "orderMethod": METHODS[rng.choices(range(5), (60, 18, 10, 9, 3))[0]], "privilegeType": "none",
+        "orderMethod": METHODS[rng.choices(range(5), (60, 18, 10, 9, 3))[0]],
+        "privilegeType": "none",
         "countryIso": shop.country, "createdAt": created, "statusUpdatedAt": created, "summ": 0,
         "currency": shop.currency, "totalSumm": 0, "prepaySum": 0, "purchaseSumm": 0,
         "markDatetime": created,
@@ -178,7 +179,8 @@ def order(
 
 def custom(rng: Random, shop: Shop) -> Json:
     return {
-        "gift": rng.random() < 0.5, "score": rng.choice((0, 3.5, 7)), "colour": rng.choice(shop.dictionary),
+        "gift": rng.random() < 0.5, "score": rng.choice((0, 3.5, 7)),
+        "colour": rng.choice(shop.dictionary),
         "tags": rng.sample(shop.dictionary, 2), "visit_day": shop.local(rng.random() * 1e9)[:10],
     }  # fmt: skip
 

@@ -26,6 +26,23 @@ class SingleMethod:
         return b'{"success":true,"%b":%b}' % (self.key.encode(), blob)
 
 
+@dataclass(frozen=True)
+class CodedMethod:
+    """`/{entity}/{code}`: the object whose fields equal the variable parts of the path."""
+
+    collection: str
+    key: str
+    names: tuple[str, ...]
+
+    def __call__(self, call: Call) -> bytes:
+        collection = call.account.collections[self.collection]
+        for record in collection.view(call.now).live.values():
+            entity = collection.load(record)
+            if all(entity[n] == arg for n, arg in zip(self.names, call.args, strict=True)):
+                return as_json(**{self.key: entity})
+        raise Refusal(404, "Not found")
+
+
 def find(call: Call, collection: str, text: str, *, by_external: bool) -> Record:
     """The record a path means, or "Not found", with combinedTo when it was merged away."""
     target = call.account.collections[collection]
@@ -104,8 +121,10 @@ def settings(call: Call) -> bytes:
             ],
             "non_working_days": [{"start_date": "01.01", "end_date": "01.07"}],
             "mg": {"order_creation": {
-                "default": {"site": account.sites[0], "order_type": "eshop-individual", "order_method": "messenger"},
-                "channels": {"1": {"site": account.sites[0], "order_type": "eshop-individual", "order_method": "messenger"}},
+                "default": {"site": account.sites[0], "order_type": "eshop-individual",
+                "order_method": "messenger"},
+                "channels": {"1": {"site": account.sites[0], "order_type": "eshop-individual",
+                "order_method": "messenger"}},
             }},
         }
     )  # fmt: skip
@@ -126,7 +145,7 @@ def order_statuses(call: Call) -> bytes:
             continue
         order = orders.load(record)
         status = call.account.references["statuses"].get(order["status"], {})
-        row = {k: order[k] for k in ("id", "externalId", "status") if k in order}
+        row: Json = {k: order[k] for k in ("id", "externalId", "status") if k in order}
         rows.append({**row, "group": status.get("group", "new")})
     return as_json(orders=rows)
 
