@@ -246,7 +246,7 @@ class Normaliser:
 
     def _children(self, index: int, value: Any, into: _Taken) -> list[JsonRow]:
         child, tree = self.resource.children[index], self._child_trees[index]
-        found = into.found
+        found, below = into.found, f"{child.path}[]."
         if isinstance(value, dict):
             members = [
                 {child.map_key: name, **member}
@@ -265,13 +265,13 @@ class Normaliser:
             if tree.leaves:  # a list of plain values
                 self._leaves(tree, member, mine)
             elif isinstance(member, dict):
-                self._read(tree, member, mine, f"{child.path}[].")
+                self._read(tree, member, mine, below)
             elif member != []:
                 mine.found.append(("", member, "expected an object"))
             key = mine.values.get(child.key) if child.key else ordinal
-            found += [
-                (f"{child.name}.{column}[{ordinal}]", bad, why) for column, bad, why in mine.found
-            ]
+            for column, bad, why in mine.found:
+                name = f"{child.name}.{column.removeprefix(below)}" if column else child.name
+                found.append((f"{name}[{ordinal}]", bad, why))
             if key is None:
                 found.append((f"{child.name}[{ordinal}]", member, f"no usable {child.key}"))
                 continue

@@ -373,6 +373,9 @@ def test_every_value_is_taken_or_refused_in_words(value: Any, kind: Kind) -> Non
     try:
         parsed = read(kind, value)
     except Rejected as why:
-        assert str(why)
+        parsed = None
+        reason = str(why)
     else:
-        assert parsed is None or isinstance(parsed, types[kind.sql])
+        reason = "taken"
+    assert reason
+    assert parsed is None or isinstance(parsed, types[kind.sql])
