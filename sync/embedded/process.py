@@ -47,6 +47,12 @@ def start(command: Sequence[str | Path], *, account: Account, log: Path, cwd: Pa
     finally:
         os.close(descriptor)
     _children[child.pid] = child
+    # Popen returns in the middle of exec, when the new command line cannot be read yet.
+    wait_until(
+        lambda: child.poll() is not None or bool(_command_line(child.pid)),
+        seconds=30,
+        what=f"{command[0]} is running",
+    )
     return child.pid
 
 

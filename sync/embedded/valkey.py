@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -159,10 +160,11 @@ class Valkey:
             "set-proc-title": "no",  # the command line is how it is recognised
             "loglevel": "warning",
         }
-        descriptor = os.open(self._config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Never seen half written: valkey without a configuration has no password.
+        descriptor, aside = tempfile.mkstemp(prefix=".valkey.conf.", dir=self.folder)  # mode 0600
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(f"{name} {value}\n" for name, value in lines.items())
-        self.account.own(self._config)
+        self.account.own(Path(aside)).replace(self._config)
 
     @staticmethod
     def _quoted(path: Path) -> str:
