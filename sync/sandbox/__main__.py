@@ -94,7 +94,7 @@ async def serve(sandbox: Sandbox, options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT, then end at once: nothing here is worth waiting for."""
     sock = listen(options.host, options.port)
     served = server(sandbox)
-    task = asyncio.create_task(served._serve([sock]))  # noqa: SLF001 - the public one owns the signals
+    task = asyncio.create_task(served._serve([sock]))
     ended = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, ended.set)

@@ -56,7 +56,7 @@ class Account(Others):
             self._shelves(rng, products), self.local, lambda: self.count("item"),
             lambda: self.count("payment"), awkward,
         )  # fmt: skip
-        seed.populate(self, orders=orders, customers=customers, awkward=awkward)
+        seed.populate(self, orders=orders, customers=customers)
 
     def _shelves(self, rng: Random, products: int) -> dict[str, list[Article]]:
         """Products, offers and groups of every site; what orders quote from."""

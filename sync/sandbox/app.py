@@ -52,10 +52,11 @@ class App:
         name = owner.name if owner else None
         arrival = Arrival(arrived, sandbox.clock.now(), client, name, path, params)
         sandbox.log.add(arrival)
+        refused = self._over_limit(client, path, arrived)
         low, high = knobs.latency_ms
         if high > 0:
             await asyncio.sleep(self._rng.uniform(low, high) / 1000)
-        if self._over_limit(client, path, arrived):
+        if refused:
             await self._refuse(arrival, send)
             return
         fault = sandbox.faults.next(name, path, query, knobs.fault_share)
@@ -96,11 +97,13 @@ class App:
         if name is not None and any(fnmatch(name, p) for p in knobs.html_always):
             return 200, PAGE, HTML
         try:
-            return 200, self._method(verb, path, params, key), JSON
+            return self._method(verb, path, params, key)
         except Refusal as refusal:
             return refusal.status, orjson.dumps(refusal.body), JSON
 
-    def _method(self, verb: str, path: str, params: Json, key: str | None) -> bytes:
+    def _method(
+        self, verb: str, path: str, params: Json, key: str | None
+    ) -> tuple[int, bytes, bytes]:
         knobs = self.sandbox.knobs
         account, found = self.sandbox.holder(key)
         below = path.removeprefix("/api/v5/")
@@ -114,7 +117,8 @@ class App:
             raise Refusal(403, "Access denied.")
         if method.scope is not None and method.scope not in found.scopes:
             raise Refusal(403, "Access denied.")
-        return method.answer(Call(account, found, path, params, args, self.sandbox.clock.now()))
+        call = Call(account, found, path, params, args, self.sandbox.clock.now())
+        return 200, method.answer(call), method.kind
 
 
 def _key(scope: Scope, params: Json) -> str | None:
@@ -147,7 +151,7 @@ async def _reply(
     headers: list[tuple[bytes, bytes]] | None = None,
     torn: bool = False,
 ) -> None:
-    """Send an answer; a torn one ends, connection and all, half way through the body it promised."""
+    """Send an answer; a torn one ends, connection and all, half way through its body."""
     head = [(b"content-type", kind), (b"content-length", b"%d" % promised), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": head})
     if torn:
@@ -159,7 +163,7 @@ async def _reply(
 
 
 async def _hang_up(send: Send, *, politely: bool = False) -> None:
-    """End the connection under the answer. uvicorn's `send` is a method of the object that holds it."""
+    """End the connection under the answer: uvicorn's `send` is a method of what holds it."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionResetError("the connection is reset on purpose")

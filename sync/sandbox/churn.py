@@ -58,7 +58,7 @@ class Churn:
             owed = min(owed - int(owed), 1.0) if owed < 50 else owed - 50
 
     def once(self) -> str | None:
-        """One save of a kind drawn from the mix; its name, or None where there was nothing to do."""
+        """One save of a kind drawn from the mix; its name, or None if there was nothing to do."""
         with self._sandbox.lock:
             known = self._sandbox.accounts
             names = [n for n in self.accounts or known if n in known]

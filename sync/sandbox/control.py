@@ -2,7 +2,7 @@
 
 POST /control/knobs                {"rate": 10, ...} -> all knobs; GET shows them
 POST /control/faults               {"kind", "path"?, "nth"?, "times"?, "account"?, "containing"?}
-POST /control/clock                {"freeze": epoch | true} | {"advance": seconds} | {"release": true}
+POST /control/clock                {"freeze": epoch | true}, {"advance": seconds}, {"release": true}
 POST /control/churn/start          {"per_second"?, "mix"?, "accounts"?}
 POST /control/churn/stop           answers when no save is under way: {"counts": {...}}
 POST /control/churn/many           {"saves": n}: so many saves at once

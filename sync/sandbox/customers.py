@@ -13,7 +13,7 @@ from sync.sandbox.sums import aggregates, counts
 
 
 class Customers(Ledger):
-    """Mutations of /customers. Every one is a save of its own and writes history as the API does."""
+    """Mutations of /customers. Each is a save of its own and writes history as the API does."""
 
     sums: dict[int, tuple[int, float, float]]
 

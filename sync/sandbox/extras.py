@@ -18,7 +18,7 @@ from sync.sandbox.singles import as_json, find
 
 def bonus_operations(call: Call) -> bytes:
     """All operations, oldest first. The cursor is [last id, its time], and opaque to callers."""
-    limit, _ = paging(call, LIMITS)
+    limit = paging(call, LIMITS).limit
     account = call.account
     operations = account.collections["bonus-operations"].view(call.now)
     since, given = 0, call.params.get("cursor")
@@ -49,7 +49,7 @@ def bonus_operations(call: Call) -> bytes:
 def bonus_details(call: Call) -> bytes:
     """Bonuses of an account that wait or burn, by day."""
     account = find(call, "loyalty-accounts", call.args[0], by_external=False)
-    limit, number = paging(call, LIMITS)
+    asked = paging(call, LIMITS)
     collection = call.account.collections["bonus-operations"]
     days: dict[str, float] = {}
     for record in collection.view(call.now).live.values():
@@ -59,7 +59,7 @@ def bonus_details(call: Call) -> bytes:
                 day = operation["createdAt"][:10]
                 days[day] = round(days.get(day, 0) + operation["amount"], 2)
     rows = [orjson.dumps({"date": d, "amount": a}) for d, a in sorted(days.items())]
-    body = answer(call, "bonuses", page(call, rows, limit, number), limit, number, len(rows))
+    body = answer(call, "bonuses", page(call, rows, asked), asked, len(rows))
     total = orjson.dumps({"totalAmount": round(sum(days.values()), 2)})
     return b'{"statistic":%b,%b' % (total, body[1:])
 

@@ -28,30 +28,29 @@ class FeedMethod:
     external: str | None = None
 
     def __call__(self, call: Call) -> bytes:
-        limit, number = paging(call, LIMITS)
+        asked = paging(call, LIMITS)
         given = call.filter()
         since = 0
         if "sinceId" in given:
             since = _whole("sinceId", given["sinceId"])
-            if "page" in call.params and (number > 1 or call.account.knobs.strict_since_id):
+            if "page" in call.params and (asked.number > 1 or call.account.knobs.strict_since_id):
                 raise Refusal(400, USE_SINCE_ID)
-        if (number - 1) * limit >= DEEPEST:
+        if asked.start >= DEEPEST:
             raise Refusal(400, USE_SINCE_ID)
         history = call.account.histories[self.history]
         total, entries = history.remaining(
             since=since, now=call.now, knobs=call.account.knobs, sieve=self._sieve(call)
         )
-        start = (number - 1) * limit
         rows = [
             sent_entry(call.account, self.history, entry, call.now)
-            for entry in islice(entries, start, start + limit)
+            for entry in islice(entries, asked.start, asked.start + asked.limit)
         ]
         return (
             b'{"success":true,"generatedAt":%b,"history":[%b],%b}'
             % (
                 orjson.dumps(call.account.local(call.now)),
                 b",".join(rows),
-                pagination(call, limit, number, total),
+                pagination(call, asked, total),
             )
         )  # fmt: skip
 

@@ -71,7 +71,7 @@ class History:
     def remaining(
         self, *, since: int, now: float, knobs: Knobs, sieve: Callable[[Entry], bool] | None
     ) -> tuple[int, Iterator[Entry]]:
-        """How many entries follow `since` (as totalCount counts them), and those a page may show."""
+        """How many entries follow `since` (what totalCount says), and those a page may show."""
         self.settle(now)
         start = bisect_right(self.entries, since, key=lambda e: e.id)
         if knobs.history_retention is not None:

@@ -60,7 +60,7 @@ class RequestLog:
     ) -> list[Arrival]:
         return [
             a
-            for a in self._arrivals
+            for a in list(self._arrivals)  # a copy in one step: the server appends meanwhile
             if a.time >= since
             and (account is None or a.account == account)
             and (path is None or path in a.path)

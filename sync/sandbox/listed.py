@@ -1,239 +1,19 @@
-"""The list methods and their filters, by path below /api/v5/."""
+"""The list methods, by path below /api/v5/: collection, key, order, filters, scope."""
 
 from __future__ import annotations
 
+from sync.sandbox import filter_tables as known
 from sync.sandbox.calls import Call
-from sync.sandbox.filters import (
-    Deep,
-    Filter,
-    above,
-    after,
-    among,
-    anything,
-    between,
-    custom_fields,
-    flag,
-    least,
-    most,
-    since,
-    text,
-    until,
-)
+from sync.sandbox.filters import among, anything, between, flag, text
 from sync.sandbox.lists import LIMITS, ListMethod
-from sync.sandbox.php import Json, values
+from sync.sandbox.php import Json
 
-
-def _dates(**paths: str) -> dict[str, Filter]:
-    """`name=path` -> nameFrom and nameTo."""
-    found: dict[str, Filter] = {}
-    for name, path in paths.items():
-        found[f"{name}From"], found[f"{name}To"] = since(path), until(path)
-    return found
-
-
-def _bounds(**paths: str) -> dict[str, Filter]:
-    """`Name=path` -> minName and maxName."""
-    found: dict[str, Filter] = {}
-    for name, path in paths.items():
-        found[f"min{name}"], found[f"max{name}"] = least(path), most(path)
-    return found
-
-
-def _idle(*names: str) -> dict[str, Filter]:
-    return dict.fromkeys(names, anything())
-
-
-_CONTRAGENT = {
-    "contragentName": text("contragent.legalName"),
-    "contragentTypes": among("contragent.contragentType"),
-    "contragentInn": among("contragent.INN"),
-    "contragentKpp": among("contragent.KPP"),
-    "contragentBik": among("contragent.BIK"),
-    "contragentCorrAccount": among("contragent.corrAccount"),
-    "contragentBankAccount": among("contragent.bankAccount"),
-}
-ORDERS: dict[str, Filter] = {
-    "externalIds": among("externalId"), "numbers": among("number"), "sites": among("site"),
-    "customerId": among("_customer"), "customerExternalId": anything(),
-    "customer": text("firstName", "lastName", "patronymic", "phone"), "email": text("email"),
-    "extendedStatus": among("status"), "orderTypes": among("orderType"),
-    "orderMethods": among("orderMethod"),
-    "managers": among("managerId"), "countries": among("countryIso"),
-    "city": text("delivery.address.city"),
-    "region": text("delivery.address.region"), "index": among("delivery.address.index"),
-    "paymentStatuses": among("payments[].status"), "paymentTypes": among("payments[].type"),
-    "deliveryTypes": among("delivery.code"), "deliveryServices": among("delivery.service.code"),
-    "shipmentStores": among("shipmentStore"), "product": text("items[].offer.name"),
-    "customerComment": text("customerComment"), "managerComment": text("managerComment"),
-    "call": flag("call"), "expired": flag("expired"), "shipped": flag("shipped"),
-    "customFields": custom_fields(), "sourceName": among("source.source"),
-    "mediumName": among("source.medium"),
-    "campaignName": among("source.campaign"), "keywordName": among("source.keyword"),
-    **_dates(statusUpdatedAt="statusUpdatedAt", fullPaidAt="fullPaidAt", paidAt="payments[].paidAt",
-             deliveryDate="delivery.date", shipmentDate="shipmentDate"),
-    **_bounds(Price="totalSumm", PrepaySumm="prepaySum", DeliveryCost="delivery.cost",
-              DeliveryNetCost="delivery.netCost", PurchaseSumm="purchaseSumm"),
-    **_CONTRAGENT,
-    **_idle("metro", "deliveryTimeFrom", "deliveryTimeTo", "vip", "bad", "online", "deliveryStates",
-            "minMarginSumm", "maxMarginSumm", "minCostSumm", "maxCostSumm", "trackNumber",
-            "deliveryExternalId", "attachments", "receiptFiscalDocumentAttribute", "receiptStatus",
-            "receiptOperation", "receiptOrderStatus", "tasksCounts", "customerType", "companyName",
-            "couriers", "managerGroups", "mgChannels", "firstWebVisitFrom", "firstWebVisitTo",
-            "lastWebVisitFrom", "lastWebVisitTo", "firstOrderFrom", "firstOrderTo", "lastOrderFrom",
-            "lastOrderTo", "dpdParcelDateFrom", "dpdParcelDateTo", "adContentName",
-            "uploadedToExtStoreSys"),
-}  # fmt: skip
-CUSTOMERS: dict[str, Filter] = {
-    "externalIds": among("externalId"), "sites": among("site"), "managers": among("managerId"),
-    "name": text("firstName", "lastName", "patronymic", "phones[].number"), "email": text("email"),
-    "city": text("address.city"), "region": text("address.region"),
-    "countries": among("address.countryIso"),
-    "isContact": flag("isContact"), "sex": among("sex"), "vip": flag("vip"), "bad": flag("bad"),
-    "segment": among("segments[].code"), "tags": among("tags[].name"),
-    "browserId": among("browserId"),
-    "mgChannels": among("mgCustomers[].mgChannel.id"), "mgCustomerId": among("mgCustomers[].id"),
-    "sourceName": among("source.source"), "mediumName": among("source.medium"),
-    "campaignName": among("source.campaign"), "keywordName": among("source.keyword"),
-    "customFields": custom_fields(), "discountCardNumber": among("discountCardNumber"),
-    **_bounds(OrdersCount="ordersCount", AverageSumm="averageSumm", TotalSumm="totalSumm",
-    CostSumm="costSumm"),
-    **_CONTRAGENT,
-    **_idle("online", "emailMarketingUnsubscribed", "notes", "classSegment", "attachments",
-    "tasksCounts",
-            "managerGroups", "firstWebVisitFrom", "firstWebVisitTo", "lastWebVisitFrom",
-            "lastWebVisitTo",
-            "firstOrderFrom", "firstOrderTo", "lastOrderFrom", "lastOrderTo", "commentary",
-            "adContentName",
-            "attachedTags", "subscriptions"),
-}  # fmt: skip
-
-FIRMS: dict[str, Filter] = {
-    "externalIds": among("externalId"), "nickName": text("nickName"), "sites": among("site"),
-    "managers": among("managerId"), "vip": flag("vip"), "bad": flag("bad"),
-    "customFields": custom_fields(),
-    "companyName": text("mainCompany.name"), "contactIds": among("mainCustomerContact.customer.id"),
-    "discountCardNumber": among("discountCardNumber"),
-    **_bounds(OrdersCount="ordersCount", AverageSumm="averageSumm", TotalSumm="totalSumm",
-    CostSumm="costSumm"),
-    **_CONTRAGENT,
-    **_idle("contactName", "addressName", "name", "city", "region", "email", "notes",
-    "classSegment",
-            "attachments", "tasksCounts", "managerGroups", "firstOrderFrom", "firstOrderTo",
-            "lastOrderFrom", "lastOrderTo"),
-}  # fmt: skip
-NOTES: dict[str, Filter] = {
-    "customerIds": among("customer.id"), "customerExternalIds": among("customer.externalId"),
-    "managerIds": among("managerId"), "text": text("text"),
-}  # fmt: skip
-PACKS: dict[str, Filter] = {
-    "orderId": among("item.order.id"), "stores": among("store"), "itemId": among("item.id"),
-    "offerXmlId": among("item.offer.xmlId"), "offerExternalId": among("item.offer.externalId"),
-    "invoiceNumber": among("invoiceNumber"), "deliveryNoteNumber": among("deliveryNoteNumber"),
-    **_dates(shipmentDate="shipmentDate"), **_idle("orderExternalId"),
-}  # fmt: skip
-COSTS: dict[str, Filter] = {
-    "orderIds": among("order.id"), "orderNumber": among("order.number"), "comment": text("comment"),
-    "sites": among("sites[]"), "createdBy": among("createdBy"), "costItems": among("costItem"),
-    "users": among("userId"), "orderExternalIds": among("order.externalId"),
-    "dateFrom": since("dateTo"),
-    "dateTo": until("dateFrom"), **_bounds(Summ="summ"), **_idle("costGroups"),
-}  # fmt: skip
-FILES: dict[str, Filter] = {
-    "orderIds": among("attachment[].order.id"), "customerIds": among("attachment[].customer.id"),
-    "orderExternalIds": among("attachment[].order.externalId"), "type": among("type"),
-    "customerExternalIds": among("attachment[].customer.externalId"), "filename": text("filename"),
-    "sizeFrom": least("size"), "sizeTo": most("size"), "isAttached": flag("attachment"),
-    "sites": among("attachment[].order.site"),
-}  # fmt: skip
-SHIPMENTS: dict[str, Filter] = {
-    "dateFrom": since("date"), "dateTo": until("date"), "externalId": among("externalId"),
-    "orderNumber": among("orders[].number"), "statuses": among("status"),
-    "deliveryTypes": among("deliveryType"),
-    "managers": among("managerId"), "stores": among("store"),
-}  # fmt: skip
-PRODUCTS: dict[str, Filter] = {
-    "sinceId": above("id"), "sinceUpdatedAt": after("updatedAt"), "active": flag("active"),
-    "name": text("name"), "manufacturer": among("manufacturer"), "externalId": among("externalId"),
-    "offerIds": among("offers[].id"), "offerExternalId": among("offers[].externalId"),
-    "groups": among("groups[].id"),
-    "sites": among("offers[].site"), "catalogs": among("catalogId"), "popular": flag("popular"),
-    "stock": flag("stock"), "novelty": flag("novelty"), "recommended": flag("recommended"),
-    "url": among("url"),
-    "urlLike": text("url"), "offerXmlId": among("offers[].xmlId"),
-    "groupExternalId": among("groups[].externalId"),
-    "minPrice": least("minPrice"), "maxPrice": most("maxPrice"), **_bounds(Quantity="quantity"),
-    **_idle("minPurchasePrice", "maxPurchasePrice", "xmlId", "classSegment", "properties",
-    "priceType", "markable"),
-}  # fmt: skip
-OFFERS: dict[str, Filter] = {
-    "externalIds": among("externalId"), "sinceId": above("id"), "name": text("name"),
-    "xmlIds": among("xmlId"),
-    "sites": among("site"), "active": flag("active"), "groups": among("product.groups[].id"),
-    **_bounds(Price="price", Quantity="quantity"), **_idle("properties", "catalogs", "priceType"),
-}  # fmt: skip
-INVENTORIES: dict[str, Filter] = {
-    "offerExternalId": among("externalId"), "offerXmlId": among("xmlId"), "sites": among("site"),
-    "offerActive": flag("active"), "productActive": flag("product.active"),
-    "offerArticle": among("article"),
-    "productArticle": among("product.article"), "productExternalId": among("product.externalId"),
-    **_idle("details", "catalogs"),
-}  # fmt: skip
-GROUPS: dict[str, Filter] = {
-    "active": flag("active"), "parentGroupId": among("parentId"), "sites": among("site"),
-    "minLevel": least("lvl"), "maxLevel": most("lvl"), **_idle("catalogs", "loadFromYml"),
-}  # fmt: skip
-ACCOUNTS: dict[str, Filter] = {
-    "customerId": among("customer.id"), "status": among("status"),
-    "phoneNumber": text("phoneNumber"),
-    "cardNumber": text("cardNumber"), "customerExternalId": among("customer.externalId"),
-    "id": among("id"),
-    "loyalties": among("loyalty.id"), "sites": among("customer.site"), "level": among("level.id"),
-    "customer": text("customer.firstName"), "customFields": custom_fields(),
-    **_bounds(Amount="amount", OrdersSum="ordersSum"), **_idle("burnDateFrom", "burnDateTo"),
-}  # fmt: skip
-TASKS: dict[str, Filter] = {
-    "orderNumber": among("order.number"), "customer": text("customer.id"), "text": text("text"),
-    "performers": among("performer"), "creators": among("creator"),
-    "status": Filter(lambda _, given: _task_status(values(given)[0])),
-    **_dates(date="datetime", completedAt="completedAt"),
-}  # fmt: skip
-USERS: dict[str, Filter] = {
-    "email": among("email"), "status": among("status"), "online": flag("online"),
-    "active": flag("active"),
-    "isManager": flag("isManager"), "isAdmin": flag("isAdmin"), "groups": among("groups[].id"),
-    "createdAtFrom": between("createdAt")[0], "createdAtTo": between("createdAt")[1],
-    **_idle("isPosManager"),
-}  # fmt: skip
-SEGMENTS: dict[str, Filter] = {
-    "name": text("name"), "active": flag("active"), "dateFrom": since("createdAt"),
-    "dateTo": until("createdAt"),
-    **_bounds(CustomersCount="customersCount"), **_idle("type"),
-}  # fmt: skip
-FIELDS: dict[str, Filter] = {
-    "name": text("name"), "code": among("code"), "type": among("type"),
-    "viewMode": among("viewMode"),
-    "displayArea": among("displayArea"), "entity": among("entity"), "inFilter": flag("inFilter"),
-    "viewModeMobile": among("viewModeMobile"),
-}  # fmt: skip
-PROPERTIES: dict[str, Filter] = {
-    "name": text("name"), "code": among("code"), "visible": flag("visible"),
-    "variative": flag("variative"),
-    "sites": among("sites[]"), "groups": among("groups[].id"), **_idle("catalogs"),
-}  # fmt: skip
-VALUES: dict[str, Filter] = {
-    "propertyName": text("property.name"), "propertyCode": among("property.code"),
-    "groups": among("property.groups[].id"),
-}  # fmt: skip
 OPERATIONS = {"createdAtFrom": between("createdAt")[0], "createdAtTo": between("createdAt")[1]}
 ADDRESSES = {"name": text("name"), "city": text("city"), "region": text("region")}
 CONTACTS = {"contactIds": among("customer.id"), "contactExternalIds": among("customer.externalId")}
 MORE = (*LIMITS, 250)
 CREATED = ("createdAtFrom", "createdAtTo")
 FIRM = "customers-corporate"
-
-
-def _task_status(wanted: str) -> Deep:
-    return lambda task: bool(task.get("complete")) is (wanted == "completed")
 
 
 def _stock(call: Call, offer: Json) -> Json:
@@ -259,13 +39,13 @@ def _field(call: Call, field: Json) -> Json:
 
 
 LISTS: dict[str, tuple[ListMethod, str | None]] = {
-    "orders": (ListMethod("orders", "orders", ORDERS, created=CREATED), "order_read"),
+    "orders": (ListMethod("orders", "orders", known.ORDERS, created=CREATED), "order_read"),
     "customers": (
-        ListMethod("customers", "customers", CUSTOMERS, created=("dateFrom", "dateTo")),
+        ListMethod("customers", "customers", known.CUSTOMERS, created=("dateFrom", "dateTo")),
         "customer_read",
     ),
     "customers-corporate": (
-        ListMethod(FIRM, "customersCorporate", FIRMS, created=("dateFrom", "dateTo")),
+        ListMethod(FIRM, "customersCorporate", known.FIRMS, created=("dateFrom", "dateTo")),
         "customer_read",
     ),
     "customers-corporate/{id}/addresses": (
@@ -284,46 +64,48 @@ LISTS: dict[str, tuple[ListMethod, str | None]] = {
         "customer_read",
     ),
     "customers/notes": (
-        ListMethod("customer-notes", "notes", NOTES, order="id_asc", created=CREATED),
+        ListMethod("customer-notes", "notes", known.NOTES, order="id_asc", created=CREATED),
         "customer_read",
     ),
     "customers-corporate/notes": (
-        ListMethod("corporate-notes", "notes", NOTES, order="id_asc", created=CREATED),
+        ListMethod("corporate-notes", "notes", known.NOTES, order="id_asc", created=CREATED),
         "customer_read",
     ),
-    "orders/packs": (ListMethod("packs", "packs", PACKS, order="id_desc"), "order_read"),
-    "costs": (ListMethod("costs", "costs", COSTS, created=CREATED), "cost_read"),
-    "files": (ListMethod("files", "files", FILES, created=CREATED), "file_read"),
+    "orders/packs": (ListMethod("packs", "packs", known.PACKS, order="id_desc"), "order_read"),
+    "costs": (ListMethod("costs", "costs", known.COSTS, created=CREATED), "cost_read"),
+    "files": (ListMethod("files", "files", known.FILES, created=CREATED), "file_read"),
     "delivery/shipments": (
-        ListMethod("shipments", "deliveryShipments", SHIPMENTS, order="id_desc"),
+        ListMethod("shipments", "deliveryShipments", known.SHIPMENTS, order="id_desc"),
         "delivery_read",
     ),
-    "store/products": (ListMethod("products", "products", PRODUCTS, order="id_asc"), "store_read"),
-    "store/offers": (ListMethod("offers", "offers", OFFERS, order="id_asc"), "store_read"),
+    "store/products": (ListMethod("products", "products", known.PRODUCTS, order="id_asc"),
+    "store_read"),
+    "store/offers": (ListMethod("offers", "offers", known.OFFERS, order="id_asc"), "store_read"),
     "store/inventories": (
-        ListMethod("offers", "offers", INVENTORIES, limits=MORE, order="id_desc", shape=_stock),
+        ListMethod("offers", "offers", known.INVENTORIES, limits=MORE, order="id_desc",
+        shape=_stock),
         "store_read",
     ),
     "store/product-groups": (
-        ListMethod("product-groups", "productGroup", GROUPS, order="oldest"),
+        ListMethod("product-groups", "productGroup", known.GROUPS, order="oldest"),
         "store_read",
     ),
     "store/products/properties": (
-        ListMethod("properties", "properties", PROPERTIES, order="oldest"),
+        ListMethod("properties", "properties", known.PROPERTIES, order="oldest"),
         "store_read",
     ),
     "store/products/properties/values": (
-        ListMethod("property-values", "productPropertyValues", VALUES, order="oldest"),
+        ListMethod("property-values", "productPropertyValues", known.VALUES, order="oldest"),
         "store_read",
     ),
     "loyalty/accounts": (
-        ListMethod("loyalty-accounts", "loyaltyAccounts", ACCOUNTS, created=CREATED),
+        ListMethod("loyalty-accounts", "loyaltyAccounts", known.ACCOUNTS, created=CREATED),
         "loyalty_read",
     ),
     "loyalty/loyalties": (
         ListMethod(
             "loyalties", "loyalties",
-            {"active": flag("active"), "blocked": flag("blocked"), **_idle("sites")},
+            {"active": flag("active"), "blocked": flag("blocked"), "sites": anything()},
             order="oldest",
         ),
         "loyalty_read",
@@ -335,16 +117,18 @@ LISTS: dict[str, tuple[ListMethod, str | None]] = {
         ),
         "loyalty_read",
     ),
-    "segments": (ListMethod("segments", "segments", SEGMENTS, order="id_desc"), "segment_read"),
-    "users": (ListMethod("users", "users", USERS, order="id_desc"), "user_read"),
+    "segments": (ListMethod("segments", "segments", known.SEGMENTS, order="id_desc"),
+    "segment_read"),
+    "users": (ListMethod("users", "users", known.USERS, order="id_desc"), "user_read"),
     "user-groups": (ListMethod("user-groups", "groups", {}, order="id_desc"), "user_read"),
-    "tasks": (ListMethod("tasks", "tasks", TASKS, order="id_desc", created=CREATED), "task_read"),
+    "tasks": (ListMethod("tasks", "tasks", known.TASKS, order="id_desc", created=CREATED),
+    "task_read"),
     "tasks/{id}/comments": (
         ListMethod("task-comments", "comments", {}, order="id_desc", parent="tasks"),
         "task_read",
     ),
     "custom-fields": (
-        ListMethod("custom-fields", "customFields", FIELDS, limits=MORE, order="oldest",
+        ListMethod("custom-fields", "customFields", known.FIELDS, limits=MORE, order="oldest",
         shape=_field),
         "custom_fields_read",
     ),

@@ -39,14 +39,14 @@ class ListMethod:
     shape: Callable[[Call, Json], Json] | None = None  # another view of the record
 
     def __call__(self, call: Call) -> bytes:
-        limit, number = paging(call, self.limits)
+        asked = paging(call, self.limits)
         ids = self.select(call)
-        chosen = page(call, ids, limit, number)
+        chosen = page(call, ids, asked)
         view = call.account.collections[self.collection].view(call.now)
         rows = [sent(call.account, self.collection, view.live[i], call.now) for i in chosen]
         if self.shape is not None:
             rows = [orjson.dumps(self.shape(call, orjson.loads(row))) for row in rows]
-        return answer(call, self.key, rows, limit, number, len(ids))
+        return answer(call, self.key, rows, asked, len(ids))
 
     def select(self, call: Call) -> Sequence[int]:
         """Ids of the whole answer, in its order."""
@@ -56,6 +56,11 @@ class ListMethod:
         if self.parent is not None:
             owner = find(call, self.parent, call.args[0], by_external=self.external)
             given[OWNER] = str(owner.id)
+        if self.collection == "orders" and "customerExternalId" in given:
+            people = call.account.collections["customers"].truth.live.values()
+            wanted = set(values(given.pop("customerExternalId")))
+            found_people = [r.id for r in people if r.external in wanted]
+            given[OWNER] = dict(enumerate(found_people or [-1]))
         if "channel_id" in call.params:
             given["channel"] = str(call.params["channel_id"])
         how = account.knobs.order_of_lists
@@ -146,45 +151,50 @@ def ordered(view: View, ascending: list[int], order: str) -> list[int]:
     return Random(view.version + len(ascending)).sample(ascending, len(ascending))
 
 
-def paging(call: Call, limits: Sequence[int]) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Paging:
+    """The page a request asks for."""
+
+    limit: int
+    number: int
+
+    @property
+    def start(self) -> int:
+        return (self.number - 1) * self.limit
+
+
+def paging(call: Call, limits: Sequence[int]) -> Paging:
     """limit and page of a request, or the refusal the API sends for others."""
-    limit, number = call.params.get("limit", "20"), call.params.get("page", "1")
     try:
-        chosen, wanted = int(limit), int(number)
+        asked = Paging(int(call.params.get("limit", "20")), int(call.params.get("page", "1")))
     except (TypeError, ValueError):
         raise Refusal(400, PAGING) from None
-    if chosen not in limits or wanted < 1:
+    if asked.limit not in limits or asked.number < 1:
         raise Refusal(400, PAGING)
-    return chosen, wanted
+    return asked
 
 
-def page(call: Call, rows: Sequence[T], limit: int, number: int) -> Sequence[T]:
+def page(call: Call, rows: Sequence[T], asked: Paging) -> Sequence[T]:
     """One page; what a page beyond the end is, a knob says."""
     knobs = call.account.knobs
-    if knobs.same_page_again:
-        number = 1
-    chosen = rows[(number - 1) * limit : number * limit]
-    if not chosen and number > 1 and knobs.beyond_end != "empty":
+    start = 0 if knobs.same_page_again else asked.start
+    chosen = rows[start : start + asked.limit]
+    if not chosen and asked.number > 1 and knobs.beyond_end != "empty":
         if knobs.beyond_end == "404":
             raise Refusal(404, "Not found")
         raise Refusal(400, PAGING)
     return chosen
 
 
-def pagination(call: Call, limit: int, number: int, total: int) -> bytes:
-    pages = -(-total // limit)
+def pagination(call: Call, asked: Paging, total: int) -> bytes:
+    pages = -(-total // asked.limit)
     if call.account.knobs.total_page_count_never_ends:
-        pages = max(pages, number + 1)
-    return b'"pagination":{"limit":%d,"totalCount":%d,"currentPage":%d,"totalPageCount":%d}' % (
-        limit,
-        total,
-        number,
-        pages,
-    )
+        pages = max(pages, asked.number + 1)
+    counts = (asked.limit, total, asked.number, pages)
+    block = b'"pagination":{"limit":%d,"totalCount":%d,"currentPage":%d,"totalPageCount":%d}'
+    return block % counts
 
 
-def answer(
-    call: Call, key: str, rows: Iterable[bytes], limit: int, number: int, total: int
-) -> bytes:
-    block = pagination(call, limit, number, total)
+def answer(call: Call, key: str, rows: Iterable[bytes], asked: Paging, total: int) -> bytes:
+    block = pagination(call, asked, total)
     return b'{"success":true,%b,"%b":[%b]}' % (block, key.encode(), b",".join(rows))

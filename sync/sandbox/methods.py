@@ -21,6 +21,13 @@ class Method:
     answer: Answer
     scope: str | None = None
 
+    @property
+    def kind(self) -> bytes:
+        """Content type: everything is JSON but the downloads."""
+        return (
+            b"application/pdf" if isinstance(self.answer, extras.Download) else b"application/json"
+        )
+
 
 _MAPS = {
     "delivery-services": "deliveryServices", "delivery-types": "deliveryTypes",

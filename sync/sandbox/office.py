@@ -1,4 +1,4 @@
-"""Generator of what is there before the first customer: staff, segments, custom fields, programmes."""
+"""Generator of what is there before the first customer: staff, segments, custom fields, clubs."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 GET /oracle/requests?account=&path=&since=   requests, counts by status, busiest sliding second
 GET /oracle/{account}                        summary: counts, zone, newest history ids, pending
 GET /oracle/{account}/history/{name}         every entry, one JSON a line (?since=ID)
-GET /oracle/{account}/{collection}           every live record as its list would send it, a line each
+GET /oracle/{account}/{collection}           every live record as its list would send it, by line
                                              (?steady=1: without what changes unannounced)
 GET /oracle/{account}/{collection}/ids       {"ids": [...], "count": n}
 GET /oracle/{account}/{collection}/deleted   [{"id", "reason", "at", "combinedTo"?}]
@@ -145,7 +145,9 @@ class Oracle:
             {
                 "count": len(found), "statuses": statuses, "refused": statuses.get("503", 0),
                 "busiest_second": busiest_second([a for a in found if "/telephony" not in a.path]),
-                "busiest_second_telephony": busiest_second([a for a in found if "/telephony" in a.path]),
+                "busiest_second_telephony": busiest_second(
+                    [a for a in found if "/telephony" in a.path]
+                ),
                 "faults": dict(self._sandbox.faults.count),
                 "requests": [a.as_json() for a in found[-10_000:]],
             }

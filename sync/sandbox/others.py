@@ -190,6 +190,11 @@ class Others(Firms):
 
     # --- filling while the account is built
 
+    def entities(self, collection: str) -> list[Json]:
+        """All live records of a small collection."""
+        held = self.collections[collection]
+        return [held.load(record) for record in held.truth.live.values()]
+
     def nameless(self, number: int, entity: Json) -> Record:
         """A record whose id stays inside: the API knows it by codes."""
         return Record(number, "", None, None, self.press.pack(orjson.dumps(entity)))

@@ -1,4 +1,4 @@
-"""Generator of what customers and orders leave behind: packs, tasks, notes, costs, files, bonuses."""
+"""Generator of what people and orders leave behind: packs, tasks, notes, costs, files, bonuses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _TYPES = ("credit_for_order", "charge_for_order", "credit_manual", "burn")
 
 
-def pile(account: Account, rng: Random, orders: list[Json], customers: list[Json]) -> None:
-    """About one of each for every few orders. `orders` and `customers` are samples, oldest first."""
+def pile(
+    account: Account, rng: Random, orders: list[Json], customers: list[Json], firms: list[Json]
+) -> None:
+    """About one of each for every few orders; the lists are samples, oldest first."""
     rows: dict[str, list[Record]] = {}
     for order in orders:
         for name, record in _of_order(account, rng, order):
@@ -26,6 +28,10 @@ def pile(account: Account, rng: Random, orders: list[Json], customers: list[Json
     for customer in customers:
         for name, record in _of_customer(account, rng, customer):
             rows.setdefault(name, []).append(record)
+    for firm in firms:
+        whose: Json = {"site": firm["site"], "id": firm["id"], "type": "customer_corporate"}
+        record = account.new_note("corporate-notes", whose, "note", firm["createdAt"])
+        rows.setdefault("corporate-notes", []).append(record)
     for name, records in rows.items():
         account.fill_records(name, records)
     for history in ("packs", "tasks"):

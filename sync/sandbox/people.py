@@ -7,7 +7,8 @@ from random import Random
 from sync.sandbox import names
 from sync.sandbox.php import Json
 
-_WEIGHTS = {"RU": (("RU", 78), ("EN", 14), ("ES", 8)), "ES": (("ES", 76), ("EN", 16), ("RU", 8)),
+_WEIGHTS: dict[str, tuple[tuple[str, int], ...]] = {"RU": (("RU", 78), ("EN", 14), ("ES", 8)),
+"ES": (("ES", 76), ("EN", 16), ("RU", 8)),
             "EN": (("EN", 70), ("ES", 20), ("RU", 10))}  # fmt: skip
 _SHADOW = str.maketrans("áéíóúñüÁÉÍÓÚÑ ", "aeiounuAEIOUN_")
 

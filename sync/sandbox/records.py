@@ -60,7 +60,7 @@ class Press:
 
     def pack(self, blob: bytes) -> bytes:
         if not self.lean:
-            return blob
+            return bytes(memoryview(blob))  # an exact copy: orjson's buffers keep slack
         packer = zlib.compressobj(6, zdict=_ZDICT)
         return packer.compress(blob) + packer.flush()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sync.sandbox.php import Json
 
-# code, group, (RU, ES, EN)
+# Each with its group, and its name in Russian, Spanish and English.
 STATUSES = (
     ("new", "new", ("Новый", "Nuevo", "New")),
     ("availability-confirmed", "approval", ("Наличие подтверждено", "Disponible", "Available")),
@@ -154,7 +154,7 @@ def _legal_entity(country: str) -> Json:
 
 
 def _listed(i: int, currency: str, country: str, sites: list[str]) -> dict[str, list[Json]]:
-    """The dictionaries that the API sends as lists. Couriers and channels have ids; code is ours."""
+    """The dictionaries sent as lists. The API knows couriers and channels by id; code is ours."""
     return {
         "cost-groups": [
             {"code": "product-cost", "name": ("Товары", "Productos", "Goods")[i], "ordering": 10,

@@ -15,18 +15,19 @@ from sync.sandbox.records import Record
 def sent(account: Account, collection: str, record: Record, now: float) -> bytes:
     """The record's bytes in a list or by GET."""
     blob = account.press.unpack(record.blob)
-    if collection == "orders" and record.customer is not None:
-        return with_people(account, blob, record.customer, record.contact, record.site, now)
-    return blob
+    return with_people(account, blob, record, now) if collection == "orders" else blob
 
 
-def with_people(
-    account: Account, blob: bytes, customer: int, contact: int | None, site: str | None, now: float
-) -> bytes:
-    who = embedded(account, customer, site, now)
-    if contact is None:
+def with_people(account: Account, blob: bytes, about: Record | Entry, now: float) -> bytes:
+    """An order with the customer and the contact it belongs to."""
+    if about.customer is None:
+        return blob
+    who = embedded(account, about.customer, about.site, now)
+    if about.contact is None:
         return b'%b,"customer":%b}' % (blob[:-1], who)
-    other = who if contact == customer else embedded(account, contact, site, now)
+    other = who
+    if about.contact != about.customer:
+        other = embedded(account, about.contact, about.site, now)
     return b'%b,"customer":%b,"contact":%b}' % (blob[:-1], who, other)
 
 
@@ -44,8 +45,8 @@ def sent_entry(account: Account, history: str, entry: Entry, now: float) -> byte
     body = account.press.unpack(entry.body)
     if entry.whole is not None:
         whole = account.press.unpack(entry.whole)
-        if entry.customer is not None and history == "orders":
-            whole = with_people(account, whole, entry.customer, entry.contact, entry.site, now)
+        if history == "orders":
+            whole = with_people(account, whole, entry, now)
         body = b'%b,"%b":%b' % (body, SUBJECT[history].encode(), whole)
     return b'{"id":%d,"createdAt":"%b",%b}' % (entry.id, entry.created_at.encode(), body)
 

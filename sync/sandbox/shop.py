@@ -116,7 +116,7 @@ def order(
     if rng.random() < 0.8:
         made["externalId"] = str(100000 + order_id)
     made |= {
-        "orderType": "eshop-legal" if who.get("type") == "customer_corporate" else "eshop-individual",
+        "orderType": "eshop-individual",
         "orderMethod": METHODS[rng.choices(range(5), (60, 18, 10, 9, 3))[0]],
         "privilegeType": "none",
         "countryIso": shop.country, "createdAt": created, "statusUpdatedAt": created, "summ": 0,
