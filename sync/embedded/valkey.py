@@ -157,6 +157,7 @@ class Valkey:
             "appendfsync": "everysec",
             "save": '""',  # the append-only file is enough
             "maxmemory-policy": "noeviction",
+            "shutdown-on-sigterm": "force",  # also when its folder is gone
             "set-proc-title": "no",  # the command line is how it is recognised
             "loglevel": "warning",
         }

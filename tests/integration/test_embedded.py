@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -406,9 +407,9 @@ def test_a_folder_removed_by_hand_leaves_no_server(data_dir: Path) -> None:
     """`rm -rf .data` beside a running service: its servers end with it at the latest."""
     with Servers(data_dir, fast=True) as pair:
         pids = (pair.postgres.pid or 0, pair.valkey.pid or 0)
-        data_dir.rename(data_dir.with_name("moved"))
+        shutil.rmtree(data_dir.rename(data_dir.with_name("moved")), ignore_errors=True)
     assert lives(data_dir, *pids) == [False, False]
-    remove(data_dir.with_name("moved"))
+    shutil.rmtree(data_dir.with_name("moved"), ignore_errors=True)
 
 
 def test_remove_spares_servers_in_use(data_dir: Path) -> None:
