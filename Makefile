@@ -36,6 +36,8 @@ clean: ## Remove the environment and every cache; the data in .data stays
 	find sync tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment, exactly as pinned; made anew when what it is made from changes.
+# New pins: install without -c in an empty environment, then `pip freeze --exclude-editable`; keep
+# async-timeout, which only Python 3.11.0 to 3.11.2 needs.
 .venv/.ready: pyproject.toml ops/constraints.txt
 	@python= old=; \
 	for name in python3 python3.13 python3.12 python3.11 python3.14; do \
