@@ -8,7 +8,7 @@
 -- why 0 another's turn, 1 the store is paused, 2 everything is frozen.
 
 local FORGET = SECOND          -- a store has work until this long after its last ask
-local CREDIT = 2               -- requests a store may be behind and still catch up
+local LEAD = 3                 -- requests a store may be ahead, and has to give back
 local SLACK = 100000           -- a hiccup up to this long is caught up; longer is idleness
 local AGAIN = 800000           -- ask again before FORGET
 local WEIGHT = {4, 2, 3, 1}    -- of feed, refresh, walk, reconcile inside a store
@@ -55,7 +55,7 @@ if used then at = math.max(at, num(used) + SECOND + MARGIN) end
 
 local s = redis.call('HMGET', key, 'epoch', 'tag', 'cv', 'pu', 'pa', 'lv', 'nx',
   't1', 't2', 't3', 't4', 'a1', 'a2', 'a3', 'a4', 'p' .. lane)
-local tag, cv = v - CREDIT, 0
+local tag, cv = v, 0
 local t, a = {0, 0, 0, 0}, {0, 0, 0, 0}
 if s[1] == epoch then
   tag, cv = num(s[2]), num(s[3])
@@ -91,9 +91,11 @@ local function note(zset, by, member_tag)
   end
 end
 
-tag = math.max(tag, v - CREDIT)
+-- Virtual time is the least tag among the stores with work; who returns begins just before it.
+if not redis.call('ZSCORE', turn, store) then tag = math.max(tag, v - 0.1) end
 note(turn, seen, tag)
 note(wturn, wseen, lane == 2 and tag or nil)
+v = math.max(v, tonumber(redis.call('ZRANGE', turn, 0, 0, 'WITHSCORES')[2]))
 local walks_wait = redis.call('ZCARD', wturn) > 0
 if not walks_wait then fw = 0 end
 local capped = walks_wait and fw >= 1
@@ -109,19 +111,17 @@ for c = 1, 4 do
 end
 local among = capped and wturn or turn
 local least = redis.call('ZRANGE', among, 0, 0, 'WITHSCORES')
-local in_turn = class_turn and (not least[2] or tag <= math.max(num(least[2]), v - CREDIT))
+local in_turn = class_turn and (not least[2] or tag <= tonumber(least[2]))
 
 local reach = HORIZON
 -- Others may have what would otherwise pass unused, shortly before it does.
 if not in_turn then reach = math.min(60000, math.max(20000, 0.6 * gap)) end
 
 if at - now > reach then
-  -- Appointments: those of a store's lane a quarter of a gap apart, those far from their turn later.
-  local again = at - reach
-  if not in_turn then
-    local rank = redis.call('ZCOUNT', among, '-inf', '(' .. string.format('%.17g', tag))
-    again = math.max(again, now + math.min(AGAIN, rank * gap / 2))
-  end
+  -- Appointments: the further from its turn the later, those of a store's lane a quarter of a gap
+  -- apart.
+  local rank = redis.call('ZRANK', turn, store)
+  local again = math.max(at - reach, now + math.min(AGAIN, rank * gap / 2))
   local pointer = num(s[16])
   if pointer > now and pointer + gap / 4 > again then again = pointer + gap / 4 end
   if again > now + AGAIN and at - reach < now + AGAIN then
@@ -139,13 +139,14 @@ if walks_wait then
   if class == 1 then fw = math.min(fw + 1, 3) else fw = math.max(fw - 1, -1) end
 end
 redis.call('HSET', pace, 'n', n, 'g', at, 'ideal', line, 'r' .. (n % RING), at,
-  'v', math.max(v, tag), 'fw', fw)
-redis.call('ZADD', turn, tag + 1, store)
-if redis.call('ZSCORE', wturn, store) then redis.call('ZADD', wturn, tag + 1, store) end
+  'v', v, 'fw', fw)
+tag = math.min(tag + 1, v + LEAD)
+redis.call('ZADD', turn, tag, store)
+redis.call('ZADD', wturn, 'XX', tag, store)
 
 local slow = math.min(SECOND, SECOND / full * 2 ^ level)
 local waited = math.floor(num(ARGV[5]) + (at - now) / 1000)
-redis.call('HSET', key, 'epoch', epoch, 'tag', tag + 1, 'cv', math.max(cv, first),
+redis.call('HSET', key, 'epoch', epoch, 'tag', tag, 'cv', math.max(cv, first),
   't' .. class, first + 1 / WEIGHT[class], 'a' .. class, now, 'nx', at + slow)
 redis.call('HINCRBY', key, 'g' .. class, 1)
 redis.call('HINCRBY', key, 'w' .. class, waited)

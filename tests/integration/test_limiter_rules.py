@@ -1,0 +1,528 @@
+"""The request budget's rules: many askers in simulated time, the real scripts on a real valkey.
+
+Nothing sleeps: an asker that is told "in x ms" is put x ms further on the simulation's clock, so
+a minute of traffic takes a second and every run is the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sync.crm.budget import Ask, Budget, Reply, Report
+from sync.crm.slot import Bucket, Slot, WorkClass
+
+START = 1_700_000_000_000_000  # microseconds
+MS = 1_000
+SECOND = 1_000_000
+LIMIT = 10
+
+
+def never(_: int) -> bool:
+    return False
+
+
+def at_once() -> int:
+    return 0
+
+
+@dataclass
+class Asker:
+    """A thread: asks, sends in its slot, is answered `latency` later, asks again."""
+
+    store: int
+    work: WorkClass = WorkClass.WALK
+    latency: int = 50 * MS
+    late: Callable[[], int] = at_once  # how late it wakes, drawn every time
+    transit: Callable[[], int] = at_once  # from its send to the server
+    refused: Callable[[int], bool] = never  # by the moment it arrives
+    retry_after: int = -1
+    asks: int = 1_000_000
+    asked_at: int = 0
+    missed: Slot | None = None
+
+
+@dataclass(frozen=True)
+class Arrival:
+    at: int
+    store: int
+    work: WorkClass
+    waited: int
+
+
+@dataclass
+class Simulation:
+    """Runs askers against the scripts. `arrivals` is what the server saw."""
+
+    server: redis.Redis
+    clock: int = START
+    arrivals: list[Arrival] = field(default_factory=list)
+    refusals: Counter[int] = field(default_factory=Counter)
+    calls: int = 0
+    _events: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    _order: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(
+            self.server,
+            egress="test",
+            limits={Bucket.DEFAULT: float(LIMIT), Bucket.TELEPHONY: 40.0},
+            redis_now=lambda: self.clock,
+        )
+        self.budget.reserve(Ask(99, Bucket.DEFAULT, WorkClass.WALK))  # the budget begins
+        self.clock += 2 * SECOND
+
+    def add(self, *askers: Asker) -> None:
+        for asker in askers:
+            asker.asked_at = self.clock
+            self._at(self.clock, self._ask, asker)
+
+    def run(self, micros: int) -> None:
+        end = self.clock + micros
+        while self._events and self._events[0][0] <= end:
+            moment, _, what = heapq.heappop(self._events)
+            self.clock = max(self.clock, moment)
+            what()
+        self.clock = end
+
+    def since(self, micros: int) -> list[Arrival]:
+        return [arrival for arrival in self.arrivals if arrival.at >= self.clock - micros]
+
+    def share(self, **attributes: object) -> float:
+        """Of the last ten seconds' arrivals."""
+        among = self.since(10 * SECOND)
+        hits = [a for a in among if all(getattr(a, k) == v for k, v in attributes.items())]
+        return len(hits) / len(among)
+
+    def use(self) -> float:
+        """Of the limit, in the last ten seconds."""
+        return len(self.since(10 * SECOND)) / 10 / LIMIT
+
+    def report(self) -> Report:
+        return self.budget.report(Bucket.DEFAULT)
+
+    def _at(self, moment: int, what: Callable[..., None], *args: object) -> None:
+        heapq.heappush(self._events, (moment, next(self._order), lambda: what(*args)))
+
+    def _ask(self, asker: Asker) -> None:
+        self.calls += 1
+        ask = Ask(asker.store, Bucket.DEFAULT, asker.work, missed=asker.missed)
+        asker.missed = None
+        reply = self.budget.reserve(ask)
+        wakes_at = self.clock + reply.micros + asker.late()
+        if not reply.granted:
+            self._at(wakes_at, self._ask, asker)
+            return
+        slot = slot_of(asker.store, asker.work, reply)
+        self._at(wakes_at, self._send, asker, slot)
+
+    def _send(self, asker: Asker, slot: Slot) -> None:
+        late = self.clock - slot.at
+        if late > 50 * MS:
+            asker.missed = slot
+            self._ask(asker)
+            return
+        if late > 3 * MS:
+            self.budget.tell(slot, "sent", late)
+        arrives_at = self.clock + asker.transit()
+        waited = self.clock - asker.asked_at
+        self.arrivals.append(Arrival(arrives_at, asker.store, asker.work, waited))
+        self._at(arrives_at + asker.latency, self._answered, asker, slot, arrives_at)
+
+    def _answered(self, asker: Asker, slot: Slot, arrived_at: int) -> None:
+        if asker.refused(arrived_at):
+            self.refusals[asker.store] += 1
+            self.budget.tell(slot, "refused", asker.retry_after)
+        elif slot.recovering:
+            self.budget.tell(slot, "served", 0)
+        asker.asks -= 1
+        if asker.asks > 0:
+            asker.asked_at = self.clock
+            self._ask(asker)
+
+
+def slot_of(store: int, work: WorkClass, reply: Reply) -> Slot:
+    return Slot(
+        store=store,
+        bucket=Bucket.DEFAULT,
+        work=work,
+        number=reply.number,
+        epoch=reply.epoch,
+        at=reply.now + reply.micros,
+        moment=0.0,
+        earliest=0.0,
+        waited_seconds=0.0,
+        recovering=reply.recovering,
+    )
+
+
+def busiest_second(arrivals: list[Arrival]) -> int:
+    moments = sorted(arrival.at for arrival in arrivals)
+    best = first = 0
+    for index, moment in enumerate(moments):
+        while moment - moments[first] >= SECOND:
+            first += 1
+        best = max(best, index - first + 1)
+    return best
+
+
+def crowd(number: int, store: int, work: WorkClass = WorkClass.WALK, **more: object) -> list[Asker]:
+    return [Asker(store, work, **more) for _ in range(number)]  # type: ignore[arg-type]
+
+
+def until(moment: int) -> Callable[[int], bool]:
+    return lambda arrived_at: arrived_at < moment
+
+
+@pytest.fixture
+def server(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def simulation(server: redis.Redis) -> Simulation:
+    return Simulation(server)
+
+
+# The limit
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 2**32), flushes=st.integers(0, 3), outage=st.booleans())
+def test_no_second_at_the_server_ever_holds_more_than_the_limit(
+    server: redis.Redis, seed: int, flushes: int, outage: bool
+) -> None:
+    """Whoever wakes late (to 80 ms), whatever way takes longer (to 15 ms), Redis losing all."""
+    server.flushdb()
+    simulation = Simulation(server)
+    draw = random.Random(seed)
+
+    def late() -> int:
+        return draw.choice((0, draw.randrange(3 * MS), draw.randrange(80 * MS)))
+
+    begin = simulation.clock
+    down = range(begin + 5 * SECOND, begin + 6 * SECOND) if outage else range(0)
+    for store in range(draw.randrange(1, 6)):
+        for work in WorkClass:
+            simulation.add(
+                *crowd(
+                    draw.randrange(0, 6),
+                    store,
+                    work,
+                    latency=draw.randrange(5 * MS, 900 * MS),
+                    late=late,
+                    transit=lambda: draw.randrange(15 * MS),
+                    refused=lambda arrived_at: arrived_at in down,
+                )
+            )
+    for _ in range(flushes + 1):
+        simulation.run(draw.randrange(2 * SECOND, 4 * SECOND))
+        assert busiest_second(simulation.arrivals) <= LIMIT
+        server.flushdb()
+
+
+def test_a_late_sender_moves_the_slot_ten_later(simulation: Simulation) -> None:
+    """50 ms late and ten on time would be 11 within a second, were it not reported."""
+    moments: dict[int, int] = {}
+    late_number = None
+    while len(moments) < 40:
+        reply = simulation.budget.reserve(Ask(1, Bucket.DEFAULT, WorkClass.WALK))
+        simulation.clock += reply.micros
+        if not reply.granted:
+            continue
+        moments[reply.number] = simulation.clock
+        if len(moments) == 15:
+            late_number = reply.number
+            simulation.clock += 49 * MS
+            slot = slot_of(1, WorkClass.WALK, reply)
+            simulation.budget.tell(slot, "sent", 49 * MS)
+    assert late_number is not None
+    assert moments[late_number + 10] - (moments[late_number] + 49 * MS) >= SECOND + 18 * MS
+    assert moments[late_number + 20] - moments[late_number] < 2 * SECOND + 90 * MS
+    assert (simulation.report().late, simulation.report().overdue) == (1, 0)
+
+
+def test_the_budget_is_used_up_also_when_threads_wake_late(simulation: Simulation) -> None:
+    """One in four wakes up to 40 ms late: its slot's place waits, the others go on."""
+    draw = random.Random(1)
+    late = lambda: draw.randrange(40 * MS) if draw.random() < 0.25 else 0  # noqa: E731
+    simulation.add(*crowd(24, 1, late=late), *crowd(24, 2, late=late))
+    simulation.run(20 * SECOND)
+    assert busiest_second(simulation.arrivals) <= LIMIT
+    assert simulation.use() >= 0.96
+
+
+def test_requests_are_paced_evenly_and_idleness_saves_nothing_up(simulation: Simulation) -> None:
+    """Burst 1: after a minute of silence the first slots are as far apart as ever."""
+    simulation.run(60 * SECOND)
+    simulation.add(*crowd(20, 1))
+    simulation.run(5 * SECOND)
+    moments = [arrival.at for arrival in simulation.arrivals]
+    gaps = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    assert min(gaps) >= 100 * MS
+    assert max(gaps) <= 104 * MS
+
+
+# Fairness
+
+
+def test_stores_get_equal_shares_whatever_their_number_of_askers(simulation: Simulation) -> None:
+    simulation.add(*crowd(14, 1), Asker(2), Asker(3))
+    simulation.run(12 * SECOND)
+    for store in (1, 2, 3):
+        assert simulation.share(store=store) == pytest.approx(1 / 3, abs=0.05)
+    assert simulation.use() >= 0.96
+
+
+@pytest.mark.parametrize("latency", [150, 300])
+def test_two_asks_outstanding_are_enough_for_a_fair_share(
+    simulation: Simulation, latency: int
+) -> None:
+    """While one is on its way the other holds the store's place."""
+    askers = [*crowd(14, 1), *crowd(2, 2), *crowd(2, 3)]
+    for asker in askers:
+        asker.latency = latency * MS
+    simulation.add(*askers)
+    simulation.run(12 * SECOND)
+    for store in (1, 2, 3):
+        assert simulation.share(store=store) == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_the_poll_of_an_idle_store_goes_next(simulation: Simulation) -> None:
+    """It waits for the slots already granted, 300 ms, and for none of the hundred askers."""
+    simulation.add(*(asker for store in range(1, 11) for asker in crowd(10, store)))
+    simulation.run(5 * SECOND)
+    for _ in range(5):
+        simulation.add(Asker(50, WorkClass.FEED, asks=1))
+        simulation.run(3 * SECOND)
+    polls = [arrival for arrival in simulation.arrivals if arrival.store == 50]
+    assert len(polls) == 5
+    assert max(poll.waited for poll in polls) <= 410 * MS
+
+
+def test_an_idle_stores_share_goes_to_the_others(simulation: Simulation) -> None:
+    simulation.add(*crowd(10, 1), *crowd(10, 2, asks=2))
+    simulation.run(20 * SECOND)
+    assert simulation.share(store=1) == 1
+    assert simulation.use() >= 0.96
+
+
+def test_a_store_served_more_than_its_share_is_not_starved_for_it(simulation: Simulation) -> None:
+    """What it used of an idle budget is no debt: at most three requests are given back."""
+    simulation.add(*crowd(10, 1))
+    simulation.run(30 * SECOND)
+    simulation.add(*crowd(10, 2))
+    simulation.run(2 * SECOND)
+    served = Counter(arrival.store for arrival in simulation.since(2 * SECOND))
+    assert served[1] >= 7
+
+
+def test_feeds_take_at_most_half_while_walks_wait(simulation: Simulation) -> None:
+    """All stores' feeds together; store 9 alone walks."""
+    feeds = [Asker(store, WorkClass.FEED) for store in range(1, 9)]
+    simulation.add(*feeds, *crowd(6, 9))
+    simulation.run(15 * SECOND)
+    assert simulation.share(work=WorkClass.FEED) == pytest.approx(0.5, abs=0.02)
+    served = Counter(a.store for a in simulation.since(10 * SECOND) if a.store != 9)
+    assert min(served.values()) >= 5
+
+
+def test_feeds_take_everything_when_no_walk_waits(simulation: Simulation) -> None:
+    simulation.add(*(Asker(store, WorkClass.FEED) for store in range(20)))
+    simulation.run(12 * SECOND)
+    assert simulation.use() >= 0.96
+
+
+def test_every_class_of_a_store_has_its_share(simulation: Simulation) -> None:
+    simulation.add(*(asker for work in WorkClass for asker in crowd(4, 1, work)))
+    simulation.run(15 * SECOND)
+    for work, share in zip(WorkClass, (0.4, 0.2, 0.3, 0.1), strict=True):
+        assert simulation.share(work=work) == pytest.approx(share, abs=0.03)
+
+
+def test_waiting_askers_do_not_herd(simulation: Simulation) -> None:
+    """A thousand waiting stores ask about once in 0.8 s each, not at every slot."""
+    simulation.add(*(Asker(store) for store in range(1000)))
+    simulation.run(2 * SECOND)
+    before = simulation.calls
+    simulation.run(4 * SECOND)
+    assert simulation.calls - before <= 1000 * 4 / 0.8 * 1.1
+    assert len(simulation.since(4 * SECOND)) >= 39
+    served = Counter(arrival.store for arrival in simulation.arrivals)
+    assert max(served.values()) == 1  # nobody twice before everybody once
+
+
+# What is lost
+
+
+def test_a_crashed_thread_loses_its_slot_and_nothing_else(simulation: Simulation) -> None:
+    simulation.add(*crowd(10, 1))
+    simulation.run(5 * SECOND)
+    for _ in range(3):  # granted to threads that never come back
+        while not simulation.budget.reserve(Ask(1, Bucket.DEFAULT, WorkClass.WALK)).granted:
+            simulation.run(20 * MS)
+    simulation.run(10 * SECOND)
+    assert simulation.use() >= 0.94
+
+
+def test_a_missed_slot_is_not_charged_to_its_store(simulation: Simulation) -> None:
+    """Store 1 misses every third slot; of those that are used both have half."""
+    turns = count()
+    late = lambda: 60 * MS if next(turns) % 3 == 0 else 0  # noqa: E731
+    simulation.add(*crowd(8, 1, late=late), *crowd(8, 2))
+    simulation.run(15 * SECOND)
+    assert simulation.share(store=1) == pytest.approx(0.5, abs=0.05)
+    assert simulation.report().lost > 0
+
+
+@pytest.mark.parametrize(
+    "loss", ["flushed", "clock back", "slot beyond the horizon", "other Redis"]
+)
+def test_nothing_is_granted_until_old_sleepers_have_sent(
+    simulation: Simulation, server: redis.Redis, loss: str
+) -> None:
+    """Whoever holds a slot of the lost state may send for 300 + 50 ms more."""
+    simulation.add(*crowd(10, 1, asks=40))
+    simulation.run(3 * SECOND)
+    pace = "sync:limit:{test:default}:pace"
+    if loss == "flushed":
+        server.flushdb()
+    elif loss == "clock back":
+        simulation.clock -= 3600 * SECOND
+    elif loss == "slot beyond the horizon":
+        server.hset(pace, "g", simulation.clock + 10 * SECOND)
+    else:
+        server.script_flush()
+    at = simulation.clock
+    first = None
+    while first is None:
+        reply = simulation.budget.reserve(Ask(2, Bucket.DEFAULT, WorkClass.FEED))
+        first = simulation.clock + reply.micros if reply.granted else None
+        simulation.clock += 5 * MS
+    assert 350 * MS <= first - at <= 700 * MS
+
+
+# Feedback
+
+
+def test_one_stores_refusals_do_not_slow_another(simulation: Simulation) -> None:
+    """A 503 of one account is an outage of that account."""
+    begin = simulation.clock
+    simulation.add(*crowd(6, 1, refused=until(begin + 600 * SECOND)), *crowd(6, 2))
+    simulation.run(20 * SECOND)
+    assert simulation.report().pace == pytest.approx(9.8)
+    assert simulation.use() >= 0.96
+    assert simulation.share(store=2) >= 0.95
+    assert len([a for a in simulation.arrivals if a.store == 1]) <= 12
+
+
+def test_a_refused_store_backs_off_twice_as_long_each_time(simulation: Simulation) -> None:
+    begin = simulation.clock
+    simulation.add(Asker(1, refused=until(begin + 600 * SECOND)), *crowd(6, 2))
+    simulation.run(70 * SECOND)
+    moments = [a.at for a in simulation.arrivals if a.store == 1]
+    pauses = [
+        (later - earlier) / SECOND for earlier, later in zip(moments, moments[1:], strict=False)
+    ]
+    assert pauses == [pytest.approx(pause, abs=0.5) for pause in (0.5, 1, 2, 4, 8, 16, 32)]
+
+
+def test_retry_after_is_honoured(simulation: Simulation) -> None:
+    begin = simulation.clock
+    askers = crowd(4, 1, refused=until(begin + SECOND), retry_after=30 * SECOND)
+    simulation.add(*askers, *crowd(6, 2))
+    simulation.run(60 * SECOND)
+    moments = [a.at for a in simulation.arrivals if a.store == 1]
+    quiet = max(later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
+    assert quiet >= 30 * SECOND
+    assert moments[-1] - begin <= 62 * SECOND
+
+
+def test_answers_to_one_burst_count_as_one_refusal(simulation: Simulation) -> None:
+    """What was on its way when the pause began says nothing new."""
+    begin = simulation.clock
+    slow = crowd(9, 1, latency=900 * MS, refused=until(begin + 900 * MS))
+    simulation.add(*slow)
+    simulation.run(3 * SECOND)
+    assert simulation.refusals[1] >= 8
+    assert simulation.report().pace == pytest.approx(9.8 / 2, abs=0.7)
+
+
+def test_a_second_refused_store_halves_the_pace_and_it_recovers_within_a_minute(
+    simulation: Simulation,
+) -> None:
+    begin = simulation.clock
+    refused = lambda arrived_at: begin + SECOND <= arrived_at < begin + SECOND + 300 * MS  # noqa: E731
+    askers = [asker for store in (1, 2, 3) for asker in crowd(6, store)]
+    for asker in askers:
+        asker.refused = refused
+    simulation.add(*askers)
+    simulation.run(SECOND + 450 * MS)
+    assert len(simulation.refusals) >= 2
+    report = simulation.report()
+    assert report.pace == pytest.approx(9.8 / 2, abs=0.1)
+    assert 0 < report.frozen_seconds <= 1
+
+    simulation.run(350 * MS)  # what was granted before is sent
+    before = len(simulation.arrivals)
+    simulation.run(200 * MS)
+    assert len(simulation.arrivals) == before
+
+    simulation.run(60 * SECOND)
+    assert simulation.report().pace == pytest.approx(9.8)
+    assert simulation.use() >= 0.96
+    assert busiest_second(simulation.arrivals) <= LIMIT
+
+
+def test_two_refusals_far_apart_are_two_outages(simulation: Simulation) -> None:
+    begin = simulation.clock
+    first = crowd(3, 1, refused=until(begin + 200 * MS))
+    second = lambda arrived_at: begin + 5 * SECOND <= arrived_at < begin + 5 * SECOND + 200 * MS  # noqa: E731
+    simulation.add(*first, *crowd(3, 2, refused=second), *crowd(6, 3))
+    simulation.run(10 * SECOND)
+    assert set(simulation.refusals) == {1, 2}
+    assert simulation.report().pace == pytest.approx(9.8)
+
+
+def test_the_pace_never_falls_below_one_a_second(simulation: Simulation) -> None:
+    begin = simulation.clock
+    simulation.add(*crowd(6, 1, refused=until(begin + 600 * SECOND)))
+    floor = 9.8
+    for _ in range(60):
+        simulation.run(SECOND)
+        floor = min(floor, simulation.report().pace)
+    assert 1 <= floor < 3
+    assert len(simulation.arrivals) >= 6
+
+
+# Introspection
+
+
+def test_the_report_counts_by_store_and_class(simulation: Simulation) -> None:
+    begin = simulation.clock
+    simulation.add(*crowd(3, 1), *crowd(3, 2, WorkClass.FEED))
+    simulation.add(Asker(3, WorkClass.REFRESH, refused=until(begin + 600 * SECOND), asks=1))
+    simulation.run(80 * SECOND)
+    report = simulation.report()
+    counted = Counter((a.store, a.work) for a in simulation.arrivals)
+    assert {key: usage.granted for key, usage in report.usage.items()} == pytest.approx(
+        counted, abs=4  # granted, not yet sent
+    )  # fmt: skip
+    assert report.usage[3, WorkClass.REFRESH].refused == 1
+    assert report.usage[1, WorkClass.WALK].waited_ms > 0
+    assert report.used_last_minute == pytest.approx(0.98, abs=0.01)
+    assert report.used_last_hour == pytest.approx(0.98 * 80 / 3600, abs=0.005)
+    assert report.stores_with_work == 2
+    assert set(report.paused_seconds) == set()
