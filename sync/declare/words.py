@@ -163,14 +163,15 @@ class Reread:
     """Another resource's records that change together with this one, without an entry of theirs.
 
     `path`: where this resource's record names the other's id. `after_seconds`: how long the CRM
-    may need until the other record shows the change. `when`: only where the record has this
-    value at this path. Of a resource with a `Parent`, the id is the parent's.
+    may need until the other record shows the change. `when`: only where the record has
+    one of these values at this path, None standing for none. Of a resource with a `Parent`, the id
+    is the parent's.
     """
 
     resource: str
     path: str
     after_seconds: int = 5
-    when: tuple[str, str] | None = None
+    when: tuple[str, tuple[str | None, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,11 @@ class Resource:
     def created_field(self) -> str | None:
         """The path of the creation date the windows are cut by, None for other lists."""
         return self.listing.created if isinstance(self.listing, Days) else None
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether a history tells of its changes, so that its windows can be proven by counting."""
+        return isinstance(self.changes, Followed)
 
     @property
     def tables(self) -> Iterator[str]:
