@@ -1,4 +1,8 @@
-"""The account's dictionaries: small lists, read whole every hour."""
+"""The account's dictionaries, read whole every hour.
+
+Nothing tells of their changes, and each is one request. What is not in use any more stays, with
+`active` false.
+"""
 
 from sync.declare import (
     BOOLEAN,
@@ -7,8 +11,8 @@ from sync.declare import (
     DATETIME,
     ID,
     INTEGER,
+    NUMBER,
     TEXT,
-    Child,
     Field,
     Once,
     Refreshed,
@@ -74,50 +78,98 @@ SITES = Resource(
     ),
 )
 
-STATUSES = Resource(
-    name="statuses",
-    singular="status",
-    path="/api/v5/reference/statuses",
-    answer_key="statuses",
+LEGAL_ENTITIES = Resource(
+    name="legal_entities",
+    singular="legal_entity",
+    path="/api/v5/reference/legal-entities",
+    answer_key="legalEntities",
     listing=Once(),
     changes=HOURLY,
-    shape=Shape.MAP,
     key="code",
     scope="reference_read",
-    note="Statuses of orders",
+    note="Legal entities of the account",
     fields=(
-        Field("code", CODE, "code", "code orders refer to"),
-        Field("name", TEXT, "name", "name"),
-        Field("group", CODE, "group", "joins crm.status_groups.code"),
-        Field("active", BOOLEAN, "active", "in use"),
-        Field("ordering", INTEGER, "ordering", "place in lists"),
+        Field("code", CODE, "code", "code"),
+        Field("contragent_type", CODE, "contragentType", "kind of person"),
+        Field("legal_name", TEXT, "legalName", "legal name"),
+        Field("legal_address", TEXT, "legalAddress", "legal address"),
+        Field("inn", TEXT, "INN", "tax number (INN)"),
+        Field("okpo", TEXT, "OKPO", "OKPO"),
+        Field("kpp", TEXT, "KPP", "KPP"),
+        Field("ogrn", TEXT, "OGRN", "OGRN"),
+        Field("ogrnip", TEXT, "OGRNIP", "OGRNIP"),
+        Field("certificate_number", TEXT, "certificateNumber", "certificate"),
+        Field("certificate_date", DATE, "certificateDate", "its date"),
+        Field("bik", TEXT, "BIK", "bank's BIK"),
+        Field("bank", TEXT, "bank", "bank"),
+        Field("bank_address", TEXT, "bankAddress", "bank's address"),
+        Field("corr_account", TEXT, "corrAccount", "correspondent account"),
+        Field("bank_account", TEXT, "bankAccount", "account"),
+        Field("country_iso", CODE, "countryIso", "country"),
+        Field("vat_rate", TEXT, "vatRate", "VAT rate: a number or none"),
     ),
 )
 
-STATUS_GROUPS = Resource(
-    name="status_groups",
-    singular="status_group",
-    path="/api/v5/reference/status-groups",
-    answer_key="statusGroups",
+COUNTRIES = Resource(
+    name="countries",
+    singular="country",
+    path="/api/v5/reference/countries",
+    answer_key="countriesIso",
+    listing=Once(),
+    changes=HOURLY,
+    shape=Shape.SCALARS,
+    key="code",
+    scope="reference_read",
+    note="Countries in use",
+    fields=(Field("code", CODE, "", "ISO 3166-1 alpha-2 code"),),
+)
+
+CURRENCIES = Resource(
+    name="currencies",
+    singular="currency",
+    path="/api/v5/reference/currencies",
+    answer_key="currencies",
+    listing=Once(),
+    changes=HOURLY,
+    scope="reference_read",
+    note="Currencies of the account",
+    fields=(
+        Field("id", ID, "id", "RetailCRM's id"),
+        Field("code", CODE, "code", "ISO 4217 code"),
+        Field("is_base", BOOLEAN, "isBase", "the account's base currency"),
+        Field("is_auto_convert", BOOLEAN, "isAutoConvert", "the rate is taken from a bank"),
+        Field(
+            "auto_convert_extra_percent",
+            NUMBER,
+            "autoConvertExtraPercent",
+            "added to the bank's rate, %",
+        ),
+        Field(
+            "manual_convert_nominal", NUMBER, "manualConvertNominal", "units the manual rate is for"
+        ),
+        Field(
+            "manual_convert_value", NUMBER, "manualConvertValue", "manual rate, in base currency"
+        ),
+    ),
+    raw_only=(("autoConvertExtra_percent", "another spelling of autoConvertExtraPercent"),),
+)
+
+UNITS = Resource(
+    name="units",
+    singular="unit",
+    path="/api/v5/reference/units",
+    answer_key="units",
     listing=Once(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
     scope="reference_read",
-    note="Groups of order statuses",
+    note="Units of measure",
     fields=(
-        Field("code", CODE, "code", "code statuses refer to"),
+        Field("code", CODE, "code", "code offers refer to"),
         Field("name", TEXT, "name", "name"),
+        Field("sym", TEXT, "sym", "sign"),
+        Field("default", BOOLEAN, "default", "the default unit"),
         Field("active", BOOLEAN, "active", "in use"),
-        Field("ordering", INTEGER, "ordering", "place in lists"),
-        Field("process", BOOLEAN, "process", "orders in it are being worked on"),
-    ),
-    children=(
-        Child(
-            name="status_group_statuses",
-            path="statuses",
-            note="Statuses of a group, in its order",
-            fields=(Field("status_code", CODE, "", "joins crm.statuses.code"),),
-        ),
     ),
 )

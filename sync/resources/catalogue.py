@@ -1,0 +1,196 @@
+"""Products with their offers, groups and properties.
+
+Products tell what was updated (`sinceUpdatedAt`): asked every five minutes, with an overlap. A
+price or a stock that changed may not count as an update, and a deletion is never told, so all are
+read again four times a day. Groups and properties are short lists, but seldom change: the same.
+The values of properties can be many and are in the products too: optional, once a day.
+"""
+
+from sync.declare import (
+    BOOLEAN,
+    CODE,
+    DATETIME,
+    ID,
+    INTEGER,
+    JSON,
+    MAP,
+    MONEY,
+    NUMBER,
+    QUANTITY,
+    TEXT,
+    Child,
+    Field,
+    Made,
+    Pages,
+    Refreshed,
+    Resource,
+    Updated,
+)
+
+SIX_HOURS = Refreshed(every_seconds=21_600)
+
+PRODUCTS = Resource(
+    name="products",
+    singular="product",
+    path="/api/v5/store/products",
+    answer_key="products",
+    listing=Pages(),
+    changes=Updated(every_seconds=21_600, since="sinceUpdatedAt", poll_seconds=300),
+    scope="store_read",
+    note="Products of the catalogues",
+    fields=(
+        Field("id", ID, "id", "RetailCRM's id"),
+        Field("external_id", TEXT, "externalId", "id in the shop"),
+        Field("catalog_id", ID, "catalogId", "catalogue"),
+        Field("article", TEXT, "article", "article number"),
+        Field("name", TEXT, "name", "name"),
+        Field("type", CODE, "type", "product or service"),
+        Field("active", BOOLEAN, "active", "on sale"),
+        Field("url", TEXT, "url", "page in the shop"),
+        Field("image_url", TEXT, "imageUrl", "picture"),
+        Field("description", TEXT, "description", "description"),
+        Field("manufacturer", TEXT, "manufacturer", "manufacturer"),
+        Field("min_price", MONEY, "minPrice", "lowest price of its offers"),
+        Field("max_price", MONEY, "maxPrice", "highest price of its offers"),
+        Field("quantity", QUANTITY, "quantity", "stock of its offers together"),
+        Field("popular", BOOLEAN, "popular", "marked as popular"),
+        Field("stock", BOOLEAN, "stock", "marked as on special offer"),
+        Field("novelty", BOOLEAN, "novelty", "marked as new"),
+        Field("recommended", BOOLEAN, "recommended", "marked as recommended"),
+        Field("markable", BOOLEAN, "markable", "must be marked"),
+        Field(
+            "updated_at",
+            DATETIME,
+            "updatedAt",
+            "when it was last updated; prices and stock may not count",
+        ),
+        Field("options", JSON, "options", "options as sent"),
+        Field("properties", MAP, "properties", "properties by code"),
+    ),
+    children=(
+        Child(
+            name="product_group_products",
+            path="groups",
+            key="id",
+            note="Which product is in which group",
+            fields=(
+                Field("id", ID, "id", "joins crm.product_groups.id"),
+                Field("external_id", TEXT, "externalId", "group's id in the shop"),
+            ),
+        ),
+        Child(
+            name="product_offers",
+            path="offers",
+            key="id",
+            note="Offers of products; crm.offers has the same from a list of its own",
+            fields=(
+                Field("id", ID, "id", "RetailCRM's id"),
+                Field("external_id", TEXT, "externalId", "id in the shop"),
+                Field("xml_id", TEXT, "xmlId", "id in the stock system"),
+                Field("site", CODE, "site", "site code; joins crm.sites.code"),
+                Field("name", TEXT, "name", "name"),
+                Field("article", TEXT, "article", "article number"),
+                Field("barcode", TEXT, "barcode", "barcode"),
+                Field("active", BOOLEAN, "active", "on sale"),
+                Field("price", MONEY, "price", "base price"),
+                Field("purchase_price", MONEY, "purchasePrice", "purchase price"),
+                Field("vat_rate", TEXT, "vatRate", "VAT rate: a number or none"),
+                Field("quantity", QUANTITY, "quantity", "stock, all warehouses together"),
+                Field("weight", NUMBER, "weight", "weight in grams"),
+                Field("length", NUMBER, "length", "length in millimetres"),
+                Field("width", NUMBER, "width", "width in millimetres"),
+                Field("height", NUMBER, "height", "height in millimetres"),
+                Field("unit_code", CODE, "unit.code", "unit code; joins crm.units.code"),
+                Field("unit_name", TEXT, "unit.name", "unit"),
+                Field("unit_sym", TEXT, "unit.sym", "unit's sign"),
+                Field("properties", MAP, "properties", "properties by code"),
+                Field("prices", JSON, "prices", "prices by type, as sent"),
+                Field("images", JSON, "images", "pictures as sent"),
+                Field("stores", JSON, "stores", "stock by warehouse as sent"),
+                Field("product", JSON, "product", "a copy of the product, if sent"),
+            ),
+        ),
+    ),
+)
+
+PRODUCT_GROUPS = Resource(
+    name="product_groups",
+    singular="product_group",
+    path="/api/v5/store/product-groups",
+    answer_key="productGroup",
+    listing=Pages(),
+    changes=SIX_HOURS,
+    scope="store_read",
+    note="Groups of products, a tree",
+    fields=(
+        Field("id", ID, "id", "RetailCRM's id"),
+        Field("external_id", TEXT, "externalId", "id in the shop"),
+        Field("site", CODE, "site", "site code; joins crm.sites.code"),
+        Field("name", TEXT, "name", "name"),
+        Field("description", TEXT, "description", "description"),
+        Field("parent_id", ID, "parentId", "joins crm.product_groups.id"),
+        Field("parent_external_id", TEXT, "parentExternalId", "parent's id in the shop"),
+        Field("active", BOOLEAN, "active", "in use"),
+        Field("lvl", INTEGER, "lvl", "depth in the tree"),
+    ),
+)
+
+PRODUCT_PROPERTIES = Resource(
+    name="product_properties",
+    singular="product_property",
+    path="/api/v5/store/products/properties",
+    answer_key="properties",
+    listing=Pages(),
+    changes=SIX_HOURS,
+    key="code",
+    scope="store_read",
+    note="Properties of products",
+    fields=(
+        Field("code", CODE, "code", "key in the properties columns"),
+        Field("name", TEXT, "name", "name"),
+        Field("is_numeric", BOOLEAN, "isNumeric", "values are numbers"),
+        Field("visible", BOOLEAN, "visible", "shown"),
+        Field("variative", BOOLEAN, "variative", "tells offers of a product apart"),
+        Field("value", TEXT, "value", "value, as a word of the write API"),
+    ),
+    raw_only=(("Sites", "another spelling of sites"),),
+    children=(
+        Child(
+            name="product_property_sites",
+            path="sites",
+            note="Sites a property is for",
+            fields=(Field("site_code", CODE, "", "joins crm.sites.code"),),
+        ),
+        Child(
+            name="product_property_groups",
+            path="groups",
+            key="id",
+            note="Product groups a property is for",
+            fields=(
+                Field("id", ID, "id", "joins crm.product_groups.id"),
+                Field("name", TEXT, "name", "group's name"),
+            ),
+        ),
+    ),
+)
+
+PRODUCT_PROPERTY_VALUES = Resource(
+    name="product_property_values",
+    singular="product_property_value",
+    path="/api/v5/store/products/properties/values",
+    answer_key="productPropertyValues",
+    listing=Pages(),
+    changes=Refreshed(every_seconds=86_400),
+    made=Made(("property_code", "value")),
+    scope="store_read",
+    optional=True,
+    note="Values of properties that products have",
+    fields=(
+        Field("id", TEXT, "", "property/value, or a hash of it where it is long"),
+        Field("property_code", CODE, "property.code", "joins crm.product_properties.code"),
+        Field("property_name", TEXT, "property.name", "property's name"),
+        Field("value", TEXT, "value", "value"),
+        Field("offers_count", INTEGER, "offersCount", "offers that have it"),
+    ),
+    raw_only=(("property", "a copy of the property"),),
+)

@@ -1,0 +1,88 @@
+"""The account's own fields and the dictionaries they choose from.
+
+A code is unique within its entity only, so the key is made of both. Few and quick to read (250 a
+page), and `custom_fields` columns cannot be read without them: hourly.
+"""
+
+from sync.declare import (
+    BOOLEAN,
+    CODE,
+    INTEGER,
+    JSON,
+    TEXT,
+    Child,
+    Field,
+    Made,
+    Pages,
+    Refreshed,
+    Resource,
+)
+
+HOURLY = Refreshed(every_seconds=3600)
+
+CUSTOM_FIELDS = Resource(
+    name="custom_fields",
+    singular="custom_field",
+    path="/api/v5/custom-fields",
+    answer_key="customFields",
+    listing=Pages(),
+    changes=HOURLY,
+    page_size=250,
+    made=Made(("entity", "code")),
+    scope="custom_fields_read",
+    note="The account's own fields",
+    fields=(
+        Field("id", CODE, "", "entity/code"),
+        Field(
+            "entity",
+            CODE,
+            "entity",
+            "order, customer, customer_corporate, company or loyalty_account",
+        ),
+        Field("code", CODE, "code", "key in the custom_fields columns"),
+        Field("name", TEXT, "name", "name"),
+        Field("type", CODE, "type", "kind of values"),
+        Field("required", BOOLEAN, "required", "must be filled in"),
+        Field("in_filter", BOOLEAN, "inFilter", "can be filtered by"),
+        Field("in_list", BOOLEAN, "inList", "shown in lists"),
+        Field("in_group_actions", BOOLEAN, "inGroupActions", "can be set for many at once"),
+        Field("default", JSON, "default", "default value, deprecated"),
+        Field("default_typed", JSON, "defaultTyped", "default value"),
+        Field("ordering", INTEGER, "ordering", "place in forms"),
+        Field("display_area", CODE, "displayArea", "part of the form"),
+        Field("view_mode", CODE, "viewMode", "editable, not_editable or hidden"),
+        Field("view_mode_mobile", CODE, "viewModeMobile", "the same in the mobile app"),
+        Field("dictionary", CODE, "dictionary", "joins crm.custom_dictionaries.code"),
+    ),
+    raw_only=(("default_typed", "another spelling of defaultTyped"),),
+)
+
+CUSTOM_DICTIONARIES = Resource(
+    name="custom_dictionaries",
+    singular="custom_dictionary",
+    path="/api/v5/custom-fields/dictionaries",
+    answer_key="customDictionaries",
+    listing=Pages(),
+    changes=HOURLY,
+    page_size=250,
+    key="code",
+    scope="custom_fields_read",
+    note="Dictionaries of custom fields",
+    fields=(
+        Field("code", CODE, "code", "code custom fields refer to"),
+        Field("name", TEXT, "name", "name"),
+    ),
+    children=(
+        Child(
+            name="custom_dictionary_elements",
+            path="elements",
+            key="code",
+            note="Values of dictionaries",
+            fields=(
+                Field("code", CODE, "code", "what records hold"),
+                Field("name", TEXT, "name", "name"),
+                Field("ordering", INTEGER, "ordering", "place in lists"),
+            ),
+        ),
+    ),
+)
