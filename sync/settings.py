@@ -137,63 +137,63 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[SecretStr | None, BeforeValidator(_database_url)] = Field(
-        None,
+        default=None,
         description="the Postgres URL, or leave it empty for the embedded Postgres",
         examples=["postgresql://mirror:secret@db.example.com:5432/mirror"],
     )
     redis_url: Annotated[SecretStr | None, BeforeValidator(_redis_url)] = Field(
-        None,
+        default=None,
         description="the Redis URL, or leave it empty for the embedded valkey",
         examples=["redis://:secret@redis.example.com:6379/0"],
     )
     secret_key: Annotated[SecretStr | None, BeforeValidator(_secret_key)] = Field(
-        None,
+        default=None,
         validate_default=True,
         description="32 random bytes in url-safe base64, which encrypt the API keys at rest",
         examples=[f"what this prints: {_GENERATE_KEY}"],
     )
     data_dir: Path = Field(
-        Path(".data"),
+        default=Path(".data"),
         validate_default=True,
         description="the folder for the embedded servers and their generated secrets",
         examples=[".data"],
     )
     rate_limit: _Rate = Field(
-        10, description="requests per second above 0, all stores together", examples=["10"]
+        default=10, description="requests per second above 0, all stores together", examples=["10"]
     )
     telephony_rate_limit: _Rate = Field(
-        40, description="telephony requests per second above 0", examples=["40"]
+        default=40, description="telephony requests per second above 0", examples=["40"]
     )
     egress: Annotated[str, BeforeValidator(_egress)] = Field(
-        "default",
+        default="default",
         description="a name for the IP address requests leave from: letters, digits, . _ -",
         examples=["default"],
     )
     egress_address: Annotated[str, BeforeValidator(_address)] = Field(
-        "",
+        default="",
         description="the local IP address to send from, or leave it empty",
         examples=["192.0.2.10"],
     )
     feed_seconds: Annotated[_Number, Field(ge=1)] = Field(
-        15, description="seconds between two looks at a feed, 1 or more", examples=["15"]
+        default=15, description="seconds between two looks at a feed, 1 or more", examples=["15"]
     )
     feed_max_seconds: _Number = Field(
-        900,
+        default=900,
         validate_default=True,
         description="the longest wait for a quiet feed in seconds, at least SYNC_FEED_SECONDS",
         examples=["900"],
     )
     allow_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
-        (),
+        default=(),
         description="host names a store may have besides RetailCRM's and Simla's, comma between, "
         "without scheme, port or path",
         examples=["crm.example.com,crm.example.org"],
     )
     log_format: Literal["console", "json"] = Field(
-        "console", description="console or json", examples=["json"]
+        default="console", description="console or json", examples=["json"]
     )
     sentry_dsn: Annotated[SecretStr | None, BeforeValidator(_sentry_dsn)] = Field(
-        None,
+        default=None,
         description="the DSN from Sentry's project settings, or leave it empty",
         examples=["https://key@sentry.example.com/1"],
     )

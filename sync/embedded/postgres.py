@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,7 +14,8 @@ import psycopg
 from psycopg import sql
 
 from sync.embedded import process
-from sync.embedded.account import Account, private_folder
+from sync.embedded.account import Account
+from sync.embedded.cluster import make_cluster
 from sync.errors import NeedsOperator, TryLater
 
 USER = "mirror"
@@ -95,7 +93,14 @@ class Postgres:
 
         Call it under the start lock.
         """
-        self._initialise()
+        make_cluster(
+            self.data,
+            programs=self.bin,
+            account=self.account,
+            user=USER,
+            password=self.password,
+            options=["--no-sync"] if self.settings.get("fsync") == "off" else [],
+        )
         if self.pid is None:
             self._launch()
         else:
@@ -159,61 +164,6 @@ class Postgres:
     def _recorded_pid(self) -> int | None:
         first = self._lock_lines()[0].strip()
         return int(first) if first.isdecimal() else None
-
-    def _initialise(self) -> None:
-        """Run initdb aside and move the result into place: a killed one leaves no half."""
-        if (self.data / "PG_VERSION").exists():
-            self._check_version()
-            return
-        for left in self.folder.glob("initdb-*"):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink()
-        work = Path(tempfile.mkdtemp(prefix="initdb-", dir=self.folder))
-        descriptor, pwfile = tempfile.mkstemp(prefix="initdb-", dir=self.folder)  # mode 0600
-        try:
-            os.write(descriptor, self.password.encode())
-            os.close(descriptor)
-            self.account.own(Path(pwfile))
-            private_folder(work, self.account)
-            command = [
-                self.bin / "initdb",
-                *("--pgdata", work / "data", "--username", USER, "--pwfile", pwfile),
-                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
-                # Sorts by code point, and knows upper and lower case of every script.
-                *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
-                "--data-checksums",
-                *(["--no-sync"] if self.settings.get("fsync") == "off" else []),
-            ]
-            done = subprocess.run(  # noqa: S603  our own binary, our own arguments
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                cwd=work,
-                env=process.bare_environment(),
-                start_new_session=True,
-                check=False,
-                **self.account.popen(),
-            )
-            if done.returncode:
-                raise NeedsOperator(f"initdb failed: {(done.stderr or done.stdout).strip()}")
-            (work / "data").rename(self.data)
-        finally:
-            Path(pwfile).unlink()
-            shutil.rmtree(work, ignore_errors=True)
-
-    def _check_version(self) -> None:
-        ours = subprocess.run(  # noqa: S603
-            [str(self.bin / "postgres"), "--version"], capture_output=True, text=True, check=True
-        ).stdout
-        theirs = (self.data / "PG_VERSION").read_text().strip()
-        if f" {theirs}." not in ours:
-            raise NeedsOperator(
-                f"{self.data} was made by Postgres {theirs}; this is {ours.strip()}. Set "
-                "SYNC_DATA_DIR to an empty folder to load the mirror anew."
-            )
 
     def _launch(self) -> None:
         self._disown_reused_pid()

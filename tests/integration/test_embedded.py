@@ -289,6 +289,19 @@ def test_a_killed_owners_servers_are_adopted(data_dir: Path) -> None:
         assert lives(data_dir, *pids) == [False, False]
 
 
+def test_a_starter_killed_while_it_makes_the_cluster_leaves_no_half_one(data_dir: Path) -> None:
+    """initdb works aside: the next process finds nothing, or something whole."""
+    with python(HOLD, data_dir) as starter:
+        wait_until(
+            lambda: bool(list(data_dir.glob("initdb-*/data"))), seconds=30, what="initdb runs"
+        )
+        starter.kill()
+    assert not (data_dir / "postgres").exists()
+    with Servers(data_dir, fast=True) as heir:
+        assert answers(heir)
+    assert not list(data_dir.glob("initdb-*"))
+
+
 def test_ctrl_c_in_the_starters_terminal_reaches_no_server(data_dir: Path) -> None:
     """The terminal signals the whole group: with a second user the servers must stay."""
     with holder(data_dir) as (starter, *pids), Servers(data_dir, fast=True) as second:

@@ -201,7 +201,7 @@ def test_no_secret_is_shown() -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
-        Settings.from_env({}).rate_limit = 1  # type: ignore[misc]
+        Settings.from_env({}).rate_limit = 1
 
 
 def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,90 @@
+"""A new Postgres cluster: made aside by initdb and moved into place whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sync.embedded import process
+from sync.embedded.account import Account, private_folder
+from sync.errors import NeedsOperator
+
+
+def make_cluster(
+    data: Path,
+    *,
+    programs: Path,
+    account: Account,
+    user: str,
+    password: str,
+    options: Sequence[str] = (),
+) -> None:
+    """Make the cluster `data` unless it is there; `options` are initdb's.
+
+    A starter that is killed meanwhile leaves nothing that looks like a cluster.
+    """
+    if (data / "PG_VERSION").exists():
+        _check_version(data, programs)
+        return
+    # A killed starter's initdb may still be at work in there; it ends when its folder does.
+    process.wait_until(
+        lambda: _has_no_leavings(data.parent), seconds=30, what="An older initdb is removed"
+    )
+    work = Path(tempfile.mkdtemp(prefix="initdb-", dir=data.parent))
+    descriptor, password_file = tempfile.mkstemp(prefix="initdb-", dir=data.parent)  # mode 0600
+    try:
+        os.write(descriptor, password.encode())
+        os.close(descriptor)
+        account.own(Path(password_file))
+        private_folder(work, account)
+        command: list[str | Path] = [
+            programs / "initdb",
+            *("--pgdata", work / "data", "--username", user, "--pwfile", password_file),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+            # Sorts by code point, and knows upper and lower case of every script.
+            *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+            *("--data-checksums", *options),
+        ]
+        done = subprocess.run(  # noqa: S603  our own binary, our own arguments
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=work,
+            env=process.bare_environment(),
+            start_new_session=True,
+            check=False,
+            **account.popen(),
+        )
+        if done.returncode:
+            raise NeedsOperator(f"initdb failed: {(done.stderr or done.stdout).strip()}")
+        (work / "data").rename(data)
+    finally:
+        Path(password_file).unlink()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _has_no_leavings(folder: Path) -> bool:
+    left = list(folder.glob("initdb-*"))
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return not left
+
+
+def _check_version(data: Path, programs: Path) -> None:
+    ours = subprocess.run(  # noqa: S603
+        [str(programs / "postgres"), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    theirs = (data / "PG_VERSION").read_text().strip()
+    if f" {theirs}." not in ours:
+        raise NeedsOperator(
+            f"{data} was made by Postgres {theirs}; this is {ours.strip()}. Set "
+            "SYNC_DATA_DIR to an empty folder to load the mirror anew."
+        )
