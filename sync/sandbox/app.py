@@ -7,24 +7,22 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from fnmatch import fnmatch
 from random import Random
 from typing import Any
 
 import orjson
 
-from sync.sandbox import backstage, methods
+from sync.sandbox import answering, backstage
+from sync.sandbox.answering import HTML, JSON
 from sync.sandbox.box import Sandbox
-from sync.sandbox.calls import Call
-from sync.sandbox.faults import PAGE
+from sync.sandbox.faults import PAGE, STATUS
 from sync.sandbox.limit import Arrival
-from sync.sandbox.php import Json, Refusal, nested
+from sync.sandbox.php import Json, nested
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-JSON, HTML = b"application/json", b"text/html; charset=utf-8"
 
 
 class App:
@@ -62,14 +60,12 @@ class App:
         fault = sandbox.faults.next(name, path, query, knobs.fault_share)
         if fault == "slow":
             await asyncio.sleep(knobs.slow_seconds)
-        if fault in ("500", "502", "503", "html", "reset"):
-            arrival.status = {"html": 200, "reset": 0}.get(fault) or (
-                0 if fault == "reset" else int(fault)
-            )
+        if fault in STATUS:
+            arrival.status = STATUS[fault]
             await _fail(send, fault)
             return
         with sandbox.lock:
-            status, body, kind = self._answer(scope["method"], path, params, key, name)
+            status, body, kind = answering.answer(sandbox, scope["method"], path, params, key)
         arrival.status = status
         if fault == "cut":
             body = body[: len(body) // 2]
@@ -89,36 +85,6 @@ class App:
         headers = [] if wait is None else [(b"retry-after", str(wait).encode())]
         body = b'{"success": false, "errorMsg": "Rate limit exceeded"}'
         await _reply(send, 503, body, JSON, promised=len(body), headers=headers)
-
-    def _answer(
-        self, verb: str, path: str, params: Json, key: str | None, name: str | None
-    ) -> tuple[int, bytes, bytes]:
-        knobs = self.sandbox.knobs
-        if name is not None and any(fnmatch(name, p) for p in knobs.html_always):
-            return 200, PAGE, HTML
-        try:
-            return self._method(verb, path, params, key)
-        except Refusal as refusal:
-            return refusal.status, orjson.dumps(refusal.body), JSON
-
-    def _method(
-        self, verb: str, path: str, params: Json, key: str | None
-    ) -> tuple[int, bytes, bytes]:
-        knobs = self.sandbox.knobs
-        account, found = self.sandbox.holder(key)
-        below = path.removeprefix("/api/v5/")
-        answers = methods.find(path.rstrip("/"))
-        if answers is None or any(fnmatch(below, p) for p in knobs.missing):
-            raise Refusal(404, "Method not found")
-        if verb not in ("GET", "HEAD"):
-            raise Refusal(405, "Method Not Allowed")
-        method, args = answers
-        if any(fnmatch(below, p) for p in knobs.forbidden):
-            raise Refusal(403, "Access denied.")
-        if method.scope is not None and method.scope not in found.scopes:
-            raise Refusal(403, "Access denied.")
-        call = Call(account, found, path, params, args, self.sandbox.clock.now())
-        return 200, method.answer(call), method.kind
 
 
 def _key(scope: Scope, params: Json) -> str | None:

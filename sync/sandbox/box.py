@@ -7,14 +7,17 @@ from collections.abc import Iterable
 from threading import RLock
 from typing import Any
 
+import orjson
+
 from sync.sandbox.account import Account
+from sync.sandbox.answering import JSON, answer
 from sync.sandbox.churn import Churn
 from sync.sandbox.clock import Clock
 from sync.sandbox.faults import Faults
 from sync.sandbox.keys import Key
 from sync.sandbox.knobs import Knobs
 from sync.sandbox.limit import RequestLog, SlidingWindow
-from sync.sandbox.php import Refusal
+from sync.sandbox.php import Refusal, nested
 
 CURRENCIES = {"Europe/Moscow": "RUB", "Asia/Vladivostok": "RUB", "Asia/Yekaterinburg": "RUB",
               "America/Mexico_City": "MXN", "Europe/Madrid": "EUR"}  # fmt: skip
@@ -75,6 +78,19 @@ class Sandbox:
                 raise ValueError(f"there is an account {name!r} already")
             self.accounts[name] = made
         return made
+
+    def get(self, path: str, *, key: str | None = None) -> tuple[int, Any]:
+        """Status and body of `GET path?query`, without HTTP, limits or faults.
+
+        Paths are relative to /api/v5/ unless they begin with a slash. Without `key`, the first
+        account's is used.
+        """
+        way, _, query = path.partition("?")
+        whole = way if way.startswith("/") else f"/api/v5/{way}"
+        key = key or next(iter(self.accounts.values())).key
+        with self.lock:
+            status, body, kind = answer(self, "GET", whole, nested(query), key)
+        return status, orjson.loads(body) if kind == JSON else body
 
     def holder(self, key: str | None) -> tuple[Account, Key]:
         """Whose key this is, or the refusal."""

@@ -8,6 +8,8 @@ from random import Random
 from typing import Any
 
 KINDS = ("500", "502", "503", "html", "cut", "short", "slow", "reset")
+# What the log says of the kinds that send no true answer; 0: nothing was sent.
+STATUS = {"500": 500, "502": 502, "503": 503, "html": 200, "reset": 0}
 PAGE = (
     b"<html><head><title>502 Bad Gateway</title></head>"
     b"<body><center><h1>502 Bad Gateway</h1></center><hr></body></html>"

@@ -216,14 +216,14 @@ class Ledger:
 
     # --- references
 
-    def set_reference(self, name: str, code: str, **fields: Any) -> None:
+    def set_reference(self, dictionary: str, code: str, **fields: Any) -> None:
         """Change, rename or add a dictionary entry (`set_reference("statuses", "new", name=…)`)."""
         with self.lock:
-            entry = self.references[name].setdefault(code, {"code": code, "active": True})
+            entry = self.references[dictionary].setdefault(code, {"code": code, "active": True})
             entry.update({k: v for k, v in fields.items() if v is not None})
             for gone in [k for k, v in fields.items() if v is None]:
                 entry.pop(gone, None)
 
-    def remove_reference(self, name: str, code: str) -> None:
+    def remove_reference(self, dictionary: str, code: str) -> None:
         with self.lock:
-            del self.references[name][code]
+            del self.references[dictionary][code]

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from sync.sandbox.box import Sandbox
 
 
+# What Python's splitlines() would take for the end of a line; JSON has another spelling for it.
+_BREAKS = tuple((c.encode(), b"\\u%04x" % ord(c)) for c in "\u2028\u2029\x85")
+
+
 def routes(sandbox: Sandbox) -> list[Route]:
     told = Oracle(sandbox)
     return [
@@ -162,7 +166,11 @@ def _stream(rows: Iterable[bytes]) -> StreamingResponse:
 def _blocks(rows: Iterable[bytes]) -> Iterator[bytes]:
     block: list[bytes] = []
     size = 0
-    for row in rows:
+    for raw in rows:
+        row = raw
+        for letter, escaped in _BREAKS:
+            if letter in row:
+                row = row.replace(letter, escaped)
         block.append(row)
         size += len(row)
         if size > 1 << 18:
