@@ -64,7 +64,7 @@ def _success(status: int, body: bytes, where: str) -> dict[str, Any]:
     return data
 
 
-def _failure(  # noqa: PLR0911  one return per row of the table
+def _failure(
     status: int, headers: Mapping[str, str], body: bytes, where: str, now: float
 ) -> SyncError:
     if status in {429, 503}:

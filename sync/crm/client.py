@@ -11,6 +11,7 @@ starts its traceback here, since the frames below hold the headers in their vari
 from __future__ import annotations
 
 import re
+import ssl
 import time
 import traceback
 from collections.abc import Mapping
@@ -89,6 +90,7 @@ class CrmClient:
         idle_seconds: float = 30.0,
         egress_address: str = "",
         max_body_bytes: int = MAX_BODY_BYTES,
+        tls: ssl.SSLContext | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._max_body_bytes = max_body_bytes
@@ -101,6 +103,7 @@ class CrmClient:
                 connections=connections,
                 idle_seconds=idle_seconds,
                 local_address=egress_address or None,
+                tls=tls,
             )
         self._http = httpx.Client(
             transport=wire,

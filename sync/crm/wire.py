@@ -103,8 +103,16 @@ class _GatedBackend(httpcore.SyncBackend):
 class GatedTransport(httpx.HTTPTransport):
     """httpx's own transport over connections that know the gate. HTTP/1.1, no proxy."""
 
-    def __init__(self, *, connections: int, idle_seconds: float, local_address: str | None) -> None:
-        context = httpx.create_ssl_context(trust_env=False)
+    def __init__(
+        self,
+        *,
+        connections: int,
+        idle_seconds: float,
+        local_address: str | None,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        # A private CA may be named by SSL_CERT_FILE; nothing else of the environment counts.
+        context = tls or httpx.create_ssl_context(trust_env=True)
         super().__init__(verify=context, trust_env=False)
         # httpx offers no argument for the backend; tests/integration/test_client_wire.py would
         # tell if a new version no longer kept its pool here.

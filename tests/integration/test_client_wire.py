@@ -1,0 +1,356 @@
+"""The client on real sockets: what is on the wire, when, and what broken servers do to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sync.crm import Account, CrmClient, Prepared
+from sync.errors import HtmlAnswer, NoSuchAccount, SyncError, TryLater, UnexpectedData
+
+KEY = "Zk3yQ9secretW7"
+BODY = b'{"success": true, "sum": 1395.16}'
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+RESET = struct.pack("ii", 1, 0)
+
+Script = Callable[[socket.socket], None]
+
+
+class Server:
+    """Gives each connection to the next script, in a thread of its own."""
+
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._scripts = iter(scripts)
+        self._tls = tls
+        self.peers: list[str] = []
+        self.received = b""
+        self.connected = threading.Event()
+        self._thread = threading.Thread(target=self._accept)
+        self._threads: list[threading.Thread] = []
+
+    def _accept(self) -> None:
+        while True:
+            connection, peer = self._listener.accept()
+            script = next(self._scripts, None)
+            if script is None:  # also the connection that __exit__ makes to wake this thread
+                connection.close()
+                return
+            self.peers.append(peer[0])
+            self.connected.set()
+            thread = threading.Thread(target=self._serve, args=(connection, script))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket, script: Script) -> None:
+        connection.settimeout(10)
+        with connection:
+            if self._tls is None:
+                script(connection)
+                return
+            with self._tls.wrap_socket(connection, server_side=True) as secured:
+                script(secured)
+
+    def read_request(self, connection: socket.socket) -> bool:
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            chunk = connection.recv(65536)
+            if not chunk:
+                return False
+            request += chunk
+        self.received += request
+        return True
+
+    def answering(self, *answers: bytes) -> Script:
+        def script(connection: socket.socket) -> None:
+            for answer in answers:
+                if not self.read_request(connection):
+                    return
+                connection.sendall(answer)
+
+        return script
+
+    def use(self, *scripts: Script) -> None:
+        self._scripts = iter(scripts)
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scripts = iter(())
+        socket.create_connection(("127.0.0.1", self.port)).close()
+        self._thread.join(10)
+        for thread in self._threads:
+            thread.join(10)
+        self._listener.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as started:
+        yield started
+
+
+def prepared_for(client: CrmClient, server: Server, scheme: str = "http") -> Prepared:
+    account = Account(f"{scheme}://127.0.0.1:{server.port}", KEY)
+    return client.prepare(account, "orders", {"filter": {"ids": [1, 2]}, "limit": 100})
+
+
+@contextmanager
+def quick_client() -> Iterator[CrmClient]:
+    with CrmClient(connections=4, connect_seconds=2, read_seconds=0.3) as client:
+        yield client
+
+
+class Gate:
+    def __init__(self, before: Callable[[], None] = lambda: None) -> None:
+        self.calls: list[str] = []
+        self._before = before
+
+    def before(self) -> None:
+        self.calls.append("before")
+        self._before()
+
+    def after(self) -> None:
+        self.calls.append("after")
+
+
+def test_the_request_on_the_wire(server: Server) -> None:
+    server.use(server.answering(OK))
+    with quick_client() as client:
+        answer = client.send(prepared_for(client, server))
+    line, *headers = server.received.decode().split("\r\n")
+    assert line == (
+        "GET /api/v5/orders?filter%5Bids%5D%5B%5D=1&filter%5Bids%5D%5B%5D=2&limit=100 HTTP/1.1"
+    )
+    assert f"X-API-KEY: {KEY}" in headers
+    assert server.received.decode().count(KEY) == 1
+    assert str(answer.data["sum"]) == "1395.16"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (OK[:-3], TryLater),
+        (OK[:-3].replace(b"%d" % len(BODY), b"%d" % (len(BODY) - 3)), TryLater),
+        (OK[:20], TryLater),
+        (b"", TryLater),
+        (b"garbage\r\n\r\n", TryLater),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"suc\r\n", TryLater),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nxyz", TryLater),
+        (b"HTTP/1.1 405 No\r\nContent-Length: 6\r\n\r\n<html>", HtmlAnswer),
+        (b"HTTP/1.1 301 Moved\r\nLocation: http://x/\r\nContent-Length: 0\r\n\r\n", NoSuchAccount),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", UnexpectedData),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", TryLater),
+    ],
+)  # fmt: skip
+def test_broken_answers_have_their_meaning(
+    server: Server, answer: bytes, kind: type[SyncError]
+) -> None:
+    server.use(server.answering(answer))
+    with quick_client() as client, pytest.raises(SyncError) as caught:
+        client.send(prepared_for(client, server))
+    assert type(caught.value) is kind
+    assert KEY not in str(caught.value)
+
+
+def test_a_reset_connection_is_try_later(server: Server) -> None:
+    def reset(connection: socket.socket) -> None:
+        server.read_request(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+    server.use(reset)
+    with quick_client() as client, pytest.raises(TryLater):
+        client.send(prepared_for(client, server))
+
+
+def test_a_silent_server_is_try_later(server: Server) -> None:
+    released = threading.Event()
+
+    def silent(connection: socket.socket) -> None:
+        server.read_request(connection)
+        released.wait(10)
+
+    server.use(silent)
+    with quick_client() as client, pytest.raises(TryLater, match="timed out"):
+        client.send(prepared_for(client, server))
+    released.set()
+
+
+def test_a_closed_port_is_try_later() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with quick_client() as client, pytest.raises(TryLater, match="out of reach"):
+        client.send(client.prepare(Account(f"http://127.0.0.1:{port}", KEY), "orders"))
+
+
+def test_connections_are_kept_alive_and_shared(server: Server) -> None:
+    server.use(server.answering(*[OK] * 5))
+    with quick_client() as client:
+        for _ in range(5):
+            client.send(prepared_for(client, server))
+    assert len(server.peers) == 1
+
+
+def test_requests_leave_from_the_egress_address(server: Server) -> None:
+    server.use(server.answering(OK))
+    with CrmClient(egress_address="127.0.0.2") as client:
+        client.send(prepared_for(client, server))
+    assert server.peers == ["127.0.0.2"]
+
+
+# The gate
+
+
+def test_the_gate_runs_on_an_open_connection_before_the_first_byte(server: Server) -> None:
+    """Opening a connection costs 100 ms and more: it must not fall between slot and request."""
+    server.use(server.answering(OK))
+
+    def before() -> None:
+        assert server.connected.wait(5)
+        assert server.received == b""
+
+    gate = Gate(before)
+    with quick_client() as client:
+        client.send(prepared_for(client, server), gate=gate)
+    assert gate.calls == ["before", "after"]
+
+
+def test_every_request_on_a_kept_connection_passes_its_gate(server: Server) -> None:
+    server.use(server.answering(OK, OK))
+    with quick_client() as client:
+        for _ in range(2):
+            gate = Gate()
+            client.send(prepared_for(client, server), gate=gate)
+            assert gate.calls == ["before", "after"]
+
+
+def test_a_gate_that_raises_sends_nothing(server: Server) -> None:
+    def before() -> None:
+        raise TryLater("no slot")
+
+    server.use(server.answering(OK))
+    with quick_client() as client, pytest.raises(TryLater, match="no slot"):
+        client.send(prepared_for(client, server), gate=Gate(before))
+    assert server.received == b""
+
+
+def test_a_connection_closed_during_the_wait_is_opened_anew(server: Server) -> None:
+    """Nothing was sent on it, so this is still the first attempt: it arrives exactly once."""
+    release, closed = threading.Event(), threading.Event()
+
+    def first(connection: socket.socket) -> None:
+        server.answering(OK)(connection)
+        release.wait(10)
+        connection.close()
+        closed.set()
+
+    server.use(first, server.answering(OK))
+
+    def before() -> None:
+        release.set()
+        assert closed.wait(5)
+
+    gate = Gate(before)
+    with quick_client() as client:
+        client.send(prepared_for(client, server))
+        client.send(prepared_for(client, server), gate=gate)
+    assert gate.calls == ["before", "before", "after"]
+    assert server.received.count(b"GET ") == 2
+    assert len(server.peers) == 2
+
+
+def test_threads_share_the_client_and_each_has_its_own_gate(server: Server) -> None:
+    server.use(*[server.answering(*[OK] * 20)] * 8)
+    gates: list[Gate] = []
+    errors: list[BaseException] = []
+
+    def loop() -> None:
+        try:
+            for _ in range(5):
+                gate = Gate()
+                client.send(prepared_for(client, server), gate=gate)
+                gates.append(gate)
+        except BaseException as error:
+            errors.append(error)
+
+    with CrmClient(connections=8, read_seconds=5) as client:
+        threads = [threading.Thread(target=loop) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert errors == []
+    assert len(gates) == 40
+    assert all(gate.calls == ["before", "after"] for gate in gates)
+
+
+def test_the_gate_stands_before_tls_too(tmp_path: Path) -> None:
+    """The handshake is done when the gate runs; one that fails is TryLater and sends nothing."""
+    serving, trusting = contexts(tmp_path)
+    with Server(tls=serving) as server:
+        server.use(server.answering(OK, OK))
+        with CrmClient(tls=trusting) as client:
+            for _ in range(2):
+                gate = Gate()
+                answer = client.send(prepared_for(client, server, "https"), gate=gate)
+                assert answer.data["success"] is True
+                assert gate.calls == ["before", "after"]
+
+    with Server() as server:
+        server.use(lambda connection: connection.close())
+        gate = Gate()
+        with CrmClient() as client, pytest.raises(TryLater):
+            client.send(prepared_for(client, server, "https"), gate=gate)
+        assert gate.calls == []
+
+
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and a client's, sharing a certificate for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "server.pem"
+    pem.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(pem)
+    return serving, ssl.create_default_context(cafile=str(pem))
