@@ -179,7 +179,7 @@ class Normaliser:
             batch.rejects.append(_whole(raw, "the record is not an object"))
             return None
         self._read(self._tree, record, into, "")
-        if resource.parent:
+        if resource.parent and parent is not None:
             into.values[resource.parent.column] = parent
         if resource.made:
             into.values[resource.key] = self._made_key(into.values, batch)

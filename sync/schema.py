@@ -60,10 +60,11 @@ def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
     columns: list[Any] = [_store_id()]
     columns += [_column(f, key=f.name == resource.key) for f in resource.fields]
     if resource.created_field:
-        columns += [
-            sa.Column("created_on", sa.Date, comment="creation day in the store's zone, as sent"),
-            _timestamp("listed_at", "as_of of the read that found it on that day"),
-        ]
+        columns.append(
+            sa.Column("created_on", sa.Date, comment="creation day in the store's zone, as sent")
+        )
+    if resource.is_followed:
+        columns.append(_timestamp("listed_at", "as_of of the read that found it (on that day)"))
     if not resource.is_history and resource.key == "id":
         columns.append(
             sa.Column("combined_to", sa.BigInteger, comment="id that survived when combined")
@@ -91,7 +92,7 @@ def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
                 "store_id",
                 "created_on",
                 postgresql_where=sa.text("deleted_at IS NULL"),
-                postgresql_include=["listed_at"],
+                postgresql_include=["listed_at"] if resource.is_followed else None,
             )
         )
     indexes += [
@@ -110,7 +111,7 @@ def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
 
 
 def _joined_columns(resource: Resource) -> list[str]:
-    """Columns other resources' merges are looked up by, and a history's link to its subject."""
+    """Columns merges, parents and a history's subject are looked up by."""
     columns = [
         column
         for other in RESOURCES.values()
@@ -119,6 +120,8 @@ def _joined_columns(resource: Resource) -> list[str]:
     ]
     if resource.is_history:
         columns += [f.name for f in resource.fields if f.path == f"{resource.listing.subject}.id"]  # type: ignore[union-attr]
+    if resource.parent and resource.parent.column != resource.key:
+        columns.append(resource.parent.column)
     return sorted(set(columns))
 
 
@@ -306,7 +309,7 @@ WINDOW = _sync(
     sa.Column("last_day", sa.Date, comment="last creation day; NULL for no upper end"),
     sa.Column("after_id", sa.BigInteger, comment="of a history: entries above this id"),
     sa.Column("until_id", sa.BigInteger, comment="of a history: up to and with this id"),
-    _text("state", "open, walked or proven", nullable=False, server_default="open"),
+    _text("state", "planned, open, walked or proven", nullable=False, server_default="planned"),
     _count("total", "records by the API when it was last asked"),
     _count("page_count", "pages by the API when it was last asked"),
     _count("last_page", "checkpoint: the last page committed"),
@@ -314,7 +317,9 @@ WINDOW = _sync(
     _count("walks", "times it was walked from its first page"),
     _timestamp("walked_as_of", "send moment of the first page of this walk"),
     _timestamp("verified_at", "when its set of records was last proven"),
-    sa.CheckConstraint("state IN ('open', 'walked', 'proven')", name="window_state_known"),
+    sa.CheckConstraint(
+        "state IN ('planned', 'open', 'walked', 'proven')", name="window_state_known"
+    ),
     sa.Index("window_of_crawl", "crawl_id", "id"),
     sa.Index("window_by_resource", "store_id", "resource", "verified_at"),
 )

@@ -33,7 +33,10 @@ ORDERS = Resource(
     single="/api/v5/orders/{id}",
     single_key="order",
     scope="order_read",
-    rereads=(Reread("customers", "customer.id"),),
+    rereads=(
+        Reread("customers", "customer.id", when=("customer.type", ("customer", None))),
+        Reread("customers", "contact.id"),
+    ),
     note="Orders, one row each, with the parts the API nests flattened by their path",
     fields=(
         Field("id", ID, "id", "RetailCRM's id, unique in the account"),

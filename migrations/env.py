@@ -1,0 +1,62 @@
+"""Alembic's entry: one transaction per migration, under a lock, never waiting long for tables.
+
+A migration that cannot get its locks within 5 s fails and is run again, instead of queueing in
+front of every reader. An advisory lock keeps two migrators apart.
+"""
+
+from __future__ import annotations
+
+import os
+
+import sqlalchemy as sa
+from alembic import context
+
+from sync.schema import METADATA
+
+_LOCK = 0x5D0C_4B1D  # any number, ours alone
+
+
+def include_name(name: str | None, kind: str, parents: object) -> bool:
+    """Compare our two schemas, and no others that may live in the same database."""
+    if kind == "schema":
+        return name in {"crm", "sync"}
+    return not (kind == "table" and name == "alembic_version")
+
+
+def run(connection: sa.Connection) -> None:
+    """Run what was asked for on this connection."""
+    connection.exec_driver_sql("SET lock_timeout = '5s'")
+    connection.exec_driver_sql("SET statement_timeout = '15min'")
+    connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS sync")
+    connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS crm")
+    connection.commit()
+    try:
+        context.configure(
+            connection=connection,
+            target_metadata=METADATA,
+            include_schemas=True,
+            include_name=include_name,
+            version_table_schema="sync",
+            transaction_per_migration=True,
+            compare_server_default=False,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    finally:
+        connection.rollback()
+        connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+        connection.commit()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    from sync.mirror.migrate import url_of_settings
+
+    engine = sa.create_engine(
+        os.environ.get("ALEMBIC_URL") or url_of_settings(), poolclass=sa.NullPool
+    )
+    with engine.connect() as own:
+        run(own)

@@ -1,0 +1,219 @@
+"""What to ask for next, and when it is enough: windows, pages, proofs. Decisions only, no I/O."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.errors import UnexpectedData
+
+WINDOW_TARGET = 2_500
+"""Records a planned window should hold: 25 pages, so that a lost row costs few pages again."""
+WINDOW_MAX = 5_000
+LEAF_RECORDS = 300
+"""A window this small is walked again rather than halved: three pages cost less than the counts."""
+_DAY = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Whole store-local days, both ends inclusive; None for an open end."""
+
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether one end is open."""
+        return self.first is None or self.last is None
+
+    @property
+    def is_one_day(self) -> bool:
+        """Whether it cannot be split."""
+        return self.first is not None and self.first == self.last
+
+    def __str__(self) -> str:
+        return f"{self.first or '…'}–{self.last or '…'}"
+
+
+WHOLE = Days()
+
+
+@dataclass(frozen=True, slots=True)
+class Pagination:
+    """What an answer says of its list. `pages` is 0 for an empty one."""
+
+    total: int
+    page: int
+    pages: int
+
+
+def pagination_of(data: dict[str, Any], body: bytes = b"") -> Pagination:
+    """The pagination block; UnexpectedData without one, for then nothing could be proven."""
+    block = data.get("pagination")
+    try:
+        return Pagination(
+            total=int(block["totalCount"]),  # type: ignore[index]
+            page=int(block.get("currentPage") or 1),  # type: ignore[union-attr]
+            pages=int(block["totalPageCount"]),  # type: ignore[index]
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise UnexpectedData(f"no usable pagination block: {block!r}", body=body) from error
+
+
+def slices(days: Days, *, oldest: dt.date, newest: dt.date, parts: int) -> list[Days]:
+    """Cut `days` into about `parts` equal runs of whole days, newest first.
+
+    `oldest` and `newest` stand for open ends, which the outer slices keep open, so that nothing
+    older or newer than expected falls between.
+    """
+    first, last = days.first or oldest, days.last or newest
+    first = min(first, last)
+    count = (last - first).days + 1
+    parts = max(1, min(parts, count))
+    edges = [first + _DAY * round(count * part / parts) for part in range(parts + 1)]
+    runs = [
+        Days(start, end - _DAY) for start, end in itertools.pairwise(edges) if start < end
+    ]
+    runs[0] = Days(days.first, runs[0].last)
+    runs[-1] = Days(runs[-1].first, days.last)
+    return runs[::-1]
+
+
+def parts_of(total: int) -> int:
+    """How many windows a list of `total` records is cut into."""
+    return max(1, math.ceil(total / WINDOW_TARGET))
+
+
+def pages_bound(planned: int) -> int:
+    """The page a walk gives up at: a list that grows faster than it is walked must end somewhere.
+
+    Twice what was planned and ten pages more: growth within that is walked, beyond it is drift
+    that the closing proof deals with.
+    """
+    return 2 * planned + 10
+
+
+# --- proofs ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A window counted in a bracket of the feed.
+
+    total     records by the API, asked at `asked_as_of`
+    mirrored  live rows of the window that were found before it was asked, counted after the feed
+              was followed past the answer
+    entered   live rows of the window found after it was asked
+    """
+
+    days: Days
+    total: int
+    mirrored: int
+    entered: int
+    asked_as_of: dt.datetime
+
+    @property
+    def proven(self) -> bool:
+        """Whether the mirror's window is the CRM's.
+
+        Every row of `mirrored` was live in the CRM when it answered: it was seen before, and the
+        feed, followed past the answer, told of no deletion. A subset with the same count is the
+        same set. ops/decisions/0003 has the argument in full.
+        """
+        return self.total == self.mirrored
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether rows entered meanwhile, so that asking again may be enough."""
+        return self.entered > 0
+
+
+def is_leaf(days: Days, total: int) -> bool:
+    """Whether to walk a window again rather than to halve it."""
+    return days.is_one_day or total <= LEAF_RECORDS
+
+
+@dataclass(slots=True)
+class PassCheck:
+    """Whether a pass over a list without a feed was closed.
+
+    Closed: one total on every page and on a probe before and after; ids in one order across page
+    boundaries, so that a shifted page would show; as many distinct ids as the total.
+    """
+
+    totals: set[int] = field(default_factory=set)
+    ids: set[Any] = field(default_factory=set)
+    seen: int = 0
+    _order: int = 0
+    _last: Any = None
+    _monotone: bool = True
+    problem: str = ""
+
+    def add(self, keys: Sequence[Any], total: int) -> None:
+        """Take the keys of the next page in the order sent."""
+        self.totals.add(total)
+        self.seen += len(keys)
+        for key in keys:
+            if self._last is not None and key != self._last:
+                direction = 1 if key > self._last else -1
+                if self._order == 0:
+                    self._order = direction
+                elif direction != self._order:
+                    self._monotone = False
+            self._last = key
+        self.ids.update(keys)
+
+    def add_total(self, total: int) -> None:
+        """Take the total of a probe."""
+        self.totals.add(total)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether this pass alone proves the list."""
+        return self._counts_agree() and (self._monotone or self.seen <= 100)
+
+    def agrees_with(self, before: PassCheck | None) -> bool:
+        """Whether two passes in a row closed on the same ids: the proof where no order holds."""
+        return before is not None and self._counts_agree() and self.ids == before.ids
+
+    def _counts_agree(self) -> bool:
+        if len(self.totals) != 1:
+            self.problem = f"the total moved: {sorted(self.totals)[:5]}"
+        elif len(self.ids) != next(iter(self.totals)):
+            self.problem = f"{len(self.ids)} distinct records of {next(iter(self.totals))}"
+        elif not self._monotone and self.seen > 100:
+            self.problem = "ids in no order across pages"
+            return True
+        else:
+            return True
+        return False
+
+
+# --- when ------------------------------------------------------------------------------------
+
+
+def next_on_grid(now: dt.datetime, *, every_seconds: float, offset: int) -> dt.datetime:
+    """The next moment of a fixed grid; `offset` spreads stores over it, so they do not bunch."""
+    epoch = now.timestamp()
+    shift = (offset * 0.618_033_988) % 1.0 * every_seconds
+    turn = math.floor((epoch - shift) / every_seconds) + 1
+    return dt.datetime.fromtimestamp(turn * every_seconds + shift, dt.UTC)
+
+
+def retry_seconds(
+    attempts: int, *, jitter: float, most: float = 300.0
+) -> float:
+    """1 s, 2 s, 4 s … 300 s, each within ±25 %; `jitter` is a random number from 0 to 1."""
+    return float(min(most, 2 ** min(attempts - 1, 12)) * (0.75 + jitter / 2))
+
+
+def next_night(now: dt.datetime, *, offset: int) -> dt.datetime:
+    """The next nightly reconcile, 01:00–04:00 UTC spread over stores."""
+    start = now.replace(hour=1, minute=0, second=0, microsecond=0)
+    moment = start + dt.timedelta(seconds=(offset * 6_367) % 10_800)
+    return moment if moment > now else moment + _DAY

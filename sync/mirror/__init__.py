@@ -1,0 +1,1 @@
+"""The edge to Postgres: rows, checkpoints, leases, stores. Every function takes a connection."""

@@ -1,0 +1,367 @@
+"""How far each crawl and feed has come: always written in the transaction of the rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sync.crawl import Days
+from sync.schema import CRAWL, FEED, WINDOW
+
+
+@dataclass(slots=True)
+class Window:
+    """A row of `sync.window`: a slice of a list, and the last page of it that was committed."""
+
+    id: int
+    crawl_id: int
+    days: Days
+    state: str
+    total: int
+    page_count: int
+    last_page: int
+    after_id: int | None
+    until_id: int | None
+    last_id: int | None
+
+
+@dataclass(slots=True)
+class Crawl:
+    """A row of `sync.crawl`."""
+
+    id: int
+    store_id: int
+    resource: str
+    kind: str
+    asked_by: str
+    days: Days
+    deep: bool
+    phase: str
+    state: str
+
+
+@dataclass(slots=True)
+class Feed:
+    """A row of `sync.feed`: the two cursors of a history and what they stand for."""
+
+    bookmark: int
+    head_id: int
+    tail_id: int
+    head_at: dt.datetime | None
+    clear_at: dt.datetime | None
+
+
+def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl | None:
+    """The open crawl to work on: a person's first, then the oldest."""
+    row = connection.execute(
+        sa.select(CRAWL)
+        .where(
+            CRAWL.c.store_id == store_id,
+            CRAWL.c.resource == resource,
+            CRAWL.c.state.in_(("pending", "running")),
+        )
+        .order_by(CRAWL.c.asked_by != "operator", CRAWL.c.id)
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Crawl(
+        id=row.id,
+        store_id=row.store_id,
+        resource=row.resource,
+        kind=row.kind,
+        asked_by=row.asked_by,
+        days=Days(row.since, row.until),
+        deep=row.deep,
+        phase=row.phase,
+        state=row.state,
+    )
+
+
+def start_crawl(connection: sa.Connection, crawl: Crawl) -> None:
+    """Note that work on a crawl has begun."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET state = 'running', error = NULL,"
+            " started_at = coalesce(started_at, now()) WHERE id = :id AND state = 'pending'"
+        ),
+        {"id": crawl.id},
+    )
+
+
+def set_phase(connection: sa.Connection, crawl: Crawl, phase: str) -> None:
+    """Move a crawl to its next phase."""
+    connection.execute(
+        sa.text("UPDATE sync.crawl SET phase = :phase WHERE id = :id"),
+        {"id": crawl.id, "phase": phase},
+    )
+    crawl.phase = phase
+
+
+def end_crawl(
+    connection: sa.Connection, crawl: Crawl, *, report: dict[str, object] | None = None
+) -> None:
+    """A crawl is done."""
+    connection.execute(
+        sa.update(CRAWL)
+        .where(CRAWL.c.id == crawl.id)
+        .values(
+            state="done",
+            phase="done",
+            finished_at=sa.func.now(),
+            error=None,
+            report=report if report is not None else CRAWL.c.report,
+        )
+    )
+    crawl.phase = crawl.state = "done"
+
+
+def count_pages(
+    connection: sa.Connection,
+    crawl: Crawl,
+    *,
+    pages: int = 0,
+    planned: int = 0,
+    seen: int = 0,
+    changed: int = 0,
+    requests: int = 0,
+) -> None:
+    """Add to a crawl's figures."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET pages_done = pages_done + :pages,"
+            " pages_planned = pages_planned + :planned, rows_seen = rows_seen + :seen,"
+            " rows_changed = rows_changed + :changed, requests = requests + :requests"
+            " WHERE id = :id"
+        ),
+        {
+            "id": crawl.id,
+            "pages": pages,
+            "planned": planned,
+            "seen": seen,
+            "changed": changed,
+            "requests": requests,
+        },
+    )
+
+
+def add_report(connection: sa.Connection, crawl: Crawl, found: dict[str, int]) -> None:
+    """Add to the numbers in a crawl's report."""
+    for name, number in found.items():
+        connection.execute(
+            sa.text(
+                "UPDATE sync.crawl SET report = jsonb_set(coalesce(report, '{}'::jsonb),"
+                " ARRAY[:name], to_jsonb(coalesce((report ->> :name)::bigint, 0) + :number))"
+                " WHERE id = :id"
+            ),
+            {"id": crawl.id, "name": name, "number": number},
+        )
+
+
+def windows(connection: sa.Connection, crawl_id: int, *, states: Sequence[str]) -> list[Window]:
+    """A crawl's windows in the given states, in the order planned."""
+    rows = connection.execute(
+        sa.select(WINDOW)
+        .where(WINDOW.c.crawl_id == crawl_id, WINDOW.c.state.in_(states))
+        .order_by(WINDOW.c.id)
+    )
+    return [
+        Window(
+            id=row.id,
+            crawl_id=row.crawl_id,
+            days=Days(row.first_day, row.last_day),
+            state=row.state,
+            total=row.total,
+            page_count=row.page_count,
+            last_page=row.last_page,
+            after_id=row.after_id,
+            until_id=row.until_id,
+            last_id=row.last_id,
+        )
+        for row in rows
+    ]
+
+
+def add_windows(connection: sa.Connection, crawl: Crawl, days: Sequence[Days]) -> list[Window]:
+    """Plan windows; their first page tells what is in them."""
+    made = []
+    for each in days:
+        window_id: int = connection.execute(
+            sa.insert(WINDOW)
+            .values(
+                crawl_id=crawl.id,
+                store_id=crawl.store_id,
+                resource=crawl.resource,
+                first_day=each.first,
+                last_day=each.last,
+            )
+            .returning(WINDOW.c.id)
+        ).scalar_one()
+        made.append(Window(window_id, crawl.id, each, "planned", 0, 0, 0, None, None, None))
+    return made
+
+
+def add_id_windows(
+    connection: sa.Connection, crawl: Crawl, ranges: Sequence[tuple[int, int]]
+) -> None:
+    """Plan windows of a history: (exclusive lower, inclusive upper) entry ids."""
+    for after, until in ranges:
+        connection.execute(
+            sa.insert(WINDOW).values(
+                crawl_id=crawl.id,
+                store_id=crawl.store_id,
+                resource=crawl.resource,
+                after_id=after,
+                until_id=until,
+                last_id=after,
+                state="open",
+            )
+        )
+
+
+def remove_window(connection: sa.Connection, window_id: int) -> None:
+    """A window that was too large has been replaced by smaller ones."""
+    connection.execute(sa.delete(WINDOW).where(WINDOW.c.id == window_id))
+
+
+def advance(
+    connection: sa.Connection,
+    window_id: int,
+    *,
+    last_page: int,
+    total: int,
+    page_count: int,
+    state: str,
+    as_of: dt.datetime,
+) -> None:
+    """Commit a window's pages up to `last_page`; never backwards."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.window SET last_page = :page, total = :total, page_count = :pages,"
+            " state = :state, walked_as_of = coalesce(walked_as_of, :as_of)"
+            " WHERE id = :id AND last_page <= :page"
+        ),
+        {
+            "id": window_id,
+            "page": last_page,
+            "total": total,
+            "pages": page_count,
+            "state": state,
+            "as_of": as_of,
+        },
+    )
+
+
+def advance_ids(connection: sa.Connection, window_id: int, *, last_id: int, state: str) -> None:
+    """Commit a history window's entries up to `last_id`; never backwards."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.window SET last_id = :last, state = :state, last_page = last_page + 1"
+            " WHERE id = :id AND coalesce(last_id, -1) <= :last"
+        ),
+        {"id": window_id, "last": last_id, "state": state},
+    )
+
+
+def verify(connection: sa.Connection, window_ids: Sequence[int], as_of: dt.datetime) -> None:
+    """Windows whose set of records is proven."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.window SET state = 'proven', verified_at = :as_of WHERE id = ANY(:ids)"
+        ),
+        {"ids": list(window_ids), "as_of": as_of},
+    )
+
+
+def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
+    """The cursors of a history; None before its bookmark is set."""
+    row = connection.execute(
+        sa.select(FEED).where(FEED.c.store_id == store_id, FEED.c.resource == history)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Feed(row.bookmark, row.head_id, row.tail_id, row.head_at, row.clear_at)
+
+
+def set_bookmark(connection: sa.Connection, store_id: int, history: str, entry_id: int) -> None:
+    """Store the bookmark of a first load; the first one set stands, for it is the oldest."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id)"
+            " VALUES (:store, :history, :id, :id, :id) ON CONFLICT DO NOTHING"
+        ),
+        {"store": store_id, "history": history, "id": entry_id},
+    )
+
+
+def advance_head(
+    connection: sa.Connection,
+    store_id: int,
+    history: str,
+    *,
+    head_id: int,
+    entries: int,
+    ended_at: dt.datetime | None,
+) -> None:
+    """Commit entries up to `head_id`; `ended_at` is set when the answer had nothing after it."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET head_id = greatest(head_id, :head), entries = entries + :entries,"
+            " head_at = greatest(head_at, :ended)"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "head": head_id,
+            "entries": entries,
+            "ended": ended_at,
+        },
+    )
+
+
+def advance_tail(
+    connection: sa.Connection, store_id: int, history: str, *, tail_id: int, late: int
+) -> None:
+    """Commit the second reading up to `tail_id`."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET tail_id = greatest(tail_id, :tail),"
+            " late_entries = late_entries + :late, entries = entries + :late"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "tail": tail_id, "late": late},
+    )
+
+
+def set_clear(connection: sa.Connection, store_id: int, history: str, *, at: dt.datetime) -> None:
+    """Everything the history published before `at` is in the mirror; never backwards."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET clear_at = greatest(clear_at, :at)"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "at": at},
+    )
+
+
+def rebuilt_to(connection: sa.Connection, crawl: Crawl) -> str | None:
+    """The key a rebuild has come to, as text."""
+    found: str | None = connection.execute(
+        sa.text("SELECT report ->> 'rebuilt_to' FROM sync.crawl WHERE id = :id"), {"id": crawl.id}
+    ).scalar()
+    return found
+
+
+def set_rebuilt_to(connection: sa.Connection, crawl: Crawl, key: str) -> None:
+    """Commit a rebuild up to a key."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET report = coalesce(report, '{}'::jsonb)"
+            " || jsonb_build_object('rebuilt_to', cast(:key AS text)) WHERE id = :id"
+        ),
+        {"id": crawl.id, "key": key},
+    )

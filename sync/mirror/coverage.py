@@ -1,0 +1,183 @@
+"""What is proven of each resource of a store, and the counting that proves it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sync.crawl import Days
+from sync.declare import Resource
+from sync.mirror.load import Loaded, Origin
+from sync.mirror.names import crm_name
+
+
+def count_live(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    days: Days,
+    *,
+    found_before: dt.datetime,
+    sites: Sequence[str] | None,
+) -> tuple[int, int]:
+    """Live rows of a window: those found before a moment, and those found from then on.
+
+    Counted by the local creation day as sent, which is what the API's filter compares. Records no
+    list shows (`sync.unlisted`) are left out: the API does not count them either.
+    """
+    where = "t.store_id = %(store)s AND t.deleted_at IS NULL"
+    binds: dict[str, object] = {"store": store_id, "before": found_before}
+    before = "t.listed_at < %(before)s" if resource.is_followed else "t.as_of < %(before)s"
+    if resource.created_field:
+        if days.first is not None:
+            where += " AND t.created_on >= %(first)s"
+            binds["first"] = days.first
+        if days.last is not None:
+            where += " AND t.created_on <= %(last)s"
+            binds["last"] = days.last
+    if sites is not None and any(field.name == "site" for field in resource.fields):
+        where += " AND t.site = ANY(%(sites)s)"
+        binds["sites"] = list(sites)
+    if resource.key == "id":
+        where += (
+            " AND NOT EXISTS (SELECT FROM sync.unlisted u WHERE u.store_id = t.store_id"
+            f" AND u.resource = '{resource.name}' AND u.id = t.id)"
+        )
+    row = connection.exec_driver_sql(
+        f"SELECT count(*) FILTER (WHERE {before}), count(*) FILTER (WHERE NOT ({before}))"
+        f" FROM {crm_name(resource.name)} AS t WHERE {where}",
+        binds,
+    ).one()
+    return row[0], row[1]
+
+
+def add_loaded(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    loaded: Loaded,
+    *,
+    origin: Origin,
+) -> None:
+    """Carry the counts along with the rows just written, in their transaction.
+
+    What a feed tells of changes the CRM's own number too; what a walk finds was there before.
+    """
+    delta = loaded.live_delta
+    expected = delta if origin is Origin.REREAD else 0
+    if not (delta or expected or loaded.refused):
+        return
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET mirrored = mirrored + :delta,"
+            " expected = expected + :expected, refused_writes = refused_writes + :refused"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {
+            "store": store_id,
+            "resource": resource.name,
+            "delta": delta,
+            "expected": expected,
+            "refused": len(loaded.refused),
+        },
+    )
+
+
+def expect(connection: sa.Connection, store_id: int, resource: str, *, total: int) -> None:
+    """What the API says there is, before it is proven."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET expected = :total, unavailable = NULL"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "total": total},
+    )
+
+
+def _count_all(resource: Resource) -> str:
+    return (
+        f"(SELECT count(*) FROM {crm_name(resource.name)}"
+        " WHERE store_id = :store AND deleted_at IS NULL)"
+    )
+
+
+def prove(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    *,
+    as_of: dt.datetime,
+    zone: str,
+    by_ids: bool = False,
+) -> None:
+    """The whole is proven as of `as_of`; the running count is set right on this occasion."""
+    connection.execute(
+        sa.text(
+            f"UPDATE sync.coverage SET proven_as_of = :as_of, proven_at = now(),"
+            f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
+            " zone = :zone, version = :version, unavailable = NULL,"
+            " ids_checked_at = CASE WHEN :by_ids THEN now() ELSE ids_checked_at END"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {
+            "store": store_id,
+            "resource": resource.name,
+            "as_of": as_of,
+            "zone": zone,
+            "version": resource.version,
+            "by_ids": by_ids,
+        },
+    )
+
+
+def close(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    *,
+    complete_as_of: dt.datetime,
+    zone: str,
+) -> None:
+    """A pass over a list without a feed closed: complete as of its first request."""
+    connection.execute(
+        sa.text(
+            f"UPDATE sync.coverage SET complete_as_of = :as_of, proven_at = now(),"
+            f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
+            " zone = :zone, version = :version, unavailable = NULL, approval = NULL,"
+            " approved = false, ids_checked_at = now()"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {
+            "store": store_id,
+            "resource": resource.name,
+            "as_of": complete_as_of,
+            "zone": zone,
+            "version": resource.version,
+        },
+    )
+
+
+def unprove(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """Take a proof back: a gap was found, or the resource is loaded anew."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+def set_unavailable(
+    connection: sa.Connection, store_id: int, resource: str, *, reason: str
+) -> None:
+    """The API does not give this resource to this key or account; nothing is deleted for it."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET unavailable = :reason"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "reason": reason[:1_000]},
+    )

@@ -1,0 +1,94 @@
+"""The connection pool of a process, and transactions that survive deadlocks.
+
+The engine is made at first use, after a worker has forked. Sessions carry limits shorter than a
+lease (lease.py): a stopped process can neither commit late nor hold locks for ever.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import TypeVar
+
+import psycopg.errors
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from sync.errors import TryLater
+
+TRANSACTION_SECONDS = 40
+IDLE_SECONDS = 20
+LOCK_SECONDS = 15
+_RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_ATTEMPTS = 5
+T = TypeVar("T")
+
+_LIMITS = (
+    f"-c transaction_timeout={TRANSACTION_SECONDS}s "
+    f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
+    f"-c lock_timeout={LOCK_SECONDS}s "
+    "-c timezone=UTC"
+)
+
+
+def connect(url: str, *, size: int = 20, name: str = "mirror", limits: str = _LIMITS) -> sa.Engine:
+    """A pool of at most `size` connections; nothing is opened yet."""
+    return sa.create_engine(
+        url,
+        pool_size=min(size, 5),
+        max_overflow=max(size - 5, 0),
+        pool_timeout=30,
+        pool_pre_ping=True,
+        # A worker lives for weeks: behind a proxy a connection may not.
+        pool_recycle=1800,
+        connect_args={
+            "options": limits,
+            "application_name": name,
+            "connect_timeout": 10,
+            # Statements are few and repeated: psycopg prepares them after five uses.
+            "prepare_threshold": 5,
+        },
+    )
+
+
+@contextmanager
+def outages() -> Iterator[None]:
+    """Turn "Postgres is out of reach" into TryLater, whatever was being done."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise TryLater(f"Postgres could not serve us: {_first_line(error)}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated or _is_resource_error(error):
+            raise TryLater(f"Postgres could not serve us: {_first_line(error)}") from error
+        raise
+
+
+def _is_resource_error(error: DBAPIError) -> bool:
+    """SQLSTATE 53 (disk full, out of memory), 57 (shutdown, cancelled by a limit), 58 (I/O)."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state[:2] in {"53", "57", "58", "25"}
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", error)).strip().split("\n")[0][:200]
+
+
+def in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
+    """Run `work` in one transaction, again when Postgres broke a deadlock by ending it.
+
+    `work` must be repeatable: it only reads and writes through the connection it is given.
+    """
+    pause = Event()
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with outages(), engine.begin() as connection:
+                return work(connection)
+        except TryLater as error:
+            cause = getattr(error.__cause__, "orig", None)
+            if attempt == _ATTEMPTS or not isinstance(cause, _RETRIED):
+                raise
+            pause.wait(random.uniform(0.01, 0.05) * attempt)  # noqa: S311  jitter
+    raise AssertionError("unreachable")

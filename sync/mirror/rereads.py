@@ -1,0 +1,132 @@
+"""Records waiting to be read again by id: rows of `sync.reread`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from sync.mirror.names import crm_name
+
+LONGEST_WAIT_SECONDS = 30
+"""A record that changes all the time is read at least this often."""
+
+
+def ask_again(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    ids: Iterable[int],
+    *,
+    reason: str,
+    after_seconds: float = 0,
+) -> None:
+    """Queue records; one that waits already waits for the later of both moments."""
+    ordered = sorted(set(ids))
+    if not ordered:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before)"
+            " SELECT :store, :resource, n.id, :reason, now() + make_interval(secs => :after)"
+            " FROM unnest(cast(:ids AS bigint[])) AS n(id)"
+            " ON CONFLICT (store_id, resource, id) DO UPDATE"
+            " SET not_before = greatest(r.not_before, excluded.not_before)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": ordered,
+            "reason": reason,
+            "after": after_seconds,
+        },
+    )
+
+
+def due(
+    connection: sa.Connection, store_id: int, resource: str, *, at_most: int = 100
+) -> dict[int, dt.datetime]:
+    """Ids to read now, with the `not_before` they are to be ticked off by."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, not_before FROM sync.reread WHERE store_id = :store"
+            " AND resource = :resource AND (not_before <= now()"
+            " OR asked_at < now() - make_interval(secs => :longest))"
+            " ORDER BY asked_at, id LIMIT :most"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "most": at_most,
+            "longest": LONGEST_WAIT_SECONDS,
+        },
+    )
+    return {row.id: row.not_before for row in rows}
+
+
+def tick_off(
+    connection: sa.Connection, store_id: int, resource: str, done: dict[int, dt.datetime]
+) -> None:
+    """Forget what was read; what was asked for again meanwhile stays, as a new wish."""
+    binds = {
+        "store": store_id,
+        "resource": resource,
+        "ids": list(done),
+        "moments": list(done.values()),
+    }
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.reread AS r USING unnest(cast(:ids AS bigint[]),"
+            " cast(:moments AS timestamptz[])) AS n(id, not_before)"
+            " WHERE r.store_id = :store AND r.resource = :resource AND r.id = n.id"
+            " AND r.not_before = n.not_before AND r.not_before <= now()"
+        ),
+        binds,
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread SET asked_at = now() WHERE store_id = :store"
+            " AND resource = :resource AND id = ANY(:ids)"
+        ),
+        binds,
+    )
+
+
+def orphans_of_merges(
+    connection: sa.Connection, store_id: int, resource: str, column: str, *, merged: str
+) -> list[int]:
+    """Live rows of `resource` whose `column` points at a record of `merged` that was combined."""
+    rows = connection.exec_driver_sql(
+        f"SELECT t.id FROM {crm_name(merged)} AS m JOIN {crm_name(resource)} AS t"
+        f' ON t.store_id = m.store_id AND t."{column}" = m.id AND t.deleted_at IS NULL'
+        " WHERE m.store_id = %s AND m.deleted_reason = 'combined' LIMIT 5000",
+        (store_id,),
+    )
+    return [row[0] for row in rows]
+
+
+def mark_unlisted(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+) -> None:
+    """Records that answer by id although no list shows them."""
+    for record in sorted(set(ids)):
+        connection.execute(
+            sa.text(
+                "INSERT INTO sync.unlisted (store_id, resource, id) VALUES (:s, :r, :i)"
+                " ON CONFLICT DO NOTHING"
+            ),
+            {"s": store_id, "r": resource, "i": record},
+        )
+
+
+def mark_listed(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+) -> None:
+    """Records a list shows (again), or that are gone."""
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.unlisted WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
+    )

@@ -1,0 +1,256 @@
+"""Stores: accounts that are mirrored, their sealed keys, and the lanes that work on them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from sync.declare import Chain, Followed, Refreshed, Resource
+from sync.errors import BadRequest
+from sync.schema import STORE
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a key may see. `sites` is None for all of them, `scopes` None where none are named."""
+
+    site_access: str | None
+    sites: tuple[str, ...] | None
+    scopes: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A row of `sync.store`. `chosen_sites` are those asked for with --site; None for all."""
+
+    id: int
+    name: str
+    url: str
+    account: str
+    api_key: bytes = field(repr=False)
+    key_fingerprint: str
+    zone: str
+    currency: str | None
+    access: Access
+    chosen_sites: tuple[str, ...] | None
+    since: dt.date | None
+    enabled: bool
+    error: str | None
+    old_keys: Sequence[object] = ()
+
+    @property
+    def sites(self) -> list[str] | None:
+        """Sites whose records are mirrored; None for all the account has."""
+        if self.chosen_sites is not None:
+            return list(self.chosen_sites)
+        return list(self.access.sites) if self.access.sites is not None else None
+
+
+def _tuple(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _of(row: sa.Row[tuple[object, ...]]) -> Store:
+    return Store(
+        id=row.id,
+        name=row.name,
+        url=row.url,
+        account=row.account,
+        api_key=bytes(row.api_key),
+        key_fingerprint=row.key_fingerprint,
+        zone=row.zone,
+        currency=row.currency,
+        access=Access(row.site_access, _tuple(row.sites), _tuple(row.scopes)),
+        chosen_sites=_tuple(row.chosen_sites),
+        since=row.since,
+        enabled=row.enabled,
+        error=row.error,
+    )
+
+
+def every(connection: sa.Connection) -> list[Store]:
+    """All stores, by name."""
+    return [_of(row) for row in connection.execute(sa.select(STORE).order_by(STORE.c.name))]
+
+
+def by_id(connection: sa.Connection, store_id: int) -> Store | None:
+    """The store of an id, None when it was removed."""
+    row = connection.execute(sa.select(STORE).where(STORE.c.id == store_id)).one_or_none()
+    return None if row is None else _of(row)
+
+
+def by_name(connection: sa.Connection, name: str) -> Store:
+    """The store of a name; BadRequest that suggests the nearest one otherwise."""
+    row = connection.execute(sa.select(STORE).where(STORE.c.name == name)).one_or_none()
+    if row is None:
+        from difflib import get_close_matches
+
+        names = list(connection.execute(sa.select(STORE.c.name)).scalars())
+        near = get_close_matches(name, names, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        if not names:
+            hint = " No store has been added yet: celery -A sync mirror store add NAME URL"
+        raise BadRequest(f"There is no store {name!r}.{hint}")
+    return _of(row)
+
+
+def register(
+    connection: sa.Connection,
+    store_id: int,
+    resources: Iterable[Resource],
+    *,
+    load: bool = True,
+    wanted: frozenset[str] = frozenset(),
+) -> None:
+    """Make the coverage rows and lanes a store lacks, and queue first loads.
+
+    Safe to repeat: a new release's resources are registered for old stores the same way.
+    """
+    for resource in resources:
+        feed = resource.changes.by if isinstance(resource.changes, Followed) else None
+        if isinstance(resource.listing, Chain):
+            feed = resource.name
+        every = resource.changes.every_seconds if isinstance(resource.changes, Refreshed) else 0
+        selected = not resource.optional or resource.name in wanted
+        inserted = connection.execute(
+            sa.text(
+                "INSERT INTO sync.coverage (store_id, resource, feed, every_seconds, selected)"
+                " VALUES (:store, :resource, :feed, :every, :selected)"
+                " ON CONFLICT (store_id, resource) DO UPDATE"
+                " SET feed = excluded.feed, every_seconds = excluded.every_seconds"
+                " RETURNING old.store_id IS NULL AS is_new, new.selected AS selected"
+            ),
+            {
+                "store": store_id,
+                "resource": resource.name,
+                "feed": feed,
+                "every": every,
+                "selected": selected,
+            },
+        ).one()
+        lanes = ["walk", "feed"] if isinstance(resource.listing, Chain) else ["walk"]
+        for lane in lanes:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO sync.lane (store_id, resource, lane, enabled)"
+                    " VALUES (:store, :resource, :lane, :enabled)"
+                    " ON CONFLICT DO NOTHING"
+                ),
+                {
+                    "store": store_id,
+                    "resource": resource.name,
+                    "lane": lane,
+                    "enabled": inserted.selected,
+                },
+            )
+        if inserted.is_new and load and inserted.selected:
+            queue_crawl(connection, store_id, resource.name, kind="load")
+
+
+def queue_crawl(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    kind: str,
+    asked_by: str = "schedule",
+    days: tuple[dt.date | None, dt.date | None] = (None, None),
+    deep: bool = False,
+) -> int:
+    """Queue a crawl and make its lane due now; the id of the crawl."""
+    crawl_id: int = connection.execute(
+        sa.text(
+            "INSERT INTO sync.crawl (store_id, resource, kind, asked_by, since, until, deep)"
+            " VALUES (:store, :resource, :kind, :asked_by, :since, :until, :deep) RETURNING id"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "kind": kind,
+            "asked_by": asked_by,
+            "since": days[0],
+            "until": days[1],
+            "deep": deep,
+        },
+    ).scalar_one()
+    hasten(connection, store_id, resource)
+    return crawl_id
+
+
+def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """Make a resource's walk lane due now."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET due_at = least(due_at, now())"
+            " WHERE store_id = :store AND resource = :resource AND lane = 'walk'"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+def set_lanes(connection: sa.Connection, store_id: int) -> None:
+    """Turn each lane on or off as its store and its resource are."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET enabled = s.enabled AND c.selected,"
+            " due_at = CASE WHEN l.enabled THEN l.due_at ELSE now() END"
+            " FROM sync.store AS s, sync.coverage AS c"
+            " WHERE s.id = l.store_id AND c.store_id = l.store_id AND c.resource = l.resource"
+            " AND l.store_id = :store"
+        ),
+        {"store": store_id},
+    )
+
+
+def stop_all(connection: sa.Connection, store_id: int, *, error: str) -> None:
+    """The account itself refuses us: every lane asks again only tomorrow."""
+    connection.execute(
+        sa.text("UPDATE sync.store SET error = :error WHERE id = :store"),
+        {"store": store_id, "error": error[:2_000]},
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET due_at = greatest(due_at, now() + interval '1 day'"
+            " * (0.9 + 0.2 * random())) WHERE store_id = :store"
+        ),
+        {"store": store_id},
+    )
+
+
+def recovered(connection: sa.Connection, store_id: int) -> None:
+    """The account answers again: every lane is due now."""
+    connection.execute(
+        sa.text("UPDATE sync.store SET error = NULL, checked_at = now() WHERE id = :store"),
+        {"store": store_id},
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET due_at = least(due_at, now()), failing_since = NULL, error = NULL"
+            " WHERE store_id = :store AND lease_until IS NULL AND parked_at IS NULL"
+        ),
+        {"store": store_id},
+    )
+
+
+def set_access(connection: sa.Connection, store_id: int, access: Access) -> None:
+    """Take note of what the key may see."""
+    connection.execute(
+        sa.update(STORE)
+        .where(STORE.c.id == store_id)
+        .values(
+            site_access=access.site_access,
+            sites=list(access.sites) if access.sites is not None else None,
+            scopes=list(access.scopes) if access.scopes is not None else None,
+            checked_at=sa.func.now(),
+        )
+    )
+
+
+def set_zone(connection: sa.Connection, store_id: int, *, zone: str, currency: str | None) -> None:
+    """Take note of the account's zone and currency."""
+    connection.execute(
+        sa.update(STORE).where(STORE.c.id == store_id).values(zone=zone, currency=currency)
+    )

@@ -1,0 +1,163 @@
+"""What an account says of itself, taken note of: zone, currency, and what the key may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sync.crm.slot import WorkClass
+from sync.declare import Resource
+from sync.declare.moments import zone_of
+from sync.errors import (
+    AccessChanged,
+    Forbidden,
+    HtmlAnswer,
+    MissingScope,
+    NoSuchAccount,
+    Refused,
+    TryLater,
+    UnexpectedData,
+    WrongKey,
+)
+from sync.mirror import stores
+from sync.mirror.stores import Access
+from sync.pipeline.asking import Asking, access_of
+from sync.pipeline.context import Context
+from sync.pipeline.rebuild import queue_where_stale
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an account answered to the three methods that need no scope."""
+
+    account: str
+    zone: str
+    currency: str | None
+    access: Access
+
+
+def look_up(api: Asking, *, url: str) -> Told:
+    """Ask an account who it is, before a store is saved.
+
+    Raises NoSuchAccount, WrongKey or MissingScope with words for the person who typed the URL.
+    """
+    work = WorkClass.FEED
+    try:
+        access = access_of(api.ask("/api/credentials", work=work).data)
+    except Forbidden as error:
+        raise WrongKey(f"{url} is there, but refuses this API key: {error}") from error
+    except (HtmlAnswer, Refused, UnexpectedData) as error:
+        raise NoSuchAccount(f"{url} answers, but not as a RetailCRM account: {error}") from error
+    except TryLater as error:
+        raise NoSuchAccount(f"{url} cannot be reached: {error}") from error
+    identity = url
+    try:
+        info = api.ask("/api/system-info", work=work).data
+        identity = str(info.get("technicalUrl") or info.get("publicUrl") or url)
+    except (Forbidden, Refused, HtmlAnswer, UnexpectedData):
+        pass  # older accounts do not have it; the URL stands for the account then
+    try:
+        settings = api.ask("/api/v5/settings", work=work).data.get("settings")
+    except Forbidden as error:
+        raise MissingScope(
+            f"{url} accepts the API key, but not for /api/v5/settings, which tells the time zone: "
+            "allow the settings in Administration → Integration → API keys"
+        ) from error
+    except Refused as error:
+        raise NoSuchAccount(f"{url} has no /api/v5/settings: {error}") from error
+    zone, currency = zone_and_currency(settings)
+    return Told(identity.rstrip("/"), zone, currency, access)
+
+
+def zone_and_currency(settings: object) -> tuple[str, str | None]:
+    """The zone and default currency of a `settings` answer; UnexpectedData without a zone."""
+
+    def value(name: str) -> str | None:
+        node = settings.get(name) if isinstance(settings, dict) else None
+        found = node.get("value") if isinstance(node, dict) else None
+        return found if isinstance(found, str) and found else None
+
+    zone = value("timezone")
+    if zone is None:
+        raise UnexpectedData("the account's settings name no time zone")
+    try:
+        zone_of(zone)
+    except ValueError as error:
+        raise UnexpectedData(f"the account's settings name a zone unknown here: {error}") from error
+    return zone, value("default_currency")
+
+
+def take_note(ctx: Context, resource: Resource) -> None:
+    """After `settings` or `credentials` were read: carry what changed over to the store."""
+    if resource.name == "settings":
+        _note_settings(ctx)
+    elif resource.name == "credentials":
+        _note_access(ctx)
+
+
+def _raw(ctx: Context, table: str) -> dict[str, object] | None:
+    def ask(connection: sa.Connection) -> dict[str, object] | None:
+        found: dict[str, object] | None = connection.exec_driver_sql(
+            f"SELECT raw FROM crm.{table} WHERE store_id = %s AND deleted_at IS NULL",
+            (ctx.store.id,),
+        ).scalar()
+        return found
+
+    return ctx.read(ask)
+
+
+def _note_settings(ctx: Context) -> None:
+    raw = _raw(ctx, "settings")
+    if raw is None:
+        return
+    zone, currency = zone_and_currency(raw)
+    if zone == ctx.store.zone and currency == ctx.store.currency:
+        return
+
+    def write(connection: sa.Connection) -> None:
+        stores.set_zone(connection, ctx.store.id, zone=zone, currency=currency)
+        if zone != ctx.store.zone:
+            # Rows made in the old zone are hours off: they are made anew, and coverage waits.
+            queue_where_stale(connection, ctx.resources)
+
+    ctx.write(write)
+
+
+def _note_access(ctx: Context) -> None:
+    raw = _raw(ctx, "credentials")
+    if raw is None:
+        return
+    access = access_of(raw)
+    before = ctx.store.access
+    if access == before:
+        return
+    if access.sites != before.sites and not _is_wider(access, before):
+        raise AccessChanged(
+            f"the API key of {ctx.store.name} sees fewer sites than before: "
+            f"{_sites(before)} → {_sites(access)}. Restore its access, or accept it with: "
+            f"celery -A sync mirror store check {ctx.store.name}"
+        )
+
+    def write(connection: sa.Connection) -> None:
+        stores.set_access(connection, ctx.store.id, access)
+        connection.execute(
+            sa.text(
+                "UPDATE sync.lane AS l SET due_at = now() FROM sync.coverage AS c"
+                " WHERE c.store_id = l.store_id AND c.resource = l.resource"
+                " AND c.unavailable IS NOT NULL AND l.store_id = :store"
+            ),
+            {"store": ctx.store.id},
+        )
+
+    ctx.write(write)
+
+
+def _is_wider(access: Access, before: Access) -> bool:
+    if access.sites is None:
+        return True
+    return before.sites is not None and set(access.sites) >= set(before.sites)
+
+
+def _sites(access: Access) -> str:
+    return "all sites" if access.sites is None else ", ".join(access.sites) or "none"

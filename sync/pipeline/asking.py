@@ -1,0 +1,245 @@
+"""One request: a slot of the budget, the moment it was sent, and what the answer means here.
+
+The client makes one attempt and names what it saw; whether a 404 is a missing feature, a gone
+account or drift depends on the request, and is decided here by asking `credentials`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Protocol
+
+from sync import faults
+from sync.crawl import Pagination, pagination_of
+from sync.crm import Account, CrmClient
+from sync.crm.limiter import Limiter
+from sync.crm.slot import Slot, WorkClass, bucket_of
+from sync.declare import Resource, Shape
+from sync.errors import (
+    Forbidden,
+    HtmlAnswer,
+    MissingScope,
+    NoSuchAccount,
+    NotFound,
+    OverLimit,
+    Refused,
+    SyncError,
+    TryLater,
+    Unavailable,
+    UnexpectedData,
+    WrongKey,
+)
+from sync.mirror.stores import Access
+from sync.normalise import records_of
+
+GIVE_UP_SECONDS = 90.0
+
+
+class Stop(Protocol):
+    """A threading.Event, or anything like it."""
+
+    def is_set(self) -> bool: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A good answer. `as_of` was drawn before it was sent, so what it says is at least as new."""
+
+    data: dict[str, Any]
+    body: bytes
+    as_of: dt.datetime
+
+    @property
+    def pagination(self) -> Pagination:
+        """The pagination block; UnexpectedData when there is none."""
+        return pagination_of(self.data, self.body)
+
+    def records(self, resource: Resource) -> list[Any]:
+        """The records under the declared key, whatever container they came in.
+
+        A missing key is UnexpectedData, never an empty list.
+        """
+        if resource.answer_key == "":
+            return [self.data]
+        if resource.answer_key not in self.data:
+            raise UnexpectedData(
+                f"the answer of {resource.path} has no {resource.answer_key!r}", body=self.body
+            )
+        value = self.data[resource.answer_key]
+        if resource.shape is Shape.SINGLE:
+            if not isinstance(value, dict):
+                raise UnexpectedData(f"{resource.answer_key!r} is not an object", body=self.body)
+            return [value]
+        try:
+            return records_of(value)
+        except TypeError as error:
+            raise UnexpectedData(f"{resource.answer_key!r}: {error}", body=self.body) from error
+
+
+class _Gate:
+    """Runs when the connection is open: reserves the slot, draws `as_of`, sleeps until the slot."""
+
+    def __init__(self, asking: Asking, work: WorkClass, path: str) -> None:
+        self._asking = asking
+        self._work = work
+        self._bucket = bucket_of(path)
+        self.slot: Slot | None = None
+        self.as_of: dt.datetime | None = None
+
+    def before(self) -> None:
+        limiter = self._asking.limiter
+        if limiter is None:
+            self.as_of = self._asking.draw()
+            return
+        missed = self.slot
+        while True:
+            slot = limiter.reserve(
+                store=self._asking.store_id,
+                bucket=self._bucket,
+                work=self._work,
+                give_up_after=GIVE_UP_SECONDS,
+                stop=self._asking.stop,
+                missed=missed,
+            )
+            self.as_of = self._asking.draw()
+            if limiter.wait(slot):
+                self.slot = slot
+                return
+            missed = slot
+
+    def after(self) -> None:
+        limiter = self._asking.limiter
+        if limiter is not None and self.slot is not None:
+            limiter.sent(self.slot, limiter.lateness(self.slot))
+
+
+class Asking:
+    """Asks one store's API. Thread-safe: the pages of a walk are fetched by several threads."""
+
+    def __init__(
+        self,
+        client: CrmClient,
+        account: Account,
+        *,
+        store_id: int,
+        limiter: Limiter | None,
+        draw: Callable[[], dt.datetime],
+        stop: Stop | None = None,
+    ) -> None:
+        self._client = client
+        self._account = account
+        self.store_id = store_id
+        self.limiter = limiter
+        self.draw = draw
+        self.stop = stop
+        self._sent = 0
+        self._counting = Lock()
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far."""
+        return self._sent
+
+    def ask(self, path: str, params: Mapping[str, Any] | None = None, *, work: WorkClass) -> Reply:
+        """Send one request in its slot; what the client named is raised as it is."""
+        faults.point("before_fetch")
+        prepared = self._client.prepare(self._account, path, params)
+        gate = _Gate(self, work, path)
+        try:
+            answer = self._client.send(prepared, gate=gate)
+        except OverLimit as refusal:
+            self._feedback(gate, refusal)
+            raise
+        except SyncError:
+            self._feedback(gate, None)
+            raise
+        self._feedback(gate, None)
+        faults.point("after_fetch")
+        assert gate.as_of is not None
+        return Reply(answer.data, answer.body, gate.as_of)
+
+    def _feedback(self, gate: _Gate, refusal: OverLimit | None) -> None:
+        if gate.as_of is not None:
+            with self._counting:
+                self._sent += 1
+        if self.limiter is None or gate.slot is None:
+            return
+        if refusal is not None:
+            self.limiter.refused(gate.slot, after=refusal.after)
+        else:
+            self.limiter.served(gate.slot)
+
+    def first(
+        self,
+        resource: Resource,
+        params: Mapping[str, Any] | None = None,
+        *,
+        work: WorkClass,
+        path: str | None = None,
+    ) -> Reply:
+        """Ask for a first page, and find out what a refusal of it means.
+
+        Raises WrongKey or NoSuchAccount when the account itself is gone, MissingScope or
+        Unavailable when only this method is, UnexpectedData for a 400.
+        """
+        path = path or resource.path
+        try:
+            return self.ask(path, params, work=work)
+        except (Forbidden, Refused, HtmlAnswer) as refusal:
+            raise self._meaning(resource, refusal, work=work) from refusal
+
+    def _meaning(
+        self, resource: Resource, refusal: Forbidden | Refused | HtmlAnswer, *, work: WorkClass
+    ) -> SyncError:
+        try:
+            self.credentials(work=work)
+        except Forbidden as error:
+            return WrongKey(
+                f"the account refuses the API key ({error}). Make a new one in Administration → "
+                "Integration → API keys, then: "
+                "celery -A sync mirror store set NAME --api-key-env VAR"
+            )
+        except (Refused, HtmlAnswer) as error:
+            return NoSuchAccount(
+                f"no RetailCRM account answers at this address any more ({error}); "
+                "check the URL with: celery -A sync mirror store set NAME --url URL"
+            )
+        except TryLater as error:
+            return error
+        if isinstance(refusal, Forbidden):
+            scope = f" (scope {resource.scope})" if resource.scope else ""
+            return MissingScope(
+                f"the API key may not read {resource.path}{scope}; allow it in Administration → "
+                "Integration → API keys"
+            )
+        if isinstance(refusal, HtmlAnswer):
+            return refusal  # the account is well, so the page was a passing fault
+        if isinstance(refusal, NotFound) or refusal.status == 405:
+            return Unavailable(f"this account has no {resource.path} (HTTP {refusal.status})")
+        return UnexpectedData(
+            f"{resource.path} refused our request: {refusal}"
+            + (f" {refusal.errors}" if refusal.errors else ""),
+            body=refusal.body,
+        )
+
+    def credentials(self, *, work: WorkClass) -> Access:
+        """What the key may see at this moment."""
+        return access_of(self.ask("/api/credentials", work=work).data)
+
+
+def access_of(data: Mapping[str, Any]) -> Access:
+    """The `credentials` answer as what a key may see; lists sorted, so that they compare."""
+    scopes = data.get("scopes")
+    sites = data.get("sitesAvailable")
+    access = data.get("siteAccess")
+    return Access(
+        site_access=str(access) if access is not None else None,
+        sites=tuple(sorted(map(str, sites)))
+        if isinstance(sites, list) and access == "access_selective"
+        else None,
+        scopes=tuple(sorted(map(str, scopes))) if isinstance(scopes, list) else None,
+    )

@@ -1,0 +1,131 @@
+"""What a slice of work has at hand: the store, Postgres, the API, the lease, and until when."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from sync import faults
+from sync.declare import Reread, Resource
+from sync.declare.moments import Zone, utc_of_local, zone_of
+from sync.mirror import clock, lease, notes
+from sync.mirror.engine import in_transaction
+from sync.mirror.lease import Lease
+from sync.mirror.stores import Store
+from sync.normalise import Batch, Normaliser, Row
+from sync.pipeline.asking import Asking
+
+T = TypeVar("T")
+SLICE_SECONDS = 110.0
+"""About two minutes: a task that lived longer would hold its place against the others."""
+
+
+class Stop(Protocol):
+    """A threading.Event, or anything like it."""
+
+    def is_set(self) -> bool: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
+@dataclass
+class Context:
+    """One slice of work on one (store, resource, lane), by the holder of its lease."""
+
+    engine: sa.Engine
+    store: Store
+    resources: Mapping[str, Resource]
+    api: Asking
+    lease: Lease
+    stop: Stop = field(default_factory=Event)
+    monotonic: Callable[[], float] = time.monotonic
+    deadline: float = 0.0
+    feed_seconds: float = 15.0
+    _normalisers: dict[str, Normaliser] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.deadline:
+            self.deadline = self.monotonic() + SLICE_SECONDS
+
+    @property
+    def resource(self) -> Resource:
+        """The resource the lease is for."""
+        return self.resources[self.lease.resource]
+
+    @property
+    def zone(self) -> Zone:
+        """The store's zone."""
+        return zone_of(self.store.zone)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to hand over at the next page boundary."""
+        return self.stop.is_set() or self.monotonic() >= self.deadline
+
+    def draw(self) -> dt.datetime:
+        """The next `as_of` of the store, in UTC."""
+        return clock.draw(self.engine, self.store.id)
+
+    def normalise(self, resource: Resource, records: list[object]) -> Batch:
+        """Records to rows, in the store's zone."""
+        normaliser = self._normalisers.get(resource.name)
+        if normaliser is None:
+            normaliser = Normaliser(resource, self.zone, self.store.zone)
+            self._normalisers[resource.name] = normaliser
+        return normaliser.batch(records)
+
+    def moment(self, text: object) -> dt.datetime | None:
+        """A local date-time as sent, in UTC; None when it cannot be read."""
+        try:
+            return utc_of_local(text, self.zone) if isinstance(text, str) else None
+        except ValueError:
+            return None
+
+    def is_wanted(self, row: Row) -> bool:
+        """Whether the row belongs to the sites that are mirrored."""
+        sites = self.store.chosen_sites
+        return sites is None or "site" not in row.values or row.values["site"] in sites
+
+    def leads_to(self, also: Reread, resource: Resource, row: Row) -> bool:
+        """Whether this row's id names a record of the other resource at all."""
+        if also.when is None:
+            return True
+        path, values = also.when
+        column = next((f.name for f in resource.fields if f.path == path), "")
+        return row.values.get(column) in values
+
+    def keep_notes(self, connection: sa.Connection, resource: Resource, batch: Batch) -> None:
+        """Keep what a batch could not take: unknown fields, rejected values."""
+        notes.keep_unknown(connection, self.store.id, resource.name, batch.unknown)
+        notes.keep_rejects(
+            connection,
+            self.store.id,
+            resource.name,
+            rejects=batch.rejects,
+            read=[str(row.key) for row in batch.rows],
+        )
+
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run a read in a transaction of its own."""
+        return in_transaction(self.engine, work)
+
+    def write(self, work: Callable[[sa.Connection], T], *, under: Lease | None = None) -> T:
+        """Run a write in one transaction that holds the lease: fenced, renewed, all or nothing."""
+        held = under or self.lease
+
+        def fenced(connection: sa.Connection) -> T:
+            lease.hold(connection, held, zone=self.store.zone)
+            result = work(connection)
+            lease.progressed(connection, held)
+            faults.point("in_transaction")
+            return result
+
+        faults.point("before_commit")
+        result = in_transaction(self.engine, fenced)
+        faults.point("after_commit")
+        return result

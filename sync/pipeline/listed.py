@@ -1,0 +1,124 @@
+"""Crawls of a list that has a feed: first load, backfill, reconcile."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from sync import faults
+from sync.crawl import Days
+from sync.crm.slot import WorkClass
+from sync.mirror import checkpoint, coverage
+from sync.mirror.checkpoint import Crawl
+from sync.mirror.load import Origin
+from sync.pipeline.context import Context
+from sync.pipeline.follow import set_bookmark
+from sync.pipeline.prove import (
+    finish,
+    history_of,
+    prove_whole,
+    settle,
+    walk_again,
+)
+from sync.pipeline.walk import list_params, walk
+
+
+def crawl_list(ctx: Context, crawl: Crawl) -> bool:
+    """Carry a crawl on from its phase; False when the slice ended before it was done."""
+    work = WorkClass.RECONCILE if crawl.kind == "reconcile" else WorkClass.WALK
+    if crawl.phase == "plan":
+        _plan(ctx, crawl, work=work)
+    if crawl.phase == "walk" and not _walk(ctx, crawl, work=work):
+        return False
+    if crawl.phase == "prove" and not _prove(ctx, crawl, work=work):
+        return False
+    if crawl.phase == "finish":
+        finish(ctx, crawl, work=work)
+    return crawl.phase == "done"
+
+
+def _plan(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
+    """The bookmark comes first: what changes after it is in the feed, what was before in the walk.
+
+    A reconcile begins with one window as if it had been walked, and counts it.
+    """
+    resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
+    feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+    if feed is None:
+        set_bookmark(ctx, history)
+    counted_only = crawl.kind == "reconcile" and not crawl.deep
+    total = 0
+    if not counted_only:
+        params = list_params(ctx, resource, crawl.days, page=1, limit=20)
+        total = ctx.api.first(resource, params, work=work).pagination.total
+
+    def write(connection: sa.Connection) -> None:
+        for window in checkpoint.windows(connection, crawl.id, states=("planned", "walked")):
+            checkpoint.remove_window(connection, window.id)
+        made = checkpoint.add_windows(connection, crawl, [crawl.days])
+        if counted_only:
+            connection.execute(
+                sa.text("UPDATE sync.window SET state = 'walked' WHERE id = :id"),
+                {"id": made[0].id},
+            )
+        else:
+            pages = -(-total // resource.page_size)
+            checkpoint.count_pages(connection, crawl, planned=pages, requests=1)
+        if crawl.kind == "load":
+            coverage.expect(connection, ctx.store.id, resource.name, total=total)
+        checkpoint.set_phase(connection, crawl, "prove" if counted_only else "walk")
+
+    ctx.write(write)
+    faults.point("planned")
+
+
+def _walk(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
+    if crawl.deep:
+        return _walk_deep(ctx, crawl, work=work)
+    windows = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
+    done = walk(ctx, crawl, windows, work=work)
+    if done.filter_ignored:
+        _walk_without_filter(ctx, crawl)
+        return False
+    if done.is_complete:
+        ctx.write(lambda c: checkpoint.set_phase(c, crawl, "prove"))
+    return done.is_complete
+
+
+def _walk_without_filter(ctx: Context, crawl: Crawl) -> None:
+    """The API ignores the creation day filter: one window, the whole list."""
+
+    def write(connection: sa.Connection) -> None:
+        connection.execute(
+            sa.text(
+                "UPDATE sync.coverage SET date_filter = false"
+                " WHERE store_id = :store AND resource = :resource"
+            ),
+            {"store": ctx.store.id, "resource": crawl.resource},
+        )
+        for window in checkpoint.windows(
+            connection, crawl.id, states=("planned", "open", "walked", "proven")
+        ):
+            checkpoint.remove_window(connection, window.id)
+        checkpoint.add_windows(connection, crawl, [Days()])
+
+    ctx.write(write)
+
+
+def _walk_deep(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
+    """Every window whole, its ids and contents compared; ids of one window at a time."""
+    while True:
+        windows = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
+        if not windows:
+            ctx.write(lambda c: checkpoint.set_phase(c, crawl, "prove"))
+            return True
+        if ctx.is_over:
+            return False
+        walk_again(ctx, crawl, windows[0], work=work, origin=Origin.DEEP)
+
+
+def _prove(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
+    if prove_whole(ctx, crawl, work=work) or settle(ctx, crawl, work=work):
+        ctx.write(lambda c: checkpoint.set_phase(c, crawl, "finish"))
+        return True
+    return False

@@ -1,0 +1,158 @@
+"""History older than the bookmark: walked in slices of entry ids, side by side.
+
+A slice is planned by asking for the first entry from a date on; what follows is a plain sinceId
+chain from there to the next slice's first entry. So nothing depends on whether the API combines
+startDate with sinceId. These entries cause no re-reads: what they tell is in the rows already.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+import sqlalchemy as sa
+
+from sync import faults
+from sync.crm.slot import WorkClass
+from sync.declare import Resource
+from sync.declare.moments import local_text
+from sync.mirror import checkpoint, coverage
+from sync.mirror.checkpoint import Crawl, Window
+from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.pipeline.ahead import Ahead
+from sync.pipeline.context import Context
+from sync.pipeline.follow import Entries, ask_chain, entries_of, set_bookmark
+
+ENTRIES_PER_SLICE = 5_000
+MOST_SLICES = 60
+
+
+def crawl_older(ctx: Context, crawl: Crawl) -> bool:
+    """Walk what the history holds up to the bookmark; False when the slice ended before."""
+    history = ctx.resources[crawl.resource]
+    if crawl.phase == "plan":
+        _plan(ctx, crawl, history)
+    if crawl.phase == "walk" and not _walk(ctx, crawl, history):
+        return False
+    if crawl.phase == "prove":
+        _meet(ctx, crawl, history)
+    return crawl.phase == "done"
+
+
+def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
+    feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+    if feed is None:
+        feed = set_bookmark(ctx, history)
+    bookmark = feed.bookmark
+    starts = _slice_starts(ctx, history, bookmark)
+    edges = sorted({start - 1 for start in starts if start - 1 < bookmark} | {bookmark})
+    ranges = list(itertools.pairwise(edges))
+
+    def write(connection: sa.Connection) -> None:
+        checkpoint.add_id_windows(connection, crawl, ranges)
+        checkpoint.set_phase(connection, crawl, "walk")
+
+    ctx.write(write)
+    faults.point("planned")
+
+
+def _slice_starts(ctx: Context, history: Resource, bookmark: int) -> list[int]:
+    """First entry ids of the slices, ascending; [] when there is nothing before the bookmark."""
+    if bookmark == 0:
+        return []
+    reply = ctx.api.first(history, {"limit": 20}, work=WorkClass.WALK)
+    first = entries_of(ctx, history, reply, after_id=0)
+    if not first.ids:
+        return []
+    total = reply.pagination.total
+    starts = [first.ids[0]]
+    begin = _created_at(ctx, first)
+    parts = min(MOST_SLICES, max(1, total // ENTRIES_PER_SLICE))
+    if begin is None or parts == 1:
+        return starts
+    step = (ctx.draw() - begin) / parts
+
+    def ask(moment: dt.datetime) -> Entries:
+        params = {"filter": {"startDate": local_text(moment, ctx.zone)}, "limit": 20}
+        return entries_of(
+            ctx, history, ctx.api.first(history, params, work=WorkClass.WALK), after_id=0
+        )
+
+    with Ahead(ask) as ahead:
+        for part in range(1, parts):
+            ahead.push(begin + step * part)
+        for _, result, _ in ahead.results():
+            if isinstance(result, Exception):
+                raise result
+            starts += result.ids[:1]
+    return sorted(set(starts))
+
+
+def _created_at(ctx: Context, entries: Entries) -> dt.datetime | None:
+    for row in entries.batch.rows:
+        created: dt.datetime | None = row.values.get("created_at")
+        if created is not None:
+            return created
+    return None
+
+
+def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
+    """Every slice is a chain; the chains run side by side, one request of each at a time."""
+    windows = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("open",)))
+
+    def ask(window: Window) -> Entries:
+        after = window.last_id if window.last_id is not None else window.after_id or 0
+        return ask_chain(ctx, history, after_id=after, work=WorkClass.WALK)
+
+    with Ahead(ask) as ahead:
+        for window in windows:
+            ahead.push(window)
+        for window, result, _ in ahead.results():
+            if isinstance(result, Exception):
+                raise result
+            _commit(ctx, crawl, history, window, result)
+            if window.state == "open":
+                ahead.push_first(window)
+            if ctx.is_over:
+                return False
+    ctx.write(lambda c: checkpoint.set_phase(c, crawl, "prove"))
+    return True
+
+
+def _commit(
+    ctx: Context, crawl: Crawl, history: Resource, window: Window, entries: Entries
+) -> None:
+    until = window.until_id or 0
+    entries.batch.rows = [
+        row for row in entries.batch.rows if isinstance(row.key, int) and row.key <= until
+    ]
+    mine = [entry for entry in entries.ids if entry <= until]
+    is_done = entries.is_end or len(mine) < len(entries.ids) or (bool(mine) and mine[-1] == until)
+    window.state = "proven" if is_done else "open"
+    window.last_id = until if is_done else mine[-1]
+
+    def write(connection: sa.Connection) -> Loaded:
+        rows = [Dated(row, entries.as_of) for row in entries.batch.rows]
+        loaded = load(connection, history, ctx.store.id, rows, origin=Origin.WALK)
+        ctx.keep_notes(connection, history, entries.batch)
+        coverage.add_loaded(connection, history, ctx.store.id, loaded, origin=Origin.REREAD)
+        checkpoint.advance_ids(
+            connection, window.id, last_id=window.last_id or 0, state=window.state
+        )
+        checkpoint.count_pages(
+            connection, crawl, pages=1, seen=loaded.seen, changed=loaded.written, requests=1
+        )
+        return loaded
+
+    ctx.write(write)
+
+
+def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:
+    """The walk has met the bookmark: the chain is whole from its first entry on."""
+    as_of = ctx.draw()
+
+    def write(connection: sa.Connection) -> None:
+        coverage.prove(connection, history, ctx.store.id, as_of=as_of, zone=ctx.store.zone)
+        checkpoint.end_crawl(connection, crawl)
+
+    ctx.write(write)

@@ -1,0 +1,87 @@
+"""What a process needs to work: Postgres, Redis, the limiter, the HTTP client. Made once, after a
+fork, at first use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Event, Lock
+
+import redis
+import sqlalchemy as sa
+
+from sync import embedded, vault
+from sync.crm import Account, CrmClient
+from sync.crm.limiter import Limiter
+from sync.mirror.engine import connect
+from sync.mirror.stores import Store
+from sync.settings import Settings, settings
+
+THREADS = 48
+"""Connections to the API and to Postgres a process may need at once."""
+
+
+@dataclass
+class Services:
+    """Lazy: nothing is connected before it is used. `stop` is set when the process is to end."""
+
+    settings: Settings
+    stop: Event
+
+    @cached_property
+    def urls(self) -> embedded.Urls:
+        """Where Postgres and Redis are; the embedded ones are started by this."""
+        return embedded.urls(self.settings)
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The pool of Postgres connections."""
+        return connect(self.urls.database_url, size=THREADS, name=f"mirror:{os.getpid()}")
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        """Redis for the request budget; a dead server is found out within seconds."""
+        client: redis.Redis = redis.Redis.from_url(
+            self.urls.redis_url,
+            socket_timeout=5,
+            socket_connect_timeout=3,
+            health_check_interval=15,
+            protocol=2,
+        )
+        return client
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        """The request budget of this egress address."""
+        return Limiter(
+            self.redis,
+            egress=self.settings.egress,
+            rate_limit=self.settings.rate_limit,
+            telephony_rate_limit=self.settings.telephony_rate_limit,
+        )
+
+    @cached_property
+    def client(self) -> CrmClient:
+        """Keep-alive connections to every account."""
+        return CrmClient(connections=THREADS * 2, egress_address=self.settings.egress_address)
+
+    def account(self, store: Store) -> Account:
+        """A store's URL and key, unsealed for this request alone."""
+        key = vault.key_of(self.settings)
+        plain = vault.unseal(store.api_key, key=key, store_id=store.id)
+        return Account(store.url, plain.get_secret_value())
+
+
+_lock = Lock()
+_made: dict[int, Services] = {}
+
+
+def services() -> Services:
+    """This process's services."""
+    pid = os.getpid()
+    with _lock:
+        if pid not in _made:
+            _made.clear()
+            _made[pid] = Services(settings(), Event())
+        return _made[pid]

@@ -1,0 +1,198 @@
+"""Small lists read whole: what a closed pass lacks is tombstoned, and revived when it comes back.
+
+Absence is judged with care: the pass must be closed, the key must see what it saw, an empty
+answer is never a delete, and more than half of a list of twenty waits for an operator.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from sync.crawl import WHOLE, Count, PassCheck, pages_bound
+from sync.crm.slot import WorkClass
+from sync.declare import Once, Resource
+from sync.errors import Refused, TryLater
+from sync.mirror import checkpoint, coverage, notes
+from sync.mirror.checkpoint import Crawl
+from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, live_keys, load
+from sync.normalise import Batch
+from sync.pipeline.ahead import Ahead
+from sync.pipeline.asking import Reply
+from sync.pipeline.context import Context
+from sync.pipeline.reread import insist_on_access
+from sync.pipeline.walk import list_params
+
+PASSES = 4
+_HALF_COUNTS_FROM = 20
+
+
+@dataclass(slots=True)
+class Pass:
+    """One reading of a whole list."""
+
+    first_as_of: dt.datetime | None = None
+    check: PassCheck = field(default_factory=PassCheck)
+    loaded: Loaded = field(default_factory=Loaded)
+    replies: int = 0
+
+
+def crawl_sweep(ctx: Context, crawl: Crawl) -> bool:
+    """Read the list until a pass closes; False when it would not hold still this time."""
+    resource = ctx.resources[crawl.resource]
+    if isinstance(resource.listing, Once):
+        closed = _read_once(ctx, crawl, resource)
+    else:
+        before: PassCheck | None = None
+        for _ in range(PASSES):
+            closed = _read_pages(ctx, crawl, resource)
+            if closed.check.is_closed or closed.check.agrees_with(before):
+                break
+            before = closed.check
+            _note_open(ctx, resource, closed)
+            if ctx.is_over:
+                return False
+        else:
+            problem = before.problem if before else ""
+            raise TryLater(f"{resource.name} did not hold still for {PASSES} passes: {problem}")
+    _close(ctx, crawl, resource, closed)
+    return True
+
+
+def _commit(
+    ctx: Context, crawl: Crawl, resource: Resource, batch: Batch, as_of: dt.datetime
+) -> Loaded:
+    def write(connection: sa.Connection) -> Loaded:
+        rows = [Dated(row, as_of) for row in batch.rows]
+        loaded = load(connection, resource, ctx.store.id, rows, origin=Origin.WALK)
+        ctx.keep_notes(connection, resource, batch)
+        coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.WALK)
+        checkpoint.count_pages(
+            connection, crawl, pages=1, seen=loaded.seen, changed=loaded.written, requests=1
+        )
+        return loaded
+
+    return ctx.write(write)
+
+
+def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
+    """An answer that is not paged is closed by itself."""
+    reply = ctx.api.first(resource, dict(resource.params), work=WorkClass.REFRESH)
+    batch = ctx.normalise(resource, reply.records(resource))
+    result = Pass(first_as_of=reply.as_of, replies=1)
+    result.check.add([row.key for row in batch.rows], len(batch.rows))
+    result.loaded = _commit(ctx, crawl, resource, batch, reply.as_of)
+    return result
+
+
+def _read_pages(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
+    """One pass: pages fetched ahead, with a probe of the total before and after."""
+
+    def ask(page: int) -> Reply:
+        params = list_params(ctx, resource, WHOLE, page=page)
+        if page == 1:
+            return ctx.api.first(resource, params, work=WorkClass.REFRESH)
+        return ctx.api.ask(resource.path, params, work=WorkClass.REFRESH)
+
+    result = Pass()
+    bound = 0
+    with Ahead(ask) as ahead:
+        ahead.push(1)
+        for page, reply, _ in ahead.results():
+            if isinstance(reply, Refused) and page > 1:
+                break  # beyond the end: the totals will not agree
+            if isinstance(reply, Exception):
+                raise reply
+            batch = ctx.normalise(resource, reply.records(resource))
+            pagination = reply.pagination
+            keys: list[Any] = [row.key for row in batch.rows]
+            result.replies += 1
+            if result.first_as_of is None:
+                result.first_as_of = reply.as_of
+                bound = pages_bound(pagination.pages)
+                for number in range(2, min(pagination.pages, bound) + 1):
+                    ahead.push(number)
+                last = pagination.pages
+            elif page == last and pagination.pages > page and page < bound:
+                last = page + 1
+                ahead.push(last)
+            result.check.add(keys, pagination.total)
+            result.loaded.add(_commit(ctx, crawl, resource, batch, reply.as_of))
+            if ctx.stop.is_set():
+                raise TryLater("stopped between two pages of a pass")
+            if not keys:
+                break
+    if result.replies > 1:
+        probe = ctx.api.first(
+            resource, list_params(ctx, resource, WHOLE, page=1, limit=20), work=WorkClass.REFRESH
+        )
+        result.check.add_total(probe.pagination.total)
+    return result
+
+
+def _note_open(ctx: Context, resource: Resource, closed: Pass) -> None:
+    detail = closed.check.problem or "not closed"
+    ctx.write(
+        lambda connection: notes.note_drift(
+            connection, ctx.store.id, resource.name, kind="order", detail=detail
+        )
+    )
+
+
+def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None:
+    """A closed pass: tombstone what it lacks, and say what is complete as of when."""
+    first = closed.first_as_of
+    assert first is not None
+
+    def ask(connection: sa.Connection) -> tuple[set[Any], int, bool]:
+        live = live_keys(connection, resource, ctx.store.id, known_before=first)
+        approved = connection.execute(
+            sa.text("SELECT approved FROM sync.coverage WHERE store_id = :s AND resource = :r"),
+            {"s": ctx.store.id, "r": resource.name},
+        ).scalar()
+        return live - closed.check.ids, len(live), bool(approved)
+
+    absent, live, approved = ctx.read(ask)
+    if absent:
+        insist_on_access(ctx, work=WorkClass.REFRESH)
+    is_much = not closed.check.ids or (live >= _HALF_COUNTS_FROM and len(absent) * 2 > live)
+    waits = bool(absent) and is_much and not approved
+
+    def write(connection: sa.Connection) -> None:
+        if waits:
+            connection.execute(
+                sa.text(
+                    "UPDATE sync.coverage SET approval = :text"
+                    " WHERE store_id = :s AND resource = :r"
+                ),
+                {
+                    "s": ctx.store.id,
+                    "r": resource.name,
+                    "text": f"{len(absent)} of {live} rows are no longer in the list; let them be "
+                    f"tombstoned: celery -A sync mirror approve {ctx.store.name} {resource.name}",
+                },
+            )
+        else:
+            graves = [Grave(key, first, "absent") for key in absent]
+            buried = bury(connection, resource, ctx.store.id, graves)
+            coverage.add_loaded(connection, resource, ctx.store.id, buried, origin=Origin.WALK)
+            coverage.close(
+                connection, resource, ctx.store.id, complete_as_of=first, zone=ctx.store.zone
+            )
+        count = Count(WHOLE, len(closed.check.ids), live, 0, first)
+        notes.keep_proof(
+            connection,
+            ctx.store.id,
+            resource.name,
+            count,
+            method="pass",
+            head_id=None,
+            proven=not waits,
+            detail=f"{len(absent)} absent" if absent else "",
+        )
+        checkpoint.end_crawl(connection, crawl)
+
+    ctx.write(write)

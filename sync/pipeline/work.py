@@ -1,0 +1,346 @@
+"""A task arrives: take the lease, do a slice of what is due, hand over.
+
+This is the only place that catches errors: each is named by what happens next (sync/errors.py).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+
+import sqlalchemy as sa
+
+from sync import faults
+from sync.crawl import next_night, next_on_grid, retry_seconds
+from sync.declare import Refreshed, Resource
+from sync.errors import (
+    AccessChanged,
+    LeaseLost,
+    MissingScope,
+    NeedsOperator,
+    NoSuchAccount,
+    SyncError,
+    TryLater,
+    Unavailable,
+    UnexpectedData,
+    WrongKey,
+)
+from sync.mirror import checkpoint, coverage, lease, notes, stores
+from sync.mirror.checkpoint import Crawl
+from sync.mirror.engine import in_transaction
+from sync.mirror.lease import Claim, Lease
+from sync.mirror.stores import Store
+from sync.pipeline import account
+from sync.pipeline.asking import Asking
+from sync.pipeline.context import Context
+from sync.pipeline.follow import follow
+from sync.pipeline.listed import crawl_list
+from sync.pipeline.older import crawl_older
+from sync.pipeline.rebuild import crawl_rebuild
+from sync.pipeline.services import Services
+from sync.pipeline.sweep import crawl_sweep
+from sync.resources import RESOURCES
+from sync.telemetry import log
+
+RENEW_SECONDS = 20.0
+CRASHES = 8
+"""A lane whose worker died this often without any progress is parked for a person to look at."""
+DAY = dt.timedelta(days=1)
+HANDED_OVER_SECONDS = 0.0
+INCONCLUSIVE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """When the lane is due again."""
+
+    due_at: dt.datetime
+
+
+def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = RESOURCES) -> None:
+    """Do one slice of a lane's work, if its lease can be had. Never raises a SyncError."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    engine = services.engine
+    try:
+        held = in_transaction(engine, lambda c: lease.acquire(c, claim, holder=holder))
+        if held is None:
+            return  # a task delivered twice, or turned off meanwhile
+        store = in_transaction(engine, lambda c: stores.by_id(c, claim.store_id))
+    except TryLater as error:
+        log(resource=claim.resource, lane=claim.lane).warning("not begun", reason=str(error))
+        return
+    if store is None or claim.resource not in resources:
+        return  # removed, or of a newer release
+    say = log(store=store.name, resource=claim.resource, lane=claim.lane)
+    if held.attempts > CRASHES and _never_failed(engine, held):
+        _park(engine, held, f"its worker died {held.attempts - 1} times without any progress")
+        say.error("parked", attempts=held.attempts)
+        return
+    began = time.monotonic()
+    with renewed(engine, held, store):
+        try:
+            ctx = _context(services, store, held, resources)
+            due_at = _slice(ctx)
+        except SyncError as error:
+            _failed(services, store, held, error)
+        except Exception as error:
+            # A bug fails loudly, once, and waits for a person; the rest of the mirror goes on.
+            say.exception("bug")
+            _park(engine, held, f"bug: {type(error).__name__}: {error}"[:500])
+            raise
+        else:
+            faults.point("before_acknowledge")
+            _released(ctx, due_at)
+            say.info(
+                "slice",
+                requests=ctx.api.requests,
+                elapsed_seconds=round(time.monotonic() - began, 3),
+            )
+
+
+def _context(
+    services: Services, store: Store, held: Lease, resources: Mapping[str, Resource]
+) -> Context:
+    from sync.mirror.clock import draw
+
+    api = Asking(
+        services.client,
+        services.account(store),
+        store_id=store.id,
+        limiter=services.limiter,
+        draw=lambda: draw(services.engine, store.id),
+        stop=services.stop,
+    )
+    return Context(
+        services.engine,
+        store,
+        resources,
+        api,
+        held,
+        stop=services.stop,
+        feed_seconds=services.settings.feed_seconds,
+    )
+
+
+@contextmanager
+def renewed(engine: sa.Engine, held: Lease, store: Store) -> Iterator[None]:
+    """Renew the lease beside the work: a slot of a busy budget may be long in coming.
+
+    A process that is stopped stops renewing too, so its lease runs out as it should.
+    """
+    ended = Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEW_SECONDS):
+            try:
+                in_transaction(engine, lambda c: lease.hold(c, held, zone=store.zone))
+            except SyncError:
+                return  # the next write will find out, and say so
+
+    thread = Thread(target=renew, name="renew", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _slice(ctx: Context) -> dt.datetime:
+    """Do what is due; return when the lane is due again."""
+    if ctx.lease.lane == "feed":
+        follow(ctx)
+        return next_on_grid(ctx.draw(), every_seconds=ctx.feed_seconds, offset=ctx.store.id)
+    return _walk_slice(ctx)
+
+
+def _walk_slice(ctx: Context) -> dt.datetime:
+    resource = ctx.resource
+    while True:
+        crawl = ctx.read(lambda c: checkpoint.next_crawl(c, ctx.store.id, resource.name))
+        if crawl is None:
+            crawl = _scheduled(ctx, resource)
+        if crawl is None:
+            return _next_due(ctx, resource)
+        started = crawl
+        ctx.write(lambda c, started=started: checkpoint.start_crawl(c, started))  # type: ignore[misc]
+        if not _carry_on(ctx, crawl):
+            over = ctx.monotonic() >= ctx.deadline or ctx.stop.is_set()
+            wait = HANDED_OVER_SECONDS if over else INCONCLUSIVE_SECONDS
+            return ctx.draw() + dt.timedelta(seconds=wait)
+        account.take_note(ctx, resource)
+        if ctx.is_over:
+            return ctx.draw()
+
+
+def _carry_on(ctx: Context, crawl: Crawl) -> bool:
+    resource = ctx.resource
+    if crawl.kind == "rebuild":
+        return crawl_rebuild(ctx, crawl)
+    if resource.is_history:
+        return crawl_older(ctx, crawl)
+    if resource.is_followed:
+        return crawl_list(ctx, crawl)
+    return crawl_sweep(ctx, crawl)
+
+
+def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
+    """The crawl that is due by the clock, queued now; None when nothing is."""
+    now = ctx.draw()
+
+    def ask(connection: sa.Connection) -> tuple[dt.datetime | None, dt.datetime | None]:
+        row = connection.execute(
+            sa.text(
+                "SELECT c.complete_as_of, (SELECT max(finished_at) FROM sync.crawl AS w"
+                " WHERE w.store_id = c.store_id AND w.resource = c.resource"
+                " AND w.kind IN ('load', 'reconcile')) AS settled_at FROM sync.coverage AS c"
+                " WHERE c.store_id = :store AND c.resource = :resource"
+            ),
+            {"store": ctx.store.id, "resource": resource.name},
+        ).one()
+        return row.complete_as_of, row.settled_at
+
+    complete, settled = ctx.read(ask)
+    kind = None
+    if isinstance(resource.changes, Refreshed) and not resource.is_history:
+        every = dt.timedelta(seconds=resource.changes.every_seconds)
+        if complete is None or now - complete > every * 0.9:
+            kind = "refresh"
+    elif resource.is_followed and settled is not None and now - settled > DAY * 0.8:
+        kind = "reconcile"
+    if kind is None:
+        return None
+    wanted = kind
+    since = ctx.store.since if resource.created_field else None
+    ctx.write(
+        lambda c: stores.queue_crawl(
+            c, ctx.store.id, resource.name, kind=wanted, days=(since, None)
+        )
+    )
+    return ctx.read(lambda c: checkpoint.next_crawl(c, ctx.store.id, resource.name))
+
+
+def _next_due(ctx: Context, resource: Resource) -> dt.datetime:
+    now = ctx.draw()
+    if isinstance(resource.changes, Refreshed) and not resource.is_history:
+        return next_on_grid(now, every_seconds=resource.changes.every_seconds, offset=ctx.store.id)
+    return next_night(now, offset=ctx.store.id)
+
+
+def _released(ctx: Context, due_at: dt.datetime) -> None:
+    """Give the lease back; a crawl asked for meanwhile makes the lane due at once."""
+
+    def write(connection: sa.Connection) -> None:
+        lease.hold(connection, ctx.lease, zone=ctx.store.zone)
+        # Read after the lane's row is locked: whoever queues a crawl locks it too.
+        waiting = ctx.lease.lane == "walk" and checkpoint.next_crawl(
+            connection, ctx.store.id, ctx.lease.resource
+        )
+        lease.release(connection, ctx.lease, due_at=_now_if(waiting, due_at, connection))
+        if ctx.store.error is not None:
+            stores.recovered(connection, ctx.store.id)
+
+    try:
+        in_transaction(ctx.engine, write)
+    except SyncError as error:
+        log(store=ctx.store.name, resource=ctx.lease.resource).info(
+            "not released", reason=str(error)
+        )
+
+
+def _now_if(waiting: object, due_at: dt.datetime, connection: sa.Connection) -> dt.datetime:
+    from sync.mirror.clock import now
+
+    if not waiting:
+        return due_at
+    return min(due_at, now(connection) + dt.timedelta(seconds=INCONCLUSIVE_SECONDS))
+
+
+def _never_failed(engine: sa.Engine, held: Lease) -> bool:
+    def ask(connection: sa.Connection) -> bool:
+        return (
+            connection.execute(
+                sa.text(
+                    "SELECT failing_since IS NULL FROM sync.lane WHERE store_id = :s"
+                    " AND resource = :r AND lane = :l"
+                ),
+                {"s": held.store_id, "r": held.resource, "l": held.lane},
+            ).scalar()
+            is True
+        )
+
+    return in_transaction(engine, ask)
+
+
+def _park(engine: sa.Engine, held: Lease, text: str) -> None:
+    now = dt.datetime.now(dt.UTC)
+    in_transaction(engine, lambda c: lease.fail(c, held, error=text, due_at=now, parked=True))
+
+
+def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
+    """What happens after each kind of error; nothing of it loses a row or a checkpoint."""
+    engine = services.engine
+    say = log(store=store.name, resource=held.resource, lane=held.lane)
+    now = dt.datetime.now(dt.UTC)
+    if isinstance(error, LeaseLost):
+        say.info("lease lost", reason=str(error))
+        return
+    stopping = isinstance(error, TryLater) and services.stop.is_set()
+    seconds = 0.0 if stopping else _retry_after(held, error)
+    due_at = now + dt.timedelta(seconds=seconds)
+    parked = False
+
+    def write(connection: sa.Connection) -> None:
+        lease.fail(connection, held, error=str(error), due_at=due_at, parked=parked)
+
+    try:
+        if stopping:
+            in_transaction(engine, lambda c: lease.release(c, held, due_at=due_at))
+            return
+        if isinstance(error, MissingScope | Unavailable):
+            due_at = now + DAY
+            in_transaction(engine, lambda c: _unavailable(c, store, held, error, due_at))
+        elif isinstance(error, WrongKey | NoSuchAccount | AccessChanged):
+            due_at = now + DAY
+            in_transaction(engine, write)
+            in_transaction(engine, lambda c: stores.stop_all(c, store.id, error=str(error)))
+        elif isinstance(error, UnexpectedData | NeedsOperator):
+            parked = True
+            in_transaction(engine, write)
+            if isinstance(error, UnexpectedData) and error.body:
+                in_transaction(engine, lambda c: _keep_body(c, store, held, error))
+        else:
+            in_transaction(engine, write)
+    except SyncError as second:
+        say.warning("could not note the failure", reason=str(second))
+    say.warning("failed", reason=str(error), again_in_seconds=round(seconds, 1))
+
+
+def _keep_body(connection: sa.Connection, store: Store, held: Lease, error: UnexpectedData) -> None:
+    notes.park_page(
+        connection,
+        store.id,
+        held.resource,
+        request=held.resource,
+        reason=str(error),
+        body=error.body,
+    )
+
+
+def _unavailable(
+    connection: sa.Connection, store: Store, held: Lease, error: SyncError, due_at: dt.datetime
+) -> None:
+    coverage.set_unavailable(connection, store.id, held.resource, reason=str(error))
+    lease.release(connection, held, due_at=due_at)
+
+
+def _retry_after(held: Lease, error: SyncError) -> float:
+    asked = error.after if isinstance(error, TryLater) and error.after is not None else 0.0
+    own = retry_seconds(held.attempts, jitter=random.random(), most=60.0)  # noqa: S311
+    return max(asked, own)
