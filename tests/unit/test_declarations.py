@@ -226,7 +226,8 @@ def test_every_declaration_makes_tables_that_postgres_takes() -> None:
     for table in made.values():
         assert str(CreateTable(table).compile(dialect=dialect))
         names = [table.name, *(column.name for column in table.columns)]
-        names += [str(item.name) for item in (*table.indexes, *table.constraints) if item.name]
+        names += [str(index.name) for index in table.indexes]
+        names += [str(each.name) for each in table.constraints if each.name]
         assert max(len(name) for name in names) <= 63
         assert next(iter(table.primary_key.columns)).name == "store_id"
         assert table.comment
