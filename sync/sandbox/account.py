@@ -54,7 +54,7 @@ class Account(Others):
         self.shop = Shop(
             self.language, self.currency, self.country, self.sites, self.user_ids,
             self._shelves(rng, products), self.local, lambda: self.count("item"),
-            lambda: self.count("payment"), awkward,
+            lambda: self.count("payment"), awkward, lambda site: self.count(f"order of {site}"),
         )  # fmt: skip
         seed.populate(self, orders=orders, customers=customers)
 

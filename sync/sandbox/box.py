@@ -96,7 +96,7 @@ class Sandbox:
         """Whose key this is, or the refusal."""
         if not key:
             raise Refusal(403, '"apiKey" is missing.')
-        for account in self.accounts.values():
+        for account in list(self.accounts.values()):
             found = account.keys.get(key)
             if found is not None and found.active:
                 return account, found
@@ -104,7 +104,7 @@ class Sandbox:
 
     def account_of(self, key: str | None) -> Account | None:
         """Whose key this is or was; for the log and for faults of one account."""
-        for account in self.accounts.values():
+        for account in list(self.accounts.values()):
             if key in account.keys:
                 return account
         return None

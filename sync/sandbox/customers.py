@@ -20,9 +20,11 @@ class Customers(Ledger):
     def create_customer(self, *, source: str = "user", silent: bool = False, **fields: Any) -> int:
         """A new customer; fields as the API names them override the generated ones."""
         with self.saving(source, silent=silent) as save:
+            site = fields.get("site") or self.rng.choice(self.sites)
             person = people.customer(
                 self.rng, self.language, self.collections["customers"].take_id(), created=save.text,
-                site=self.rng.choice(self.sites), manager=self.rng.choice(self.user_ids), awkward=0,
+                site=site, manager=self.rng.choice(self.user_ids),
+                external=self.count(f"customer of {site}"), awkward=0,
             )  # fmt: skip
             self._add_customer(save, merged(person, fields))
             return int(person["id"])
@@ -57,6 +59,8 @@ class Customers(Ledger):
             save.put("customers", record)
             stub = customer_stub(new)
             for word in words("customer", old, new):
+                if word.field.startswith("address."):
+                    word.about["address"] = {"id": new["address"]["id"], "isMain": True}
                 save.say("customers", record, word, stub=stub)
             return before.id
 

@@ -37,7 +37,7 @@ _CUSTOMER = {
 _NAMES: dict[str, dict[str, tuple[str, str]]] = {"order": _ORDER, "customer": _CUSTOMER}
 # What the API computes itself: it changes without an entry of its own.
 DERIVED = {
-    "summ", "totalSumm", "purchaseSumm", "statusUpdatedAt", "prepaySum", "slug", "segments",
+    "summ", "totalSumm", "purchaseSumm", "statusUpdatedAt", "prepaySum", "slug",
     "avgMarginSumm", "marginSumm", "averageSumm", "ordersCount", "costSumm", "cumulativeDiscount",
     "presumableSex", "markDatetime", "mgCustomers", "customerSubscriptions", "updatedAt",
     "bonusesCreditTotal", "bonusesChargeTotal",
@@ -105,8 +105,29 @@ def words(kind: str, before: Json, after: Json) -> Iterator[Word]:
             continue
         if root == "totalSumm" and kind != "order":
             continue
+        if isinstance(was, list) or isinstance(now, list):
+            yield from _list_words(_named(path), was or [], now or [])
+            continue
         name, shape = names.get(path, (_named(path), "plain"))
         yield Word(name, shaped(was, shape), shaped(now, shape))
+
+
+def _list_words(name: str, was: list[Any], now: list[Any]) -> Iterator[Word]:
+    """One entry per element that went or came: values are never lists."""
+    for element in was:
+        if element not in now:
+            yield Word(name, _element(element), None)
+    for element in now:
+        if element not in was:
+            yield Word(name, None, _element(element))
+
+
+def _element(element: Any) -> Any:
+    if not isinstance(element, dict):
+        return element
+    if "number" in element:
+        return element["number"]
+    return {k: element[k] for k in ("id", "code") if k in element} or element.get("name")
 
 
 def _named(path: str) -> str:

@@ -59,6 +59,26 @@ class Firms(Orders):
                     save.drop(part, owned.id, "parent")
             return record.id
 
+    def merge_corporate(self, into: int, sources: list[int]) -> int:
+        """Combine corporate customers: as with customers, orders move, and parts with them."""
+        with self.saving("user") as save:
+            survivor = self.must(_HISTORY, into)
+            kept = customer_stub(self.collections[_HISTORY].load(survivor))
+            for record in [self.must(_HISTORY, s) for s in sources if int(s) != survivor.id]:
+                save.drop(_HISTORY, record.id, "combined", survivor.id)
+                about: Json = {"combinedTo": kept | {"type": "customer_corporate"}}
+                word = Word("id", record.id, None, about)
+                save.say(_HISTORY, record, word, flags={"deleted": True}, whole=record.blob)
+                for part in ("addresses", "companies", "contacts"):
+                    for owned in self.parts(part, record.id):
+                        thing = self.collections[part].load(owned) | {"isMain": False}
+                        save.put(part, self.part_record(part, survivor, thing))
+                self._move_orders(
+                    save, record.id, survivor, loud=self.knobs.merge_writes_order_history
+                )
+            self.refresh_aggregates(save, survivor.id)
+            return survivor.id
+
     def add_address(self, customer_id: int, **fields: Any) -> int:
         return self._add(customer_id, "addresses", fields)
 

@@ -51,7 +51,7 @@ class Save:
         if source == "user":
             self.author["user"] = {"id": ledger.rng.choice(ledger.user_ids)}
         elif source == "api":
-            self.author["apiKey"] = {"current": False}
+            self.author["apiKey"] = {"current": ledger.rng.random() < 0.2}
 
     def put(self, collection: str, record: Record) -> None:
         target = self.ledger.collections[collection]

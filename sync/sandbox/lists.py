@@ -70,7 +70,7 @@ class ListMethod:
                   account.knobs.unknown_filter)  # fmt: skip
         found = view.found.get(cached)
         if found is None or order == "shuffled":
-            found = ordered(view, self._kept(call, view, given), order)
+            found = ordered(call, self._kept(call, view, given), order)
             view.found[cached] = found
         return found
 
@@ -138,7 +138,7 @@ def high_index(view: View, high: str) -> int | None:
     return bisect_right(view.order, (high, 1 << 62)) if high else None
 
 
-def ordered(view: View, ascending: list[int], order: str) -> list[int]:
+def ordered(call: Call, ascending: list[int], order: str) -> list[int]:
     match order:
         case "newest":
             return ascending[::-1]
@@ -148,7 +148,8 @@ def ordered(view: View, ascending: list[int], order: str) -> list[int]:
             return sorted(ascending, reverse=True)
         case "id_asc":
             return sorted(ascending)
-    return Random(view.version + len(ascending)).sample(ascending, len(ascending))
+    turn = Random(call.account.count("shuffle"))  # another order at every request
+    return turn.sample(ascending, len(ascending))
 
 
 @dataclass(frozen=True)

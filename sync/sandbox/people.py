@@ -56,14 +56,14 @@ def address(rng: Random, kind: str, address_id: int) -> Json:
 
 def customer(
     rng: Random, language: str, customer_id: int, *, created: str, site: str, manager: int,
-    awkward: float
+    external: int, awkward: float,
 ) -> Json:  # fmt: skip
     """One customer in the field order of the API, aggregates still at zero."""
     kind = tongue(rng, language)
     first, last, patronymic, sex = full_name(rng, kind)
     person: Json = {"type": "customer", "id": customer_id}
     if rng.random() < 0.85:
-        person["externalId"] = f"c{customer_id}"
+        person["externalId"] = f"c{external}"
     person |= {
         "isContact": False, "createdAt": created, "managerId": manager, "vip": rng.random() < 0.03,
         "bad": rng.random() < 0.01, "site": site, "contragent": {"contragentType": "individual"},

@@ -26,9 +26,10 @@ def customers(account: Account, rng: Random, count: int, *, days: float) -> list
     departed = set(rng.sample(range(len(times)), count // 50)) if count >= 50 else set()
     live: list[Json] = []
     for n, at in enumerate(times):
+        site = rng.choice(account.sites)
         person = people.customer(
-            rng, account.language, collection.take_id(), created=account.local(at),
-            site=rng.choice(account.sites), manager=rng.choice(account.user_ids),
+            rng, account.language, collection.take_id(), created=account.local(at), site=site,
+            manager=rng.choice(account.user_ids), external=account.count(f"customer of {site}"),
             awkward=account.shop.awkward,
         )  # fmt: skip
         if rng.random() < 0.4:

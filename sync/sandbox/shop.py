@@ -33,6 +33,7 @@ class Shop:
     item_id: Callable[[], int]
     payment_id: Callable[[], int]
     awkward: float
+    external: Callable[[str], int]  # externalIds are counted per site, and repeat between sites
     dictionary: list[str] = field(default_factory=lambda: ["red", "green", "blue"])
 
 
@@ -114,7 +115,7 @@ def order(
         "number": f"{order_id}{'C' if rng.random() < 0.4 else 'A'}",
     }  # fmt: skip
     if rng.random() < 0.8:
-        made["externalId"] = str(100000 + order_id)
+        made["externalId"] = str(100000 + shop.external(site))
     made |= {
         "orderType": "eshop-individual",
         "orderMethod": METHODS[rng.choices(range(5), (60, 18, 10, 9, 3))[0]],

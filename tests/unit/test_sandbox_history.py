@@ -257,3 +257,39 @@ def test_the_deletion_of_a_task_is_told_by_nothing(sandbox: Sandbox) -> None:
     account.delete_task(task)
     assert newest(account, "tasks") == before
     assert sandbox.get(f"tasks/{task}")[0] == 404
+
+
+def test_a_selective_keys_history_counts_its_own_entries(sandbox: Sandbox) -> None:
+    """Also while entries of it and of other sites are not committed yet."""
+    account = sandbox.accounts["demo"]
+    key = account.add_key("narrow", sites=["outlet"])
+    mine = [e for e in chain(sandbox, "orders") if e["order"]["site"] == "outlet"]
+    assert chain(sandbox, "orders", key=key) == mine
+    last = mine[-1]["id"]
+    sandbox.knobs.turn(history_publish_delay=9, history_publish_share=1)
+    account.create_order(customer=0, site="outlet")
+    account.create_order(customer=0, site="main")
+    sandbox.knobs.turn(history_publish_delay=0)
+    account.create_order(customer=0, site="outlet")
+    path = f"orders/history?filter[sinceId]={last}"
+    assert sandbox.get(path, key=key)[1]["pagination"]["totalCount"] == 1
+    sandbox.clock.advance(10)
+    body = sandbox.get(path, key=key)[1]
+    assert body["pagination"]["totalCount"] == len(body["history"]) == 2
+
+
+def test_lists_are_told_element_by_element(sandbox: Sandbox) -> None:
+    """A phone, a segment: the value of an entry is never a list."""
+    account = sandbox.accounts["demo"]
+    customer = account.create_customer(phones=[{"number": "1"}], segments=[])
+    before = newest(account, "customers")
+    segment = account.entities("segments")[0]
+    account.update_customer(
+        customer, phones=[{"number": "2"}], segments=[segment], address={"city": "Lugo"}
+    )
+    said = entries_of(sandbox, "customers", before)
+    assert ("phones", "1", None) in said
+    assert ("phones", None, "2") in said
+    assert ("segments", None, {"id": segment["id"], "code": segment["code"]}) in said
+    told = next(e for e in chain(sandbox, "customers", before) if e["field"] == "address.city")
+    assert set(told["address"]) == {"id", "isMain"}

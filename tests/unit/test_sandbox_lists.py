@@ -229,3 +229,18 @@ def test_the_bonus_cursor_goes_on_from_where_it_was(sandbox: Sandbox) -> None:
         cursor = "&cursor=" + body["pagination"]["nextCursor"].replace("=", "%3D")
     assert found == total
     assert "id" not in sandbox.get("loyalty/bonus/operations")[1]["bonusOperations"][0]
+
+
+def test_a_shuffled_list_is_shuffled_anew_at_every_request(sandbox: Sandbox) -> None:
+    """Pages of it overlap and leave gaps: no walk of it is a proof."""
+    sandbox.knobs.turn(order_of_lists="shuffled")
+    assert ids(sandbox, "orders") != ids(sandbox, "orders")
+    assert len(set(walk(sandbox, "orders"))) < 250
+
+
+def test_external_ids_repeat_between_sites(sandbox: Sandbox) -> None:
+    """externalId is unique in a site only."""
+    live = sandbox.accounts["demo"].collections["orders"].truth.live.values()
+    given = [(r.site, r.external) for r in live if r.external]
+    assert len(set(given)) == len(given)
+    assert len({external for _, external in given}) < len(given)

@@ -205,3 +205,31 @@ def test_kinds_without_a_history_can_be_changed_too(sandbox: Sandbox, account: A
     account.create_bonus(held, 10)
     now = sandbox.get(f"loyalty/account/{held}")[1]["loyaltyAccount"]["amount"]
     assert now == pytest.approx(balance + 10)
+
+
+def test_merged_corporate_customers_hand_over_orders_and_parts(
+    sandbox: Sandbox, account: Account
+) -> None:
+    """The survivor has the addresses and companies of both."""
+    into, source = account.create_corporate(), account.create_corporate()
+    order = account.create_order()
+    account.update_order(order, customer=source)
+    account.merge_corporate(into, [source])
+    (entry,) = latest(sandbox, "customers-corporate")
+    assert (entry["deleted"], entry["combinedTo"]["id"]) == (True, into)
+    assert sandbox.get(f"orders/{order}?by=id")[1]["order"]["customer"]["id"] == into
+    companies = sandbox.get(f"customers-corporate/{into}/companies?by=id")[1]["companies"]
+    assert len(companies) == 2
+    assert sandbox.get(f"customers-corporate/{source}?by=id")[1]["combinedTo"]["id"] == into
+
+
+def test_stock_moves_without_moving_updated_at(sandbox: Sandbox, account: Account) -> None:
+    """Whether it does in the API is not known: sinceUpdatedAt may miss it."""
+    offer = account.ids("offers")[0]
+    product = account.set_stock(offer, 7)
+    stock = sandbox.get(f"store/inventories?filter[ids][]={offer}&filter[details]=1")[1]["offers"]
+    assert (stock[0]["quantity"], stock[0]["stores"][0]["quantity"]) == (7, 7)
+    path = f"store/products?filter[sinceUpdatedAt]={account.local(NOW - 1)}"
+    assert sandbox.get(path)[1]["products"] == []
+    account.set_stock(offer, 8, bump=True)
+    assert [p["id"] for p in sandbox.get(path)[1]["products"]] == [product]
