@@ -316,12 +316,7 @@ def _escaped(part: Any) -> str:
 
 
 def _shorten(value: Any, length: int) -> str:
-    if isinstance(value, str):
-        return _NUL_OR_SURROGATE.sub("\ufffd", value)[:length]
-    try:
-        return _NUL_OR_SURROGATE.sub("\ufffd", _encode(value).decode())[:length]
-    except UnicodeEncodeError:
-        return ascii(value)[:length]
+    return (value if isinstance(value, str) else _encode(value).decode())[:length]
 
 
 def _reject(record: str, name: str, value: Any, reason: str) -> Reject:

@@ -21,6 +21,7 @@ from sync.declare import (
     Chain,
     Child,
     Cursor,
+    Days,
     Field,
     Followed,
     Once,
@@ -210,6 +211,17 @@ def test_cadences_are_between_a_quarter_minute_and_a_day(resource: Resource) -> 
     if resource.optional:
         assert isinstance(resource.changes, Refreshed)
         assert resource.changes.every_seconds == 86_400
+
+
+@EACH
+def test_what_follows_from_a_declaration(resource: Resource) -> None:
+    """Its tables in the order they are written, and the columns others join them by."""
+    assert list(resource.tables) == [resource.name, *(child.name for child in resource.children)]
+    assert resource.key_column == (resource.key or None)
+    assert (resource.parent_column is None) == (resource.key == "")
+    assert resource.is_followed == isinstance(resource.changes, Followed)
+    assert resource.is_history == isinstance(resource.listing, Chain)
+    assert (resource.created_field is not None) == isinstance(resource.listing, Days)
 
 
 def test_versions_tell_declarations_apart() -> None:

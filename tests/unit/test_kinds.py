@@ -349,7 +349,7 @@ JSON_VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.decimals(allow_nan=True, allow_infinity=True)
+    | st.decimals(allow_nan=False, allow_infinity=False)  # JSON has neither
     | st.floats()
     | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

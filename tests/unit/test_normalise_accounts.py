@@ -343,6 +343,8 @@ def test_every_record_is_one_row_or_one_reject_and_nothing_is_lost(
             assert lost(resource, record, row, batch) == []
             assert b"\\u0000" not in row.raw.replace(b"\\\\", b"")
             row.raw.decode()
+        for path, example in batch.unknown.items():
+            assert not UNSTORABLE.search(path + example)
         for reject in batch.rejects:
             assert not UNSTORABLE.search(reject.value + reject.field + reject.record)
             assert reject.reason
