@@ -1,67 +1,93 @@
-"""The Celery application: queues, pool, and a graceful end.
+"""The Celery application: queues, pool, logging, and a graceful end.
 
 Postgres is the truth and Celery a hint: a message lost, doubled or late changes nothing but when
 work begins. The bare command `celery -A sync worker -Q feeds,crawls` is meant to be enough, so
-pool and concurrency are chosen here (ops/decisions/0005): threads, because the work waits for
-HTTP and Postgres, and a process of its own per request would cost 100 MB each.
+pool and concurrency are chosen here (ops/decisions/0005-threads.md).
 """
 
 from __future__ import annotations
 
-import os
+import logging
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
-from click import Option
 
-from sync.settings import settings
-from sync.telemetry import configure
+from sync import telemetry
+from sync.pipeline.services import KEY_PREFIX
+from sync.settings import settings, unknown_warning
 
 PLACES = 16
 """Tasks a worker works on at once; crawls take at most half of them (sync/tasks.py)."""
 QUEUES = ("feeds", "crawls")
 
 
-class MirrorCelery(Celery):
+class MirrorCelery(Celery):  # type: ignore[misc]  # Celery has no type hints
     """Celery that learns where Redis is when it first connects: `--help` starts no server."""
 
-    def _load_config(self) -> Any:
-        loaded = super()._load_config()
-        return loaded
+    def _connection(self, url: str | None, **options: Any) -> Any:
+        from sync.embedded import urls
+
+        return super()._connection(url or urls(settings()).redis_url, **options)
 
 
-def _broker_url() -> str:
-    from sync.embedded import urls
-
-    return urls(settings()).redis_url
-
-
-app = Celery("sync")
+app = MirrorCelery("sync", set_as_current=True)
 app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     broker_transport_options={
         "visibility_timeout": 600,  # longer than a slice and its shutdown
-        "queue_order_strategy": "round_robin",
-        "global_keyprefix": "sync:",
+        "global_keyprefix": KEY_PREFIX,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "health_check_interval": 15,
+        "retry_on_timeout": True,
     },
     task_ignore_result=True,
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_default_queue="feeds",
-    task_routes={"sync.feed": {"queue": "feeds"}, "sync.walk": {"queue": "crawls"}},
     task_serializer="json",
     accept_content=["json"],
     worker_pool="threads",
     worker_concurrency=PLACES,
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
-    worker_enable_remote_control=True,
     worker_send_task_events=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     beat_scheduler="celery.beat:Scheduler",  # no file: due work is rows in Postgres
+    beat_max_loop_interval=1,
     timezone="UTC",
     enable_utc=True,
     imports=("sync.tasks", "sync.schedule"),
 )
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log_our_way(loglevel: int | str = logging.INFO, **_: Any) -> None:
+    """Our lines by structlog, Celery's own by the standard library, both to stderr."""
+    telemetry.configure(settings().log_format)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s [%(levelname)-8s] %(name)s %(message)s"
+    )
+    # "celery@host ready" and the like are wanted, a line per task received is not.
+    logging.getLogger("celery.apps.worker").setLevel(logging.INFO)
+    logging.getLogger("celery.worker").setLevel(logging.WARNING)
+    for name in settings().unknown:
+        telemetry.log().warning(unknown_warning(name))
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _end_slices(**_: Any) -> None:
+    """SIGTERM ends every slice at its next page boundary."""
+    from sync.pipeline.services import services
+
+    services().stop.set()
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _forget_the_parents_connections(**_: Any) -> None:
+    """A forked pool (`-P prefork`) makes its own connections: services() is per process id."""
+    from sync.pipeline.services import services
+
+    services()

@@ -118,6 +118,23 @@ def claim_due(connection: sa.Connection, *, lane: Lane, at_most: int) -> list[Cl
     return [Claim(*row) for row in rows]
 
 
+def unclaim(connection: sa.Connection, claim: Claim, *, seconds: float) -> None:
+    """Give a claim back: the lane is due again in `seconds`, unless somebody holds its lease."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET claimed_until = NULL,"
+            " due_at = clock_timestamp() + make_interval(secs => :seconds)"
+            f" WHERE {_WHERE} AND (lease_until IS NULL OR lease_until < clock_timestamp())"
+        ),
+        {
+            "store_id": claim.store_id,
+            "resource": claim.resource,
+            "lane": claim.lane,
+            "seconds": seconds,
+        },
+    )
+
+
 def acquire(
     connection: sa.Connection, claim: Claim, *, holder: str, seconds: float = LEASE_SECONDS
 ) -> Lease | None:

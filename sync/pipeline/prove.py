@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -176,7 +177,7 @@ def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
         if proven:
             oldest = min(count.asked_as_of for _, count in proven)
             ids = [window.id for window, _ in proven]
-            ctx.write(lambda c, ids=ids, oldest=oldest: checkpoint.verify(c, ids, oldest))  # type: ignore[misc]
+            ctx.write(partial(checkpoint.verify, window_ids=ids, as_of=oldest))
         for window, count in zip(turn, counts, strict=True):
             if count.proven:
                 continue

@@ -19,6 +19,7 @@ from sync.mirror.stores import Store
 from sync.settings import Settings, settings
 
 THREADS = 48
+KEY_PREFIX = "sync:"
 """Connections to the API and to Postgres a process may need at once."""
 
 
@@ -65,6 +66,18 @@ class Services:
     def client(self) -> CrmClient:
         """Keep-alive connections to every account."""
         return CrmClient(connections=THREADS * 2, egress_address=self.settings.egress_address)
+
+    @property
+    def pid(self) -> int:
+        """The process these services belong to."""
+        return os.getpid()
+
+    def waiting(self, queue: str) -> int:
+        """Messages waiting in a queue; 0 when Redis cannot tell: then none is sent either."""
+        try:
+            return int(self.redis.llen(f"{KEY_PREFIX}{queue}"))  # type: ignore[arg-type]
+        except redis.RedisError:
+            return 0
 
     def account(self, store: Store) -> Account:
         """A store's URL and key, unsealed for this request alone."""

@@ -1,0 +1,69 @@
+"""Celery tasks: shells of a few lines around the pipeline."""
+
+from __future__ import annotations
+
+import socket
+from threading import BoundedSemaphore
+
+from sync import faults
+from sync.celery import PLACES, app
+from sync.mirror import lease
+from sync.mirror.engine import in_transaction
+from sync.mirror.heartbeat import consumed
+from sync.pipeline import dispatching
+from sync.pipeline.services import services
+from sync.pipeline.work import work
+
+_crawls = BoundedSemaphore(max(1, PLACES // 2))
+"""Crawls take at most half of a worker's places, so that feeds never wait for them."""
+BOUNCED_SECONDS = 1.0
+
+
+@app.task(name="sync.feed")  # type: ignore[untyped-decorator]
+def feed(store_id: int, resource: str) -> None:
+    """Follow a feed to its end."""
+    work(lease.Claim(store_id, resource, "feed"), services())
+    _note("feeds")
+
+
+@app.task(name="sync.walk")  # type: ignore[untyped-decorator]
+def walk(store_id: int, resource: str) -> None:
+    """Do a slice of a crawl, if a place for crawls is free; else the lane is due again at once."""
+    claim = lease.Claim(store_id, resource, "walk")
+    if not _crawls.acquire(blocking=False):
+        in_transaction(
+            services().engine, lambda c: lease.unclaim(c, claim, seconds=BOUNCED_SECONDS)
+        )
+        return
+    try:
+        work(claim, services())
+    finally:
+        _crawls.release()
+    _note("crawls")
+
+
+@app.task(name="sync.dispatch")  # type: ignore[untyped-decorator]
+def dispatch() -> None:
+    """Claim what is due and send a task for each; every second, by beat."""
+    for claim in dispatching.claim(services()):
+        faults.point("dispatch_claimed")
+        task, queue = (feed, "feeds") if claim.lane == "feed" else (walk, "crawls")
+        task.apply_async((claim.store_id, claim.resource), queue=queue, expires=lease.CLAIM_SECONDS)
+    _note("feeds")
+
+
+@app.task(name="sync.pulse")  # type: ignore[untyped-decorator]
+def pulse(queue: str) -> None:
+    """Prove that a queue is consumed."""
+    _note(queue)
+
+
+@app.task(name="sync.housekeeping")  # type: ignore[untyped-decorator]
+def housekeeping() -> None:
+    """Register what a new release brought, queue rebuilds, drop old notes; hourly, by beat."""
+    dispatching.housekeep(services())
+
+
+def _note(queue: str) -> None:
+    process = f"{socket.gethostname()}:{services().pid}"
+    in_transaction(services().engine, lambda c: consumed(c, process=process, queue=queue))
