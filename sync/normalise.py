@@ -25,7 +25,14 @@ JsonRow = dict[str, Any]
 """A row as `json_populate_recordset` takes it: only the columns that have a value."""
 
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
-_UNSTORABLE = re.compile(rb"\\u0000|[:,\[]-?[\d.]+[eE][+-]?\d{4}|\d{1000}")
+_ENDLESS = re.compile(rb"[:,\[]-?[\d.]+[eE][+-]?\d{4}|\d{1000}")
+# Digits become 0, signs -, e and E e, all else a space: looked through ten times as fast as by
+# the expression above, which then only has to decide.
+_NUMERALS = bytes(
+    48 if byte in b"0123456789" else 101 if byte in b"eE" else 45 if byte in b"+-" else 32
+    for byte in range(256)
+)
+_SUSPECT = (b"e0000", b"e-0000", b"0" * 1_000)
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 _VALUE_LENGTH = 2_000
 _KEY_LENGTH = 200
@@ -286,7 +293,7 @@ def _storable(record: Any) -> tuple[bytes, str, Any]:
     raw = b""
     try:
         raw = _encode(record)
-        if not _UNSTORABLE.search(raw):
+        if not _is_unstorable(raw):
             return raw, "", record
         before = raw.decode()
     except UnicodeEncodeError:  # a lone surrogate
@@ -295,6 +302,15 @@ def _storable(record: Any) -> tuple[bytes, str, Any]:
     if cleaned == record:  # text that only looked like it
         return raw, "", record
     return _encode(cleaned), before, cleaned
+
+
+def _is_unstorable(raw: bytes) -> bool:
+    """Whether JSON may hold a NUL or a number that jsonb does not take."""
+    if b"\\u0000" in raw:
+        return True
+    numerals = raw.translate(_NUMERALS)
+    suspect = any(pattern in numerals for pattern in _SUSPECT)
+    return suspect and _ENDLESS.search(raw) is not None
 
 
 def _clean(value: Any) -> Any:
