@@ -157,7 +157,7 @@ class Limiter:
         seconds = reply.micros / 1e6
         if reply.paused and seconds > left:
             raise TryLater("the store is paused after the API refused it", after=seconds)
-        if left <= 0:
+        if left < 0.001:
             raise TryLater("no slot of the request budget came in time", after=seconds)
         seconds = min(seconds, left)
         if stop is None:
