@@ -76,9 +76,7 @@ def slices(days: Days, *, oldest: dt.date, newest: dt.date, parts: int) -> list[
     count = (last - first).days + 1
     parts = max(1, min(parts, count))
     edges = [first + _DAY * round(count * part / parts) for part in range(parts + 1)]
-    runs = [
-        Days(start, end - _DAY) for start, end in itertools.pairwise(edges) if start < end
-    ]
+    runs = [Days(start, end - _DAY) for start, end in itertools.pairwise(edges) if start < end]
     runs[0] = Days(days.first, runs[0].last)
     runs[-1] = Days(runs[-1].first, days.last)
     return runs[::-1]
@@ -205,9 +203,7 @@ def next_on_grid(now: dt.datetime, *, every_seconds: float, offset: int) -> dt.d
     return dt.datetime.fromtimestamp(turn * every_seconds + shift, dt.UTC)
 
 
-def retry_seconds(
-    attempts: int, *, jitter: float, most: float = 300.0
-) -> float:
+def retry_seconds(attempts: int, *, jitter: float, most: float = 300.0) -> float:
     """1 s, 2 s, 4 s … 300 s, each within ±25 %; `jitter` is a random number from 0 to 1."""
     return float(min(most, 2 ** min(attempts - 1, 12)) * (0.75 + jitter / 2))
 

@@ -9,6 +9,8 @@ SyncError
 │   ├── WrongKey        401 or 403 for the key itself
 │   ├── MissingScope    403 for one method: the key lacks its scope
 │   ├── Forbidden       401 or 403 as the client sees it: one of the two above, not yet known which
+│   ├── Unavailable     404 for one method: the account lacks the feature
+│   ├── AccessChanged   the key's scopes or sites are not what they were
 │   ├── NoSuchAccount   the host answers, but not as a RetailCRM account
 │   └── BadRequest      the person's own input is wrong (a name, a date, a URL)
 ├── Refused             400, 404, 405, 413: its meaning depends on the request; pipeline decides
@@ -70,6 +72,14 @@ class Forbidden(NeedsOperator):
         super().__init__(message)
         self.status = status
         self.body = body
+
+
+class Unavailable(NeedsOperator):
+    """The account does not have this method; the other resources go on."""
+
+
+class AccessChanged(NeedsOperator):
+    """The key sees less, or more, than when the store was last checked: nothing is deleted."""
 
 
 class NoSuchAccount(NeedsOperator):

@@ -186,8 +186,6 @@ def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
                 continue
             rounds.pop(window.id)
             _narrow(ctx, crawl, window, count, work=work)
-            if ctx.is_over:
-                return False
         if ctx.stop.wait(_PAUSE_SECONDS):
             return False
 
