@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from sync.declare.kinds import Kind
+from sync.declare.kinds import Kind, SqlType
 
 
 class Shape(Enum):
@@ -236,6 +236,12 @@ class Resource:
     def key_column(self) -> str | None:
         """`id`, `code`, or None for single objects."""
         return self.key or None
+
+    @property
+    def key_sql(self) -> SqlType | None:
+        """The key column's SQL type: ids are `bigint`, codes and made keys `text`."""
+        kinds = (field.kind for field in self.fields if field.name == self.key)
+        return next((kind.sql for kind in kinds), None)
 
     @property
     def parent_column(self) -> str | None:

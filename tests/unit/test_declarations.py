@@ -219,6 +219,11 @@ def test_what_follows_from_a_declaration(resource: Resource) -> None:
     assert list(resource.tables) == [resource.name, *(child.name for child in resource.children)]
     assert resource.key_column == (resource.key or None)
     assert (resource.parent_column is None) == (resource.key == "")
+    assert (resource.key_sql is None) == (resource.key == "")
+    if resource.key == "id" and not resource.made:
+        assert resource.key_sql == "bigint"
+    elif resource.key:
+        assert resource.key_sql == "text"
     assert resource.is_followed == isinstance(resource.changes, Followed)
     assert resource.is_history == isinstance(resource.listing, Chain)
     assert (resource.created_field is not None) == isinstance(resource.listing, Days)
