@@ -52,12 +52,14 @@ class App:
         sandbox.log.add(arrival)
         refused = self._over_limit(client, path, arrived)
         low, high = knobs.latency_ms
-        if high > 0:
-            await asyncio.sleep(self._rng.uniform(low, high) / 1000)
+        delay = self._rng.uniform(low, high) / 1000
+        before = delay * self._rng.random()  # the answer is of some moment on the way
+        if delay > 0:
+            await asyncio.sleep(before)
         if refused:
             await self._refuse(arrival, send)
             return
-        fault = sandbox.faults.next(name, path, query, knobs.fault_share)
+        fault = arrival.fault = sandbox.faults.next(name, path, query, knobs.fault_share)
         if fault == "slow":
             await asyncio.sleep(knobs.slow_seconds)
         if fault in STATUS:
@@ -67,6 +69,8 @@ class App:
         with sandbox.lock:
             status, body, kind = answering.answer(sandbox, scope["method"], path, params, key)
         arrival.status = status
+        if delay > 0:
+            await asyncio.sleep(delay - before)
         if fault == "cut":
             body = body[: len(body) // 2]
         await _reply(send, status, body, kind, promised=len(body), torn=fault == "short")

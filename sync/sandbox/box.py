@@ -17,7 +17,8 @@ from sync.sandbox.faults import Faults
 from sync.sandbox.keys import Key
 from sync.sandbox.knobs import Knobs
 from sync.sandbox.limit import RequestLog, SlidingWindow
-from sync.sandbox.php import Refusal, nested
+from sync.sandbox.oracle import lines
+from sync.sandbox.php import Json, Refusal, nested
 
 CURRENCIES = {"Europe/Moscow": "RUB", "Asia/Vladivostok": "RUB", "Asia/Yekaterinburg": "RUB",
               "America/Mexico_City": "MXN", "Europe/Madrid": "EUR"}  # fmt: skip
@@ -91,6 +92,15 @@ class Sandbox:
         with self.lock:
             status, body, kind = answer(self, "GET", whole, nested(query), key)
         return status, orjson.loads(body) if kind == JSON else body
+
+    def truth(self, account: str, collection: str, *, steady: bool = False) -> list[Json]:
+        """Every live record as its list would send it in quiet, newest first.
+
+        `steady` leaves out what changes unannounced: aggregates, and people inside orders.
+        """
+        with self.lock:
+            rows = lines(self.accounts[account], collection, self.clock.now(), only_steady=steady)
+            return [orjson.loads(row) for row in rows]
 
     def holder(self, key: str | None) -> tuple[Account, Key]:
         """Whose key this is, or the refusal."""

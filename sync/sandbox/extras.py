@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from bisect import bisect_right
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 
@@ -36,7 +37,8 @@ def bonus_operations(call: Call) -> bytes:
     rows = [collection.bytes_of(operations.live[i]) for i in chosen]
     block: Json | list[str] = []
     if chosen:
-        last = [chosen[-1], offset_text(call.now, account.zone)]
+        made = datetime.fromisoformat(operations.live[chosen[-1]].created)
+        last = [chosen[-1], made.replace(tzinfo=account.zone).isoformat(" ")]
         block = {"nextCursor": base64.b64encode(orjson.dumps(last)).decode()}
     elif given:
         block = {"nextCursor": given}

@@ -30,7 +30,8 @@ class Knobs:
                               0 = no limit. Refused requests do not count against the window.
       telephony_rate          the same for /telephony, a window of its own; only when `rate` is on.
       retry_after             seconds sent as Retry-After with a 503; None = no such header.
-      latency_ms              (low, high) milliseconds slept before every answer of the API.
+      latency_ms              (low, high), or one number: milliseconds an answer of the API takes.
+                              What it shows is the state of some moment within them.
     Faults
       fault_share             kind -> share of API requests (0..1). Kinds: "500", "502" (HTML page),
                               "503", "html" (HTML with 200), "cut" (200, half a JSON),
@@ -90,6 +91,9 @@ class Knobs:
 
     churn_per_second: float = 0
     churn_mix: dict[str, float] = field(default_factory=lambda: dict(CHURN_MIX))
+
+    def __post_init__(self) -> None:
+        self.turn(**{f.name: getattr(self, f.name) for f in fields(self)})
 
     def turn(self, **values: Any) -> None:
         """Set knobs by name; an unknown name or value is an error, and then nothing is set."""

@@ -35,11 +35,13 @@ class Arrival:
     path: str
     params: dict[str, Any]
     status: int = 0
+    fault: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
             "time": self.time, "client": self.client, "account": self.account,
             "path": self.path, "params": self.params, "status": self.status,
+            "fault": self.fault,
         }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from sync.sandbox.singles import find
 T = TypeVar("T")
 LIMITS = (20, 50, 100)
 OWNER = "_owner"
-_ALWAYS = {OWNER: among("_customer"), "channel": among("mgChannelId")}
+_ALWAYS = {OWNER: among("_customer"), "_channel": among("mgChannelId")}
 PAGING = "Errors in the pagination parameters"
 
 
@@ -52,7 +52,7 @@ class ListMethod:
         """Ids of the whole answer, in its order."""
         account, key = call.account, call.key
         view = account.collections[self.collection].view(call.now)
-        given = dict(call.filter())
+        given = {k: v for k, v in call.filter().items() if not k.startswith("_")}
         if self.parent is not None:
             owner = find(call, self.parent, call.args[0], by_external=self.external)
             given[OWNER] = str(owner.id)
@@ -62,16 +62,15 @@ class ListMethod:
             found_people = [r.id for r in people if r.external in wanted]
             given[OWNER] = dict(enumerate(found_people or [-1]))
         if "channel_id" in call.params:
-            given["channel"] = str(call.params["channel_id"])
+            given["_channel"] = str(call.params["channel_id"])
         how = account.knobs.order_of_lists
         order = self.order if how == "newest" else how
-        cached = (self.collection, self.key, order, key.sites, orjson.dumps(given),
-        account.knobs.ignore_date_filter,
-                  account.knobs.unknown_filter)  # fmt: skip
-        found = view.found.get(cached)
+        switches = (account.knobs.ignore_date_filter, account.knobs.unknown_filter)
+        asked = (self.collection, self.key, order, key.sites, orjson.dumps(given), switches)
+        found = view.found.get(asked)
         if found is None or order == "shuffled":
             found = ordered(call, self._kept(call, view, given), order)
-            view.found[cached] = found
+            view.keep(asked, found)
         return found
 
     def _kept(self, call: Call, view: View, given: Json) -> list[int]:

@@ -98,6 +98,12 @@ class View:
         self.order = sorted((record.created, record.id) for record in self.live.values())
         self._changed()
 
+    def keep(self, asked: Any, found: list[int]) -> None:
+        """Remember an answer until the next change, but not too many of them."""
+        if len(self.found) >= 500:
+            self.found.clear()
+        self.found[asked] = found
+
     def copy(self) -> View:
         other = View()
         other.live, other.order = dict(self.live), list(self.order)

@@ -32,7 +32,7 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
 
 def server(sandbox: Sandbox) -> uvicorn.Server:
     config = uvicorn.Config(
-        App(sandbox), log_level="critical", access_log=False, lifespan="off", http="h11",
+        App(sandbox), log_level="error", access_log=False, lifespan="off", http="h11",
         ws="none", timeout_graceful_shutdown=1, timeout_keep_alive=60, loop="asyncio",
     )  # fmt: skip
     return uvicorn.Server(config)

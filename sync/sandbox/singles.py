@@ -54,7 +54,9 @@ def find(call: Call, collection: str, text: str, *, by_external: bool) -> Record
             call.now,
             lambda r: r.external == text and (site is None or r.site == site),
         )
-        missing = None
+        missing = next(
+            (i for i, g in target.gone.items() if g.last and g.last.external == text), None
+        )
     else:
         missing = int(text) if text.isdigit() else None
         found = target.get(missing, call.now) if missing is not None else None

@@ -172,3 +172,46 @@ def test_an_unknown_knob_or_value_is_an_error_and_turns_nothing(sandbox: Sandbox
     with pytest.raises(ValueError, match="order_of_lists"):
         sandbox.knobs.turn(order_of_lists="sideways")
     assert sandbox.knobs.rate == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_when_all_has_settled_lists_are_the_truth(seed: int) -> None:
+    """Whatever lagged or committed late on the way: nothing is lost, nothing comes back."""
+    sandbox = Sandbox(seed=seed, clock=Clock(NOW))
+    account = sandbox.account("demo", orders=60, customers=40, awkward=0)
+    for lag, delay in ((0, 0), (5, 0), (0, 7), (5, 7), (1, 3), (0, 0)):
+        sandbox.knobs.turn(
+            list_lag_seconds=lag, history_publish_delay=delay, history_publish_share=0.3
+        )
+        for _ in range(30):
+            sandbox.churn.many(4)
+            sandbox.clock.advance(0.4)
+            sandbox.get("orders")
+    sandbox.clock.advance(20)
+    for name in ("orders", "customers"):
+        view = account.collections[name].view(sandbox.clock.now())
+        assert view is account.collections[name].truth
+        assert account.collections[name].pending(sandbox.clock.now()) == 0
+        assert view.order == sorted((r.created, r.id) for r in view.live.values())
+    history = account.histories["orders"]
+    assert history.pending(sandbox.clock.now()) == 0
+    assert [e.id for e in history.entries] == list(range(1, history.next_id))
+
+
+def test_what_a_chain_with_a_trailing_window_reads_is_every_entry(sandbox: Sandbox) -> None:
+    """An entry is late by no more than its delay: who reads that far back misses nothing."""
+    sandbox.knobs.turn(history_publish_delay=3, history_publish_share=0.5)
+    account = sandbox.accounts["demo"]
+    read: set[int] = set()
+    marks: list[tuple[float, int]] = [(sandbox.clock.now(), newest(sandbox))]
+    for _ in range(200):
+        sandbox.churn.many(2)
+        sandbox.clock.advance(0.25)
+        now = sandbox.clock.now()
+        since = max(mark for at, mark in marks if at <= now - 4 or at == marks[0][0])
+        read |= set(told(sandbox, since))
+        marks.append((now, newest(sandbox)))
+    sandbox.clock.advance(10)
+    read |= set(told(sandbox, max(mark for at, mark in marks if at <= NOW + 45)))
+    everything = {e.id for e in account.histories["orders"].entries if e.id > marks[0][1]}
+    assert read == everything

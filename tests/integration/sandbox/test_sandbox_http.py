@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -10,6 +12,7 @@ import orjson
 import pytest
 
 from sync.sandbox import Sandbox, running
+from sync.sandbox.app import App
 
 
 @pytest.fixture
@@ -208,3 +211,30 @@ def test_a_test_may_change_an_account_while_others_read_it(
         account.delete_order(account.create_order())
     reader.join()
     assert not failed
+
+
+def test_oracle_and_controls_are_for_this_machine_only(sandbox: Sandbox) -> None:
+    """Whoever reaches the API from elsewhere does not reach the levers."""
+
+    async def status(path: str, host: str) -> int:
+        app = App(sandbox)
+        transport = httpx.ASGITransport(app=app, client=(host, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as made:
+            answer = await made.get(path, headers={"X-API-KEY": sandbox.accounts["demo"].key})
+            return answer.status_code
+
+    assert asyncio.run(status("/oracle/demo", "192.0.2.7")) == 403
+    assert asyncio.run(status("/control/knobs", "192.0.2.7")) == 403
+    assert asyncio.run(status("/api/v5/orders", "192.0.2.7")) == 200
+    assert asyncio.run(status("/oracle/demo", "127.0.0.1")) == 200
+
+
+def test_a_slow_answer_shows_a_moment_between_asking_and_hearing(
+    sandbox: Sandbox, client: httpx.Client
+) -> None:
+    """Latency delays the answer, and the log dates it by its arrival."""
+    client.post("/control/knobs", json={"latency_ms": [30, 40]})
+    asked = time.monotonic()
+    assert client.get("/api/v5/orders").status_code == 200
+    assert time.monotonic() - asked >= 0.03
+    assert sandbox.truth("demo", "orders")[0] == client.get("/api/v5/orders").json()["orders"][0]
