@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ JsonRow = dict[str, Any]
 """A row as `json_populate_recordset` takes it: only the columns that have a value."""
 
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
-_ENDLESS = re.compile(rb"[:,\[]-?[\d.]+[eE][+-]?\d{4}|\d{1000}")
+_ENDLESS = re.compile(rb"(?:^|[:,\[])-?[\d.]+[eE][+-]?\d{4}|\d{1000}")
 # Digits become 0, signs -, e and E e, all else a space: looked through ten times as fast as by
 # the expression above, which then only has to decide.
 _NUMERALS = bytes(
@@ -290,18 +290,35 @@ class Normaliser:
 
 def _storable(record: Any) -> tuple[bytes, str, Any]:
     """The record as JSON that jsonb takes; what had to be changed, as text; the record changed."""
-    raw = b""
     try:
         raw = _encode(record)
         if not _is_unstorable(raw):
             return raw, "", record
-        before = raw.decode()
     except UnicodeEncodeError:  # a lone surrogate
-        before = ascii(record)
-    cleaned = _clean(record)
-    if cleaned == record:  # text that only looked like it
+        raw = b""
+    changed = "; ".join(_unstorable_parts(record, ""))
+    if not changed:  # text that only looked like it
         return raw, "", record
-    return _encode(cleaned), before, cleaned
+    cleaned = _clean(record)
+    return _encode(cleaned), changed, cleaned
+
+
+def _unstorable_parts(value: Any, path: str) -> Iterator[str]:
+    """Where a record holds what `_clean` replaces, and what that was."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if _NUL_OR_SURROGATE.search(name):
+                yield f"{path or 'the record'}: a member named {name!a}"
+            place = _NUL_OR_SURROGATE.sub("\ufffd", name)
+            yield from _unstorable_parts(member, f"{path}.{place}" if path else place)
+    elif isinstance(value, list):
+        for number, member in enumerate(value):
+            yield from _unstorable_parts(member, f"{path}[{number}]")
+    elif isinstance(value, str):
+        if _NUL_OR_SURROGATE.search(value):
+            yield f"{path}: {value!a}"
+    elif isinstance(value, Decimal) and not is_storable(value):
+        yield f"{path}: {value}"
 
 
 def _is_unstorable(raw: bytes) -> bool:

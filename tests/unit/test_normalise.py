@@ -388,8 +388,14 @@ def test_nuls_and_lone_surrogates_are_replaced_and_the_fact_is_noted(text: str, 
     (reject,) = made.rejects
     assert (reject.record, reject.field) == ("1", "")
     assert "Postgres cannot store" in reject.reason
-    assert "\x00" not in reject.value
-    reject.value.encode()
+    assert reject.value == (
+        f"name: {text!a}; options: a member named {text!a}; options.{kept}[0]: {text!a}"
+    )
+
+
+def test_an_endless_number_that_stands_alone_becomes_text_too() -> None:
+    (row,) = batch(Decimal("1E+9999"), resource=COUNTRIES).rows
+    assert (row.key, row.raw) == ("1E+9999", b'"1E+9999"')
 
 
 @pytest.mark.parametrize("text", [r"\u0000", "\\\\u0000", ":1e5000", "[1E-9999", "7" * 1_500, "👍"])
