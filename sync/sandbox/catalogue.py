@@ -52,7 +52,7 @@ def product(rng: Random, language: str, currency: str, number: int, *, site: str
                 "externalId": f"{number}#{n}",
                 "xmlId": f"{number}#{n}", "article": article,
                 "prices": [{"priceType": "base", "price": price, "ordering": 991,
-                "currency": currency}],
+                    "currency": currency}],
                 "purchasePrice": loose(price * rng.uniform(0.4, 0.65)),
                 "vatRate": rng.choice(("none", "20.00", "10.00")), "properties": properties or [],
                 "quantity": float(rng.randint(0, 300)), "weight": float(rng.randint(1, 20) * 100),

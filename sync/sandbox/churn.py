@@ -142,7 +142,9 @@ class Churn:
                 account.update_order(order_id, status=_NEXT[(here + 1) % len(_NEXT)])
             case 3:
                 lines = order["items"]
-                lines[0]["quantity"] = rng.randint(1, 6)
+                lines[0]["quantity"] = quantity = rng.randint(1, 6)
+                for tranche in lines[0]["prices"]:
+                    tranche["quantity"] = quantity
                 account.update_order(order_id, items=lines)
             case 4:
                 account.update_order(

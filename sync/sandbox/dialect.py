@@ -179,8 +179,8 @@ def payment_words(before: Json, after: Json) -> Iterator[Word]:
             yield Word("payments", None, new, about)
             continue
         for name, shape in (("paidAt", "plain"), ("status", "code"), ("type", "code"),
-                            ("amount", "plain"), ("externalId", "plain"), ("comment",
-                            "plain")):  # fmt: skip
+                            ("amount", "plain"), ("externalId", "plain"),
+                            ("comment", "plain")):  # fmt: skip
             if was.get(name) != payment.get(name):
                 yield Word(
                     f"payments.{snake(name)}",

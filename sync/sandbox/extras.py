@@ -155,7 +155,7 @@ def sms_status(call: Call) -> bytes:
     when = call.account.local(call.now - 60)
     return as_json(
         verification={"createdAt": when, "verifiedAt": when, "checkId": call.args[0],
-        "actionType": "register"}
+            "actionType": "register"}
     )  # fmt: skip
 
 

@@ -79,11 +79,11 @@ LISTS: dict[str, tuple[ListMethod, str | None]] = {
         "delivery_read",
     ),
     "store/products": (ListMethod("products", "products", known.PRODUCTS, order="id_asc"),
-    "store_read"),
+        "store_read"),
     "store/offers": (ListMethod("offers", "offers", known.OFFERS, order="id_asc"), "store_read"),
     "store/inventories": (
         ListMethod("offers", "offers", known.INVENTORIES, limits=MORE, order="id_desc",
-        shape=_stock),
+            shape=_stock),
         "store_read",
     ),
     "store/product-groups": (
@@ -118,18 +118,18 @@ LISTS: dict[str, tuple[ListMethod, str | None]] = {
         "loyalty_read",
     ),
     "segments": (ListMethod("segments", "segments", known.SEGMENTS, order="id_desc"),
-    "segment_read"),
+        "segment_read"),
     "users": (ListMethod("users", "users", known.USERS, order="id_desc"), "user_read"),
     "user-groups": (ListMethod("user-groups", "groups", {}, order="id_desc"), "user_read"),
     "tasks": (ListMethod("tasks", "tasks", known.TASKS, order="id_desc", created=CREATED),
-    "task_read"),
+        "task_read"),
     "tasks/{id}/comments": (
         ListMethod("task-comments", "comments", {}, order="id_desc", parent="tasks"),
         "task_read",
     ),
     "custom-fields": (
         ListMethod("custom-fields", "customFields", known.FIELDS, limits=MORE, order="oldest",
-        shape=_field),
+            shape=_field),
         "custom_fields_read",
     ),
     "custom-fields/dictionaries": (

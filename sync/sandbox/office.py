@@ -62,8 +62,8 @@ def furnish(account: Account, rng: Random) -> None:
         "templates",
         [
             {"id": n, "externalId": n + 100, "mgChannelId": 1, "channel": {"id": 1, "name": "Bot"},
-             "code": f"hello#{n}", "name": f"Hello {n}", "active": n != 2, "template": ["Hi, ",
-             {"var": "name"}],
+             "code": f"hello#{n}", "name": f"Hello {n}", "active": n != 2,
+             "template": ["Hi, ", {"var": "name"}],
              "templateExample": ["Ana"], "namespace": "sandbox", "lang": "es",
              "category": "marketing",
              "header": {"text": {"parts": ["Hi"]}}, "footer": "bye", "buttons": [],
@@ -76,7 +76,7 @@ def furnish(account: Account, rng: Random) -> None:
 def _staff(account: Account, rng: Random) -> None:
     groups: list[Json] = [
         {"id": 26, "name": "Руководители" if account.language == "RU" else "Managers",
-        "code": "director",
+            "code": "director",
          "isManager": True, "isPosManager": False, "isDeliveryMen": False, "deliveryTypes": [],
          "breakdownOrderTypes": [], "breakdownSites": [], "breakdownOrderMethods": [],
          "grantedOrderTypes": [], "grantedSites": []},
@@ -91,7 +91,7 @@ def _staff(account: Account, rng: Random) -> None:
         first, last, _, _ = people.full_name(rng, people.tongue(rng, account.language))
         users.append(
             {"id": n, "createdAt": account.local(account.started + n * 86400 * 30),
-            "active": n != 7,
+                "active": n != 7,
              "email": f"user{n}@example.com", "firstName": first, "lastName": last,
              "phone": f"+7800000000{n}",
              "status": rng.choice(("free", "busy", "dinner", "break")), "online": n % 2 == 0,

@@ -79,8 +79,8 @@ def _of_order(account: Account, rng: Random, order: Json) -> list[tuple[str, Rec
             "id": account.collections["shipments"].take_id(),
             "externalId": str(13_000_000 + order["id"]),
             "deliveryType": order["delivery"]["code"], "store": f"{site}-store",
-            "managerId": rng.choice(account.user_ids), "status": rng.choice(("processing",
-            "completed")),
+            "managerId": rng.choice(account.user_ids),
+            "status": rng.choice(("processing", "completed")),
             "date": when[:10], "time": {"from": "18:00", "to": "22:00"}, "orders": [short],
             "extraData": [],
         }  # fmt: skip

@@ -8,7 +8,7 @@ from sync.sandbox import names
 from sync.sandbox.php import Json
 
 _WEIGHTS: dict[str, tuple[tuple[str, int], ...]] = {"RU": (("RU", 78), ("EN", 14), ("ES", 8)),
-"ES": (("ES", 76), ("EN", 16), ("RU", 8)),
+    "ES": (("ES", 76), ("EN", 16), ("RU", 8)),
             "EN": (("EN", 70), ("ES", 20), ("RU", 10))}  # fmt: skip
 _SHADOW = str.maketrans("áéíóúñüÁÉÍÓÚÑ ", "aeiounuAEIOUN_")
 
@@ -40,8 +40,8 @@ def address(rng: Random, kind: str, address_id: int) -> Json:
     )[0]
     street, house = rng.choice(names.STREETS[kind]), str(rng.randint(1, 140))
     found: Json = {
-        "id": address_id, "index": str(rng.randint(100000, 699999)), "countryIso": {"RU": "RU",
-        "ES": "ES"}.get(kind, "GB"),
+        "id": address_id, "index": str(rng.randint(100000, 699999)),
+        "countryIso": {"RU": "RU", "ES": "ES"}.get(kind, "GB"),
         "region": region, "regionId": region_id, "city": city, "cityId": city_id, "street": street,
         "building": house,
     }  # fmt: skip
@@ -68,12 +68,12 @@ def customer(
         "isContact": False, "createdAt": created, "managerId": manager, "vip": rng.random() < 0.03,
         "bad": rng.random() < 0.01, "site": site, "contragent": {"contragentType": "individual"},
         "tags": [{"name": "vip", "color": "#3e89b6",
-        "attached": True}] if rng.random() < 0.05 else [],
+            "attached": True}] if rng.random() < 0.05 else [],
         "marginSumm": 0, "totalSumm": 0, "averageSumm": 0, "ordersCount": 0, "costSumm": 0,
         "customFields": {"loves_sale": True,
-        "source_note": "летний каталог"} if rng.random() < 0.3 else [],
-        "personalDiscount": 0, "cumulativeDiscount": 0, "address": address(rng, kind,
-        customer_id + 10),
+            "source_note": "летний каталог"} if rng.random() < 0.3 else [],
+        "personalDiscount": 0, "cumulativeDiscount": 0,
+        "address": address(rng, kind, customer_id + 10),
         "segments": [], "firstName": first, "lastName": last,
     }  # fmt: skip
     if patronymic:

@@ -46,6 +46,7 @@ PAYMENTS = (
     ("bank-card", ("Банковская карта", "Tarjeta", "Card")),
     ("12", ("Безналичный расчет", "Transferencia", "Bank transfer")),
 )
+ITEM_STATUSES = ("new", "confirming", "ready-for-assembly", "sold", "canceled", "4")
 METHODS = ("shopping-cart", "phone", "one-click", "messenger", "2")
 TYPES = ("eshop-individual", "eshop-legal")
 
@@ -84,13 +85,13 @@ def references(
                 "active": True, "defaultCost": cost, "defaultNetCost": 0, "paymentTypes": pays,
                 "deliveryServices": ["avia", "1"] if code == "16" else [], "defaultForCrm": n == 0,
                 "deliveryPaymentTypes": [{"code": "cash", "cod": True}, {"code": "12",
-                "cod": False}],
+                    "cod": False}],
                 "sites": [],
             }
             for n, (code, names, cost) in enumerate(DELIVERIES)
         ],
         "delivery-services": [entry("avia", "Avia"), entry("1",
-        "Единая ставка" if not i else "Fija")],
+            "Единая ставка" if not i else "Fija")],
         "payment-types": [
             entry(
                 code, names[i], defaultForCrm=n == 0, defaultForApi=False, description="",
@@ -108,18 +109,17 @@ def references(
         ],
         "order-methods": [
             entry(m, m, defaultForCrm=m == "phone", defaultForApi=m == "shopping-cart",
-            isFromPos=False)
+                isFromPos=False)
             for m in METHODS
         ],
         "order-types": [
             entry(t, t, defaultForCrm=t == TYPES[0], defaultForApi=False,
-            ordering=990) for t in TYPES
+                ordering=990) for t in TYPES
         ],
         "product-statuses": [
             {"code": code, "ordering": 10 * (n + 1), "active": True, "createdAt": when,
              "cancelStatus": code == "canceled", "name": code}
-            for n, code in enumerate(("new", "confirming", "ready-for-assembly", "sold",
-            "canceled", "4"))
+            for n, code in enumerate(ITEM_STATUSES)
         ],
         "units": [
             {"code": "pc", "name": "Штука" if not i else "Piece", "sym": "шт." if not i else "pc",
@@ -160,7 +160,7 @@ def _listed(i: int, currency: str, country: str, sites: list[str]) -> dict[str, 
             {"code": "product-cost", "name": ("Товары", "Productos", "Goods")[i], "ordering": 10,
              "active": True, "color": "#ffd298"},
             {"code": "advertising", "name": ("Реклама", "Publicidad", "Advertising")[i],
-            "ordering": 20,
+                "ordering": 20,
              "active": True, "color": "#98d2ff"},
         ],
         "cost-items": [
@@ -185,17 +185,17 @@ def _listed(i: int, currency: str, country: str, sites: list[str]) -> dict[str, 
         "legal-entities": [_legal_entity(country)],
         "mg-channels": [
             {"code": "1", "id": 1, "externalId": 100, "type": "telegram", "active": True,
-            "name": "Bot",
+                "name": "Bot",
              "allowedSendByPhone": False},
             {"code": "6", "id": 6, "externalId": 3, "type": "viber", "active": False,
-            "name": "Old bot"},
+                "name": "Old bot"},
         ],
         "price-types": [
             {"id": 1, "code": "base", "name": "Base", "active": True, "default": True, "geo": [],
              "groups": [], "ordering": 10, "currency": currency, "promo": False},
             {"id": 7, "code": "wholesale", "name": "Wholesale", "active": True, "default": False,
              "geo": [{"country": country, "regionId": "", "region": "All", "cityId": "",
-             "city": "All"}],
+                 "city": "All"}],
              "groups": [], "ordering": 500, "filterExpression": "order.quantity >= 10",
              "promo": True},
         ],

@@ -124,9 +124,9 @@ def settings(call: Call) -> bytes:
             "non_working_days": [{"start_date": "01.01", "end_date": "01.07"}],
             "mg": {"order_creation": {
                 "default": {"site": account.sites[0], "order_type": "eshop-individual",
-                "order_method": "messenger"},
+                    "order_method": "messenger"},
                 "channels": {"1": {"site": account.sites[0], "order_type": "eshop-individual",
-                "order_method": "messenger"}},
+                    "order_method": "messenger"}},
             }},
         }
     )  # fmt: skip

@@ -182,3 +182,38 @@ def test_an_emptied_dictionary_is_a_list(sandbox: Sandbox) -> None:
     for code in list(account.references["units"]):
         account.remove_reference("units", code)
     assert other.get("reference/units")[1]["units"] == []
+
+
+def test_the_lesser_methods_answer_too(sandbox: Sandbox) -> None:
+    """Carts with an offset in their times, downloads, look-ups, single objects by code."""
+    account = sandbox.accounts["demo"]
+    buyers = [r for r in account.collections["customers"].truth.live.values() if r.site == "main"]
+    left = next(r.id for r in buyers if r.id % 5 == 0)
+    cart = sandbox.get(f"customer-interaction/main/cart/{left}?by=id")[1]["cart"]
+    assert re.search(r"[+-]\d\d:\d\d$", cart["droppedAt"])
+    assert cart["items"][0]["id"] == "1"
+    assert sandbox.get(f"customer-interaction/main/favorites/{left}?by=id")[0] == 200
+    file = account.ids("files")[0]
+    assert sandbox.get(f"files/{file}/download")[1].startswith(b"%PDF")
+    assert sandbox.get("loyalty/loyalties/3")[1]["requiredFields"] == []
+    assert sandbox.get("custom-fields/order/gift")[1]["customField"]["type"] == "boolean"
+    assert sandbox.get("custom-fields/dictionaries/colours")[1]["customDictionary"]["elements"]
+    fields = sandbox.get("custom-fields?filter[entity]=order")[1]["customFields"]
+    assert all("entity" not in field for field in fields)
+    held = account.ids("loyalty-accounts")[0]
+    details = sandbox.get(f"loyalty/account/{held}/bonus/waiting_activation/details")[1]
+    assert {"statistic", "bonuses", "pagination"} <= set(details)
+    assert sandbox.get("features/check?features[]=a&features[]=b")[1]["features"]
+    assert sandbox.get("telephony/manager?phone=1")[1]["links"]
+    order = account.ids("orders")[0]
+    rows = sandbox.get(f"orders/statuses?ids[]={order}")[1]["orders"]
+    assert (rows[0]["id"], set(rows[0]) >= {"status", "group"}) == (order, True)
+
+
+def test_recalculating_statistics_needs_its_own_scope_and_a_pause() -> None:
+    """A GET that does something; a mirror has no business there."""
+    sandbox = build()
+    assert sandbox.get("statistic/update")[0] == 403
+    sandbox.accounts["demo"].grant_scope("analytics_write")
+    assert sandbox.get("statistic/update")[0] == 200
+    assert sandbox.get("statistic/update")[0] == 400

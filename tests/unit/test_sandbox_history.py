@@ -232,7 +232,7 @@ def test_corporate_parts_are_told_in_the_corporate_history(sandbox: Sandbox) -> 
     firm = account.create_corporate(contact=person)
     fields = [field for field, _, _ in entries_of(sandbox, "customers-corporate", before)]
     assert fields == ["id", "address", "main_address", "company", "main_company", "contact",
-    "main_contact"]  # fmt: skip
+        "main_contact"]  # fmt: skip
     for part in ("addresses", "companies", "contacts"):
         _, body = sandbox.get(f"customers-corporate/{firm}/{part}?by=id")
         assert len(body[part]) == 1
