@@ -44,7 +44,7 @@ PRODUCTS = Resource(
         Field("catalog_id", ID, "catalogId", "catalogue"),
         Field("article", TEXT, "article", "article number"),
         Field("name", TEXT, "name", "name"),
-        Field("type", CODE, "type", "product or service"),
+        Field("type", CODE, "type", "kind of product"),
         Field("active", BOOLEAN, "active", "on sale"),
         Field("url", TEXT, "url", "page in the shop"),
         Field("image_url", TEXT, "imageUrl", "picture"),
@@ -57,7 +57,7 @@ PRODUCTS = Resource(
         Field("stock", BOOLEAN, "stock", "marked as on special offer"),
         Field("novelty", BOOLEAN, "novelty", "marked as new"),
         Field("recommended", BOOLEAN, "recommended", "marked as recommended"),
-        Field("markable", BOOLEAN, "markable", "must be marked"),
+        Field("markable", BOOLEAN, "markable", "whether each unit carries a marking code"),
         Field(
             "updated_at",
             DATETIME,

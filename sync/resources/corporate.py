@@ -1,8 +1,8 @@
 """Corporate customers and the history that tells of their changes.
 
 Their addresses, companies and contacts are in `corporate_parts.py`: each is a method per corporate
-customer, asked again whenever the history names the customer, because the API does not say which
-of the three an entry is about in every case.
+customer, asked again whenever the history names the customer: an entry's stub of one of the three
+is a hint, its absence is no proof that nothing else changed.
 """
 
 from sync.declare import (

@@ -50,7 +50,7 @@ CUSTOM_FIELDS = Resource(
         Field("default_typed", JSON, "defaultTyped", "default value"),
         Field("ordering", INTEGER, "ordering", "place in forms"),
         Field("display_area", CODE, "displayArea", "part of the form"),
-        Field("view_mode", CODE, "viewMode", "editable, not_editable or hidden"),
+        Field("view_mode", CODE, "viewMode", "how it is shown in forms"),
         Field("view_mode_mobile", CODE, "viewModeMobile", "the same in the mobile app"),
         Field("dictionary", CODE, "dictionary", "joins crm.custom_dictionaries.code"),
     ),

@@ -96,7 +96,7 @@ LOYALTY_ACCOUNTS = Resource(
     fields=(
         Field("id", ID, "id", "RetailCRM's id"),
         Field("active", BOOLEAN, "active", "in use"),
-        Field("status", CODE, "status", "not_confirmed, activated or deactivated"),
+        Field("status", CODE, "status", "state of the account"),
         Field("amount", MONEY, "amount", "bonuses on it; changes without a history entry"),
         Field("orders_sum", MONEY, "ordersSum", "sum of orders; changes without an entry"),
         Field("next_level_sum", MONEY, "nextLevelSum", "sum of orders the next level begins at"),

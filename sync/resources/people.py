@@ -42,7 +42,7 @@ USERS = Resource(
         Field("position", TEXT, "position", "position"),
         Field("photo_url", TEXT, "photoUrl", "photo"),
         Field("phone", TEXT, "phone", "phone as entered"),
-        Field("status", CODE, "status", "free, busy, dinner or break"),
+        Field("status", CODE, "status", "what the user is doing"),
         Field("online", BOOLEAN, "online", "signed in when it was read"),
         Field("is_admin", BOOLEAN, "isAdmin", "administrator"),
         Field("is_manager", BOOLEAN, "isManager", "manager"),
