@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sync.errors import NeedsOperator
 
 PREFIX = "SYNC_"
+TEST_PREFIX = "SYNC_TEST_"  # sync/faults.py
 _GENERATE_KEY = (
     "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
 )
@@ -296,7 +297,13 @@ def _collect(
                     mistakes[field] = f'{name}_FILE is "{path}", which is empty; put it in there.'
         if text:
             values[field] = text
-    unknown = tuple(sorted(n for n in environ if n.startswith(PREFIX) and n not in known))
+    unknown = tuple(
+        sorted(
+            name
+            for name in environ
+            if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known
+        )
+    )
     return values, unknown, mistakes
 
 

@@ -16,19 +16,20 @@ import psycopg.errors
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from sync import faults
 from sync.errors import TryLater
 
-TRANSACTION_SECONDS = 40
-IDLE_SECONDS = 20
-LOCK_SECONDS = 15
+TRANSACTION_SECONDS = faults.scaled(40)
+IDLE_SECONDS = faults.scaled(20)
+LOCK_SECONDS = faults.scaled(15)
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _ATTEMPTS = 5
 T = TypeVar("T")
 
 _LIMITS = (
-    f"-c transaction_timeout={TRANSACTION_SECONDS}s "
-    f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
-    f"-c lock_timeout={LOCK_SECONDS}s "
+    f"-c transaction_timeout={TRANSACTION_SECONDS * 1000:.0f}ms "
+    f"-c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000:.0f}ms "
+    f"-c lock_timeout={LOCK_SECONDS * 1000:.0f}ms "
     "-c timezone=UTC"
 )
 
