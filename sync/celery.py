@@ -55,7 +55,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    beat_scheduler="celery.beat:Scheduler",  # no file: due work is rows in Postgres
+    beat_scheduler="sync.schedule:PatientScheduler",
     beat_max_loop_interval=1,
     timezone="UTC",
     enable_utc=True,

@@ -35,6 +35,8 @@ _NUMERALS = bytes(
 _SUSPECT = (b"e0000", b"e-0000", b"0" * 1_000)
 _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 _VALUE_LENGTH = 2_000
+_LONGEST_KEY = 500  # characters; an index row holds 2,700 bytes
+_MOST_UNKNOWN = 200
 _KEY_LENGTH = 200
 _RECORD_ONLY = ""
 
@@ -191,7 +193,7 @@ class Normaliser:
         if resource.made:
             into.values[resource.key] = self._made_key(into.values, batch)
         key = into.values.get(resource.key) if resource.key else ""
-        if key is None:
+        if key is None or (isinstance(key, str) and len(key) > _LONGEST_KEY):
             batch.rejects.append(_whole(raw, f"no usable {resource.key}"))
             return None
         if cleaned:
@@ -224,8 +226,8 @@ class Normaliser:
         for name, value in record.items():
             step = steps.get(name)
             if step is None:
-                if not node.known:
-                    into.unknown.setdefault(path + name, _shorten(value, 200))
+                if not node.known and len(into.unknown) < _MOST_UNKNOWN:
+                    into.unknown.setdefault((path + name)[:300], _shorten(value, 200))
                 continue
             if value is None:
                 continue

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from celery.beat import Scheduler
+
 from sync.celery import QUEUES, app
 
 DISPATCH_SECONDS = 1.0
 PULSE_SECONDS = 5.0
+
+MOST_WAITING = 200
+"""Messages in a queue above which beat adds none: no worker is there to take them."""
+
+
+class PatientScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type hints
+    """Beat without a file, which adds nothing to a queue nobody consumes.
+
+    Celery drops an expired message only when a worker takes it, so they would pile up for days.
+    """
+
+    def apply_async(self, entry: Any, *args: Any, **options: Any) -> Any:
+        """Send a due entry, unless its queue is full."""
+        from sync.pipeline.services import services
+
+        queue = entry.options.get("queue", app.conf.task_default_queue)
+        if services().waiting(queue) > MOST_WAITING:
+            return None
+        return super().apply_async(entry, *args, **options)
+
 
 app.conf.beat_schedule = {
     "dispatch": {

@@ -95,6 +95,15 @@ def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
                 postgresql_include=["listed_at"] if resource.is_followed else None,
             )
         )
+    if resource.combined:
+        indexes.append(
+            sa.Index(
+                f"{resource.name}_combined",
+                "store_id",
+                "id",
+                postgresql_where=sa.text("deleted_reason = 'combined'"),
+            )
+        )
     indexes += [
         sa.Index(f"{resource.name}_by_{column}", "store_id", column)
         for column in _joined_columns(resource)
@@ -265,7 +274,7 @@ CRAWL = _sync(
     sa.Column("since", sa.Date, comment="first creation day; NULL for no limit"),
     sa.Column("until", sa.Date, comment="last creation day; NULL for no limit"),
     sa.Column("deep", sa.Boolean, nullable=False, server_default=sa.false(), comment="by id set"),
-    _text("phase", "plan, walk, prove or done", nullable=False, server_default="plan"),
+    _text("phase", "plan, walk, prove, finish or done", nullable=False, server_default="plan"),
     _text(
         "state",
         "pending, running, done, parked or dropped",

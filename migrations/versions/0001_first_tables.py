@@ -1,6 +1,6 @@
 """first tables
 
-Revision: 0001, after nothing. 2026-11-24 08:40:02.299920
+Revision: 0001, after nothing. 2026-11-24 08:50:54.776031
 Additive only: nothing an analyst's view may stand on is dropped or retyped.
 """
 
@@ -306,6 +306,7 @@ def upgrade() -> None:
     schema='crm',
     comment='Customers who are private persons, and contacts of companies'
     )
+    op.create_index('customers_combined', 'customers', ['store_id', 'id'], unique=False, schema='crm', postgresql_where=sa.text("deleted_reason = 'combined'"))
     op.create_index('customers_live_by_day', 'customers', ['store_id', 'created_on'], unique=False, schema='crm', postgresql_where=sa.text('deleted_at IS NULL'), postgresql_include=['listed_at'])
     op.create_table('delivery_services',
     sa.Column('store_id', sa.BigInteger(), autoincrement=False, nullable=False, comment='crm.store.store_id'),
@@ -1113,7 +1114,7 @@ def upgrade() -> None:
     sa.Column('since', sa.Date(), nullable=True, comment='first creation day; NULL for no limit'),
     sa.Column('until', sa.Date(), nullable=True, comment='last creation day; NULL for no limit'),
     sa.Column('deep', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='by id set'),
-    sa.Column('phase', sa.Text(), server_default='plan', nullable=False, comment='plan, walk, prove or done'),
+    sa.Column('phase', sa.Text(), server_default='plan', nullable=False, comment='plan, walk, prove, finish or done'),
     sa.Column('state', sa.Text(), server_default='pending', nullable=False, comment='pending, running, done, parked or dropped'),
     sa.Column('pages_planned', sa.BigInteger(), server_default=sa.text('0'), nullable=False, comment='pages the plan found'),
     sa.Column('pages_done', sa.BigInteger(), server_default=sa.text('0'), nullable=False, comment='pages committed'),
@@ -1386,6 +1387,7 @@ def downgrade() -> None:
     op.drop_table('delivery_type_delivery_services', schema='crm')
     op.drop_table('delivery_services', schema='crm')
     op.drop_index('customers_live_by_day', table_name='customers', schema='crm', postgresql_where=sa.text('deleted_at IS NULL'), postgresql_include=['listed_at'])
+    op.drop_index('customers_combined', table_name='customers', schema='crm', postgresql_where=sa.text("deleted_reason = 'combined'"))
     op.drop_table('customers', schema='crm')
     op.drop_table('customer_tags', schema='crm')
     op.drop_table('customer_segments', schema='crm')

@@ -286,14 +286,16 @@ def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
     return Feed(row.bookmark, row.head_id, row.tail_id, row.head_at, row.clear_at)
 
 
-def set_bookmark(connection: sa.Connection, store_id: int, history: str, entry_id: int) -> None:
+def set_bookmark(
+    connection: sa.Connection, store_id: int, history: str, entry_id: int, *, tail_id: int
+) -> None:
     """Store the bookmark of a first load; the first one set stands, for it is the oldest."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id)"
-            " VALUES (:store, :history, :id, :id, :id) ON CONFLICT DO NOTHING"
+            " VALUES (:store, :history, :id, :id, :tail) ON CONFLICT DO NOTHING"
         ),
-        {"store": store_id, "history": history, "id": entry_id},
+        {"store": store_id, "history": history, "id": entry_id, "tail": tail_id},
     )
 
 

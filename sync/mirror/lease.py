@@ -13,16 +13,17 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from sync import faults
 from sync.errors import LeaseLost
 from sync.mirror.engine import TRANSACTION_SECONDS
 
 Lane = Literal["feed", "walk"]
-LEASE_SECONDS = 75
+LEASE_SECONDS = faults.scaled(75)
 """Longer than a transaction may last, so that a lease held at its start still is at its end."""
-CLAIM_SECONDS = 60
+CLAIM_SECONDS = faults.scaled(60)
 """How long a sent task may wait in the queue before it is sent again."""
 
-assert LEASE_SECONDS > TRANSACTION_SECONDS + 10
+assert TRANSACTION_SECONDS + faults.scaled(10) < LEASE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,16 @@ def hold(
             f"the lease of {lease.resource}/{lease.lane} was taken over or expired,"
             " or the store's zone changed"
         )
+
+
+def lock(connection: sa.Connection, lease: Lease) -> None:
+    """Lock the lease's row to give it back; LeaseLost when somebody has taken it over."""
+    found = connection.execute(
+        sa.text(f"SELECT 1 FROM sync.lane WHERE {_WHERE} AND token = :token FOR UPDATE"),
+        _key(lease),
+    ).scalar()
+    if found is None:
+        raise LeaseLost(f"the lease of {lease.resource}/{lease.lane} was taken over")
 
 
 def progressed(connection: sa.Connection, lease: Lease) -> None:

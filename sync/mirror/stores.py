@@ -109,6 +109,9 @@ def register(
 
     Safe to repeat: a new release's resources are registered for old stores the same way.
     """
+    about = connection.execute(
+        sa.select(STORE.c.since, STORE.c.zone).where(STORE.c.id == store_id)
+    ).one()
     for resource in resources:
         feed = resource.changes.by if isinstance(resource.changes, Followed) else None
         if isinstance(resource.listing, Chain):
@@ -117,8 +120,9 @@ def register(
         selected = not resource.optional or resource.name in wanted
         inserted = connection.execute(
             sa.text(
-                "INSERT INTO sync.coverage (store_id, resource, feed, every_seconds, selected)"
-                " VALUES (:store, :resource, :feed, :every, :selected)"
+                "INSERT INTO sync.coverage"
+                " (store_id, resource, feed, every_seconds, selected, zone, version)"
+                " VALUES (:store, :resource, :feed, :every, :selected, :zone, :version)"
                 " ON CONFLICT (store_id, resource) DO UPDATE"
                 " SET feed = excluded.feed, every_seconds = excluded.every_seconds"
                 " RETURNING old.store_id IS NULL AS is_new, new.selected AS selected"
@@ -129,6 +133,8 @@ def register(
                 "feed": feed,
                 "every": every,
                 "selected": selected,
+                "zone": about.zone,
+                "version": resource.version,
             },
         ).one()
         lanes = ["walk", "feed"] if isinstance(resource.listing, Chain) else ["walk"]
@@ -147,7 +153,8 @@ def register(
                 },
             )
         if inserted.is_new and load and inserted.selected:
-            queue_crawl(connection, store_id, resource.name, kind="load")
+            since = about.since if resource.created_field else None
+            queue_crawl(connection, store_id, resource.name, kind="load", days=(since, None))
 
 
 def queue_crawl(

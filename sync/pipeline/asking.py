@@ -192,6 +192,13 @@ class Asking:
         except (Forbidden, Refused, HtmlAnswer) as refusal:
             raise self._meaning(resource, refusal, work=work) from refusal
 
+    def later(self, resource: Resource, params: Mapping[str, Any], *, work: WorkClass) -> Reply:
+        """Ask for a page after the first; a 400 or 404 of it is drift and raised as Refused."""
+        try:
+            return self.ask(resource.path, params, work=work)
+        except Forbidden as refusal:
+            raise self._meaning(resource, refusal, work=work) from refusal
+
     def _meaning(
         self, resource: Resource, refusal: Forbidden | Refused | HtmlAnswer, *, work: WorkClass
     ) -> SyncError:

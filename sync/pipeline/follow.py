@@ -27,8 +27,10 @@ from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
 from sync.pipeline.reread import Read, Told, apply, read_again
 
-TAIL_SECONDS = 60
+TAIL_SECONDS = faults.scaled(60)
 GAP_CHECK_SECONDS = 3_600
+RECENT_MINUTES = 15
+ORPHAN_SECONDS = 30
 
 
 @dataclass(slots=True)
@@ -47,8 +49,11 @@ class Entries:
         return self.ids[-1]
 
 
-def follow(ctx: Context) -> None:
-    """One turn of the feed lane: head to the end, tail as far as it may, waiting re-reads."""
+def follow(ctx: Context) -> bool:
+    """One turn of the feed lane: head to the end, tail as far as it may, waiting re-reads.
+
+    False when the slice was over before the head had come to the end.
+    """
     history = ctx.resource
     feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
     if feed is None:
@@ -61,6 +66,7 @@ def follow(ctx: Context) -> None:
         drain(ctx)
         _look_for_orphans(ctx)
         _set_clear(ctx)
+    return ended
 
 
 def follow_head(ctx: Context) -> bool:
@@ -285,7 +291,12 @@ def _look_for_orphans(ctx: Context) -> None:
                 connection: sa.Connection, name: str = name, found: list[int] = found
             ) -> None:
                 rereads.ask_again(
-                    connection, ctx.store.id, name, found, reason="combined", after_seconds=0
+                    connection,
+                    ctx.store.id,
+                    name,
+                    found,
+                    reason="combined",
+                    after_seconds=ORPHAN_SECONDS,
                 )
 
             ctx.write(queue)
@@ -319,16 +330,22 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
     startDate goes back by doubling until something is there, then the chain is followed to its
     end. Where there is no history the bookmark is 0.
     """
-    newest = find_newest(ctx, history)
-    ctx.write(lambda c: checkpoint.set_bookmark(c, ctx.store.id, history.name, newest))
+    newest, recent = find_newest(ctx, history)
+    ctx.write(
+        lambda c: checkpoint.set_bookmark(c, ctx.store.id, history.name, newest, tail_id=recent)
+    )
     faults.point("bookmarked")
     return _feed(ctx, history)
 
 
-def find_newest(ctx: Context, history: Resource) -> int:
-    """The newest id of a history; 0 where it is empty."""
+def find_newest(ctx: Context, history: Resource) -> tuple[int, int]:
+    """The newest id of a history, and the id from which on entries are minutes old; 0 for none.
+
+    The tail begins at the latter: a change whose id is below the bookmark may be published after
+    it, when the walk has already passed its record.
+    """
     now = ctx.draw()
-    minutes = 15
+    minutes = RECENT_MINUTES
     while minutes < 60 * 24 * 366 * 30:
         since = local_text(now - dt.timedelta(minutes=minutes), ctx.zone)
         reply = ctx.api.first(
@@ -336,10 +353,12 @@ def find_newest(ctx: Context, history: Resource) -> int:
         )
         entries = entries_of(ctx, history, reply, after_id=0)
         if entries.ids:
-            return _end_of(ctx, history, entries)
+            newest = _end_of(ctx, history, entries)
+            return newest, entries.ids[0] - 1 if minutes == RECENT_MINUTES else newest
         minutes *= 4
     # Nothing by date: a chain from the beginning is the last word.
-    return _end_of(ctx, history, ask_chain(ctx, history, after_id=0, work=WorkClass.FEED))
+    newest = _end_of(ctx, history, ask_chain(ctx, history, after_id=0, work=WorkClass.FEED))
+    return newest, newest
 
 
 def _end_of(ctx: Context, history: Resource, entries: Entries) -> int:

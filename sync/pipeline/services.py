@@ -18,9 +18,11 @@ from sync.mirror.engine import connect
 from sync.mirror.stores import Store
 from sync.settings import Settings, settings
 
-THREADS = 48
+THREADS = 96
+"""Connections to the API a process may hold: a request holds one while it waits for its slot."""
+POOL = 24
+"""Connections to Postgres: every use of one is short."""
 KEY_PREFIX = "sync:"
-"""Connections to the API and to Postgres a process may need at once."""
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Services:
     @cached_property
     def engine(self) -> sa.Engine:
         """The pool of Postgres connections."""
-        return connect(self.urls.database_url, size=THREADS, name=f"mirror:{os.getpid()}")
+        return connect(self.urls.database_url, size=POOL, name=f"mirror:{os.getpid()}")
 
     @cached_property
     def redis(self) -> redis.Redis:
@@ -65,7 +67,7 @@ class Services:
     @cached_property
     def client(self) -> CrmClient:
         """Keep-alive connections to every account."""
-        return CrmClient(connections=THREADS * 2, egress_address=self.settings.egress_address)
+        return CrmClient(connections=THREADS, egress_address=self.settings.egress_address)
 
     @property
     def pid(self) -> int:

@@ -95,7 +95,7 @@ def _read_pages(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
         params = list_params(ctx, resource, WHOLE, page=page)
         if page == 1:
             return ctx.api.first(resource, params, work=WorkClass.REFRESH)
-        return ctx.api.ask(resource.path, params, work=WorkClass.REFRESH)
+        return ctx.api.later(resource, params, work=WorkClass.REFRESH)
 
     result = Pass()
     bound = 0

@@ -145,7 +145,7 @@ class _Walker:
         params = list_params(self.ctx, self.resource, job.window.days, page=job.page)
         if job.page == 1:
             return self.ctx.api.first(self.resource, params, work=self.work)
-        return self.ctx.api.ask(self.resource.path, params, work=self.work)
+        return self.ctx.api.later(self.resource, params, work=self.work)
 
     def _take(self, ahead: Ahead[Job, Reply], job: Job, result: Reply | Exception) -> None:
         window = job.window
@@ -187,8 +187,7 @@ class _Walker:
             self.walk.filter_ignored = True
             return True
         splittable = isinstance(self.resource.listing, DayFilters) and not window.days.is_one_day
-        if pagination.total > WINDOW_MAX and splittable:
-            self._cut(ahead, page)
+        if pagination.total > WINDOW_MAX and splittable and self._cut(ahead, page):
             return True
         window.state = "open"
         window.total, window.page_count = pagination.total, max(pagination.pages, 1)
@@ -209,8 +208,11 @@ class _Walker:
             for row in page.batch.rows
         )
 
-    def _cut(self, ahead: Ahead[Job, Reply], page: _Page) -> None:
-        """Replace a window that holds too much by smaller ones; its page's rows are kept."""
+    def _cut(self, ahead: Ahead[Job, Reply], page: _Page) -> bool:
+        """Replace a window that holds too much by smaller ones; its page's rows are kept.
+
+        False when it cannot be cut: all of it was made on one day.
+        """
         window = page.window
         oldest = self._oldest(window, page)
         runs = slices(
@@ -219,6 +221,8 @@ class _Walker:
             newest=self._today,
             parts=max(2, parts_of(page.pagination.total)),
         )
+        if len(runs) == 1:
+            return False
         self._commit()
 
         def write(connection: sa.Connection) -> list[Window]:
@@ -228,6 +232,7 @@ class _Walker:
 
         for each in reversed(self.ctx.write(write)):
             ahead.push_first(Job(each, 1))
+        return True
 
     def _oldest(self, window: Window, page: _Page) -> dt.date:
         """The oldest creation day of a window, from its last page; lists come newest first."""

@@ -49,7 +49,7 @@ from sync.pipeline.sweep import crawl_sweep
 from sync.resources import RESOURCES
 from sync.telemetry import log
 
-RENEW_SECONDS = 20.0
+RENEW_SECONDS = faults.scaled(20)
 CRASHES = 8
 """A lane whose worker died this often without any progress is parked for a person to look at."""
 DAY = dt.timedelta(days=1)
@@ -83,6 +83,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         _park(engine, held, f"its worker died {held.attempts - 1} times without any progress")
         say.error("parked", attempts=held.attempts)
         return
+    faults.point("leased")
     began = time.monotonic()
     with renewed(engine, held, store):
         try:
@@ -155,7 +156,8 @@ def renewed(engine: sa.Engine, held: Lease, store: Store) -> Iterator[None]:
 def _slice(ctx: Context) -> dt.datetime:
     """Do what is due; return when the lane is due again."""
     if ctx.lease.lane == "feed":
-        follow(ctx)
+        if not follow(ctx):
+            return ctx.draw()
         return next_on_grid(ctx.draw(), every_seconds=ctx.feed_seconds, offset=ctx.store.id)
     return _walk_slice(ctx)
 
@@ -237,13 +239,13 @@ def _released(ctx: Context, due_at: dt.datetime) -> None:
     """Give the lease back; a crawl asked for meanwhile makes the lane due at once."""
 
     def write(connection: sa.Connection) -> None:
-        lease.hold(connection, ctx.lease, zone=ctx.store.zone)
+        lease.lock(connection, ctx.lease)
         # Read after the lane's row is locked: whoever queues a crawl locks it too.
         waiting = ctx.lease.lane == "walk" and checkpoint.next_crawl(
             connection, ctx.store.id, ctx.lease.resource
         )
         lease.release(connection, ctx.lease, due_at=_now_if(waiting, due_at, connection))
-        if ctx.store.error is not None:
+        if ctx.store.error is not None and ctx.lease.resource == "credentials":
             stores.recovered(connection, ctx.store.id)
 
     try:
