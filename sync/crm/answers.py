@@ -1,4 +1,4 @@
-"""The one table from an HTTP answer to its meaning (DESIGN §11). No I/O.
+"""The one table from an HTTP answer to its meaning. No I/O.
 
 | status | raised |
 |---|---|

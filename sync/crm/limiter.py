@@ -32,15 +32,21 @@ at 0.9 gaps at closest. The ring is filled with the latest moments they can have
 loses its slot, nothing else. Redis out of reach: nobody sends.
 
 **Fairness** (reserve.lua) is start-time fair queueing: a store's tag counts the requests it was
-served, the least tag among the stores with work is next and may take a slot up to 300 ms ahead; the
-others take what would pass unused, 20 to 60 ms ahead. Virtual time is the highest tag served; a
-store returns at most 2 requests behind it. Inside a store the classes are queued the same way with
-weights 4:2:3:1. While other work waits, feeds of all stores are not next once they lead by one.
+served; the least tag among the stores with work is next and may take a slot up to 300 ms ahead, the
+others take what would pass unused, 20 to 60 ms ahead. Virtual time is that least tag: a store that
+returns begins just before it, and none leads it by more than 3. Inside a store the classes queue
+the same way with weights 4:2:3:1. While other work waits anywhere, feeds of all stores are not next
+once they lead it by one request. Who is not next is told when to ask again, so that a few askers
+are there for each slot and a thousand waiting stores ask 1,250 times a second, not 10,000.
 
 **Feedback** (feedback.lua): a refused store pauses 0.5 s, doubling to 32 s, or what Retry-After
 says; then it is slowed by halves and regains one every 5 s of success. A second store refused
 within 2 s, or a refusal while only one store has work, freezes everything for 1 s and halves the
 pace, which grows back in at most 50 s.
+
+Measured, Python 3.11 and valkey 9.1 on two cores: a call costs 41 us in valkey with one store and
+53 us with 10,000; 120 us with the way there and back. 3 processes of 16 threads use 98.0 % of 10,
+40 and 100 a second, ten slots at least 1015 ms apart on arrival.
 """
 
 from __future__ import annotations
@@ -87,7 +93,8 @@ class SystemClock:
 class Limiter:
     """The budget of one egress address. Shared by the threads of a process; made after a fork.
 
-    `egress` names the address in Redis, the rates are the API's limits in requests a second.
+    `egress` names the address in Redis, the rates are the API's limits in requests a second. Give
+    `server` a socket timeout: a call that hangs would hang its thread.
     `redis_now` replaces Redis's clock by microseconds of a test's own.
     """
 

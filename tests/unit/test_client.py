@@ -58,7 +58,7 @@ NO = b'{"success": false, "errorMsg": "\xd0\xbd\xd0\xb5\xd1\x82", "errors": {"na
 HTML = b"\xef\xbb\xbf\n <html><body>405 Not Allowed</body></html>"
 
 
-# The table of DESIGN §11
+# The table of answers
 
 
 @pytest.mark.parametrize(
