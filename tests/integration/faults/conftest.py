@@ -1,0 +1,84 @@
+"""Fixtures of the fault suite, and its table.
+
+Every scenario belongs to `make faults`. Those marked `in_every_run` are part of `make test` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.faults.rig import Rig, Stage, rigged, staged
+
+_HERE = Path(__file__).parent
+_ROW = "fault row"
+_HEAD = ("fault", "times injected", "rows lost", "rows doubled", "seconds to exact again")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "in_every_run: a fault scenario that `make test` runs, not only `make faults`"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the scenarios the marker `faults`, by which `make test` leaves them out."""
+    wants_all = str(config.getoption("markexpr")).strip() == "faults"
+    for item in items:
+        if _HERE not in item.path.parents:
+            continue
+        if wants_all or item.get_closest_marker("in_every_run") is None:
+            item.add_marker("faults")
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """Servers and a sandbox for all scenarios of this test process."""
+    with staged() as made:
+        yield made
+
+
+@pytest.fixture
+def rig(stage: Stage, tmp_path: Path) -> Iterator[Rig]:
+    """One scenario's database, account and processes."""
+    with rigged(stage, tmp_path) as made:
+        yield made
+
+
+Row = Callable[[str, int, int, int, float], None]
+
+
+@pytest.fixture
+def row(record_property: Callable[[str, object], None]) -> Row:
+    """Put a row into the table: fault, times injected, rows lost, doubled, seconds."""
+
+    def add(fault: str, times: int, lost: int, doubled: int, seconds: float) -> None:
+        line = (fault, str(times), str(lost), str(doubled), f"{seconds:.1f}")
+        record_property(_ROW, line)
+        print(f"\n| {' | '.join(line)} |")
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The whole table, once, whichever process ran which scenario."""
+    rows = [
+        value
+        for reports in (terminalreporter.stats.get(kind, []) for kind in ("passed", "failed"))
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == _ROW
+    ]
+    if not rows:
+        return
+    width = max(len(row[0]) for row in rows)
+    terminalreporter.section("faults")
+    terminalreporter.write_line(f"| {_HEAD[0]:{width}} | {' | '.join(_HEAD[1:])} |")
+    terminalreporter.write_line(f"|{'-' * (width + 2)}|{'|'.join(['---:'] * 4)}|")
+    for row in sorted(rows):
+        cells = [f"{cell:>{len(head)}}" for cell, head in zip(row[1:], _HEAD[1:], strict=True)]
+        terminalreporter.write_line(f"| {row[0]:{width}} | {' | '.join(cells)} |")
