@@ -7,7 +7,7 @@ Postgres. Reading order: fetch.py, client.py, limiter.py.
 from sync.crm.address import check_url
 from sync.crm.budget import Report, Usage
 from sync.crm.client import Account, Answer, CrmClient, Prepared
-from sync.crm.fetch import fetch
+from sync.crm.fetch import Passage, fetch
 from sync.crm.limiter import Clock, Limiter, Stop
 from sync.crm.slot import Bucket, Slot, WorkClass, bucket_of
 from sync.crm.wire import Gate
@@ -20,6 +20,7 @@ __all__ = [
     "CrmClient",
     "Gate",
     "Limiter",
+    "Passage",
     "Prepared",
     "Report",
     "Slot",
