@@ -65,7 +65,7 @@ def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
         )
     if resource.is_followed:
         columns.append(_timestamp("listed_at", "as_of of the read that found it (on that day)"))
-    if not resource.is_history and resource.key == "id":
+    if resource.is_followed:
         columns.append(
             sa.Column("combined_to", sa.BigInteger, comment="id that survived when combined")
         )
@@ -355,6 +355,20 @@ FEED = _sync(
     _count("late_entries", "of them found by the tail: published out of order"),
 )
 
+POSITION = _sync(
+    "position",
+    "Checkpoints of lists behind an opaque cursor",
+    _store_id("sync.store.id"),
+    _resource(),
+    _text("cursor", "sent back as it came", nullable=False),
+    sa.Column(
+        "repeats",
+        JSONB,
+        nullable=False,
+        comment="how often each made key occurred on the page before",
+    ),
+)
+
 REREAD = _sync(
     "reread",
     "Records to be read again, by id",
@@ -390,6 +404,7 @@ COVERAGE = _sync(
     _timestamp("proven_as_of", "send moment of the last proof of the whole; NULL until proven"),
     _timestamp("proven_at", "when that proof was made"),
     _timestamp("complete_as_of", "of a resource without a feed: first send of the closed pass"),
+    _timestamp("polled_as_of", "first send of the last poll by an updated-since filter"),
     _text("feed", "the history it is followed by; NULL where none"),
     _count("every_seconds", "how often it is refreshed; 0 for never"),
     _text("version", "Resource.version its rows are made from"),

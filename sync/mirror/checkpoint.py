@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -347,6 +348,36 @@ def set_clear(connection: sa.Connection, store_id: int, history: str, *, at: dt.
             " WHERE store_id = :store AND resource = :history"
         ),
         {"store": store_id, "history": history, "at": at},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a list behind a cursor goes on: the cursor, and `Batch.repeats` before its page."""
+
+    cursor: str
+    repeats: dict[str, int]
+
+
+def position(connection: sa.Connection, store_id: int, resource: str) -> Position:
+    """The position of a list; its beginning when it has none."""
+    row = connection.execute(
+        sa.text("SELECT cursor, repeats FROM sync.position WHERE store_id = :s AND resource = :r"),
+        {"s": store_id, "r": resource},
+    ).one_or_none()
+    return Position("", {}) if row is None else Position(row.cursor, row.repeats)
+
+
+def set_position(connection: sa.Connection, store_id: int, resource: str, to: Position) -> None:
+    """Commit a position."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.position (store_id, resource, cursor, repeats)"
+            " VALUES (:s, :r, :cursor, cast(:repeats AS jsonb))"
+            " ON CONFLICT (store_id, resource) DO UPDATE"
+            " SET cursor = excluded.cursor, repeats = excluded.repeats"
+        ),
+        {"s": store_id, "r": resource, "cursor": to.cursor, "repeats": json.dumps(to.repeats)},
     )
 
 

@@ -40,7 +40,7 @@ def count_live(
     if sites is not None and any(field.name == "site" for field in resource.fields):
         where += " AND t.site = ANY(%(sites)s)"
         binds["sites"] = list(sites)
-    if resource.key == "id":
+    if resource.is_followed:
         where += (
             " AND NOT EXISTS (SELECT FROM sync.unlisted u WHERE u.store_id = t.store_id"
             f" AND u.resource = '{resource.name}' AND u.id = t.id)"
@@ -180,4 +180,29 @@ def set_unavailable(
             " WHERE store_id = :store AND resource = :resource"
         ),
         {"store": store_id, "resource": resource, "reason": reason[:1_000]},
+    )
+
+
+def polled_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
+    """From when on changes are to be read: the last poll, or the last full pass."""
+    found: dt.datetime | None = connection.execute(
+        sa.text(
+            "SELECT greatest(polled_as_of, complete_as_of) FROM sync.coverage"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
+    ).scalar()
+    return found
+
+
+def set_polled_as_of(
+    connection: sa.Connection, store_id: int, resource: str, *, as_of: dt.datetime
+) -> None:
+    """A poll was read to its end."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET polled_as_of = greatest(polled_as_of, :as_of)"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "as_of": as_of},
     )

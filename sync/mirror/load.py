@@ -324,7 +324,7 @@ def _key_name(resource: Resource) -> str:
 
 
 def _key_type(resource: Resource) -> str:
-    return "bigint" if resource.key == "id" else "text"
+    return resource.key_sql or "text"
 
 
 def _match(resource: Resource, alias: str) -> str:
@@ -384,7 +384,7 @@ def _upsert_sql(resource: Resource) -> str:
         "deleted_at = NULL",
         "deleted_reason = NULL",
     ]
-    if resource.key == "id" and not resource.is_history:
+    if resource.is_followed:
         sets.append("combined_to = NULL")
     bookkeeping = ", ".join(_BOOKKEEPING)
     key = _key_name(resource) if not resource.key_column else f"new.{resource.key_column}"
@@ -452,7 +452,7 @@ def _bury_sql(resource: Resource) -> str:
     table, kind = crm_name(resource.name), _key_type(resource)
     key = resource.key_column
     keys = f"store_id, {key}" if key else "store_id"
-    combined = resource.key == "id" and not resource.is_history
+    combined = resource.is_followed
     better = (
         "t.deleted_at IS NULL OR (excluded.deleted_reason IN ('history', 'combined')"
         " AND t.deleted_reason NOT IN ('history', 'combined'))"
@@ -514,16 +514,18 @@ def stored(
     *,
     after: str | None,
     at_most: int,
-) -> list[tuple[Any, str, dt.datetime]]:
-    """Live rows' (key, raw as text, as_of) in key order, after a key given as text."""
+) -> list[tuple[Any, str, dt.datetime, Any]]:
+    """Live rows' (key, raw as text, as_of, parent) in key order, after a key given as text."""
     key, kind = _key_name(resource), _key_type(resource)
+    parent = f'"{resource.parent.column}"' if resource.parent else "NULL"
     rows = connection.exec_driver_sql(
-        f"SELECT {key}, raw::text, as_of FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f"SELECT {key}, raw::text, as_of, {parent} FROM {crm_name(resource.name)}"
+        " WHERE store_id = %s"
         f" AND (%s::{kind} IS NULL OR {key} > %s::{kind}) AND deleted_at IS NULL"
         f" AND raw IS NOT NULL ORDER BY 1 LIMIT %s",
         (store_id, after, after, at_most),
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 def rewrite(
@@ -541,3 +543,36 @@ def rewrite(
     if taken:
         _write_children(connection, resource, store_id, taken)
     return len(taken)
+
+
+def keys_of_parent(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    parent: Any,
+    *,
+    known_before: dt.datetime,
+) -> set[Any]:
+    """Keys of one parent's live rows known from before a moment."""
+    assert resource.parent is not None
+    rows = connection.exec_driver_sql(
+        f"SELECT {_key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f' AND "{resource.parent.column}" = %s AND deleted_at IS NULL AND as_of < %s',
+        (store_id, parent, known_before),
+    )
+    return {key for (key,) in rows}
+
+
+def orphans(
+    connection: sa.Connection, resource: Resource, parents: Resource, store_id: int
+) -> list[Any]:
+    """Keys of live rows whose parent is not live."""
+    assert resource.parent is not None
+    rows = connection.exec_driver_sql(
+        f"SELECT t.{_key_name(resource)} FROM {crm_name(resource.name)} AS t"
+        " WHERE t.store_id = %s AND t.deleted_at IS NULL AND NOT EXISTS"
+        f" (SELECT FROM {crm_name(parents.name)} AS p WHERE p.store_id = t.store_id"
+        f' AND p."{resource.parent.by}" = t."{resource.parent.column}" AND p.deleted_at IS NULL)',
+        (store_id,),
+    )
+    return [key for (key,) in rows]

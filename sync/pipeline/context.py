@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -71,13 +71,20 @@ class Context:
         """The next `as_of` of the store, in UTC."""
         return clock.draw(self.engine, self.store.id)
 
-    def normalise(self, resource: Resource, records: list[object]) -> Batch:
+    def normalise(
+        self,
+        resource: Resource,
+        records: list[Any],
+        *,
+        parent: Any = None,
+        repeats: Mapping[str, int] | None = None,
+    ) -> Batch:
         """Records to rows, in the store's zone."""
         normaliser = self._normalisers.get(resource.name)
         if normaliser is None:
             normaliser = Normaliser(resource, self.zone, self.store.zone)
             self._normalisers[resource.name] = normaliser
-        return normaliser.batch(records)
+        return normaliser.batch(records, parent=parent, repeats=repeats)
 
     def moment(self, text: object) -> dt.datetime | None:
         """A local date-time as sent, in UTC; None when it cannot be read."""

@@ -25,6 +25,7 @@ from sync.mirror.names import crm_name
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
+from sync.pipeline.parents import read_parents
 from sync.pipeline.reread import Read, Told, apply, read_again
 
 TAIL_SECONDS = faults.scaled(60)
@@ -254,7 +255,7 @@ def drain(ctx: Context) -> None:
     while not ctx.is_over:
         due = ctx.read(lambda c: rereads.due(c, ctx.store.id, target.name))
         if not due:
-            return
+            break
         read = read_again(ctx, target, {record: Told() for record in due})
 
         def write(
@@ -263,6 +264,24 @@ def drain(ctx: Context) -> None:
             # Ticked off before the results are written: those may ask for the same records anew.
             rereads.tick_off(connection, ctx.store.id, target.name, due)
             apply(ctx, connection, target, read)
+
+        ctx.write(write)
+    for resource in ctx.resources.values():
+        if resource.parent is not None and resource.parent.resource == target.name:
+            _drain_parents(ctx, resource)
+
+
+def _drain_parents(ctx: Context, resource: Resource) -> None:
+    """Ask again for parents that changed; the wish is ticked off after it was fulfilled."""
+    while not ctx.is_over:
+        due = ctx.read(lambda c: rereads.due(c, ctx.store.id, resource.name))
+        if not due:
+            return
+        if not read_parents(ctx, resource, list(due)):
+            return
+
+        def write(connection: sa.Connection, due: dict[int, dt.datetime] = due) -> None:
+            rereads.tick_off(connection, ctx.store.id, resource.name, due)
 
         ctx.write(write)
 

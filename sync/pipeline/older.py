@@ -19,7 +19,7 @@ from sync.declare.moments import local_text
 from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Dated, Loaded, Origin, load
-from sync.pipeline.ahead import Ahead
+from sync.pipeline.ahead import IN_FLIGHT, Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.follow import Entries, ask_chain, entries_of, set_bookmark
 
@@ -85,7 +85,8 @@ def _slice_starts(ctx: Context, history: Resource, bookmark: int) -> list[int]:
     total = reply.pagination.total
     starts = [first.ids[0]]
     begin = _created_at(ctx, first)
-    parts = min(MOST_SLICES, max(1, total // ENTRIES_PER_SLICE))
+    # Chains side by side fill the budget; one alone is as slow as the way there and back.
+    parts = min(MOST_SLICES, max(total // ENTRIES_PER_SLICE, min(IN_FLIGHT, total // 500), 1))
     if begin is None or parts == 1:
         return starts
     step = (ctx.draw() - begin) / parts

@@ -4,6 +4,7 @@ declaration. `as_of` stays: nothing newer is known of the record, it is only rea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,6 +14,7 @@ from sync.mirror import checkpoint
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Dated, rewrite, stored
 from sync.mirror.stores import queue_crawl
+from sync.normalise import Batch
 from sync.pipeline.context import Context
 
 BATCH = 1_000
@@ -32,9 +34,16 @@ def crawl_rebuild(ctx: Context, crawl: Crawl) -> bool:
 def _batch(ctx: Context, crawl: Crawl, resource: Resource) -> bool:
     after = ctx.read(lambda c: checkpoint.rebuilt_to(c, crawl))
     rows = ctx.read(lambda c: stored(c, resource, ctx.store.id, after=after, at_most=BATCH))
-    batch = ctx.normalise(resource, [decode(raw.encode()) for _, raw, _ in rows])
-    as_ofs = {key: as_of for key, _, as_of in rows}
-    made = [Dated(row, as_ofs[row.key]) for row in batch.rows if row.key in as_ofs]
+    batch = Batch()
+    made: list[Dated] = []
+    for key, raw, as_of, parent in rows:
+        one = ctx.normalise(
+            resource, [decode(raw.encode())], parent=parent, repeats=_repeats_before(resource, key)
+        )
+        made += [Dated(row, as_of) for row in one.rows if row.key == key]
+        batch.rows += one.rows
+        batch.rejects += one.rejects
+        batch.unknown.update(one.unknown)
     last = rows[-1][0] if rows else None
     is_end = len(rows) < BATCH
 
@@ -61,6 +70,14 @@ def _batch(ctx: Context, crawl: Crawl, resource: Resource) -> bool:
 
     ctx.write(write)
     return is_end
+
+
+def _repeats_before(resource: Resource, key: Any) -> dict[str, int]:
+    """A made key's own count, less one: so that making it again gives the same key."""
+    if resource.made is None or not resource.made.repeats:
+        return {}
+    name, _, count = str(key).rpartition("/")
+    return {name: int(count) - 1}
 
 
 def queue_where_stale(connection: sa.Connection, resources: Mapping[str, Resource]) -> int:

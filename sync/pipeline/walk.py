@@ -323,7 +323,7 @@ class _Walker:
         ctx, resource = self.ctx, self.resource
         rows = [Dated(row, page.as_of) for page in pages for row in page.batch.rows]
         loaded = load(connection, resource, ctx.store.id, rows, origin=self.origin)
-        if resource.key == "id":
+        if resource.is_followed:
             ids = [row.row.key for row in rows if isinstance(row.row.key, int)]
             rereads.mark_listed(connection, ctx.store.id, resource.name, ids)
         for page in pages:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from sync import faults
 from sync.crawl import next_night, next_on_grid, retry_seconds
-from sync.declare import Refreshed, Resource
+from sync.declare import Cursor, Refreshed, Resource, Updated
 from sync.errors import (
     AccessChanged,
     LeaseLost,
@@ -40,12 +40,15 @@ from sync.mirror.stores import Store
 from sync.pipeline import account
 from sync.pipeline.asking import Asking
 from sync.pipeline.context import Context
+from sync.pipeline.cursor import crawl_cursor
 from sync.pipeline.follow import follow
 from sync.pipeline.listed import crawl_list
 from sync.pipeline.older import crawl_older
+from sync.pipeline.parents import crawl_parents
 from sync.pipeline.rebuild import crawl_rebuild
 from sync.pipeline.services import Services
 from sync.pipeline.sweep import crawl_sweep
+from sync.pipeline.updated import poll
 from sync.resources import RESOURCES
 from sync.telemetry import log
 
@@ -55,6 +58,7 @@ CRASHES = 8
 DAY = dt.timedelta(days=1)
 HANDED_OVER_SECONDS = 0.0
 INCONCLUSIVE_SECONDS = 5.0
+REFRESH_EARLY = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,8 @@ def _walk_slice(ctx: Context) -> dt.datetime:
         if crawl is None:
             crawl = _scheduled(ctx, resource)
         if crawl is None:
+            if isinstance(resource.changes, Updated):
+                poll(ctx, resource)
             return _next_due(ctx, resource)
         started = crawl
         ctx.write(lambda c, started=started: checkpoint.start_crawl(c, started))  # type: ignore[misc]
@@ -189,30 +195,21 @@ def _carry_on(ctx: Context, crawl: Crawl) -> bool:
         return crawl_older(ctx, crawl)
     if resource.is_followed:
         return crawl_list(ctx, crawl)
+    if resource.parent is not None:
+        return crawl_parents(ctx, crawl)
+    if isinstance(resource.listing, Cursor):
+        return crawl_cursor(ctx, crawl)
     return crawl_sweep(ctx, crawl)
 
 
 def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
     """The crawl that is due by the clock, queued now; None when nothing is."""
     now = ctx.draw()
-
-    def ask(connection: sa.Connection) -> tuple[dt.datetime | None, dt.datetime | None]:
-        row = connection.execute(
-            sa.text(
-                "SELECT c.complete_as_of, (SELECT max(finished_at) FROM sync.crawl AS w"
-                " WHERE w.store_id = c.store_id AND w.resource = c.resource"
-                " AND w.kind IN ('load', 'reconcile')) AS settled_at FROM sync.coverage AS c"
-                " WHERE c.store_id = :store AND c.resource = :resource"
-            ),
-            {"store": ctx.store.id, "resource": resource.name},
-        ).one()
-        return row.complete_as_of, row.settled_at
-
-    complete, settled = ctx.read(ask)
+    complete, settled = ctx.read(lambda c: _settled(c, ctx.store.id, resource.name))
     kind = None
     if isinstance(resource.changes, Refreshed) and not resource.is_history:
         every = dt.timedelta(seconds=resource.changes.every_seconds)
-        if complete is None or now - complete > every * 0.9:
+        if complete is None or now - complete >= every * REFRESH_EARLY:
             kind = "refresh"
     elif resource.is_followed and settled is not None and now - settled > DAY * 0.8:
         kind = "reconcile"
@@ -228,11 +225,33 @@ def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
     return ctx.read(lambda c: checkpoint.next_crawl(c, ctx.store.id, resource.name))
 
 
+def _settled(
+    connection: sa.Connection, store_id: int, resource: str
+) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """As of when the last pass closed, and when the last load or reconcile ended."""
+    row = connection.execute(
+        sa.text(
+            "SELECT c.complete_as_of, (SELECT max(finished_at) FROM sync.crawl AS w"
+            " WHERE w.store_id = c.store_id AND w.resource = c.resource"
+            " AND w.kind IN ('load', 'reconcile')) AS settled_at FROM sync.coverage AS c"
+            " WHERE c.store_id = :store AND c.resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
+    ).one()
+    return row.complete_as_of, row.settled_at
+
+
 def _next_due(ctx: Context, resource: Resource) -> dt.datetime:
     now = ctx.draw()
-    if isinstance(resource.changes, Refreshed) and not resource.is_history:
-        return next_on_grid(now, every_seconds=resource.changes.every_seconds, offset=ctx.store.id)
-    return next_night(now, offset=ctx.store.id)
+    changes = resource.changes
+    if resource.is_history or not isinstance(changes, Refreshed):
+        return next_night(now, offset=ctx.store.id)
+    complete, _ = ctx.read(lambda c: _settled(c, ctx.store.id, resource.name))
+    # From the pass itself, not from a grid: its age then never exceeds the cadence by much.
+    full = (complete or now) + dt.timedelta(seconds=changes.every_seconds * REFRESH_EARLY)
+    if isinstance(changes, Updated):
+        full = min(full, now + dt.timedelta(seconds=changes.poll_seconds))
+    return max(full, now + dt.timedelta(seconds=1))
 
 
 def _released(ctx: Context, due_at: dt.datetime) -> None:

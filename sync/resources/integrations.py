@@ -1,8 +1,7 @@
-"""What is connected to the account: message channels, their templates, integration modules.
+"""What is connected to the account: message channels and their templates.
 
-Channels are one request, hourly like all dictionaries. Templates are asked for per channel, modules
-by the codes delivery types name, because no method lists them: optional, once a day. A module's
-settings hold secrets (tokens of message gateways) in the record as sent.
+Channels are one request, hourly like all dictionaries. Templates are asked for per channel:
+optional, once a day. Integration modules are not mirrored: the record as sent holds secrets.
 """
 
 from sync.declare import (
@@ -10,7 +9,6 @@ from sync.declare import (
     CODE,
     ID,
     JSON,
-    MAP,
     TEXT,
     Field,
     Once,
@@ -18,7 +16,6 @@ from sync.declare import (
     Parent,
     Refreshed,
     Resource,
-    Shape,
 )
 
 DAILY = Refreshed(every_seconds=86_400)
@@ -78,34 +75,4 @@ MG_TEMPLATES = Resource(
         Field("buttons", JSON, "buttons", "buttons as sent"),
     ),
     raw_only=(("channel", "a copy of the channel"),),
-)
-
-INTEGRATION_MODULES = Resource(
-    name="integration_modules",
-    singular="integration_module",
-    path="/api/v5/integration-modules/{integration_code}",
-    answer_key="integrationModule",
-    listing=Once(),
-    changes=DAILY,
-    shape=Shape.SINGLE,
-    key="code",
-    parent=Parent("delivery_types", "code", by="integration_code"),
-    scope="integration_read",
-    optional=True,
-    note="Integration modules of delivery types",
-    fields=(
-        Field("code", CODE, "code", "code; joins crm.delivery_types.integration_code"),
-        Field("integration_code", CODE, "integrationCode", "kind of module"),
-        Field("active", BOOLEAN, "active", "in use"),
-        Field("freeze", BOOLEAN, "freeze", "paused"),
-        Field("name", TEXT, "name", "name"),
-        Field("logo", TEXT, "logo", "logo"),
-        Field("client_id", TEXT, "clientId", "id of the connection"),
-        Field("native", BOOLEAN, "native", "made by RetailCRM"),
-        Field("base_url", TEXT, "baseUrl", "address"),
-        Field("account_url", TEXT, "accountUrl", "address of its settings"),
-        Field("actions", MAP, "actions", "paths it is called by"),
-        Field("available_countries", JSON, "availableCountries", "country codes as sent"),
-    ),
-    raw_only=(("integrations", "settings by kind, with secrets"),),
 )

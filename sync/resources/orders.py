@@ -36,6 +36,9 @@ ORDERS = Resource(
     rereads=(
         Reread("customers", "customer.id", when=("customer.type", ("customer", None))),
         Reread("customers", "contact.id"),
+        Reread(
+            "corporate_customers", "customer.id", when=("customer.type", ("customer_corporate",))
+        ),
     ),
     note="Orders, one row each, with the parts the API nests flattened by their path",
     fields=(

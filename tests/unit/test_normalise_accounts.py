@@ -21,9 +21,9 @@ from sync.crm.decode import decode
 from sync.declare import Field, Reading, Rejected, Resource, Shape
 from sync.declare.moments import zone_of
 from sync.normalise import Batch, Normaliser, Row, records_of
-from sync.resources import LATER, RESOURCES
+from sync.resources import RESOURCES
 
-ALL = {resource.name: resource for resource in (*RESOURCES.values(), *LATER)}
+ALL = RESOURCES
 RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
 ZONE = "America/Santiago"
 READING = Reading(zone_of(ZONE))
