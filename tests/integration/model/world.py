@@ -1,0 +1,362 @@
+"""The world a machine acts in: a small account, its mirror, and what may happen when.
+
+Every step is one slice of the real pipeline. While it runs, its *script* has its say: after the
+n-th answer, and before anything is made of it, the CRM changes, the other lane works, time passes,
+the lease is taken over by somebody who works on, or the process dies. A fault point may kill it,
+too. `check` is asked after every step and compares what `crm.coverage` claims with what was true.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import sqlalchemy as sa
+
+from sync import faults
+from sync.mirror import lease
+from sync.pipeline import prove
+from sync.sandbox import Sandbox
+from sync.sandbox.php import Refusal
+from sync.sandbox.sending import sent, steady
+from tests.integration.pipeline.harness import FOLLOWED, Mirror, expire_lease, small
+
+Act = tuple[Any, ...]
+LATE_SECONDS = 25.0
+"""How late a save may be committed after its entry's id was allotted; the tail covers 60."""
+LAG_SECONDS = 15.0
+
+
+class Crash(BaseException):
+    """The worker process is gone: nothing catches it, nothing is cleaned up."""
+
+
+@dataclass
+class Script:
+    """What happens during a slice: acts after the n-th answer, and a fault point to die at."""
+
+    acts: Sequence[tuple[int, Sequence[Act]]] = ()
+    die_at: tuple[str, int] | None = None
+
+
+@dataclass
+class _Frame:
+    """A slice under way."""
+
+    resource: str
+    lane: str
+    script: Script
+    answers: int = 0
+    passed: dict[str, int] = field(default_factory=dict)
+
+
+class World:
+    """An account, its mirror, and a log of when each record last changed."""
+
+    def __init__(
+        self,
+        database: str,
+        engine: sa.Engine,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        seed: int = 7,
+        orders: int = 42,
+        customers: int = 22,
+    ) -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE testclock.shift SET by = '0'")
+        self.mirror = Mirror(
+            database,
+            engine=engine,
+            sandbox=Sandbox(seed=seed),
+            resources=small(),
+            orders=orders,
+            customers=customers,
+        )
+        self.account = self.mirror.account
+        self.frames: list[_Frame] = []
+        self.steps = 0
+        self.changed: dict[str, dict[int, float]] = {name: {} for name in FOLLOWED}
+        self._known: dict[str, dict[int, tuple[Any, Any]]] = {name: {} for name in FOLLOWED}
+        self.bookmarked: dict[str, float] = {}
+        self._unannounced: set[int] = set()
+        # What the history held before is another crawl's work, and of no interest here.
+        self.mirror.rows(
+            "DELETE FROM sync.crawl WHERE store_id = :store AND resource LIKE '%history'"
+        )
+        monkeypatch.setattr(faults, "point", self._point)
+        monkeypatch.setattr(prove, "FOLLOW_SECONDS", 0.05)
+        self._watch_holders(monkeypatch)
+        self.mirror.wire.after = self._answered
+        self._note_changes(0.0)
+
+    def close(self) -> None:
+        self.mirror.services.client.close()
+
+    # --- the CRM
+
+    def knob(self, **values: Any) -> None:
+        """Turn knobs of the CRM."""
+        self.mirror.sandbox.knobs.turn(**values)
+
+    def change(self, kind: str, pick: int, other: int = 0) -> None:
+        """One save in the CRM; what cannot be done just now is left out."""
+        account, silent = self.account, False
+        try:
+            match kind:
+                case "create_order":
+                    account.create_order()
+                case "update_order":
+                    account.update_order(self._live("orders", pick), managerComment=f"c{other}")
+                case "flip_order":
+                    self.flip(pick)
+                case "pay_order":
+                    key = self._live("orders", pick)
+                    order = account.collections["orders"].load(account.must("orders", key))
+                    account.update_order(key, items=order["items"][: 1 + other % 2])
+                case "delete_order":
+                    account.delete_order(self._live("orders", pick))
+                case "undelete_order":
+                    account.undelete_order(self._gone("orders", pick))
+                case "redate_order":
+                    day = dt.datetime.now(dt.UTC) - dt.timedelta(days=other * 11 % 600)
+                    account.redate_order(self._live("orders", pick), f"{day:%Y-%m-%d} 12:00:00")
+                case "move_order":
+                    account.move_order(self._live("orders", pick))
+                case "merge_orders":
+                    account.merge_orders(self._live("orders", pick), [self._live("orders", other)])
+                case "create_customer":
+                    account.create_customer()
+                case "update_customer":
+                    key = self._live("customers", pick)
+                    account.update_customer(key, email=f"m{other}@example.com")
+                case "delete_customer":
+                    account.delete_customer(self._live("customers", pick))
+                case "undelete_customer":
+                    account.undelete_customer(self._gone("customers", pick))
+                case "merge_customers":
+                    silent = True
+                    into, source = self._live("customers", pick), self._live("customers", other)
+                    account.merge_customers(into, [source])
+        except (Refusal, IndexError):
+            pass
+        knobs = self.mirror.sandbox.knobs
+        self._note_changes(knobs.history_publish_delay + knobs.list_lag_seconds, silent=silent)
+
+    def flip(self, pick: int) -> None:
+        """Set a mark on one of a few orders, or take it off again: A, B, A."""
+        key = self._live("orders", pick % 3 * 14)
+        marked = (
+            self.account.collections["orders"]
+            .load(self.account.must("orders", key))
+            .get("statusComment")
+        )
+        self.account.update_order(key, statusComment=None if marked else "flipped")
+
+    def _live(self, collection: str, pick: int) -> int:
+        """A living record, 0 being the newest."""
+        order = self.account.collections[collection].truth.order
+        return int(order[-1 - pick % len(order)][1]) if order else 0
+
+    def _gone(self, collection: str, pick: int) -> int:
+        gone = sorted(self.account.collections[collection].gone)
+        return gone[-1 - pick % len(gone)] if gone else 0
+
+    def _note_changes(self, later: float, *, silent: bool = False) -> None:
+        """Log which records are not what they were, and from when on anybody may know."""
+        moment = self.mirror.now() + later
+        now = self.mirror.sandbox.clock.now()
+        for name, log in self.changed.items():
+            live = self.account.collections[name].truth.live
+            known = self._known[name]
+            for key in known.keys() - live.keys():
+                del known[key]
+                log[key] = moment
+            for key, record in live.items():
+                before = known.get(key)
+                if before is not None and before[0] is record:
+                    continue
+                content = steady(orjson.loads(sent(self.account, name, record, now)))
+                if before is None or before[1] != content:
+                    # A merge moves orders without an entry of theirs: nothing dates that.
+                    log[key] = float("inf") if silent and name == "orders" else moment
+                known[key] = (record, content)
+
+    # --- work
+
+    def slice(self, resource: str, lane: str, script: Script | None = None) -> None:
+        """One slice of a lane, whatever happens to it; a dead holder's lease has run out."""
+        self.steps += 1
+        expire_lease(self.mirror, resource, lane)
+        frame = _Frame(resource, lane, script or Script())
+        self.frames.append(frame)
+        try:
+            self.mirror.work(resource, lane)
+        except Crash:
+            pass
+        finally:
+            assert self.frames.pop() is frame
+        self._retry()
+        for name, history in FOLLOWED.items():
+            if name not in self.bookmarked and self.mirror.rows(
+                "SELECT 1 FROM sync.feed WHERE store_id = :store AND resource = :h", h=history
+            ):
+                self.bookmarked[name] = self.mirror.now()
+
+    def _retry(self) -> None:
+        """What is parked because its worker died too often is released, as `retry` does."""
+        for row in self.mirror.errors():
+            assert row.parked_at is None or "its worker died" in row.error, row
+        self.mirror.rows(
+            "UPDATE sync.lane SET parked_at = NULL, attempts = 0 WHERE store_id = :store"
+            " AND parked_at IS NOT NULL"
+        )
+
+    def _answered(self, _: httpx.Request) -> None:
+        if not self.frames:
+            return
+        frame = self.frames[-1]
+        frame.answers += 1
+        for number, acts in frame.script.acts:
+            if number == frame.answers:
+                for act in acts:
+                    self.act(act)
+
+    def act(self, act: Act) -> None:
+        """One act of a script."""
+        match act:
+            case ("crash",):
+                raise Crash
+            case ("time", seconds):
+                self.mirror.pass_time(seconds)
+            case ("stop",):
+                self.mirror.services.stop.set()
+            case ("feed", history):
+                if len(self.frames) < 3 and self.frames[-1].lane == "walk":
+                    self.nested(history, "feed")
+            case ("take_over",):
+                # The holder sleeps; another takes its lease and works a slice of its own.
+                frame = self.frames[-1]
+                if len(self.frames) < 2:
+                    expire_lease(self.mirror, frame.resource, frame.lane)
+                    self.nested(frame.resource, frame.lane)
+            case (kind, pick, other):
+                self.change(kind, pick, other)
+            case _:
+                raise ValueError(act)
+
+    def nested(self, resource: str, lane: str) -> None:
+        """A slice by another process while one waits for its commit."""
+        self.frames.append(_Frame(resource, lane, Script()))
+        try:
+            self.mirror.work(resource, lane)
+        finally:
+            self.frames.pop()
+
+    def _point(self, name: str) -> None:
+        if not self.frames:
+            return
+        frame = self.frames[-1]
+        frame.passed[name] = frame.passed.get(name, 0) + 1
+        if frame.script.die_at == (name, frame.passed[name]):
+            raise Crash
+
+    def _watch_holders(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever commits must hold the lease in that very transaction."""
+        real = lease.progressed
+        store_id = self.mirror.store_id
+
+        def watched(connection: sa.Connection, held: lease.Lease) -> None:
+            if held.store_id == store_id:
+                token = connection.execute(
+                    sa.text(
+                        "SELECT token FROM sync.lane WHERE store_id = :s AND resource = :r"
+                        " AND lane = :l AND lease_until > clock_timestamp()"
+                    ),
+                    {"s": held.store_id, "r": held.resource, "l": held.lane},
+                ).scalar()
+                assert token == held.token, f"{held} writes although {token} holds the lease"
+            real(connection, held)
+
+        monkeypatch.setattr(lease, "progressed", watched)
+
+    # --- judging
+
+    def check(self) -> None:
+        """What coverage claims at this moment is so, and its counts are those of the rows."""
+        covers = self.mirror.rows(
+            "SELECT resource, mirrored, complete_as_of FROM crm.coverage WHERE store_id = :store"
+        )
+        for cover in covers:
+            if cover.resource not in FOLLOWED:
+                continue
+            rows = self.mirror.live(cover.resource)
+            assert cover.mirrored == len(rows), f"{cover} but {len(rows)} rows live"
+            if cover.complete_as_of is None:
+                continue
+            complete = cover.complete_as_of.timestamp()
+            known = self._known[cover.resource]
+            wrong = [
+                key
+                for key, moment in self.changed[cover.resource].items()
+                if moment < complete and rows.get(key) != (known[key][1] if key in known else None)
+            ]
+            ghosts = rows.keys() - self.changed[cover.resource].keys()
+            assert not wrong and not ghosts, (
+                f"{cover.resource} is said to be complete as of {cover.complete_as_of}: wrong"
+                f" {[(k, self.changed[cover.resource][k] - complete, _difference(rows.get(k), known.get(k))) for k in wrong]},"
+                f" invented {ghosts}"
+            )
+
+    def settle(self) -> None:
+        """Let the CRM come to rest, work until all is proven, and compare everything."""
+        self.mirror.services.stop.clear()
+        self.knob(history_publish_delay=0, list_lag_seconds=0)
+        self.mirror.pass_time(LATE_SECONDS + LAG_SECONDS)
+        quiet = self.mirror.now()
+        for name in self.mirror.resources:
+            for lane in ("feed", "walk"):
+                expire_lease(self.mirror, name, lane)
+        self._retry()
+        self.mirror.settle()
+        self.check()
+        self.mirror.assert_equal_to_oracle()
+        for name, history in FOLLOWED.items():
+            cover = self.mirror.coverage(name)
+            assert cover.complete_as_of is not None, f"{name} is not proven: {self.mirror.errors()}"
+            assert cover.complete_as_of.timestamp() > quiet, f"{name} is behind: {cover}"
+            self.mirror.assert_tombstones(name, since=self.bookmarked.get(name, quiet))
+            self._compare_history(name, history)
+
+    def _compare_history(self, name: str, history: str) -> None:
+        bookmark = self.mirror.value(
+            "SELECT bookmark FROM sync.feed WHERE store_id = :store AND resource = :h", h=history
+        )
+        have = {
+            row[0]
+            for row in self.mirror.rows(
+                f"SELECT id FROM crm.{history} WHERE store_id = :store AND id > :b", b=bookmark
+            )
+        }
+        want = {e.id for e in self.account.histories[name].entries if e.id > bookmark}
+        assert have == want, f"{history}: lost {want - have}, invented {have - want}"
+
+
+def _difference(have: Any, known: Any) -> Any:
+    want = known[1] if known is not None else None
+    if have is None or want is None:
+        return "lost" if have is None else "ghost"
+    return {k: (have.get(k), want.get(k)) for k in have | want if have.get(k) != want.get(k)}
+
+
+def rng_of(seed: int) -> Random:
+    return Random(seed)
+
+
+__all__ = ["LAG_SECONDS", "LATE_SECONDS", "Act", "Callable", "Crash", "Script", "World"]

@@ -1,0 +1,34 @@
+"""A mirror in a fresh database, closed when the test ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.pipeline.harness import Mirror
+
+Open = Callable[..., Mirror]
+
+
+@pytest.fixture
+def open_mirror(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Makes a mirror of a new account; its options are those of `Mirror`."""
+    opened: list[Mirror] = []
+
+    def make(**options: Any) -> Mirror:
+        opened.append(Mirror(database, monkeypatch, **options))
+        return opened[-1]
+
+    yield make
+    for mirror in opened:
+        mirror.close()
+
+
+@pytest.fixture
+def mirror(open_mirror: Open) -> Mirror:
+    """45 orders of 20 customers, loaded and proven, everything at rest."""
+    made = open_mirror()
+    made.settle()
+    return made
