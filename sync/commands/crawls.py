@@ -1,0 +1,294 @@
+"""plan, backfill, reconcile, rebuild: crawls a person asks for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+import sqlalchemy as sa
+
+from sync.commands import words
+from sync.commands.desk import asking_store, at_head, read
+from sync.commands.repair import insist_on_selected, store_with_key
+from sync.commands.shell import examples
+from sync.commands.wait import wait
+from sync.crawl import WINDOW_MAX, parts_of
+from sync.crm.slot import WorkClass
+from sync.declare import Days, Once, Resource
+from sync.errors import BadRequest, Forbidden, Refused
+from sync.mirror import accounts, stores
+from sync.mirror.stores import Store
+from sync.pipeline.asking import Asking
+from sync.resources import RESOURCES
+
+USED_SHARE = 0.98
+"""Of the limit, paced evenly; what a walk gets when it is alone."""
+PROOFS = 4
+"""Requests that prove a loaded list, as a rule: the whole, counted, and the feed around it."""
+
+_days = (
+    click.option("--since", type=words.DAY, help="First creation day, in the store's zone."),
+    click.option("--until", type=words.DAY, help="Last creation day, inclusive."),
+)
+
+
+def _wanted(connection: sa.Connection, known: Store, names: Sequence[str]) -> list[Resource]:
+    """The resources named, or all the store mirrors; in the order they are declared."""
+    selected = accounts.selected(connection, known.id)
+    for name in names:
+        insist_on_selected(connection, known, name)
+    return [each for each in RESOURCES.values() if each.name in (names or selected)]
+
+
+def _insist_on_enabled(known: Store) -> None:
+    if not known.enabled:
+        raise BadRequest(
+            f"{known.name} is disabled; first: celery -A sync mirror store enable {known.name}"
+        )
+
+
+@click.command(epilog=examples("plan shop", "plan shop orders --since 2024-01-01"))
+@click.argument("name")
+@click.argument("resources", nargs=-1, metavar="[RESOURCE]...")
+@_days[0]
+@_days[1]
+def plan(
+    name: str, resources: tuple[str, ...], since: dt.date | None, until: dt.date | None
+) -> None:
+    """What a backfill would cost: requests and minutes. Asks for the totals, queues nothing."""
+    words.check_days(since, until)
+    wanted = words.check_resources(resources)
+    found = at_head()
+    known = read(lambda c: store_with_key(c, name))
+    chosen = read(lambda c: _wanted(c, known, wanted))
+    api = asking_store(found, known)
+    since = since or known.since
+    lines = [_estimate(api, known, each, (since, until)) for each in chosen]
+    width = max(len(line.resource) for line in lines) if lines else 0
+    click.echo(f"{'resource':{width}}  {'records':>10}  {'requests':>9}")
+    for line in lines:
+        note = f"  {line.note}" if line.note else ""
+        click.echo(f"{line.resource:{width}}  {line.records:>10,}  {line.requests:>9,}{note}")
+    requests = sum(line.requests for line in lines)
+    others = read(lambda c: _others_at_work(c, known.id))
+    rate = found.settings.rate_limit * USED_SHARE / (others + 1)
+    share = "the whole budget" if not others else f"a fair share beside {others} other stores"
+    click.echo(
+        f"{requests:,} requests, about {_minutes(requests / rate)} at {rate:.1f} a second"
+        f" ({share})."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a resource would cost."""
+
+    resource: str
+    records: int
+    requests: int
+    note: str = ""
+
+
+def _estimate(
+    api: Asking, known: Store, resource: Resource, days: tuple[dt.date | None, dt.date | None]
+) -> Estimate:
+    if isinstance(resource.listing, Once):
+        return Estimate(resource.name, 0, 1, "not paged")
+    params: dict[str, object] = {**dict(resource.params), "limit": 20}
+    chosen: dict[str, object] = {}
+    note = ""
+    if isinstance(resource.listing, Days):
+        filters = (resource.listing.first, resource.listing.last)
+        chosen = {f: d.isoformat() for f, d in zip(filters, days, strict=True) if d is not None}
+    elif any(days):
+        note = "read whole: it has no creation days"
+    if known.chosen_sites is not None and any(f.name == "site" for f in resource.fields):
+        chosen["sites"] = list(known.chosen_sites)
+    if chosen:
+        params["filter"] = chosen
+    try:
+        total = api.ask(resource.path, params, work=WorkClass.WALK).pagination.total
+    except (Forbidden, Refused) as error:
+        return Estimate(resource.name, 0, 0, f"cannot be read: {error}")
+    requests = max(1, math.ceil(total / resource.page_size))
+    if resource.is_history:
+        requests += 1 + parts_of(total)
+    elif resource.is_followed:
+        cut = 1 + parts_of(total) if total > WINDOW_MAX else 0
+        requests += 1 + cut + PROOFS
+    elif requests > 1:
+        requests += 1  # the probe after a pass
+    return Estimate(resource.name, total, requests, note)
+
+
+def _others_at_work(connection: sa.Connection, store_id: int) -> int:
+    return int(
+        connection.execute(
+            sa.text(
+                "SELECT count(DISTINCT store_id) FROM sync.crawl"
+                " WHERE state IN ('pending', 'running') AND store_id <> :store"
+                " AND kind <> 'refresh'"
+            ),
+            {"store": store_id},
+        ).scalar_one()
+    )
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5_400 else f"{seconds / 3600:.1f} hours"
+
+
+@click.command(
+    epilog=examples(
+        "backfill shop --wait", "backfill shop orders --since 2024-01-01 --until 2024-01-31"
+    )
+)
+@click.argument("name")
+@click.argument("resources", nargs=-1, metavar="[RESOURCE]...")
+@_days[0]
+@_days[1]
+@click.option("--wait", "is_waiting", is_flag=True, help="Show progress until it is done.")
+def backfill(
+    name: str,
+    resources: tuple[str, ...],
+    since: dt.date | None,
+    until: dt.date | None,
+    is_waiting: bool,
+) -> None:
+    """Walk a store's lists again, wholly or by creation day; goes before scheduled walks.
+
+    Unchanged rows are not written. Lists without creation days are read whole.
+    """
+    words.check_days(since, until)
+    _ask_for(name, resources, kind="backfill", days=(since, until), is_waiting=is_waiting)
+
+
+@click.command(epilog=examples("reconcile shop", "reconcile shop orders --deep --wait"))
+@click.argument("name")
+@click.argument("resources", nargs=-1, metavar="[RESOURCE]...")
+@click.option("--deep", is_flag=True, help="Compare ids and contents, not only counts.")
+@click.option("--wait", "is_waiting", is_flag=True, help="Show progress until it is done.")
+def reconcile(
+    name: str,
+    resources: tuple[str, ...],
+    deep: bool,
+    is_waiting: bool,
+) -> None:
+    """Count a store's lists against the mirror and walk what differs; nightly by itself."""
+    _ask_for(name, resources, kind="reconcile", deep=deep, is_waiting=is_waiting)
+
+
+@click.command(epilog=examples("rebuild", "rebuild shop orders"))
+@click.argument("name", required=False)
+@click.argument("resources", nargs=-1, metavar="[RESOURCE]...")
+def rebuild(name: str | None, resources: tuple[str, ...]) -> None:
+    """Make typed columns and children anew from raw, without a request.
+
+    Happens by itself after a changed time zone or declaration. Without NAME: all stores.
+    """
+    wanted = words.check_resources(resources)
+    at_head()
+
+    def work(connection: sa.Connection) -> list[int]:
+        if name is not None:
+            known = [store_with_key(connection, name)]
+            _insist_on_enabled(known[0])
+        else:
+            known = [s for s in stores.every(connection) if s.enabled]
+        return [
+            _queue(connection, each, resource, kind="rebuild")
+            for each in known
+            for resource in _wanted(connection, each, wanted)
+        ]
+
+    click.echo(f"{_crawls(len(read(work)))} queued.")
+
+
+def _ask_for(
+    name: str,
+    names: Sequence[str],
+    *,
+    kind: str,
+    days: tuple[dt.date | None, dt.date | None] = (None, None),
+    deep: bool = False,
+    is_waiting: bool,
+) -> None:
+    wanted = words.check_resources(names)
+    at_head()
+
+    def work(connection: sa.Connection) -> tuple[list[int], list[str]]:
+        known = store_with_key(connection, name)
+        _insist_on_enabled(known)
+        chosen = _wanted(connection, known, wanted)
+        if kind == "reconcile":
+            chosen = [each for each in chosen if not each.is_history]
+        since = days[0] or known.since
+        ids = [
+            _queue(connection, known, each, kind=kind, days=(since, days[1]), deep=deep)
+            for each in chosen
+        ]
+        return ids, _parked(connection, known, chosen)
+
+    ids, parked = read(work)
+    click.echo(f"{_crawls(len(ids))} queued.")
+    for each in parked:
+        click.echo(f"{each} is parked; first: celery -A sync mirror retry {name} {each}", err=True)
+    if is_waiting and ids:
+        raise click.exceptions.Exit(wait(ids))
+    if not is_waiting:
+        click.echo(f"How it comes along: celery -A sync mirror status {name} --watch")
+
+
+def _queue(
+    connection: sa.Connection,
+    known: Store,
+    resource: Resource,
+    *,
+    kind: str,
+    days: tuple[dt.date | None, dt.date | None] = (None, None),
+    deep: bool = False,
+) -> int:
+    """Queue a crawl, or take the one that was asked for already and has not begun."""
+    mine = days if resource.created_field else (None, None)
+    waiting: int | None = connection.execute(
+        sa.text(
+            "SELECT id FROM sync.crawl WHERE store_id = :store AND resource = :resource"
+            " AND state = 'pending' AND kind = :kind AND asked_by = 'operator' AND deep = :deep"
+            " AND since IS NOT DISTINCT FROM :since AND until IS NOT DISTINCT FROM :until LIMIT 1"
+        ),
+        {
+            "store": known.id,
+            "resource": resource.name,
+            "kind": kind,
+            "deep": deep,
+            "since": mine[0],
+            "until": mine[1],
+        },
+    ).scalar()
+    if waiting is not None:
+        stores.hasten(connection, known.id, resource.name)
+        return waiting
+    return stores.queue_crawl(
+        connection, known.id, resource.name, kind=kind, asked_by="operator", days=mine, deep=deep
+    )
+
+
+def _parked(connection: sa.Connection, known: Store, chosen: Sequence[Resource]) -> list[str]:
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT resource FROM sync.lane WHERE store_id = :s AND resource = ANY(:r)"
+                " AND lane = 'walk' AND parked_at IS NOT NULL ORDER BY resource"
+            ),
+            {"s": known.id, "r": [each.name for each in chosen]},
+        ).scalars()
+    )
+
+
+def _crawls(count: int) -> str:
+    return "1 crawl is" if count == 1 else f"{count} crawls are"

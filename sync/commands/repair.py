@@ -1,0 +1,189 @@
+"""retry, approve, reset, resource: what an operator does about a line of status."""
+
+from __future__ import annotations
+
+import click
+import sqlalchemy as sa
+
+from sync.commands import words
+from sync.commands.desk import at_head, read
+from sync.commands.shell import examples
+from sync.declare import Chain, Followed
+from sync.errors import BadRequest
+from sync.mirror import accounts, coverage, stores
+from sync.mirror.stores import Store
+from sync.resources import RESOURCES
+
+
+def store_with_key(connection: sa.Connection, name: str) -> Store:
+    """A store that is mirrored; BadRequest for one whose key was forgotten."""
+    known = stores.by_name(connection, name)
+    if accounts.is_removed(known):
+        raise BadRequest(
+            f"{name} was removed; add it again: celery -A sync mirror store add {name} {known.url}"
+        )
+    return known
+
+
+@click.command(epilog=examples("retry shop", "retry shop orders"))
+@click.argument("name")
+@click.argument("resource", required=False)
+def retry(name: str, resource: str | None) -> None:
+    """Release what was parked or keeps failing, so that it is tried at once."""
+    wanted = words.check_resources([resource] if resource else [])
+    at_head()
+
+    def work(connection: sa.Connection) -> int:
+        known = store_with_key(connection, name)
+        released = accounts.release(connection, known.id, wanted[0] if wanted else None)
+        connection.execute(
+            sa.text(
+                "UPDATE sync.crawl SET state = 'pending', error = NULL WHERE store_id = :s"
+                " AND state = 'parked' AND resource = coalesce(:r, resource)"
+            ),
+            {"s": known.id, "r": resource},
+        )
+        # What the account did not give, and a store whose key was refused, are asked for again.
+        connection.execute(
+            sa.text(
+                "UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM sync.coverage AS c,"
+                " sync.store AS s WHERE c.store_id = l.store_id AND c.resource = l.resource"
+                " AND s.id = l.store_id AND l.store_id = :s AND l.resource = coalesce(:r,"
+                " l.resource) AND (c.unavailable IS NOT NULL OR s.error IS NOT NULL)"
+            ),
+            {"s": known.id, "r": resource},
+        )
+        return released
+
+    released = read(work)
+    lanes = "1 lane is" if released == 1 else f"{released} lanes are"
+    click.echo(f"{lanes} released." if released else "Nothing was parked or failing.")
+
+
+@click.command(epilog=examples("approve shop statuses"))
+@click.argument("name")
+@click.argument("resource")
+def approve(name: str, resource: str) -> None:
+    """Let a refresh tombstone what it found absent; the list is read once more first."""
+    words.check_resources([resource])
+    at_head()
+
+    def work(connection: sa.Connection) -> str:
+        known = store_with_key(connection, name)
+        waiting: str | None = connection.execute(
+            sa.text("SELECT approval FROM sync.coverage WHERE store_id = :s AND resource = :r"),
+            {"s": known.id, "r": resource},
+        ).scalar()
+        if waiting is None:
+            raise BadRequest(f"Nothing of {resource} waits for approval.")
+        connection.execute(
+            sa.text(
+                "UPDATE sync.coverage SET approved = true, approval = NULL"
+                " WHERE store_id = :s AND resource = :r"
+            ),
+            {"s": known.id, "r": resource},
+        )
+        stores.queue_crawl(connection, known.id, resource, kind="refresh", asked_by="operator")
+        return waiting
+
+    click.echo(f"Approved: {read(work).partition(';')[0]}. {resource} is read again now.")
+
+
+@click.command(epilog=examples("reset shop orders"))
+@click.argument("name")
+@click.argument("resource")
+def reset(name: str, resource: str) -> None:
+    """Load a resource anew. Its rows stay readable; coverage waits for the new proof.
+
+    The feed and its bookmark stay: what changes meanwhile is followed as before.
+    """
+    words.check_resources([resource])
+    at_head()
+
+    def work(connection: sa.Connection) -> int:
+        known = store_with_key(connection, name)
+        insist_on_selected(connection, known, resource)
+        accounts.fence(connection, known.id, resource)
+        dropped = accounts.drop_crawls(connection, known.id, resource)
+        coverage.unprove(connection, known.id, resource)
+        accounts.release(connection, known.id, resource)
+        accounts.load_anew(connection, known.id, RESOURCES[resource])
+        return dropped
+
+    dropped = read(work)
+    also = f" ({dropped} open crawls dropped)" if dropped else ""
+    click.echo(f"{resource} of {name} is loaded anew{also}; its rows stay readable.")
+
+
+def insist_on_selected(connection: sa.Connection, known: Store, resource: str) -> None:
+    """BadRequest for a resource the store does not mirror."""
+    if resource not in accounts.selected(connection, known.id):
+        raise BadRequest(
+            f"{known.name} does not mirror {resource}; turn it on: celery -A sync mirror resource "
+            f"{known.name} {resource} on"
+        )
+
+
+@click.command(epilog=examples("resource shop cost_items off", "resource shop cost_items on"))
+@click.argument("name")
+@click.argument("resource")
+@click.argument("turn", type=click.Choice(["on", "off"]))
+def resource(name: str, resource: str, turn: str) -> None:
+    """Choose what a store mirrors. Rows stay when it is turned off, and grow old."""
+    words.check_resources([resource])
+    at_head()
+
+    def work(connection: sa.Connection) -> list[str]:
+        known = store_with_key(connection, name)
+        stores.register(connection, known.id, RESOURCES.values())
+        selected = accounts.selected(connection, known.id)
+        names = _needed(resource) if turn == "on" else [resource]
+        if turn == "off":
+            _insist_on_unneeded(resource, selected)
+        changed = [each for each in names if (each in selected) != (turn == "on")]
+        connection.execute(
+            sa.text(
+                "UPDATE sync.coverage SET selected = :on WHERE store_id = :s AND resource = ANY(:r)"
+            ),
+            {"on": turn == "on", "s": known.id, "r": changed},
+        )
+        stores.set_lanes(connection, known.id)
+        for each in changed:
+            if turn == "on" and _is_unloaded(connection, known, each):
+                accounts.load_anew(connection, known.id, RESOURCES[each])
+        return changed
+
+    changed = read(work)
+    if changed:
+        click.echo(f"{name}: {', '.join(changed)} {'are' if len(changed) > 1 else 'is'} {turn}.")
+    else:
+        click.echo(f"{name}: {resource} was {turn} already.")
+
+
+def _needed(name: str) -> list[str]:
+    """A resource and the history it is followed by; a history and what its entries name."""
+    changes, listing = RESOURCES[name].changes, RESOURCES[name].listing
+    if isinstance(listing, Chain):
+        return [listing.target, name]
+    return [changes.by, name] if isinstance(changes, Followed) else [name]
+
+
+def _insist_on_unneeded(name: str, selected: list[str]) -> None:
+    for other in selected:
+        changes = RESOURCES[other].changes if other in RESOURCES else None
+        if isinstance(changes, Followed) and changes.by == name and other != name:
+            raise BadRequest(f"{other} is followed by {name}: turn {other} off first.")
+
+
+def _is_unloaded(connection: sa.Connection, known: Store, name: str) -> bool:
+    return bool(
+        connection.execute(
+            sa.text(
+                "SELECT c.proven_as_of IS NULL AND c.complete_as_of IS NULL AND NOT EXISTS ("
+                " SELECT FROM sync.crawl AS w WHERE w.store_id = c.store_id"
+                " AND w.resource = c.resource AND w.state IN ('pending', 'running'))"
+                " FROM sync.coverage AS c WHERE c.store_id = :s AND c.resource = :r"
+            ),
+            {"s": known.id, "r": name},
+        ).scalar()
+    )

@@ -1,0 +1,72 @@
+"""The service itself: migrate, health, demo."""
+
+from __future__ import annotations
+
+import socket
+
+import click
+
+from sync.commands.desk import at_head, opened, read
+from sync.commands.shell import ATTENTION, NotReady, examples
+from sync.errors import SyncError
+from sync.mirror import migrate as migrations
+from sync.mirror import status as look
+from sync.pipeline.dispatching import housekeep
+
+
+@click.command(epilog=examples("migrate"))
+def migrate() -> None:
+    """Upgrade the database to this release's schema.
+
+    Safe to repeat and to run twice at once; it only adds. New resources of this release are
+    registered for the stores there are.
+    """
+    found = opened()
+    try:
+        url = found.urls.database_url
+        migrations.upgrade(url)
+    except SyncError as error:
+        raise NotReady(str(error)) from error
+    at_head()
+    housekeep(found)
+    click.echo("The database is at this release's schema.")
+
+
+@click.command(
+    hidden=True,
+    epilog=examples("health --queue feeds --here"),
+)
+@click.option("--queue", type=click.Choice(["feeds", "crawls"]), required=True)
+@click.option("--seconds", type=click.IntRange(1), default=60, show_default=True)
+@click.option("--here", is_flag=True, help="Only what this host's processes consumed.")
+def health(queue: str, seconds: int, here: bool) -> None:
+    """Whether a queue has been consumed lately: the health check of a container."""
+    at_head()
+    host = socket.gethostname() if here else None
+    age = read(lambda c: look.consumed_seconds_ago(c, queue=queue, host=host))
+    where = " by this host" if here else ""
+    if age is None or age > seconds:
+        told = "never" if age is None else f"{age:.0f} s ago"
+        click.echo(f"The queue {queue} was last consumed{where}: {told}.", err=True)
+        raise click.exceptions.Exit(ATTENTION)
+    click.echo(f"The queue {queue} was consumed{where} {age:.0f} s ago.")
+
+
+@click.command(
+    epilog=examples(
+        "demo",
+        "demo --stay",
+        "STORE_URL=https://shop.retailcrm.ru API_KEY=… celery -A sync mirror demo",
+    )
+)
+@click.option("--stay", is_flag=True, help="Stay up until Ctrl-C.")
+def demo(stay: bool) -> None:
+    """Show it all on this machine: servers, a made-up RetailCRM, a load, questions in SQL.
+
+    With STORE_URL and API_KEY in the environment it mirrors that account instead. Run again, it
+    resumes from the data folder.
+    """
+    from sync.demo import run
+
+    found = opened()
+    raise click.exceptions.Exit(run(found.settings, stay=stay))

@@ -1,0 +1,306 @@
+"""store add, set, list, check, enable, disable, remove."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import click
+import sqlalchemy as sa
+
+from sync import vault
+from sync.commands import words
+from sync.commands.desk import asking, at_head, read, secret_key
+from sync.commands.shell import Family, examples
+from sync.crm import Account, check_url
+from sync.crm.slot import WorkClass
+from sync.errors import BadRequest, SyncError
+from sync.mirror import accounts, stores
+from sync.mirror.stores import Access, Store
+from sync.pipeline.account import Told, look_up
+from sync.pipeline.asking import Asking
+from sync.pipeline.rebuild import queue_where_stale
+from sync.resources import RESOURCES
+
+ADD = "celery -A sync mirror store"
+
+
+@click.group(cls=Family)
+def store() -> None:
+    """Add, change and remove the accounts that are mirrored."""
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_key_from = (
+    click.option("--api-key-env", metavar="VAR", help="Variable that holds the API key."),
+    click.option("--api-key-file", metavar="F", help="File that holds it; - for stdin."),
+)
+
+
+def key_options(command: Command) -> Command:
+    """--api-key-env and --api-key-file."""
+    for option in reversed(_key_from):
+        command = option(command)
+    return command
+
+
+@store.command(
+    epilog=examples(
+        "store add shop https://shop.retailcrm.ru   (asks for the key)",
+        "store add shop https://shop.retailcrm.ru --api-key-env SHOP_KEY --since 2024-01-01",
+        "store add shop https://shop.retailcrm.ru --site shop-ru < key.txt",
+    )
+)
+@click.argument("name")
+@click.argument("url")
+@key_options
+@click.option("--site", "sites", multiple=True, metavar="CODE", help="Only this site; repeatable.")
+@click.option("--since", type=words.DAY, help="First creation day to mirror, in the store's zone.")
+@click.option("--no-load", is_flag=True, help="Do not queue the first load.")
+def add(
+    name: str,
+    url: str,
+    api_key_env: str | None,
+    api_key_file: str | None,
+    sites: tuple[str, ...],
+    since: dt.date | None,
+    no_load: bool,
+) -> None:
+    """Mirror another account: check its key, save it, start the full load.
+
+    The key comes from a variable, a file, stdin, or a prompt without an echo; never from the
+    command line. The account tells its time zone, currency, and what the key may see.
+    """
+    words.check_name(name)
+    found = at_head()
+    url = check_url(url, allow_hosts=found.settings.allow_hosts)
+    key = words.api_key(variable=api_key_env, file=api_key_file)
+    store_id = read(accounts.next_id)
+    api = asking(found, Account(url, key), store_id=store_id)
+    told = look_up(api, url=url)
+    chosen = _chosen(api, told, sites)
+
+    def save(connection: sa.Connection) -> int:
+        kept = accounts.check_free(connection, name=name, account=told.account)
+        mine = kept.id if kept is not None else store_id
+        accounts.save(
+            connection,
+            mine,
+            name=name,
+            url=url,
+            account=told.account,
+            zone=told.zone,
+            currency=told.currency,
+            access=told.access,
+            sealed_key=vault.seal(key, key=secret_key(found), store_id=mine),
+            key_fingerprint=accounts.fingerprint(key),
+            chosen_sites=chosen,
+            since=since,
+        )
+        stores.register(connection, mine, RESOURCES.values(), load=not no_load)
+        if kept is not None:
+            queue_where_stale(connection, RESOURCES)
+            if not no_load:
+                accounts.take_up(connection, mine, RESOURCES)
+        return mine
+
+    saved = read(save)
+    click.echo(f"{name} added: {_seen(url, told)}.")
+    _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, saved)))
+    if no_load:
+        click.echo(f"Nothing is loaded yet: celery -A sync mirror backfill {name}")
+    else:
+        click.echo(f"The full load is queued: celery -A sync mirror status {name} --watch")
+
+
+def _chosen(api: Asking, told: Told, sites: Sequence[str]) -> list[str] | None:
+    """The sites asked for, checked against those the key sees."""
+    if not sites:
+        return None
+    known = told.access.sites
+    if known is None:
+        try:
+            listed = api.ask("/api/v5/reference/sites", work=WorkClass.FEED).data.get("sites")
+        except SyncError as error:
+            raise BadRequest(f"The account's sites cannot be read for --site: {error}") from error
+        known = tuple(listed) if isinstance(listed, dict) else ()
+    for site in sites:
+        if site not in known:
+            near = get_close_matches(site, known, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(known)}."
+            raise BadRequest(f"The account has no site {site!r} for this key.{hint}")
+    return sorted(set(sites))
+
+
+@store.command(
+    name="set",
+    epilog=examples(
+        "store set shop --api-key-env SHOP_KEY", "store set shop --url https://shop.simla.com"
+    ),
+)
+@click.argument("name")
+@click.option("--url", help="Its new address; the key stays unless one is given.")
+@key_options
+def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str | None) -> None:
+    """Give a store another key or address; refused when it is another account."""
+    found = at_head()
+    before = read(lambda c: _known(c, name))
+    if url is not None:
+        url = check_url(url, allow_hosts=found.settings.allow_hosts)
+    if api_key_env is None and api_key_file is None and url is not None:
+        key = found.account(before).api_key
+    else:
+        key = words.api_key(variable=api_key_env, file=api_key_file)
+    url = url or before.url
+    told = look_up(asking(found, Account(url, key), store_id=before.id), url=url)
+    # Where system-info tells no account, the address stands for it, and an address may change.
+    if told.account not in {before.account, url}:
+        raise BadRequest(
+            f"{url} is another account ({told.account}); {name} mirrors {before.account}. "
+            f"Mirror it beside: {ADD} add NEWNAME {url}"
+        )
+    sealed = vault.seal(key, key=secret_key(found), store_id=before.id)
+
+    def save(connection: sa.Connection) -> None:
+        accounts.renew(
+            connection,
+            before.id,
+            url=url,
+            sealed_key=sealed,
+            key_fingerprint=accounts.fingerprint(key),
+        )
+        _take_note(connection, before, told)
+
+    read(save)
+    click.echo(f"{name} is set: {_seen(url, told)}.")
+    _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, before.id)))
+
+
+@store.command(name="list", epilog=examples("store list"))
+def list_() -> None:
+    """The stores, where they are, and what is wrong with them."""
+    at_head()
+    found = read(stores.every)
+    if not found:
+        click.echo(f"No store has been added yet: {ADD} add NAME URL")
+    width = max((len(each.name) for each in found), default=0)
+    for each in found:
+        told = each.error or ("" if each.enabled else "disabled")
+        if accounts.is_removed(each):
+            told = "removed, rows kept"
+        line = f"{each.name:{width}}  {each.url}  {each.zone}  {each.currency or '-'}  {told}"
+        click.echo(line.rstrip())
+
+
+@store.command(epilog=examples("store check shop"))
+@click.argument("name")
+def check(name: str) -> None:
+    """Ask the account what it is and what the key sees, and go by it from now on.
+
+    Also accepts a key that sees less than before, and lifts an error that is gone.
+    """
+    found = at_head()
+    before = read(lambda c: _known(c, name))
+    told = look_up(asking(found, found.account(before), store_id=before.id), url=before.url)
+    if told.account not in {before.account, before.url}:
+        raise BadRequest(
+            f"{before.url} is another account now ({told.account}); {name} mirrors "
+            f"{before.account}. Set its address: {ADD} set {name} --url URL"
+        )
+    read(lambda c: _take_note(c, before, told))
+    click.echo(f"{name}: {_seen(before.url, told)}.")
+    if told.access != before.access:
+        click.echo("What the key may see has changed, and is accepted.")
+    _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, before.id)))
+
+
+def _take_note(connection: sa.Connection, before: Store, told: Told) -> None:
+    stores.set_access(connection, before.id, told.access)
+    if (told.zone, told.currency) != (before.zone, before.currency):
+        stores.set_zone(connection, before.id, zone=told.zone, currency=told.currency)
+        queue_where_stale(connection, RESOURCES)
+    stores.recovered(connection, before.id)
+
+
+@store.command(epilog=examples("store enable shop"))
+@click.argument("name")
+def enable(name: str) -> None:
+    """Mirror a disabled store again, from where it stopped."""
+    _turn(name, enabled=True)
+
+
+@store.command(epilog=examples("store disable shop"))
+@click.argument("name")
+def disable(name: str) -> None:
+    """Stop mirroring a store; its rows stay and grow old. Work under way ends with its slice."""
+    _turn(name, enabled=False)
+
+
+def _turn(name: str, *, enabled: bool) -> None:
+    at_head()
+
+    def work(connection: sa.Connection) -> None:
+        accounts.turn(connection, _known(connection, name).id, enabled=enabled)
+
+    read(work)
+    click.echo(f"{name} is {'enabled' if enabled else 'disabled'}.")
+
+
+@store.command(epilog=examples("store remove shop", "store remove shop --purge --yes"))
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--purge", is_flag=True, help="Delete its rows too.")
+def remove(name: str, yes: bool, purge: bool) -> None:
+    """Forget a store's key and its planned work; its rows stay unless --purge.
+
+    Adding the same account again takes the rows up.
+    """
+    at_head()
+    gone = read(lambda c: stores.by_name(c, name))
+    if accounts.is_removed(gone) and not purge:
+        raise BadRequest(f"{name} is removed already; its rows go with --purge.")
+    what = "its key, its planned work and all its rows" if purge else "its key and planned work"
+    if not yes and not click.confirm(f"Forget {name} ({gone.url}): {what}?", err=True):
+        click.echo("Nothing was changed.")
+        return
+    read(lambda c: accounts.forget(c, gone.id))
+    if not purge:
+        click.echo(f"{name} is removed; its rows are kept.")
+        return
+    rows = sum(count for _, count in accounts.purge(read, gone.id, RESOURCES.values()))
+    click.echo(f"{name} and {rows:,} rows are removed.")
+
+
+def _known(connection: sa.Connection, name: str) -> Store:
+    """A store that still has its key."""
+    known = stores.by_name(connection, name)
+    if accounts.is_removed(known):
+        raise BadRequest(f"{name} was removed; add it again: {ADD} add {name} {known.url}")
+    return known
+
+
+def _seen(url: str, told: Told) -> str:
+    access = told.access
+    sites = "all sites" if access.sites is None else f"sites {', '.join(access.sites)}"
+    scopes = "" if access.scopes is None else f", {len(access.scopes)} scopes"
+    return f"{url}, {told.zone}, {told.currency or 'no currency'}, {sites}{scopes}"
+
+
+def _warn_of_scopes(access: Access, selected: Sequence[str]) -> None:
+    """Name the resources a key without the scope will not give."""
+    if access.scopes is None:
+        return
+    lacking: dict[str, list[str]] = {}
+    for name in selected:
+        scope = RESOURCES[name].scope if name in RESOURCES else None
+        if scope is not None and scope not in access.scopes:
+            lacking.setdefault(scope, []).append(name)
+    for scope, names in lacking.items():
+        click.echo(f"Without the scope {scope} the key cannot read: {', '.join(names)}", err=True)
+    if lacking:
+        click.echo(
+            "Allow them in Administration → Integration → API keys; they follow by themselves.",
+            err=True,
+        )

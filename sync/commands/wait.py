@@ -1,0 +1,229 @@
+"""--wait: how crawls come along, until they are done, parked, or nobody works."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import sqlalchemy as sa
+
+from sync.commands.desk import read
+from sync.commands.shell import ATTENTION, UNKNOWN
+from sync.commands.status import duration, pause
+from sync.errors import TryLater
+from sync.mirror import status as look
+
+LOOK_SECONDS = 0.5
+PIPE_SECONDS = 5.0
+QUIET_SECONDS = 10.0
+GIVE_UP_SECONDS = 30.0
+_IDLE = (
+    "No worker consumes the queue crawls. Start one: celery -A sync worker -Q feeds,crawls (and "
+    "celery -A sync beat)."
+)
+
+# `stopped`: a worker has looked since, and put it off for long.
+_CRAWLS = sa.text(
+    """
+    SELECT w.id, w.resource, w.state, w.phase, w.pages_planned, w.pages_done, w.rows_seen,
+        w.rows_changed, l.parked_at IS NOT NULL AS parked,
+        coalesce(w.error, l.error) AS error,
+        extract(epoch FROM coalesce(w.finished_at, clock_timestamp()) - w.started_at) AS seconds,
+        CASE WHEN l.lease_until IS NULL AND l.claimed_until IS NULL
+                AND l.due_at > clock_timestamp() + interval '10 minutes'
+            THEN coalesce(c.unavailable, s.error) END AS stopped,
+        NOT l.enabled AS off
+    FROM sync.crawl AS w
+    JOIN sync.store AS s ON s.id = w.store_id
+    JOIN sync.lane AS l ON l.store_id = w.store_id AND l.resource = w.resource AND l.lane = 'walk'
+    JOIN sync.coverage AS c ON c.store_id = w.store_id AND c.resource = w.resource
+    WHERE w.id = ANY(:ids) ORDER BY w.id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A crawl as it stands."""
+
+    resource: str
+    state: str
+    phase: str
+    pages_planned: int
+    pages_done: int
+    rows: int
+    changed: int
+    seconds: float
+    problem: str | None
+    error: str | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        return self.state in {"done", "dropped"} or self.problem is not None
+
+    @property
+    def text(self) -> str:
+        """`load orders: 12 of 60 pages, 1,200 rows, 98 rows/s, 25 s left`."""
+        if self.problem is not None:
+            return f"{self.resource}: stopped: {self.problem}"
+        if self.state == "pending":
+            return f"{self.resource}: queued"
+        pages = f"{self.pages_done:,}" + (
+            f" of {self.pages_planned:,}" if self.pages_planned else ""
+        )
+        rate = f", {self.rows / self.seconds:,.0f} rows/s" if self.seconds > 0.5 else ""
+        text = f"{self.resource}: {pages} pages, {self.rows:,} rows{rate}"
+        if self.state in {"done", "dropped"}:
+            return f"{text}, {self.changed:,} written, {self.state} in {duration(self.seconds)}"
+        left = self.left_seconds
+        text += f", {duration(left)} left" if left is not None else f", {self.phase}"
+        return f"{text}; {self.error}" if self.error else text
+
+    @property
+    def left_seconds(self) -> float | None:
+        """How long the rest takes at the pace so far; None when there is no telling."""
+        if not self.seconds or not self.pages_done or self.pages_planned <= self.pages_done:
+            return None
+        return self.seconds / self.pages_done * (self.pages_planned - self.pages_done)
+
+
+def lines(connection: sa.Connection, ids: Sequence[int]) -> list[Line]:
+    """The crawls as they stand."""
+    return [
+        Line(
+            resource=row.resource,
+            state=row.state,
+            phase=row.phase,
+            pages_planned=row.pages_planned,
+            pages_done=row.pages_done,
+            rows=row.rows_seen,
+            changed=row.rows_changed,
+            seconds=float(row.seconds or 0),
+            problem=_problem(row),
+            error=row.error,
+        )
+        for row in connection.execute(_CRAWLS, {"ids": list(ids)})
+    ]
+
+
+def _problem(row: sa.Row[Any]) -> str | None:
+    if row.state in {"done", "dropped"}:
+        return "dropped by a reset or by removing the store" if row.state == "dropped" else None
+    if row.parked or row.state == "parked":
+        return row.error or "parked"
+    if row.off:
+        return "its store or resource was turned off"
+    found: str | None = row.stopped
+    return found
+
+
+def wait(ids: Sequence[int]) -> int:
+    """Show progress until every crawl is over; the exit status.
+
+    Ctrl-C ends only the waiting. Without a worker it says so at once, and gives up soon: the
+    crawls stay queued.
+    """
+    try:
+        return _Waiting(ids).run()
+    except KeyboardInterrupt:
+        click.echo("\nStill running: only the waiting ended. See: celery -A sync mirror status")
+        return UNKNOWN
+
+
+class _Waiting:
+    def __init__(self, ids: Sequence[int]) -> None:
+        self._ids = ids
+        self._began = self._consumed = time.monotonic()
+        self._said_idle = False
+        self._printed: dict[str, str] = {}
+        self._printed_at = 0.0
+
+    def run(self) -> int:
+        if sys.stdout.isatty():
+            return self._live()
+        while True:
+            found = self._look()
+            if found is not None:
+                self._print(found, all_=all(line.is_over for line in found))
+                if all(line.is_over for line in found):
+                    return _status_of(found)
+            if self._is_idle():
+                return UNKNOWN
+            pause(LOOK_SECONDS)
+
+    def _look(self) -> list[Line] | None:
+        """None while the database is away: it may come back."""
+        try:
+            return read(lambda c: lines(c, self._ids))
+        except TryLater as error:
+            click.echo(str(error), err=True)
+            pause(PIPE_SECONDS)
+            return None
+
+    def _is_idle(self) -> bool:
+        """Say at once that no worker consumes; True when that has lasted too long."""
+        now = time.monotonic()
+        try:
+            age = read(lambda c: look.consumed_seconds_ago(c, queue="crawls"))
+        except TryLater:
+            return False
+        if age is not None and age <= QUIET_SECONDS:
+            self._consumed, self._said_idle = now, False
+            return False
+        if not self._said_idle:
+            click.echo(_IDLE, err=True)
+            self._said_idle = True
+        if now - self._consumed < GIVE_UP_SECONDS:
+            return False
+        click.echo("Not waiting any longer; the crawls stay queued.", err=True)
+        return True
+
+    def _print(self, found: Sequence[Line], *, all_: bool) -> None:
+        """Lines that have news: at once when a crawl is over, else every few seconds."""
+        now = time.monotonic()
+        is_turn = all_ or now - self._printed_at >= PIPE_SECONDS
+        for line in found:
+            news = self._printed.get(line.resource) != line.text
+            if news and (line.is_over or is_turn):
+                click.echo(line.text)
+                self._printed[line.resource] = line.text
+        if is_turn:
+            self._printed_at = now
+
+    def _live(self) -> int:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        bars = Progress(
+            TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.fields[told]}")
+        )
+        with bars:
+            tasks: dict[str, Any] = {}
+            while True:
+                found = self._look()
+                for line in found or []:
+                    if line.resource not in tasks:
+                        tasks[line.resource] = bars.add_task(line.resource, total=None, told="")
+                    total = line.pages_done if line.state == "done" else line.pages_planned
+                    bars.update(
+                        tasks[line.resource],
+                        total=max(total, 1) if total or line.is_over else None,
+                        completed=max(line.pages_done, 1) if line.is_over else line.pages_done,
+                        told=line.text.partition(": ")[2],
+                    )
+                if found is not None and all(line.is_over for line in found):
+                    return _status_of(found)
+                if self._is_idle():
+                    return UNKNOWN
+                pause(LOOK_SECONDS)
+
+
+def _status_of(found: Sequence[Line]) -> int:
+    bad = [line for line in found if line.problem is not None]
+    if bad and not sys.stdout.isatty():
+        click.echo(f"{len(bad)} of {len(found)} crawls did not end well.", err=True)
+    return ATTENTION if bad else 0

@@ -1,0 +1,117 @@
+"""Arguments as people write them: dates, resources, and where an API key comes from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sync.errors import BadRequest
+from sync.resources import RESOURCES
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,80}")
+_KEY_BYTES = 4_096
+
+
+class Day(click.ParamType[dt.date]):
+    """A store-local day, `YYYY-MM-DD`."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> dt.date:
+        """Read it, or say how to write it."""
+        if isinstance(value, dt.date):
+            return value
+        try:
+            return dt.datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007  a day has no zone
+        except ValueError:
+            self.fail(f"{value!r} is not a day; write it like 2024-01-31.", param, ctx)
+
+
+DAY = Day()
+
+
+def check_days(since: dt.date | None, until: dt.date | None) -> None:
+    """BadRequest for a range that ends before it begins."""
+    if since is not None and until is not None and until < since:
+        raise BadRequest(f"--until {until} is before --since {since}.")
+
+
+def check_name(name: str) -> str:
+    """A store's name: letters, digits and . _ -, as it is typed in commands and in SQL."""
+    if not _NAME.fullmatch(name):
+        raise BadRequest(
+            f"{name!r} cannot be a store's name: write up to 63 letters, digits, dots, "
+            "underscores or hyphens, e.g. shop-ru"
+        )
+    return name
+
+
+def check_resources(names: Sequence[str]) -> list[str]:
+    """The names, each once; BadRequest that suggests the nearest one for an unknown name."""
+    for name in names:
+        if name not in RESOURCES:
+            raise BadRequest(f"There is no resource {name!r}.{_hint(name)}")
+    return list(dict.fromkeys(names))
+
+
+def _hint(name: str) -> str:
+    for resource in RESOURCES.values():
+        if name in {child.name for child in resource.children}:
+            return f" {name} comes with {resource.name!r}: name that."
+    near = get_close_matches(name.replace("-", "_").lower(), RESOURCES, 1)
+    return f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(RESOURCES)}."
+
+
+def api_key(*, variable: str | None, file: str | None) -> str:
+    """The API key from where the person says, from stdin, or asked for without an echo.
+
+    Never from the command line itself, which every user of the machine can read.
+    """
+    if variable is not None and file is not None:
+        raise BadRequest("Give --api-key-env or --api-key-file, not both.")
+    if variable is not None:
+        return _clean(_of_variable(variable), f"the variable {variable}")
+    if file is not None and file != "-":
+        return _clean(_of_file(file), file)
+    if file == "-" or not sys.stdin.isatty():
+        return _clean(sys.stdin.read(_KEY_BYTES), "stdin")
+    return _clean(click.prompt("API key", hide_input=True, type=str), "what was typed")
+
+
+def _of_variable(variable: str) -> str:
+    # A key typed here by mistake must not be repeated on the screen.
+    if not _VARIABLE.fullmatch(variable.upper()) or variable not in os.environ:  # noqa: TID251
+        shown = variable if _VARIABLE.fullmatch(variable) else "that name"
+        raise BadRequest(
+            f"The environment has no variable {shown}; --api-key-env takes the name of the "
+            "variable that holds the key, e.g. --api-key-env SHOP_KEY"
+        )
+    return os.environ[variable]  # noqa: TID251  the person names it
+
+
+def _of_file(file: str) -> str:
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8")[:_KEY_BYTES]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise BadRequest(f"The key file cannot be read: {reason}.") from None
+
+
+def _clean(text: str, source: str) -> str:
+    key = text.strip()
+    if not key:
+        raise BadRequest(
+            f"There is no API key in {source}; find it in Administration → Integration → API keys."
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise BadRequest(f"What {source} holds is not an API key: it has spaces or odd characters.")
+    return key
