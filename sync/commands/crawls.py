@@ -18,7 +18,7 @@ from sync.commands.wait import wait
 from sync.crawl import WINDOW_MAX, parts_of
 from sync.crm.slot import WorkClass
 from sync.declare import Days, Once, Resource
-from sync.errors import BadRequest, Forbidden, Refused
+from sync.errors import BadRequest, Forbidden, Refused, UnexpectedData
 from sync.mirror import accounts, stores
 from sync.mirror.stores import Store
 from sync.pipeline.asking import Asking
@@ -66,7 +66,9 @@ def plan(
     chosen = read(lambda c: _wanted(c, known, wanted))
     api = asking_store(found, known)
     since = since or known.since
-    lines = [_estimate(api, known, each, (since, until)) for each in chosen]
+    lines: list[Estimate] = []
+    for each in chosen:
+        lines.append(_estimate(api, known, each, (since, until), before=lines))
     width = max(len(line.resource) for line in lines) if lines else 0
     click.echo(f"{'resource':{width}}  {'records':>10}  {'requests':>9}")
     for line in lines:
@@ -93,8 +95,20 @@ class Estimate:
 
 
 def _estimate(
-    api: Asking, known: Store, resource: Resource, days: tuple[dt.date | None, dt.date | None]
+    api: Asking,
+    known: Store,
+    resource: Resource,
+    days: tuple[dt.date | None, dt.date | None],
+    *,
+    before: Sequence[Estimate],
 ) -> Estimate:
+    if resource.parent is not None:
+        # Asked once for every live record of another resource.
+        parent = resource.parent.resource
+        parents = next((each.records for each in before if each.resource == parent), None)
+        if parents is None:
+            parents = read(lambda c: _mirrored(c, known.id, parent))
+        return Estimate(resource.name, 0, parents, f"a request for each of {parent}")
     if isinstance(resource.listing, Once):
         return Estimate(resource.name, 0, 1, "not paged")
     params: dict[str, object] = {**dict(resource.params), "limit": 20}
@@ -113,6 +127,8 @@ def _estimate(
         total = api.ask(resource.path, params, work=WorkClass.WALK).pagination.total
     except (Forbidden, Refused) as error:
         return Estimate(resource.name, 0, 0, f"cannot be read: {error}")
+    except UnexpectedData:
+        return Estimate(resource.name, 0, 1, "tells no total")
     requests = max(1, math.ceil(total / resource.page_size))
     if resource.is_history:
         requests += 1 + parts_of(total)
@@ -122,6 +138,16 @@ def _estimate(
     elif requests > 1:
         requests += 1  # the probe after a pass
     return Estimate(resource.name, total, requests, note)
+
+
+def _mirrored(connection: sa.Connection, store_id: int, resource: str) -> int:
+    return int(
+        connection.execute(
+            sa.text("SELECT mirrored FROM sync.coverage WHERE store_id = :s AND resource = :r"),
+            {"s": store_id, "r": resource},
+        ).scalar()
+        or 0
+    )
 
 
 def _others_at_work(connection: sa.Connection, store_id: int) -> int:

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from sync.commands.desk import asking, at_head, read, secret_key
 from sync.commands.shell import Family, examples
 from sync.crm import Account, check_url
 from sync.crm.slot import WorkClass
-from sync.errors import BadRequest, SyncError
+from sync.errors import BadRequest, NoSuchAccount, SyncError
 from sync.mirror import accounts, stores
 from sync.mirror.stores import Access, Store
 from sync.pipeline.account import Told, look_up
@@ -24,6 +25,7 @@ from sync.pipeline.asking import Asking
 from sync.pipeline.rebuild import queue_where_stale
 from sync.resources import RESOURCES
 
+_NO_HOST = ("Name or service not known", "nodename nor servname", "No address associated")
 ADD = "celery -A sync mirror store"
 
 
@@ -79,7 +81,7 @@ def add(
     key = words.api_key(variable=api_key_env, file=api_key_file)
     store_id = read(accounts.next_id)
     api = asking(found, Account(url, key), store_id=store_id)
-    told = look_up(api, url=url)
+    told = _look_up(api, url)
     chosen = _chosen(api, told, sites)
 
     def save(connection: sa.Connection) -> int:
@@ -113,6 +115,17 @@ def add(
         click.echo(f"Nothing is loaded yet: celery -A sync mirror backfill {name}")
     else:
         click.echo(f"The full load is queued: celery -A sync mirror status {name} --watch")
+
+
+def _look_up(api: Asking, url: str) -> Told:
+    """Ask the account who it is; a host that does not exist is said in plain words."""
+    try:
+        return look_up(api, url=url)
+    except NoSuchAccount as error:
+        if any(text in str(error) for text in _NO_HOST):
+            host = urlsplit(url).hostname
+            raise NoSuchAccount(f"There is no host {host}: check the URL.") from error.__cause__
+        raise
 
 
 def _chosen(api: Asking, told: Told, sites: Sequence[str]) -> list[str] | None:
@@ -154,7 +167,7 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
     else:
         key = words.api_key(variable=api_key_env, file=api_key_file)
     url = url or before.url
-    told = look_up(asking(found, Account(url, key), store_id=before.id), url=url)
+    told = _look_up(asking(found, Account(url, key), store_id=before.id), url)
     # Where system-info tells no account, the address stands for it, and an address may change.
     if told.account not in {before.account, url}:
         raise BadRequest(
@@ -203,7 +216,7 @@ def check(name: str) -> None:
     """
     found = at_head()
     before = read(lambda c: _known(c, name))
-    told = look_up(asking(found, found.account(before), store_id=before.id), url=before.url)
+    told = _look_up(asking(found, found.account(before), store_id=before.id), before.url)
     if told.account not in {before.account, before.url}:
         raise BadRequest(
             f"{before.url} is another account now ({told.account}); {name} mirrors "
