@@ -206,3 +206,12 @@ def set_polled_as_of(
         ),
         {"store": store_id, "resource": resource, "as_of": as_of},
     )
+
+
+def complete_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
+    """As of when a resource is complete, as analysts are told; None while it is not."""
+    found: dt.datetime | None = connection.execute(
+        sa.text("SELECT complete_as_of FROM crm.coverage WHERE store_id = :s AND resource = :r"),
+        {"s": store_id, "r": resource},
+    ).scalar()
+    return found

@@ -57,9 +57,14 @@ class Answered:
 
 
 def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
-    """Ask for every live parent, in key order; False when the slice ended before."""
+    """Ask for every live parent, in key order; False when it could not be done to the end.
+
+    It waits for its parents: a pass over half of them would claim what is not so.
+    """
     resource = ctx.resources[crawl.resource]
-    began = _began(ctx, crawl)
+    began = _began(ctx, crawl, resource)
+    if began is None:
+        return False
     answered = missing = 0
     while True:
         after = ctx.read(lambda c: checkpoint.rebuilt_to(c, crawl))
@@ -83,9 +88,18 @@ def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
     return True
 
 
-def _began(ctx: Context, crawl: Crawl) -> dt.datetime:
-    """The moment the pass began, kept over its slices."""
+def _began(ctx: Context, crawl: Crawl, resource: Resource) -> dt.datetime | None:
+    """As of when the pass is complete, kept over its slices; None while the parents are not.
+
+    That is when it began, or as of when its parents were complete then, whichever is older.
+    """
+    assert resource.parent is not None
+    parents = resource.parent.resource
     moment = ctx.draw()
+    known = ctx.read(lambda c: coverage.complete_as_of(c, ctx.store.id, parents))
+    if known is None:
+        return None
+    moment = min(moment, known)
 
     def write(connection: sa.Connection) -> dt.datetime:
         found: dt.datetime = connection.execute(
