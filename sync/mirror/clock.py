@@ -6,6 +6,8 @@ import datetime as dt
 
 import sqlalchemy as sa
 
+from sync.mirror.engine import outages
+
 _DRAW = sa.text(
     """
     INSERT INTO sync.store_clock AS c (store_id, as_of) VALUES (:store_id, clock_timestamp())
@@ -18,7 +20,8 @@ _DRAW = sa.text(
 
 def draw(engine: sa.Engine, store_id: int) -> dt.datetime:
     """Draw the next moment of a store, in UTC; two draws are never equal nor out of order."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with outages(), engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
         moment: dt.datetime = connection.execute(_DRAW, {"store_id": store_id}).scalar_one()
     return moment
 

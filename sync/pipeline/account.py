@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.declare.moments import zone_of
 from sync.errors import (

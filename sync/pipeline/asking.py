@@ -10,13 +10,11 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 from sync import faults
 from sync.crawl import Pagination, pagination_of
-from sync.crm import Account, CrmClient
-from sync.crm.limiter import Limiter
-from sync.crm.slot import Slot, WorkClass, bucket_of
+from sync.crm import Account, CrmClient, Limiter, Passage, Slot, Stop, WorkClass, bucket_of
 from sync.declare import Resource, Shape
 from sync.errors import (
     Forbidden,
@@ -36,13 +34,6 @@ from sync.mirror.stores import Access
 from sync.normalise import records_of
 
 GIVE_UP_SECONDS = 90.0
-
-
-class Stop(Protocol):
-    """A threading.Event, or anything like it."""
-
-    def is_set(self) -> bool: ...
-    def wait(self, timeout: float | None = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,41 +71,19 @@ class Reply:
             raise UnexpectedData(f"{resource.answer_key!r}: {error}", body=self.body) from error
 
 
-class _Gate:
-    """Runs when the connection is open: reserves the slot, draws `as_of`, sleeps until the slot."""
+class _Unlimited:
+    """The gate where there is no budget (tests): it only draws `as_of`."""
 
-    def __init__(self, asking: Asking, work: WorkClass, path: str) -> None:
-        self._asking = asking
-        self._work = work
-        self._bucket = bucket_of(path)
-        self.slot: Slot | None = None
-        self.as_of: dt.datetime | None = None
+    slot = None
+
+    def __init__(self, draw: Callable[[], None]) -> None:
+        self._draw = draw
 
     def before(self) -> None:
-        limiter = self._asking.limiter
-        if limiter is None:
-            self.as_of = self._asking.draw()
-            return
-        missed = self.slot
-        while True:
-            slot = limiter.reserve(
-                store=self._asking.store_id,
-                bucket=self._bucket,
-                work=self._work,
-                give_up_after=GIVE_UP_SECONDS,
-                stop=self._asking.stop,
-                missed=missed,
-            )
-            self.as_of = self._asking.draw()
-            if limiter.wait(slot):
-                self.slot = slot
-                return
-            missed = slot
+        self._draw()
 
     def after(self) -> None:
-        limiter = self._asking.limiter
-        if limiter is not None and self.slot is not None:
-            limiter.sent(self.slot, limiter.lateness(self.slot))
+        pass
 
 
 class Asking:
@@ -148,30 +117,43 @@ class Asking:
         """Send one request in its slot; what the client named is raised as it is."""
         faults.point("before_fetch")
         prepared = self._client.prepare(self._account, path, params)
-        gate = _Gate(self, work, path)
+        drawn: list[dt.datetime] = []
+        gate = self._gate(path, work, lambda: drawn.append(self.draw()))
         try:
             answer = self._client.send(prepared, gate=gate)
         except OverLimit as refusal:
-            self._feedback(gate, refusal)
+            self._feedback(gate.slot, refusal)
             raise
         except SyncError:
-            self._feedback(gate, None)
+            self._feedback(gate.slot, None)
             raise
-        self._feedback(gate, None)
+        self._feedback(gate.slot, None)
         faults.point("after_fetch")
-        assert gate.as_of is not None
-        return Reply(answer.data, answer.body, gate.as_of)
+        return Reply(answer.data, answer.body, drawn[-1])
 
-    def _feedback(self, gate: _Gate, refusal: OverLimit | None) -> None:
-        if gate.as_of is not None:
-            with self._counting:
-                self._sent += 1
-        if self.limiter is None or gate.slot is None:
+    def _gate(self, path: str, work: WorkClass, draw: Callable[[], None]) -> Passage | _Unlimited:
+        """Between the open connection and the request: the slot, and `as_of` drawn before it."""
+        if self.limiter is None:
+            return _Unlimited(draw)
+        return Passage(
+            self.limiter,
+            store=self.store_id,
+            bucket=bucket_of(path),
+            work=work,
+            give_up_after=GIVE_UP_SECONDS,
+            stop=self.stop,
+            granted=lambda _: draw(),
+        )
+
+    def _feedback(self, slot: Slot | None, refusal: OverLimit | None) -> None:
+        with self._counting:
+            self._sent += 1
+        if self.limiter is None or slot is None:
             return
         if refusal is not None:
-            self.limiter.refused(gate.slot, after=refusal.after)
+            self.limiter.refused(slot, after=refusal.after)
         else:
-            self.limiter.served(gate.slot)
+            self.limiter.served(slot)
 
     def first(
         self,

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from sync import faults
+from sync.crm import Stop
 from sync.declare import Reread, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.mirror import clock, lease, notes
@@ -24,13 +25,6 @@ from sync.pipeline.asking import Asking
 T = TypeVar("T")
 SLICE_SECONDS = 110.0
 """About two minutes: a task that lived longer would hold its place against the others."""
-
-
-class Stop(Protocol):
-    """A threading.Event, or anything like it."""
-
-    def is_set(self) -> bool: ...
-    def wait(self, timeout: float | None = None) -> bool: ...
 
 
 @dataclass

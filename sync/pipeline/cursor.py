@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.errors import UnexpectedData
 from sync.mirror import checkpoint, coverage

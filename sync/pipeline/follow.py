@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync import faults
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
 from sync.mirror import checkpoint, coverage, notes, rereads, stores

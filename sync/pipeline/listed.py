@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from sync import faults
 from sync.crawl import Days
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Origin

@@ -13,7 +13,7 @@ import itertools
 import sqlalchemy as sa
 
 from sync import faults
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.declare.moments import local_text
 from sync.mirror import checkpoint, coverage

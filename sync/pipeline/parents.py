@@ -16,7 +16,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from sync.crawl import WHOLE, PassCheck, pages_bound
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Once, Resource
 from sync.errors import NotFound, Unavailable
 from sync.mirror import checkpoint, coverage

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from sync import faults
 from sync.crawl import Count, Days, is_leaf, next_on_grid, slices
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.declare import Followed, Resource
 from sync.errors import SyncError

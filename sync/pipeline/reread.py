@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.errors import AccessChanged, Forbidden, NotFound
 from sync.mirror import coverage, rereads

@@ -12,8 +12,7 @@ import redis
 import sqlalchemy as sa
 
 from sync import embedded, vault
-from sync.crm import Account, CrmClient
-from sync.crm.limiter import Limiter
+from sync.crm import Account, CrmClient, Limiter
 from sync.mirror.engine import connect
 from sync.mirror.stores import Store
 from sync.settings import Settings, settings

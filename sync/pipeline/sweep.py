@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync.crawl import WHOLE, Count, PassCheck, pages_bound
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Once, Resource
 from sync.errors import Refused, TryLater
 from sync.mirror import checkpoint, coverage, notes

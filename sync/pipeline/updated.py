@@ -11,7 +11,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from sync.crawl import WHOLE, pages_bound
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Resource, Updated
 from sync.declare.moments import local_text
 from sync.errors import Refused

@@ -21,7 +21,7 @@ from sync.crawl import (
     parts_of,
     slices,
 )
-from sync.crm.slot import WorkClass
+from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.declare import Resource
 from sync.errors import Refused, UnexpectedData
