@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from sync.sandbox.box import Sandbox
+from sync.sandbox.journal import Journal
 from sync.sandbox.knobs import Knobs
 from sync.sandbox.serve import listen, server
 
@@ -39,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add("--latency", default="0", metavar="MS | LOW,HIGH")
     add("--knobs", default="{}", metavar="JSON", help="any knob of sync.sandbox.knobs.Knobs")
     add("--lean", action="store_true", help="keep records compressed: less memory, more time")
+    add("--journal", metavar="FILE", help="live on after a restart: what happened is kept there")
     add("--json", action="store_true", help="one machine-readable line instead of several")
     return made
 
@@ -51,6 +54,9 @@ def build(options: argparse.Namespace) -> Sandbox:
     )
     knobs.turn(**orjson.loads(options.knobs))
     sandbox = Sandbox(knobs, seed=options.seed, lean=options.lean)
+    journal = Journal(Path(options.journal)) if options.journal else None
+    if journal is not None:
+        journal.begin(sandbox)
     asked: list[dict[str, Any]] = []
     for text in options.account:
         name, zone, orders, customers, key = (text.split(":", 4) + [""] * 5)[:5]
@@ -69,6 +75,8 @@ def build(options: argparse.Namespace) -> Sandbox:
             )  # fmt: skip
     for arguments in asked:
         sandbox.account(awkward=options.awkward, **arguments)
+    if journal is not None:
+        journal.resume(sandbox)
     return sandbox
 
 
