@@ -14,6 +14,7 @@ from tests.integration.faults.rig import Rig, Stage, rigged, staged
 
 _HERE = Path(__file__).parent
 _ROW = "fault row"
+# Lost: missing, deleted but live, or stale.
 _HEAD = ("fault", "times injected", "rows lost", "rows doubled", "seconds to exact again")
 
 
@@ -48,19 +49,23 @@ def rig(stage: Stage, tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-Row = Callable[[str, int, int, int, float], None]
+Ends = Callable[[Rig, str, int], None]
 
 
 @pytest.fixture
-def row(record_property: Callable[[str, object], None]) -> Row:
-    """Put a row into the table: fault, times injected, rows lost, doubled, seconds."""
+def ends_exact(record_property: Callable[[str, object], None]) -> Ends:
+    """Wait until the mirror says it is complete, hold it against the oracle, add to the table."""
 
-    def add(fault: str, times: int, lost: int, doubled: int, seconds: float) -> None:
-        line = (fault, str(times), str(lost), str(doubled), f"{seconds:.1f}")
+    def end(rig: Rig, fault: str, times: int) -> None:
+        seconds = rig.exact()
+        verdict = rig.settle()
+        lost = len(verdict.lost) + len(verdict.ghosts) + len(verdict.stale)
+        line = (fault, str(times), str(lost), str(len(verdict.doubled)), f"{seconds:.1f}")
         record_property(_ROW, line)
         print(f"\n| {' | '.join(line)} |")
+        assert not verdict.wrong(), rig.said()
 
-    return add
+    return end
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

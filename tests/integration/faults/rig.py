@@ -25,6 +25,7 @@ import httpx
 import orjson
 import psycopg
 import sqlalchemy as sa
+
 from sync import vault
 from sync.crm import Account
 from sync.embedded import Servers, private
@@ -37,7 +38,6 @@ from sync.resources import RESOURCES
 from sync.sandbox.knobs import CHURN_MIX, Knobs
 from sync.sandbox.serve import Spawned, spawn
 from sync.settings import Settings
-
 from tests.integration.faults.truth import (
     COLLECTIONS,
     DICTIONARIES,
@@ -56,6 +56,9 @@ ORDERS, CUSTOMERS = 600, 150
 EXACT_SECONDS = 90.0
 TEMPLATE = "faults_template"
 LISTED = "/api/v5/orders"
+FEW = ("credentials", "settings", "sites", "statuses", "customers", "customer_history", "orders",
+       "order_history")  # fmt: skip
+"""What a store mirrors in scenarios whose request budget is small."""
 # Left out: changes no history tells of; nothing but a reconcile finds them.
 TOLD_MIX = {kind: share for kind, share in CHURN_MIX.items() if kind != "touch_silently"}
 _numbers = count(1)
@@ -208,11 +211,13 @@ class Rig:
             "SYNC_TEST_SCALE": f"{SCALE:g}",
         }
 
-    def add_store(self, account_name: str = "", *, api_key: str = "", url: str = "") -> int:
-        """Add a store as the command does, and queue its first load."""
+    def add_store(
+        self, account_name: str = "", *, api_key: str = "", only: tuple[str, ...] = ()
+    ) -> int:
+        """Add a store as the command does, and queue its first load; `only` names resources."""
         account_name = account_name or self.open_account()
         told_key = self.stage.control(f"{account_name}/add_key")["result"]
-        services = self._services()
+        services = self.services()
         try:
             api = Asking(
                 services.client,
@@ -226,12 +231,13 @@ class Rig:
                 store_id: int = connection.execute(
                     sa.text(
                         "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint,"
-                        " zone, currency, site_access, sites, scopes) VALUES (:name, :url, :account,"
-                        " '', '', :zone, :currency, :access, :sites, :scopes) RETURNING id"
+                        " zone, currency, site_access, sites, scopes) VALUES (:name, :url,"
+                        " :account, '', '', :zone, :currency, :access, :sites, :scopes)"
+                        " RETURNING id"
                     ),
                     {
                         "name": account_name,
-                        "url": url or self.stage.sandbox.url,
+                        "url": self.stage.sandbox.url,
                         "account": told.account,
                         "zone": told.zone,
                         "currency": told.currency,
@@ -246,6 +252,21 @@ class Rig:
                     {"key": sealed, "id": store_id},
                 )
                 stores.register(connection, store_id, RESOURCES.values())
+                if only:
+                    connection.execute(
+                        sa.text(
+                            "UPDATE sync.coverage SET selected = false"
+                            " WHERE store_id = :id AND resource <> ALL(:only)"
+                        ),
+                        {"id": store_id, "only": list(only)},
+                    )
+                    connection.execute(
+                        sa.text(
+                            "DELETE FROM sync.crawl WHERE store_id = :id AND resource <> ALL(:only)"
+                        ),
+                        {"id": store_id, "only": list(only)},
+                    )
+                    stores.set_lanes(connection, store_id)
         finally:
             services.client.close()
             services.engine.dispose()
@@ -253,7 +274,7 @@ class Rig:
             self.store_id, self.account = store_id, account_name
         return store_id
 
-    def _services(self) -> Services:
+    def services(self) -> Services:
         settings = Settings(
             database_url=self.stage.url_of(self.database),  # type: ignore[arg-type]
             redis_url=self.stage.servers.redis_url,  # type: ignore[arg-type]
@@ -357,7 +378,8 @@ class Rig:
             return None
         return self.ask(
             "SELECT v.resource, v.state, v.complete_as_of FROM crm.coverage AS v"
-            " JOIN sync.coverage AS c USING (store_id, resource) WHERE v.store_id = %s AND"
+            " JOIN sync.coverage AS c USING (store_id, resource) WHERE v.store_id = %s"
+            " AND v.state <> 'disabled' AND"
             " (v.complete_as_of IS NULL OR (c.feed IS NOT NULL AND v.complete_as_of <= %s))",
             self.store_id,
             moment,
@@ -406,6 +428,29 @@ class Rig:
             {each: stage.lines(f"{name}/history/{each}") for each in HISTORIES.values()},
             {each: stage.oracle(f"{name}/reference/{each}") for each in DICTIONARIES.values()},
         )
+
+    def walked_again(self, committed: dict[tuple[str, str], int], *, since: float) -> list[str]:
+        """Pages asked for after a moment although they were committed at that moment."""
+        return [
+            f"page {page} of {days}, {last} were committed"
+            for days, page in self.pages_asked(since=since)
+            for last in [committed.get(days, 0)]
+            if page <= last
+        ]
+
+    def pages_asked(self, *, since: float = 0.0) -> list[tuple[tuple[str, str], int]]:
+        """The windows' pages of orders that were asked for, in order, with repetitions."""
+        found = []
+        for request in self.requests(since=since):
+            params = request["params"]
+            days = params.get("filter") or {}
+            if params.get("limit") == "100" and "ids" not in days:
+                window = (days.get("createdAtFrom", ""), days.get("createdAtTo", ""))
+                found.append((window, int(params.get("page", 1))))
+        return found
+
+    def turn(self, **knobs: Any) -> None:
+        self.stage.control("knobs", **knobs)
 
     def said(self) -> str:
         """The last words of every process."""

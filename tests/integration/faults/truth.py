@@ -13,14 +13,39 @@ from typing import Any
 
 import orjson
 import psycopg
+
 from sync.declare import Child, Field, Resource
 from sync.resources import RESOURCES
 from sync.sandbox.sending import steady
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-COLLECTIONS = {"orders": "orders", "customers": "customers"}
-HISTORIES = {"order_history": "orders", "customer_history": "customers"}
+# Our name of a resource, and the oracle's.
+FOLLOWED = {
+    "orders": "orders",
+    "customers": "customers",
+    "corporate_customers": "customers-corporate",
+    "packs": "packs",
+    "tasks": "tasks",
+}
+REFRESHED = {
+    "customer_notes": "customer-notes",
+    "costs": "costs",
+    "files": "files",
+    "users": "users",
+    "products": "products",
+    "product_groups": "product-groups",
+    "loyalties": "loyalties",
+    "loyalty_accounts": "loyalty-accounts",
+}
+COLLECTIONS = FOLLOWED | REFRESHED
+HISTORIES = {
+    "order_history": "orders",
+    "customer_history": "customers",
+    "corporate_customer_history": "customers-corporate",
+    "pack_history": "packs",
+    "task_history": "tasks",
+}
 DICTIONARIES = {
     "statuses": "statuses",
     "status_groups": "status-groups",
@@ -33,7 +58,7 @@ DICTIONARIES = {
     "price_types": "price-types",
     "units": "units",
 }
-UNSTORABLE = {code: "\ufffd" for code in (0, *range(0xD800, 0xE000))}
+UNSTORABLE = dict.fromkeys((0, *range(55296, 57344)), "�")
 
 
 @dataclass
@@ -78,20 +103,27 @@ def storable(value: Any) -> Any:
 def judge(connection: Connection, store_id: int, told: Told) -> Verdict:
     """Compare everything the oracle tells of with one store's rows."""
     verdict = Verdict()
-    for resource, collection in COLLECTIONS.items():
+    mirrored = {
+        name
+        for (name,) in connection.execute(
+            "SELECT resource FROM sync.coverage WHERE store_id = %s AND selected", [store_id]
+        )
+    }
+    for resource, collection in _of(mirrored, COLLECTIONS):
         sent = {key: steady(storable(row)) for key, row in told.records[collection].items()}
         here = {
             key: steady(row) for key, row in _live(connection, store_id, resource, "id").items()
         }
         _compare(verdict, resource, sent, here)
-        _judge_tombstones(verdict, connection, store_id, resource, told.deleted[collection])
-    for resource, history in HISTORIES.items():
+        if resource in FOLLOWED:
+            _judge_tombstones(verdict, connection, store_id, resource, told.deleted[collection])
+    for resource, history in _of(mirrored, HISTORIES):
         subject = RESOURCES[resource].listing.subject  # type: ignore[union-attr]
         sent = {key: _stub(storable(e), subject) for key, e in told.entries[history].items()}
         rows = _live(connection, store_id, resource, "id")
         here = {key: _stub(row, subject) for key, row in rows.items()}
         _compare(verdict, resource, sent, here)
-    for resource, name in DICTIONARIES.items():
+    for resource, name in _of(mirrored, DICTIONARIES):
         sent = {key: storable(row) for key, row in told.dictionaries[name].items()}
         _compare(verdict, resource, sent, _live(connection, store_id, resource, "code"))
     zone = connection.execute("SELECT zone FROM sync.store WHERE id = %s", [store_id]).fetchone()
@@ -102,6 +134,10 @@ def judge(connection: Connection, store_id: int, told: Told) -> Verdict:
             _judge_children(verdict, connection, store_id, each, child, str(zone[0]))
     _judge_checkpoints(verdict, connection, store_id, told)
     return verdict
+
+
+def _of(mirrored: set[str], names: dict[str, str]) -> list[tuple[str, str]]:
+    return [(ours, theirs) for ours, theirs in names.items() if ours in mirrored]
 
 
 def _live(connection: Connection, store_id: int, resource: str, key: str) -> dict[Any, Any]:
@@ -155,9 +191,10 @@ def _judge_tombstones(
     told_since = {
         found[0]
         for found in connection.execute(
-            f"SELECT {subject}_id FROM crm.{history} WHERE store_id = %s AND id > %s"
-            " AND (deleted OR combined_to_id IS NOT NULL)",
-            [store_id, bookmark],
+            "SELECT (raw #>> ARRAY[%s, 'id'])::bigint FROM crm."
+            f"{history} WHERE store_id = %s AND id > %s"
+            " AND (raw ->> 'deleted' = 'true' OR raw -> 'combinedTo' IS NOT NULL)",
+            [subject, store_id, bookmark],
         )
     }
     graves = {
@@ -273,7 +310,7 @@ def _mismatches(
     fields: Iterable[Field], table: str, json_sql: str, zone: str, *, skip: set[str]
 ) -> str:
     cases = ", ".join(
-        f"CASE WHEN {table}.\"{f.name}\" IS DISTINCT FROM {column_sql(f, json_sql, zone)}"
+        f'CASE WHEN {table}."{f.name}" IS DISTINCT FROM {column_sql(f, json_sql, zone)}'
         f" THEN '{f.name}' END"
         for f in fields
         if f.name not in skip
@@ -325,9 +362,7 @@ def column_sql(field: Field, base: str, zone: str) -> str:
             return f"CASE WHEN {kind} = 'string' AND {t} <> '' THEN {t}::time END"
         case "jsonb":
             empty = f" WHEN {j} = '[]' THEN '{{}}'" if field.kind.name == "map" else ""
-            return (
-                f"CASE WHEN {kind} = 'null' OR {j} = '\"\"' THEN NULL{empty} ELSE {j} END"
-            )
+            return f"CASE WHEN {kind} = 'null' OR {j} = '\"\"' THEN NULL{empty} ELSE {j} END"
     raise AssertionError(field.kind.sql)
 
 
@@ -362,9 +397,7 @@ _CHECKS = {
 }
 
 
-def _judge_checkpoints(
-    verdict: Verdict, connection: Connection, store_id: int, told: Told
-) -> None:
+def _judge_checkpoints(verdict: Verdict, connection: Connection, store_id: int, told: Told) -> None:
     newest = {name: told.summary["history"][history] for name, history in HISTORIES.items()}
     binds = {"store": store_id, "newest": json.dumps(newest)}
     for words, sql in _CHECKS.items():

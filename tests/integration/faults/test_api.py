@@ -1,0 +1,98 @@
+"""What the API answers when it is unwell, and accounts that do not answer at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.faults.conftest import Ends
+from tests.integration.faults.rig import Rig
+
+TENTH = {"500": 0.02, "502": 0.015, "html": 0.015, "cut": 0.02, "slow": 0.01, "reset": 0.02}
+
+
+@pytest.mark.in_every_run
+def test_one_answer_in_ten_is_a_fault(rig: Rig, ends_exact: Ends) -> None:
+    rig.add_store()
+    rig.turn(fault_share=TENTH, slow_seconds=1)
+    rig.churn(5)
+    rig.beat()
+    rig.worker()
+    rig.struck()
+    ends_exact(rig, "500, 502, HTML, cut, slow, reset: 10 % of answers", _faults(rig))
+
+
+def _faults(rig: Rig) -> int:
+    """Faults of the server so far, and later ones in the row as they come."""
+    rig.wait(lambda: sum(_count(rig).values()) >= 20, "twenty answers went wrong")
+    return sum(_count(rig).values())
+
+
+def _count(rig: Rig) -> dict[str, int]:
+    found: dict[str, int] = rig.stage.oracle("requests?path=nothing")["faults"]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["500", "502", "503", "html", "reset"])
+def test_an_outage_of_seconds_is_waited_for(rig: Rig, ends_exact: Ends, kind: str) -> None:
+    """Every request fails the same way for a while, `credentials` too; then all is well again."""
+    rig.add_store()
+    rig.beat()
+    rig.worker()
+    rig.wait_pages(1)
+    rig.stage.control("faults", kind=kind, account=rig.account, times=60)
+    rig.wait(lambda: _count(rig).get(kind, 0) >= 60, "sixty requests failed", seconds=120)
+    rig.struck()
+    ends_exact(rig, f"{kind} for 60 requests in a row", 60)
+
+
+@pytest.mark.in_every_run
+def test_bursts_of_503_are_waited_for(rig: Rig, ends_exact: Ends) -> None:
+    rig.add_store()
+    for start in (10, 40, 70):
+        rig.stage.control("faults", kind="503", account=rig.account, nth=start, times=6)
+    rig.churn(5)
+    rig.beat()
+    rig.worker()
+    rig.struck()
+    rig.wait(lambda: _count(rig).get("503", 0) >= 18, "three bursts are over")
+    ends_exact(rig, "503 in three bursts", 18)
+
+
+@pytest.mark.in_every_run
+def test_a_wrong_key_and_an_html_page_do_not_disturb_a_good_store(
+    rig: Rig, ends_exact: Ends
+) -> None:
+    good = rig.add_store()
+    revoked = rig.add_store(rig.open_account(orders=5, customers=5), api_key="0" * 32)
+    page_shop = rig.open_account(orders=5, customers=5)
+    page = rig.add_store(page_shop)
+    rig.turn(html_always=[page_shop])
+    rig.beat()
+    rig.worker()
+    rig.struck()
+
+    def errors(store: int) -> set[str]:
+        return {
+            text
+            for (text,) in rig.ask(
+                "SELECT error FROM sync.store WHERE id = %s AND error IS NOT NULL"
+                " UNION SELECT error FROM sync.lane WHERE store_id = %s AND error IS NOT NULL",
+                store,
+                store,
+            )
+        }
+
+    rig.wait(lambda: any("API key" in text for text in errors(revoked)), "the key is named")
+    rig.wait(lambda: any("HTML page" in text for text in errors(page)), "the page is named")
+    assert errors(good) == set()
+    for store in (revoked, page):
+        assert rig.ask("SELECT id FROM crm.orders WHERE store_id = %s", store) == []
+        assert (
+            rig.ask(
+                "SELECT resource FROM crm.coverage WHERE store_id = %s"
+                " AND complete_as_of IS NOT NULL",
+                store,
+            )
+            == []
+        )
+    ends_exact(rig, "a wrong key and an HTML host beside a good store", 2)

@@ -1,0 +1,169 @@
+"""Two that both believe they hold a lease cannot both commit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from sync.errors import LeaseLost
+from sync.mirror import lease
+from sync.mirror.engine import connect
+from tests.integration.faults.conftest import Ends
+from tests.integration.faults.rig import Rig
+
+CLAIM = lease.Claim(1, "orders", "walk")
+ZONE = "Europe/Moscow"
+
+
+@pytest.mark.in_every_run
+@pytest.mark.parametrize("point", ["before_commit", "in_transaction"])
+def test_a_stopped_worker_commits_nothing_once_its_leases_are_taken_over(
+    rig: Rig, ends_exact: Ends, point: str
+) -> None:
+    """SIGSTOP in a load; another worker takes over and the CRM changes meanwhile; then CONT."""
+    rig.add_store()
+    beat = rig.beat()
+    stopped = rig.worker(f"{point}:25:stop")
+    stopped.wait_stopped()
+    held = rig.ask("SELECT resource, lane, token FROM sync.lane WHERE lease_until > now()")
+    assert held
+    rig.churn(10)
+    other = rig.worker()
+    rig.wait(lambda: _taken_over(rig, held), "every lease is taken over", seconds=60)
+    rig.exact()
+    assert other.terminate() == 0
+    assert beat.terminate() == 0
+    before = _content(rig)
+    assert "lease lost" not in stopped.text()
+    stopped.signal(signal.SIGCONT)
+    rig.struck()
+    rig.wait(lambda: stopped.text().count("lease lost") >= 1, "it finds its leases lost")
+    assert stopped.terminate() == 0
+    assert _content(rig) == before
+    rig.beat()
+    rig.worker()
+    ends_exact(rig, f"SIGSTOP at {point}, lease taken over, CONT", 1)
+
+
+def _taken_over(rig: Rig, held: list[tuple[object, ...]]) -> bool:
+    now = {
+        (row[0], row[1]): row[2] for row in rig.ask("SELECT resource, lane, token FROM sync.lane")
+    }
+    return bool(now) and all(now[row[0], row[1]] > row[2] for row in held)  # type: ignore[index,operator]
+
+
+def _content(rig: Rig) -> list[tuple[object, ...]]:
+    return [
+        row
+        for table in ("orders", "customers", "order_history", "customer_history", "statuses")
+        for row in rig.ask(
+            f"SELECT '{table}', count(*), md5(string_agg(t::text, ',' ORDER BY t::text))"
+            f" FROM (SELECT content_hash, deleted_at, deleted_reason FROM crm.{table}) AS t"
+        )
+    ]
+
+
+@pytest.fixture
+def engine(database: str) -> sa.Engine:
+    """A database with one lane, due now."""
+    made = connect(database)
+    with made.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone)"
+            " VALUES ('shop', 'u', 'a', '', '', 'Europe/Moscow')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO sync.lane (store_id, resource, lane) VALUES (1, 'orders', 'walk')"
+        )
+    yield made  # type: ignore[misc]
+    made.dispose()
+
+
+def _acquire(engine: sa.Engine, holder: str, seconds: float = 60) -> lease.Lease | None:
+    with engine.begin() as connection:
+        return lease.acquire(connection, CLAIM, holder=holder, seconds=seconds)
+
+
+def _expire(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE sync.lane SET lease_until = now() - interval '1 s'")
+
+
+@pytest.mark.in_every_run
+def test_only_the_later_of_two_tokens_commits(engine: sa.Engine) -> None:
+    first = _acquire(engine, "first")
+    assert first is not None
+    assert _acquire(engine, "second") is None
+    _expire(engine)
+    second = _acquire(engine, "second")
+    assert second is not None
+    assert second.token > first.token
+    for held, commits in ((first, False), (second, True)):
+        if commits:
+            with engine.begin() as connection:
+                lease.hold(connection, held, zone=ZONE)
+        else:
+            with pytest.raises(LeaseLost), engine.begin() as connection:
+                lease.hold(connection, held, zone=ZONE)
+
+
+@pytest.mark.in_every_run
+def test_an_expired_lease_nobody_took_commits_nothing_either(engine: sa.Engine) -> None:
+    held = _acquire(engine, "first")
+    assert held is not None
+    _expire(engine)
+    with pytest.raises(LeaseLost), engine.begin() as connection:
+        lease.hold(connection, held, zone=ZONE)
+
+
+@pytest.mark.in_every_run
+def test_a_lease_cannot_be_taken_over_under_an_open_transaction(engine: sa.Engine) -> None:
+    """Who holds the row is renewed by it: the other waits for the commit, and then gets nothing."""
+    held = _acquire(engine, "first")
+    assert held is not None
+    got: list[lease.Lease | None] = []
+    with engine.begin() as connection:
+        lease.hold(connection, held, zone=ZONE, seconds=60)
+        taker = threading.Thread(target=lambda: got.append(_acquire(engine, "second")))
+        taker.start()
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database()"
+        )
+        with engine.connect() as other:
+            while other.exec_driver_sql(waiting).scalar_one() == 0 and not got:
+                other.rollback()
+        connection.exec_driver_sql("UPDATE sync.store SET currency = 'EUR'")
+    taker.join(10)
+    assert got == [None]
+
+
+@pytest.mark.in_every_run
+def test_a_former_holder_gives_nothing_back(engine: sa.Engine) -> None:
+    """Neither `release` nor `fail` of an old token touches the lane of the new holder."""
+    first = _acquire(engine, "first")
+    assert first is not None
+    _expire(engine)
+    second = _acquire(engine, "second")
+    assert second is not None
+    with engine.begin() as connection:
+        now = connection.exec_driver_sql("SELECT now()").scalar_one()
+        lease.release(connection, first, due_at=now)
+        lease.fail(connection, first, error="late", due_at=now, parked=True)
+        row = connection.exec_driver_sql(
+            "SELECT holder, token, error, parked_at FROM sync.lane"
+        ).one()
+    assert tuple(row) == ("second", second.token, None, None)
+
+
+@pytest.mark.in_every_run
+def test_rows_made_in_another_zone_are_not_written(engine: sa.Engine) -> None:
+    held = _acquire(engine, "first")
+    assert held is not None
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE sync.store SET zone = 'Europe/Madrid'")
+    with pytest.raises(LeaseLost), engine.begin() as connection:
+        lease.hold(connection, held, zone=ZONE)

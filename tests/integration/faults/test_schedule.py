@@ -1,0 +1,49 @@
+"""Beat and the broker are hints: missing, doubled or late, they change nothing but the hour."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.faults.conftest import Ends
+from tests.integration.faults.rig import Rig
+
+TWICE = "tests.integration.faults.twice"
+
+
+def test_beat_killed_and_started_again(rig: Rig, ends_exact: Ends) -> None:
+    rig.add_store()
+    rig.churn(5)
+    rig.worker()
+    for _ in range(3):
+        before = rig.pages_done("order_history")
+        beat = rig.beat()
+        rig.wait(
+            lambda before=before: rig.pages_done("order_history") > before,  # type: ignore[misc]
+            "the load goes on",
+        )
+        beat.kill()
+    rig.struck()
+    rig.beat()
+    ends_exact(rig, "beat killed", 3)
+
+
+@pytest.mark.in_every_run
+def test_two_beats_two_workers(rig: Rig, ends_exact: Ends) -> None:
+    rig.add_store()
+    rig.churn(5)
+    for _ in range(2):
+        rig.beat()
+        rig.worker()
+    rig.struck()
+    ends_exact(rig, "two beats, two workers", 1)
+
+
+@pytest.mark.in_every_run
+def test_every_task_delivered_twice(rig: Rig, ends_exact: Ends) -> None:
+    rig.add_store()
+    rig.churn(5)
+    rig.beat(app=TWICE)
+    for _ in range(2):
+        rig.worker(app=TWICE)
+    rig.struck()
+    ends_exact(rig, "every task delivered twice", 1)
