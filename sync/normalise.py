@@ -222,7 +222,8 @@ class Normaliser:
         return f"{key}/{batch.repeats[key]}"
 
     def _read(self, node: _Node, record: dict[str, Any], into: _Taken, path: str) -> None:
-        steps = node.steps
+        # The innermost loop of a load: what _leaves does is written out here.
+        steps, reading, values, found = node.steps, self._reading, into.values, into.found
         for name, value in record.items():
             step = steps.get(name)
             if step is None:
@@ -231,8 +232,16 @@ class Normaliser:
                 continue
             if value is None:
                 continue
-            if step.leaves:
-                self._leaves(step, value, into)
+            for column, parse, is_text in step.leaves:
+                if value == "" and not is_text:
+                    continue
+                try:
+                    parsed = parse(value, reading)
+                except Rejected as why:
+                    found.append((column, value, str(why)))
+                else:
+                    if parsed is not None:
+                        values[column] = parsed
             if step.child is not None:
                 into.children[step.child] = self._children(step.child, value, into)
             elif step.steps:

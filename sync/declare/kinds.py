@@ -20,6 +20,8 @@ from sync.declare.moments import ZERO_DATES, Zone, utc_of_local, utc_of_offset
 SqlType = Literal["text", "bigint", "numeric", "boolean", "date", "timestamptz", "time", "jsonb"]
 
 _INT64 = 2**63
+_SHORT = 10**30
+_DIGITS = frozenset("0123456789")
 _WHOLE = re.compile(r"[+-]?\d{1,19}")
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}))?")
@@ -90,6 +92,18 @@ def _decimal(value: Any) -> Decimal:
 
 
 def _numeric(value: Any, _: Reading) -> Decimal:
+    # Nearly every value is one of these two, and short.
+    kind = type(value)
+    if kind is int and -_SHORT < value < _SHORT:
+        return Decimal(value)
+    if kind is Decimal:
+        text = str(value)
+        if len(text) < 40 and text[-1] in _DIGITS and "E" not in text:
+            return value  # type: ignore[no-any-return]
+    return _any_numeric(value)
+
+
+def _any_numeric(value: Any) -> Decimal:
     if isinstance(value, bool):
         raise Rejected("expected a number, got a boolean")
     if isinstance(value, str):
