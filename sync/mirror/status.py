@@ -70,6 +70,7 @@ class ResourceStatus:
     lag_seconds: float | None
     rejects: int
     error: str | None
+    parked: bool = False
     progress: Progress | None = None
 
 
@@ -118,6 +119,7 @@ def _status(store: Store, row: sa.Row[tuple[object, ...]]) -> ResourceStatus:
         lag_seconds=None if row.lag_seconds is None or is_off else round(float(row.lag_seconds), 1),
         rejects=row.rejects,
         error=None if is_off else _error(store, row),
+        parked=bool(row.parked) and not is_off,
         progress=progress,
     )
 

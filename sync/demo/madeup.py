@@ -1,0 +1,93 @@
+"""The made-up RetailCRM: a sandbox in a process of its own, spoken to over HTTP alone."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sync.demo.children import Child, Children
+
+ORDERS, CUSTOMERS = 6_000, 2_000
+CHURN_PER_SECOND = 4
+RATE = 10
+LATENCY_MS = "60,250"
+HISTORY_DAYS = 120
+"""How far back its histories go; two years of them would take a minute more to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of it, as it introduces itself."""
+
+    name: str
+    key: str
+    zone: str
+    orders: int
+    customers: int
+
+
+class MadeUp:
+    """A running sandbox whose accounts live on in `folder`."""
+
+    def __init__(self, url: str, accounts: list[Account], *, is_new: bool, port: int) -> None:
+        self.url, self.accounts, self.is_new, self.port = url, accounts, is_new, port
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """GET, or POST with a body; the answer's JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data)  # noqa: S310  our own http
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            return json.load(answer)
+
+
+def begin(children: Children, folder: Path) -> tuple[Child, int, bool]:
+    """Start it at the port it had, so that the stores' URLs stay: its child, port, is it new."""
+    journal, place = folder / "journal.jsonl", folder / "port"
+    is_new = not journal.exists()
+    port = int(place.read_text("ascii")) if place.exists() else 0
+    if not port or not _is_free(port):
+        port = _free_port()
+        place.write_text(str(port), "ascii")
+    child = children.start(
+        "sandbox",
+        "sync.sandbox",
+        "--json",
+        *("--port", str(port)),
+        *("--orders", str(ORDERS), "--customers", str(CUSTOMERS)),
+        *("--rate", str(RATE), "--latency", LATENCY_MS, "--churn", str(CHURN_PER_SECOND)),
+        *("--knobs", json.dumps({"history_retention": HISTORY_DAYS * 86_400})),
+        *("--journal", str(journal)),
+        read_output=True,
+    )
+    return child, port, is_new
+
+
+def ready(children: Children, child: Child, port: int, *, is_new: bool) -> MadeUp:
+    """Wait until it answers."""
+    told = json.loads(children.first_line(child))
+    accounts = [
+        Account(a["name"], a["key"], a["zone"], a["orders"], a["customers"])
+        for a in told["accounts"]
+    ]
+    return MadeUp(told["url"], accounts, is_new=is_new, port=port)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,327 @@
+"""The play. Each step says what it does and how long it took."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+
+from sync.demo import answers, madeup, progress
+from sync.demo.children import Children, environment, pause, shown, variable
+from sync.demo.madeup import MadeUp
+from sync.embedded import servers, urls
+from sync.errors import SyncError
+from sync.mirror import accounts, stores
+from sync.mirror.engine import in_transaction
+from sync.mirror.status import StoreStatus
+from sync.pipeline.services import services
+from sync.resources import RESOURCES
+from sync.settings import Settings
+
+T = TypeVar("T")
+FEED_SECONDS = "5"
+CHANGE_SECONDS = 60.0
+
+
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM: put everything away."""
+
+
+class Failed(SyncError):
+    """A step did not go as it should."""
+
+
+def run(settings: Settings, *, stay: bool) -> int:
+    """Play it to its end, or until stopped; everything it started is stopped then. Exit status."""
+    folder = settings.data_dir / "demo"
+    values = {"SYNC_DATA_DIR": str(settings.data_dir)}
+    if not variable("SYNC_FEED_SECONDS"):
+        values["SYNC_FEED_SECONDS"] = FEED_SECONDS
+    try:
+        with _stoppable(), Children(folder, environment(**values)) as children:
+            play = Play(settings, children, folder)
+            try:
+                play.run()
+                if stay:
+                    play.stay()
+            except Stopped:
+                say("\nStopping.")
+                return 0 if play.is_shown else 3
+    except SyncError as error:
+        say(f"\nIt did not work: {error}")
+        return 1
+    say(f"Everything is stopped; the data stays in {_short(settings.data_dir)}.")
+    return 0
+
+
+class Play:
+    """The steps, in order."""
+
+    def __init__(self, settings: Settings, children: Children, folder: Path) -> None:
+        self._settings, self._children, self._folder = settings, children, folder
+        self._crm: MadeUp | None = None
+        self._names: list[str] = []
+        self.is_shown = False
+
+    def run(self) -> None:
+        """All of it."""
+        began = time.monotonic()
+        real = (variable("STORE_URL"), variable("API_KEY"))
+        if any(real) and not all(real):
+            raise Failed("Set both STORE_URL and API_KEY to mirror your own account, or neither.")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # It takes seconds to make up two years of orders: meanwhile the servers start.
+        crm = None if any(real) else madeup.begin(self._children, self._folder)
+        self._servers()
+        self._command("migrate")
+        before = self._read(progress.pages)
+        if crm is not None:
+            self._crm = madeup.ready(self._children, *crm[:2], is_new=crm[2])
+            made = ", ".join(
+                f"{a.name} ({a.zone}, {a.orders:,} orders)" for a in self._crm.accounts
+            )
+            say(f"A made-up RetailCRM is at {self._crm.url}: {made}, {madeup.CHURN_PER_SECOND} "
+                "changes a second.")  # fmt: skip
+        self._workers()
+        worked = time.monotonic()
+        for name, url, key in self._accounts(real):
+            self._store(name, url, key)
+        self._load(worked, before)
+        self._questions()
+        if self._crm is not None:
+            self._change(self._crm)
+        self._budget()
+        self._psql()
+        self.is_shown = True
+        say(f"\nThat took {time.monotonic() - began:.0f} s.")
+
+    def stay(self) -> None:
+        """Until Ctrl-C, or until a process ends by itself."""
+        say("Staying up: worker, beat" + (" and the made-up RetailCRM" if self._crm else "")
+            + f"; logs are in {_short(self._folder)}. Ctrl-C stops all of it.")  # fmt: skip
+        while True:
+            self._children.check()
+            pause(0.5)
+
+    def _read(self, work: Callable[[sa.Connection], T]) -> T:
+        return in_transaction(services().engine, work)
+
+    def _servers(self) -> None:
+        began = time.monotonic()
+        urls(self._settings)
+        embedded = self._settings.database_url is None
+        where = f"from {_short(self._settings.data_dir)}" if embedded else "as set"
+        say(f"Postgres and Redis, {where}: up in {time.monotonic() - began:.1f} s.")
+
+    def _workers(self) -> None:
+        for name, line in (
+            ("worker", ("celery", "-A", "sync", "worker", "-Q", "feeds,crawls")),
+            ("beat", ("celery", "-A", "sync", "beat")),
+        ):
+            child = self._children.start(name, *line)
+            say(f"$ {shown(line):<44} # pid {child.process.pid}, {_short(child.log)}")
+
+    def _command(self, *arguments: str, **extra: str) -> None:
+        """Run a command as an operator would, and show what it said."""
+        say(f"$ celery -A sync mirror {shown(arguments)}")
+        done = self._children.command(*arguments, **extra)
+        for line in (done.stdout + done.stderr).splitlines():
+            say(f"  {line}")
+        if done.returncode:
+            self._children.check()
+            raise Failed(f"the command ended with status {done.returncode}")
+
+    def _accounts(self, real: tuple[str, str]) -> Iterator[tuple[str, str, str]]:
+        if self._crm is None:
+            host = urlsplit(real[0]).hostname or "store"
+            yield host.split(".")[0], real[0], real[1]
+            return
+        for account in self._crm.accounts:
+            yield account.name, self._crm.url, account.key
+
+    def _store(self, name: str, url: str, key: str) -> None:
+        """Add it, or take it up where it was."""
+        known = next((s for s in self._read(stores.every) if s.name == name), None)
+        if known is not None and self._crm is not None and self._crm.is_new:
+            # Its journal is gone, and with it the accounts the rows were read from.
+            self._command("store", "remove", name, "--purge", "--yes")
+            known = None
+        if known is None or accounts.is_removed(known):
+            self._command("store", "add", name, url, "--api-key-env", "DEMO_KEY", DEMO_KEY=key)
+            self._leave_out(name)
+        elif known.url != url.rstrip("/").lower():
+            self._command(
+                "store", "set", name, "--url", url, "--api-key-env", "DEMO_KEY", DEMO_KEY=key
+            )
+        else:
+            say(f"  {name} is mirrored already: it goes on where it was.")
+        self._names.append(name)
+
+    def _leave_out(self, name: str) -> None:
+        """What is asked for parent by parent would take minutes more at ten requests a second."""
+        if self._crm is None:
+            return
+        wanted = [r.name for r in RESOURCES.values() if r.parent is not None and not r.optional]
+
+        def work(connection: sa.Connection) -> None:
+            store = stores.by_name(connection, name)
+            connection.execute(
+                sa.text(
+                    "UPDATE sync.coverage SET selected = false"
+                    " WHERE store_id = :s AND resource = ANY(:r)"
+                ),
+                {"s": store.id, "r": wanted},
+            )
+            stores.set_lanes(connection, store.id)
+
+        self._read(work)
+        if wanted:
+            say(f"  Left out here, a request for each parent: {', '.join(wanted)}")
+
+    def _load(self, began: float, before: progress.Pages) -> None:
+        say("\nLoading, while the accounts change:" if not before.pages else "\nResuming:")
+        told = progress.watch(self._read, self._names, self._children.check, began=began)
+        self._insist(told)
+        seconds = time.monotonic() - began
+        after = self._read(progress.pages)
+        rows = sum(line.mirrored for each in told for line in each.resources)
+        followed = after.entries - before.entries
+        if before.pages:
+            say(
+                f"Resumed in {seconds:.0f} s: {before.pages:,} pages of the load were here, "
+                f"{after.pages - before.pages:,} were read now, {followed:,} changes followed; "
+                f"{rows:,} live rows."
+            )
+        else:
+            say(
+                f"Complete in {seconds:.0f} s: {rows:,} live rows by {after.pages:,} pages, "
+                f"{followed:,} changes followed meanwhile."
+            )
+        for line in self._read(_coverage):
+            say(f"  {line}")
+
+    def _insist(self, told: list[StoreStatus]) -> None:
+        for each in told:
+            for line in each.resources:
+                if line.parked or each.store.error:
+                    raise Failed(f"{each.store.name} {line.resource}: {line.error}")
+                if line.state == "unavailable":
+                    say(f"  not given: {each.store.name} {line.resource}: {line.error}")
+
+    def _questions(self) -> None:
+        for question, sql in answers.QUESTIONS:
+            say(f"\n{question}:")
+            lines = answers.table(*self._read(lambda c, s=sql: answers.answer(c, s)))  # type: ignore[misc]
+            for line in lines:
+                say(f"  {line}")
+
+    def _change(self, crm: MadeUp) -> None:
+        """One change made in the CRM, and the seconds until SQL shows it."""
+        account = crm.accounts[0].name
+        order, text = self._read(lambda c: _newest_order(c, account)), f"seen at {time.time():.3f}"
+        crm.ask(f"/control/{account}/update_order", {"order_id": order, "managerComment": text})
+        began = time.monotonic()
+        while self._read(lambda c: _comment(c, account, order)) != text:
+            self._children.check()
+            if time.monotonic() - began > CHANGE_SECONDS:
+                raise Failed(f"order {order} of {account} still lacks its comment")
+            pause(0.05)
+        say(
+            f"\nOne change: order {order} of {account} got a comment in the CRM; crm.orders showed "
+            f"it {time.monotonic() - began:.1f} s later (feeds are looked at every "
+            f"{self._children.value('SYNC_FEED_SECONDS')} s)."
+        )
+
+    def _budget(self) -> None:
+        report = services().limiter.report()[0]
+        granted = sum(usage.granted for usage in report.usage.values())
+        refused = sum(usage.refused for usage in report.usage.values())
+        say(
+            f"\nRequest budget: {granted:,} requests granted, {report.used_last_minute:.0%} of "
+            f"{report.limit:g} a second used in the last whole minute, {refused} refused (503)."
+        )
+        if self._crm is not None:
+            seen = self._crm.ask("/oracle/requests")
+            say(
+                f"The CRM counted {seen['count']:,} requests this time, at most "
+                f"{seen['busiest_second']} in any sliding second, {seen['refused']} answered 503."
+            )
+
+    def _psql(self) -> None:
+        if self._settings.database_url is not None:
+            say('\nLook around: psql "$SYNC_DATABASE_URL"')
+            return
+        line = shlex.join(servers(self._settings.data_dir).psql_command)
+        say(f"\nLook around (while `make up` runs): {line}")
+
+
+def _coverage(connection: sa.Connection) -> list[str]:
+    """crm.coverage of what matters most, as a table."""
+    columns, rows = answers.answer(
+        connection,
+        "SELECT store, resource, expected, mirrored, state, to_char(complete_as_of,"
+        " 'YYYY-MM-DD HH24:MI:SS') AS complete_as_of FROM crm.coverage WHERE resource IN"
+        " ('orders', 'order_history', 'customers', 'customer_history', 'statuses')"
+        " ORDER BY store, resource",
+    )
+    return answers.table(columns, rows)
+
+
+def _newest_order(connection: sa.Connection, name: str) -> int:
+    found: int = connection.execute(
+        sa.text(
+            "SELECT max(o.id) FROM crm.orders AS o JOIN crm.store AS s USING (store_id)"
+            " WHERE s.name = :name AND o.deleted_at IS NULL"
+        ),
+        {"name": name},
+    ).scalar_one()
+    return found
+
+
+def _comment(connection: sa.Connection, name: str, order: int) -> Any:
+    return connection.execute(
+        sa.text(
+            "SELECT o.manager_comment FROM crm.orders AS o JOIN crm.store AS s USING (store_id)"
+            " WHERE s.name = :name AND o.id = :id"
+        ),
+        {"name": name, "id": order},
+    ).scalar()
+
+
+def say(text: str) -> None:
+    """A line, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _short(path: Path) -> str:
+    """Relative to where the person is, when it is below."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped, once; a second one is ignored: we are stopping."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(*_: object) -> NoReturn:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise Stopped
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
