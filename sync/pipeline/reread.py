@@ -211,10 +211,16 @@ def _queue_of_buried(
         column = next((f.name for f in resource.fields if f.path == also.path), None)
         if column is None or also.resource not in ctx.resources:
             continue
+        where = f'store_id = %s AND id = ANY(%s) AND "{column}" IS NOT NULL'
+        binds: list[object] = [ctx.store.id, gone]
+        if also.when is not None:
+            path, values = also.when
+            kind = next(f.name for f in resource.fields if f.path == path)
+            or_none = f' OR "{kind}" IS NULL' if None in values else ""
+            where += f' AND ("{kind}" = ANY(%s){or_none})'
+            binds.append([value for value in values if value is not None])
         rows = connection.exec_driver_sql(
-            f'SELECT DISTINCT "{column}" FROM crm."{resource.name}"'
-            f' WHERE store_id = %s AND id = ANY(%s) AND "{column}" IS NOT NULL',
-            (ctx.store.id, gone),
+            f'SELECT DISTINCT "{column}" FROM crm."{resource.name}" WHERE {where}', tuple(binds)
         )
         named: list[Any] = [row[0] for row in rows]
         rereads.ask_again(

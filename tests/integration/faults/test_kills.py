@@ -92,6 +92,8 @@ def test_a_reconciler_killed_after_a_repair_goes_on_where_it_was(
     )
     report = rig.value("SELECT report FROM sync.crawl WHERE deep")
     assert report == {"missing": 10, "stale": 10, "ghosts": 10}
+    invented = rig.ask("DELETE FROM crm.orders WHERE id > 900000 RETURNING deleted_reason")
+    assert invented == [("not_found",)] * 10
     ends_exact(rig, "SIGKILL at reconcile_repaired", 1)
 
 

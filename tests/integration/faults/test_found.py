@@ -1,0 +1,50 @@
+"""Mistakes the scenarios of this suite have found, each in its smallest form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.pipeline.harness import Mirror, small
+
+Open = Callable[..., Mirror]
+
+
+@pytest.fixture
+def open_mirror(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    opened: list[Mirror] = []
+
+    def make(*resources: str, **options: Any) -> Mirror:
+        opened.append(Mirror(database, monkeypatch, resources=small(*resources), **options))
+        return opened[-1]
+
+    yield make
+    for mirror in opened:
+        mirror.close()
+
+
+@pytest.mark.in_every_run
+def test_a_deleted_order_of_a_person_is_no_business_of_companies(open_mirror: Open) -> None:
+    """Else its customer's id is asked for among companies, and buried where it never lived."""
+    mirror = open_mirror(
+        "orders",
+        "order_history",
+        "customers",
+        "customer_history",
+        "corporate_customers",
+        "corporate_customer_history",
+    )
+    mirror.settle()
+    [order, *_] = mirror.rows(
+        "SELECT id, customer_id FROM crm.orders WHERE store_id = :store"
+        " AND customer_type = 'customer' ORDER BY id DESC"
+    )
+    mirror.account.delete_order(order.id)
+    mirror.feeds()
+    assert mirror.tombstones("orders")[order.id] == "history"
+    asked = mirror.rows("SELECT resource, id FROM sync.reread WHERE store_id = :store")
+    assert ("customers", order.customer_id) in [tuple(row) for row in asked]
+    mirror.come_to_rest()
+    assert mirror.tombstones("corporate_customers") == {}
