@@ -256,6 +256,7 @@ LANE = _sync(
     _timestamp("failing_since", "first failure in a row"),
     _text("error", "the last failure, in words"),
     _timestamp("worked_at", "when it last made progress"),
+    _count("failures", "failures ever, also those that were followed by success"),
     sa.CheckConstraint("lane IN ('feed', 'walk')", name="lane_known"),
     sa.Index(
         "lane_due",
@@ -425,6 +426,7 @@ COVERAGE = _sync(
     _count("refused_writes", "contents that differed and lost to newer knowledge"),
     _count("drifts", "times the list changed under a walk"),
     _timestamp("ids_checked_at", "when the id set of its oldest window was last compared"),
+    _count("rows_written", "rows inserted, changed, revived or tombstoned, ever"),
 )
 
 PROOF = _sync(
@@ -507,6 +509,51 @@ HEARTBEAT = _sync(
     sa.Column("process", sa.Text, primary_key=True, comment="host:pid"),
     sa.Column("queue", sa.Text, primary_key=True, comment="feeds or crawls"),
     _timestamp("consumed_at", "when it last ended a task", nullable=False),
+)
+
+BUDGET_USE = _sync(
+    "budget_use",
+    "Samples of the request budget's counts, which only grow: the last hours, by store",
+    sa.Column("egress", sa.Text, primary_key=True, comment="SYNC_EGRESS"),
+    sa.Column("bucket", sa.Text, primary_key=True, comment="default or telephony"),
+    _store_id("sync.store.id"),
+    sa.Column("at", sa.DateTime(timezone=True), primary_key=True, comment="when it was read"),
+    _count("granted", "requests granted until then"),
+    _count("waited_ms", "milliseconds they waited for their slots"),
+    _count("refused", "requests the API answered with 503 or 429"),
+    sa.Index("budget_use_at", "at"),
+)
+
+NOTIFICATION = _sync(
+    "notification",
+    "What an operator is told by webhook: one row for each trouble, from its beginning to its end",
+    _serial(),
+    sa.Column("store_id", sa.BigInteger, nullable=False, comment="sync.store.id"),
+    _text("kind", "operator or lag", nullable=False),
+    _text("resource", "Resource.name; empty for the store as a whole", nullable=False),
+    _text("text", "what is wrong and what to do", nullable=False),
+    _timestamp("began_at", "when it was first seen", nullable=False, server_default=_NOW),
+    _timestamp("ended_at", "when it was gone"),
+    _text("told", "what was delivered last: trouble or recovered; NULL for nothing yet"),
+    _timestamp("told_at", "when"),
+    _text("telling", "what waits to be delivered: trouble or recovered; NULL for nothing"),
+    _timestamp("due_at", "when delivery is tried next"),
+    _count("attempts", "deliveries tried of what waits"),
+    _text("error", "why the last one failed"),
+    sa.CheckConstraint("kind IN ('operator', 'lag')", name="notification_kind_known"),
+    sa.CheckConstraint(
+        "told IN ('trouble', 'recovered') AND telling IN ('trouble', 'recovered')",
+        name="notification_message_known",
+    ),
+    sa.Index(
+        "notification_open",
+        "store_id",
+        "kind",
+        "resource",
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+    sa.Index("notification_due", "due_at", postgresql_where=sa.text("telling IS NOT NULL")),
 )
 
 

@@ -22,7 +22,10 @@ from sync.schema import STORE
 
 PURGED_AT_ONCE = 5_000
 _WORK = ("window", "crawl", "feed", "reread", "unlisted")
-_NOTES = ("proof", "drift", "reject", "unknown_field", "parked_page", "coverage", "lane")
+_NOTES = (
+    "proof", "drift", "reject", "unknown_field", "parked_page", "coverage", "lane", "budget_use",
+    "notification",
+)  # fmt: skip
 
 
 def fingerprint(api_key: str) -> str:

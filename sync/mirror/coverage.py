@@ -67,12 +67,14 @@ def add_loaded(
     """
     delta = loaded.live_delta
     expected = delta if origin is Origin.REREAD else 0
-    if not (delta or expected or loaded.refused):
+    written = loaded.written + loaded.buried
+    if not (delta or expected or loaded.refused or written):
         return
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET mirrored = mirrored + :delta,"
-            " expected = expected + :expected, refused_writes = refused_writes + :refused"
+            " expected = expected + :expected, refused_writes = refused_writes + :refused,"
+            " rows_written = rows_written + :written"
             " WHERE store_id = :store AND resource = :resource"
         ),
         {
@@ -81,6 +83,7 @@ def add_loaded(
             "delta": delta,
             "expected": expected,
             "refused": len(loaded.refused),
+            "written": written,
         },
     )
 

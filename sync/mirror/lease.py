@@ -104,7 +104,7 @@ _FAIL = sa.text(
     UPDATE sync.lane
     SET lease_until = NULL, holder = NULL, error = :error, due_at = :due_at,
         failing_since = coalesce(failing_since, clock_timestamp()),
-        parked_at = CASE WHEN :parked THEN clock_timestamp() END
+        parked_at = CASE WHEN :parked THEN clock_timestamp() END, failures = failures + 1
     WHERE {_WHERE} AND token = :token
     """
 )
