@@ -27,7 +27,7 @@ from sync.resources import RESOURCES
 from sync.settings import Settings
 
 T = TypeVar("T")
-FEED_SECONDS = "5"
+FEED_SECONDS = "10"
 CHANGE_SECONDS = 60.0
 
 
