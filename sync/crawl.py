@@ -96,6 +96,18 @@ def pages_bound(planned: int) -> int:
     return 2 * planned + 10
 
 
+MOST_IN_FLIGHT = 12
+
+
+def in_flight(*, requests_per_second: float, latency_seconds: float) -> int:
+    """How many pages to have under way: Little's law, and two more that wait for their slot.
+
+    Two, because a store with one ask outstanding gets only what its latency allows (crm/limiter).
+    """
+    needed = math.ceil(requests_per_second * latency_seconds) + 2
+    return max(3, min(needed, MOST_IN_FLIGHT))
+
+
 # --- proofs ---------------------------------------------------------------------------------
 
 

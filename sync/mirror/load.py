@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from psycopg.types.json import Json
 
 from sync.declare import Child, Resource
 from sync.mirror.names import crm_name
@@ -251,17 +252,24 @@ def _write_children(
             for member in dated.row.children[index]
         ]
         if rows:
-            connection.exec_driver_sql(
-                _insert_children_sql(resource, child), (_encode(rows).decode(),)
-            )
+            connection.exec_driver_sql(_insert_children_sql(resource, child), (_json(rows),))
 
 
 def _parent(resource: Resource, key: Key) -> JsonRow:
     return {resource.parent_column: key} if resource.parent_column else {}
 
 
-def _document(resource: Resource, store_id: int, wanted: Sequence[Dated]) -> str:
-    """The rows as one JSON text; `raw` goes in as it stands, without being encoded again."""
+def _as_it_is(encoded: bytes) -> bytes:
+    return encoded
+
+
+def _json(rows: list[JsonRow]) -> Json:
+    """Rows as a JSON parameter: bytes from the encoder to the socket, never a str between."""
+    return Json(_encode(rows), dumps=_as_it_is)
+
+
+def _document(resource: Resource, store_id: int, wanted: Sequence[Dated]) -> Json:
+    """The rows as one JSON document; `raw` goes in as it stands, without being encoded again."""
     rows = []
     for dated in wanted:
         row = dated.row
@@ -276,7 +284,7 @@ def _document(resource: Resource, store_id: int, wanted: Sequence[Dated]) -> str
         if resource.is_followed:
             values["listed_at"] = dated.as_of
         rows.append(values)
-    return _encode(rows).decode()
+    return _json(rows)
 
 
 def bury(

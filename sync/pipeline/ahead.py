@@ -1,7 +1,8 @@
 """Pages fetched ahead by a bounded pool of threads, handed over in the order asked for.
 
 One page at a time cannot fill the request budget: at 300 ms a page that is three a second of ten.
-The pool holds as many pages as it has threads, so that memory is bounded by it.
+How many it takes follows the latency observed (`crawl.in_flight`); the pool never holds more pages
+than `MOST_IN_FLIGHT`, so that memory is bounded by it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from sync.crawl import MOST_IN_FLIGHT
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-IN_FLIGHT = 8
-"""At 10 requests a second this covers latencies up to 0.8 s."""
+IN_FLIGHT = 5
+"""To begin with: at 10 requests a second this covers latencies up to 0.3 s."""
 
 
 class Ahead(Generic[Job, Result]):
@@ -26,7 +29,11 @@ class Ahead(Generic[Job, Result]):
         self._width = width
         self._waiting: deque[Job] = deque()
         self._running: deque[tuple[Job, Future[Result]]] = deque()
-        self._pool = ThreadPoolExecutor(max_workers=width, thread_name_prefix="fetch")
+        self._pool = ThreadPoolExecutor(max_workers=MOST_IN_FLIGHT, thread_name_prefix="fetch")
+
+    def adapt(self, width: int) -> None:
+        """Keep so many jobs in flight from now on."""
+        self._width = min(width, MOST_IN_FLIGHT)
 
     def push(self, job: Job) -> None:
         """Add a job behind the others."""

@@ -17,6 +17,7 @@ from sync.crawl import (
     WINDOW_MAX,
     Days,
     Pagination,
+    in_flight,
     pages_bound,
     parts_of,
     slices,
@@ -115,6 +116,7 @@ class _Walker:
         self._last_ids: dict[int, frozenset[object]] = {}
         self._planned: dict[int, int] = {}
         self._ended: set[int] = set()
+        self._latency = 0.3
         self._today = ctx.draw().astimezone(ctx.zone).date()
 
     def run(self, windows: list[Window]) -> Walk:
@@ -158,6 +160,12 @@ class _Walker:
             if isinstance(result, UnexpectedData):
                 self._park(job, result)
             raise result
+        self._latency += (result.elapsed_seconds - self._latency) / 4
+        ahead.adapt(
+            in_flight(
+                requests_per_second=self.ctx.requests_per_second, latency_seconds=self._latency
+            )
+        )
         records = result.records(self.resource)
         pagination = result.pagination
         batch = self.ctx.normalise(self.resource, records)
