@@ -221,8 +221,9 @@ class Normaliser:
         batch.repeats[key] = batch.repeats.get(key, 0) + 1
         return f"{key}/{batch.repeats[key]}"
 
-    def _read(self, node: _Node, record: dict[str, Any], into: _Taken, path: str) -> None:
-        # The innermost loop of a load: what _leaves does is written out here.
+    def _read(  # noqa: PLR0912  the innermost loop: what _leaves does is written out in it
+        self, node: _Node, record: dict[str, Any], into: _Taken, path: str
+    ) -> None:
         steps, reading, values, found = node.steps, self._reading, into.values, into.found
         for name, value in record.items():
             step = steps.get(name)

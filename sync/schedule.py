@@ -38,6 +38,11 @@ app.conf.beat_schedule = {
         # Without a worker nothing piles up: a dispatch that waited is worth nothing.
         "options": {"queue": "feeds", "expires": 2 * DISPATCH_SECONDS},
     },
+    "cadence": {
+        "task": "sync.cadence",
+        "schedule": 60.0,
+        "options": {"queue": "feeds", "expires": 60},
+    },
     "housekeeping": {
         "task": "sync.housekeeping",
         "schedule": 3600.0,

@@ -354,6 +354,16 @@ FEED = _sync(
     _timestamp("gap_at", "when entries were found missing in the chain"),
     _count("entries", "entries followed since the bookmark"),
     _count("late_entries", "of them found by the tail: published out of order"),
+    sa.Column(
+        "every_seconds", sa.Float, comment="interval it is looked at; NULL for SYNC_FEED_SECONDS"
+    ),
+    sa.Column(
+        "changes_per_second",
+        sa.Float,
+        nullable=False,
+        server_default=_ZERO,
+        comment="entries a second, averaged over about an hour",
+    ),
 )
 
 POSITION = _sync(

@@ -58,6 +58,12 @@ def pulse(queue: str) -> None:
     _note(queue)
 
 
+@app.task(name="sync.cadence")  # type: ignore[untyped-decorator]
+def cadence() -> None:
+    """Fit the feeds' intervals to the request budget; every minute, by beat."""
+    dispatching.set_cadence(services())
+
+
 @app.task(name="sync.housekeeping")  # type: ignore[untyped-decorator]
 def housekeeping() -> None:
     """Register what a new release brought, queue rebuilds, drop old notes; hourly, by beat."""

@@ -46,13 +46,17 @@ class Crawl:
 
 @dataclass(slots=True)
 class Feed:
-    """A row of `sync.feed`: the two cursors of a history and what they stand for."""
+    """A row of `sync.feed`: the two cursors of a history and what they stand for.
+
+    `every_seconds` is how often it is looked at, None for SYNC_FEED_SECONDS.
+    """
 
     bookmark: int
     head_id: int
     tail_id: int
     head_at: dt.datetime | None
     clear_at: dt.datetime | None
+    every_seconds: float | None = None
 
 
 def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl | None:
@@ -284,7 +288,38 @@ def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
     ).one_or_none()
     if row is None:
         return None
-    return Feed(row.bookmark, row.head_id, row.tail_id, row.head_at, row.clear_at)
+    return Feed(
+        row.bookmark, row.head_id, row.tail_id, row.head_at, row.clear_at, row.every_seconds
+    )
+
+
+def feed_rates(connection: sa.Connection) -> list[tuple[int, str, float, float | None]]:
+    """Every feed that is followed: store, history, changes a second, present interval."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT f.store_id, f.resource, f.changes_per_second, f.every_seconds"
+            " FROM sync.feed AS f JOIN sync.lane AS l ON l.store_id = f.store_id"
+            " AND l.resource = f.resource AND l.lane = 'feed' AND l.enabled"
+            " AND l.parked_at IS NULL"
+        )
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def set_cadence(connection: sa.Connection, changed: Sequence[tuple[int, str, float]]) -> None:
+    """Set the intervals of feeds: (store, history, seconds)."""
+    if not changed:
+        return
+    connection.exec_driver_sql(
+        "UPDATE sync.feed AS f SET every_seconds = n.seconds"
+        " FROM unnest(%s::bigint[], %s::text[], %s::float8[]) AS n(store_id, resource, seconds)"
+        " WHERE f.store_id = n.store_id AND f.resource = n.resource",
+        (
+            [store for store, _, _ in changed],
+            [history for _, history, _ in changed],
+            [seconds for _, _, seconds in changed],
+        ),
+    )
 
 
 def set_bookmark(
@@ -313,7 +348,11 @@ def advance_head(
     connection.execute(
         sa.text(
             "UPDATE sync.feed SET head_id = greatest(head_id, :head), entries = entries + :entries,"
-            " head_at = greatest(head_at, :ended)"
+            " head_at = greatest(head_at, :ended),"
+            # An average that forgets: what was seen an hour ago counts a third of what is new.
+            " changes_per_second = changes_per_second * exp(-least(20, greatest(0,"
+            " extract(epoch FROM cast(:ended AS timestamptz) - head_at)) / 3600.0))"
+            " + cast(:entries AS float8) / 3600"
             " WHERE store_id = :store AND resource = :history"
         ),
         {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from sync.cadence import cadences
 from sync.errors import TryLater
-from sync.mirror import lease, stores
+from sync.mirror import checkpoint, lease, stores
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Claim
 from sync.pipeline.rebuild import queue_where_stale
@@ -18,6 +19,7 @@ WAITING_CRAWLS = 16
 """Crawls kept waiting in their queue: enough for every place of a worker, no more, so that what
 becomes due later but matters more does not stand behind hundreds of others."""
 KEEP_DAYS = 30
+CADENCE_TOLERANCE = 0.1
 
 
 def claim(services: Services) -> list[Claim]:
@@ -37,6 +39,36 @@ def claim(services: Services) -> list[Claim]:
         log().warning("nothing dispatched", reason=str(error))
         return []
     return feeds + walks
+
+
+def set_cadence(services: Services) -> None:
+    """Fit the feeds' intervals to the request budget, busy feeds before idle ones."""
+
+    def write(connection: sa.Connection) -> bool:
+        feeds = checkpoint.feed_rates(connection)
+        found = cadences(
+            [rate for _, _, rate, _ in feeds],
+            requests_per_second=services.settings.rate_limit,
+            floor_seconds=services.settings.feed_seconds,
+            ceiling_seconds=services.settings.feed_max_seconds,
+        )
+        checkpoint.set_cadence(
+            connection,
+            [
+                (store, history, seconds)
+                for (store, history, _, now), seconds in zip(feeds, found.intervals, strict=True)
+                if now is None or abs(seconds - now) > now * CADENCE_TOLERANCE
+            ],
+        )
+        return found.fits
+
+    try:
+        if not in_transaction(services.engine, write):
+            log().warning(
+                "feeds do not fit the request budget; add an egress address (ops/scaling.md)"
+            )
+    except TryLater as error:
+        log().warning("cadence not set", reason=str(error))
 
 
 def housekeep(services: Services) -> None:
