@@ -8,10 +8,13 @@ pool and concurrency are chosen here (ops/decisions/0005-threads.md).
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery
+from celery.app.amqp import AMQP
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from kombu import Connection
 
 from sync import telemetry
 from sync.pipeline.services import KEY_PREFIX
@@ -22,8 +25,29 @@ PLACES = 16
 QUEUES = ("feeds", "crawls")
 
 
+class Link(Connection):  # type: ignore[misc]  # kombu has no type hints
+    """A connection to Redis that can be closed when Redis is away.
+
+    kombu 5.7 closes the transport first and then asks it to requeue what was in flight, which ends
+    the worker with an AttributeError. Nothing is lost: what was in flight is due again by itself.
+    """
+
+    def maybe_close_channel(self, channel: Any) -> None:
+        """Close a channel, whatever state its transport is in."""
+        with suppress(AttributeError):
+            super().maybe_close_channel(channel)
+
+
+class Broker(AMQP):  # type: ignore[misc]
+    """Celery's way to the broker, over such links."""
+
+    Connection = Link
+
+
 class MirrorCelery(Celery):  # type: ignore[misc]  # Celery has no type hints
     """Celery that learns where Redis is when it first connects: `--help` starts no server."""
+
+    amqp_cls = Broker
 
     def _connection(self, url: str | None, **options: Any) -> Any:
         from sync.embedded import urls
@@ -66,15 +90,26 @@ app.conf.update(
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log_our_way(loglevel: int | str = logging.INFO, **_: Any) -> None:
     """Our lines by structlog, Celery's own by the standard library, both to stderr."""
-    telemetry.configure(settings().log_format)
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s [%(levelname)-8s] %(name)s %(message)s"
-    )
+    telemetry.configure(settings().log_format, level=telemetry.level_of(loglevel))
+    telemetry.standard_library()
+    _report()
     # "celery@host ready" and the like are wanted, a line per task received is not.
     logging.getLogger("celery.apps.worker").setLevel(logging.INFO)
     logging.getLogger("celery.worker").setLevel(logging.WARNING)
     for name in settings().unknown:
         telemetry.log().warning(unknown_warning(name))
+
+
+def _report() -> None:
+    """Sentry and traces, where they are set."""
+    if (dsn := settings().sentry_dsn) is not None:
+        from sync.telemetry.reports import report_to
+
+        report_to(dsn.get_secret_value())
+    if settings().otel_endpoint:
+        from sync.telemetry.traces import trace_to
+
+        trace_to(settings().otel_endpoint)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -91,3 +126,4 @@ def _forget_the_parents_connections(**_: Any) -> None:
     from sync.pipeline.services import services
 
     services()
+    _report()

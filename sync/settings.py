@@ -81,6 +81,33 @@ def _sentry_dsn(text: Any) -> Any:
     return url
 
 
+def _webhook_url(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    url = _split(text, {"https": "https", "http": "http"})
+    host = urlsplit(url).hostname
+    if not host:
+        raise ValueError("it names no host")
+    if url.startswith("http:") and host not in {"localhost", "127.0.0.1", "::1"}:
+        raise ValueError("plain http goes only to this machine")
+    return url
+
+
+def _endpoint(text: Any) -> Any:
+    if not isinstance(text, str) or not text:
+        return text
+    url = _split(text, {"https": "https", "http": "http"})
+    if not urlsplit(url).hostname:
+        raise ValueError("it names no host")
+    return url.rstrip("/")
+
+
+def _secret_text(text: Any) -> Any:
+    if isinstance(text, str) and (len(text) < 20 or not text.isascii() or not text.isprintable()):
+        raise ValueError("it has fewer than 20 plain characters")
+    return text
+
+
 def _secret_key(text: Any) -> Any:
     if not isinstance(text, str):
         return text
@@ -198,6 +225,32 @@ class Settings(BaseSettings):
         description="the DSN from Sentry's project settings, or leave it empty",
         examples=["https://key@sentry.example.com/1"],
     )
+    otel_endpoint: Annotated[str, BeforeValidator(_endpoint)] = Field(
+        default="",
+        description="where an OpenTelemetry collector takes OTLP over HTTP, or leave it empty",
+        examples=["http://collector.example.com:4318"],
+    )
+    web_token: Annotated[SecretStr | None, BeforeValidator(_secret_text)] = Field(
+        default=None,
+        description="what an operator types to log in to the status page, 20 characters or more",
+        examples=[f"what this prints: {_GENERATE_KEY}"],
+    )
+    webhook_url: Annotated[SecretStr | None, BeforeValidator(_webhook_url)] = Field(
+        default=None,
+        description="the https URL that is told when a store needs an operator, or leave it empty",
+        examples=["https://hooks.example.com/services/T0/B0/x"],
+    )
+    webhook_secret: Annotated[SecretStr | None, BeforeValidator(_secret_text)] = Field(
+        default=None,
+        validate_default=True,
+        description="what the webhook's messages are signed with, 20 characters or more",
+        examples=[f"what this prints: {_GENERATE_KEY}"],
+    )
+    notify_lag_seconds: Annotated[_Number, Field(ge=60)] = Field(
+        default=1800,
+        description="seconds of lag that the webhook is told of, 60 or more",
+        examples=["1800"],
+    )
     unknown: tuple[str, ...] = ()  # SYNC_ variables that are no setting: likely typing mistakes
 
     @field_validator("secret_key")
@@ -209,6 +262,15 @@ class Settings(BaseSettings):
         # their own and neither could read what the other wrote.
         if value is None and info.data.get("database_url") is not None:
             raise ValueError("it is missing, and SYNC_DATABASE_URL is set")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _needed_with_a_webhook(
+        cls, value: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if value is None and info.data.get("webhook_url") is not None:
+            raise ValueError("it is missing, and SYNC_WEBHOOK_URL is set")
         return value
 
     @field_validator("data_dir")
@@ -262,7 +324,10 @@ class Settings(BaseSettings):
 
 
 FIELDS = tuple(name for name in Settings.model_fields if name != "unknown")
-FROM_FILE = ("database_url", "redis_url", "secret_key", "sentry_dsn")
+FROM_FILE = (
+    "database_url", "redis_url", "secret_key", "sentry_dsn", "web_token", "webhook_url",
+    "webhook_secret",
+)  # fmt: skip
 
 
 def variable(field: str) -> str:

@@ -32,6 +32,7 @@ from sync.errors import (
     TryLater,
     UnexpectedData,
 )
+from sync.telemetry import scrubbed
 
 _MESSAGE_CHARACTERS = 300
 
@@ -111,7 +112,7 @@ def _text(value: Any) -> str:
     if value is None:
         return "no message"
     # Printable and short, since it reaches logs and `status`; lone surrogates would break both.
-    text = str(value)[:_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
+    text = scrubbed(str(value))[:_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
     return "".join(c if c.isprintable() else " " for c in text).strip() or "no message"
 
 

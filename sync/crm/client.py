@@ -27,9 +27,12 @@ from sync.crm.answers import meaning_of
 from sync.crm.query import query_of
 from sync.crm.wire import ConnectionGone, Gate, GatedStandIn, GatedTransport, gated
 from sync.errors import BadRequest, SyncError, TryLater, UnexpectedData
+from sync.telemetry import keep_secret
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _PARKED_BYTES = 64 * 1024
+_KEY_CHARACTERS = 16
+"""From this length on a key is told from an ordinary word of a good answer."""
 _KEY = re.compile(r"[\x21-\x7e]+")
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~%-]*(/[A-Za-z0-9._~%-]+)*")
 # It queues a recalculation at the account: the one GET that is not a read.
@@ -46,6 +49,7 @@ class Account:
     def __post_init__(self) -> None:
         if not _KEY.fullmatch(self.api_key):
             raise BadRequest("The API key is empty or has characters that no API key has")
+        keep_secret(self.api_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +175,8 @@ class CrmClient:
             error.add_note("".join(traceback.format_tb(error.__traceback__)))
             return error
         elapsed = timer.elapsed()
-        if not 200 <= status < 300:
-            # A proxy's error page may quote the request.
+        # A proxy's error page may quote the request, and so may an account's answer.
+        if not 200 <= status < 300 or len(prepared.account.api_key) >= _KEY_CHARACTERS:
             body = body.replace(prepared.account.api_key.encode(), b"[key]")
         try:
             data = meaning_of(status, headers, body, where=str(prepared), now=time.time())

@@ -32,6 +32,7 @@ from sync.errors import (
 )
 from sync.mirror.stores import Access
 from sync.normalise import records_of
+from sync.telemetry import log, span
 
 GIVE_UP_SECONDS = 90.0
 
@@ -43,6 +44,8 @@ class Reply:
     data: dict[str, Any]
     body: bytes
     as_of: dt.datetime
+    waited_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
 
     @property
     def pagination(self) -> Pagination:
@@ -98,6 +101,7 @@ class Asking:
         limiter: Limiter | None,
         draw: Callable[[], dt.datetime],
         stop: Stop | None = None,
+        say: Any = None,
     ) -> None:
         self._client = client
         self._account = account
@@ -105,7 +109,9 @@ class Asking:
         self.limiter = limiter
         self.draw = draw
         self.stop = stop
+        self._say = say or log()
         self._sent = 0
+        self.waited_seconds = 0.0
         self._counting = Lock()
 
     @property
@@ -120,7 +126,8 @@ class Asking:
         drawn: list[dt.datetime] = []
         gate = self._gate(path, work, lambda: drawn.append(self.draw()))
         try:
-            answer = self._client.send(prepared, gate=gate)
+            with span("request", method=path, store_id=self.store_id):
+                answer = self._client.send(prepared, gate=gate)
         except OverLimit as refusal:
             self._feedback(gate.slot, refusal)
             raise
@@ -129,7 +136,23 @@ class Asking:
             raise
         self._feedback(gate.slot, None)
         faults.point("after_fetch")
-        return Reply(answer.data, answer.body, drawn[-1])
+        waited = 0.0 if gate.slot is None else gate.slot.waited_seconds
+        reply = Reply(answer.data, answer.body, drawn[-1], waited, answer.elapsed)
+        self._tell(path, params or {}, reply)
+        return reply
+
+    def _tell(self, path: str, params: Mapping[str, Any], reply: Reply) -> None:
+        """A line for each page, at debug. Fetched ahead, pages are answered in any order."""
+        self._say.debug(
+            "page",
+            method=path,
+            window=params.get("filter"),
+            page=params.get("page", 1),
+            rows=max((len(v) for k, v in reply.data.items() if k != "pagination"
+                      and isinstance(v, list | dict)), default=0),
+            waited_seconds=round(reply.waited_seconds, 3),
+            elapsed_seconds=round(reply.elapsed_seconds, 3),
+        )  # fmt: skip
 
     def _gate(self, path: str, work: WorkClass, draw: Callable[[], None]) -> Passage | _Unlimited:
         """Between the open connection and the request: the slot, and `as_of` drawn before it."""
@@ -148,6 +171,7 @@ class Asking:
     def _feedback(self, slot: Slot | None, refusal: OverLimit | None) -> None:
         with self._counting:
             self._sent += 1
+            self.waited_seconds += 0.0 if slot is None else slot.waited_seconds
         if self.limiter is None or slot is None:
             return
         if refusal is not None:
@@ -179,6 +203,21 @@ class Asking:
         try:
             return self.ask(resource.path, params, work=work)
         except Forbidden as refusal:
+            raise self._meaning(resource, refusal, work=work) from refusal
+
+    def of_parent(
+        self, resource: Resource, path: str, params: Mapping[str, Any], *, work: WorkClass
+    ) -> Reply:
+        """Ask for what one parent has; its 404 is raised as NotFound: it may be its own.
+
+        A 400 or 404 of a later page is drift and raised as Refused.
+        """
+        try:
+            return self.ask(path, params, work=work)
+        except (Forbidden, Refused, HtmlAnswer) as refusal:
+            is_later = isinstance(refusal, Refused) and params.get("page", 1) > 1
+            if is_later or isinstance(refusal, NotFound):
+                raise
             raise self._meaning(resource, refusal, work=work) from refusal
 
     def _meaning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any, TypeVar
 
@@ -15,12 +15,13 @@ from sync import faults
 from sync.crm import Stop
 from sync.declare import Reread, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
-from sync.mirror import clock, lease, notes
+from sync.mirror import checkpoint, clock, lease, notes
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Lease
 from sync.mirror.stores import Store
 from sync.normalise import Batch, Normaliser, Row
 from sync.pipeline.asking import Asking
+from sync.telemetry import counted, log
 
 T = TypeVar("T")
 SLICE_SECONDS = 110.0
@@ -40,6 +41,7 @@ class Context:
     monotonic: Callable[[], float] = time.monotonic
     deadline: float = 0.0
     feed_seconds: float = 15.0
+    requests_per_second: float = 10.0
     _normalisers: dict[str, Normaliser] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -55,6 +57,12 @@ class Context:
     def zone(self) -> Zone:
         """The store's zone."""
         return zone_of(self.store.zone)
+
+    def cadence(self) -> float:
+        """Seconds between two looks at the feed whose lease this is."""
+        feed = self.read(lambda c: checkpoint.feed(c, self.store.id, self.lease.resource))
+        stretched = feed.every_seconds if feed is not None else None
+        return max(stretched or self.feed_seconds, self.feed_seconds)
 
     @property
     def is_over(self) -> bool:
@@ -101,7 +109,17 @@ class Context:
         return row.values.get(column) in values
 
     def keep_notes(self, connection: sa.Connection, resource: Resource, batch: Batch) -> None:
-        """Keep what a batch could not take: unknown fields, rejected values."""
+        """Keep what a batch could not take: unknown fields, rejected values.
+
+        Called after the rows were loaded: of erased persons no value is kept.
+        """
+        masked = {str(row.key) for row in batch.rows if row.masked}
+        if masked:
+            batch.unknown = {}
+            batch.rejects = [
+                replace(reject, value="") if reject.record in masked else reject
+                for reject in batch.rejects
+            ]
         notes.keep_unknown(connection, self.store.id, resource.name, batch.unknown)
         notes.keep_rejects(
             connection,
@@ -127,6 +145,15 @@ class Context:
             return result
 
         faults.point("before_commit")
+        before, began = counted(), self.monotonic()
         result = in_transaction(self.engine, fenced)
+        now = counted()
+        if now.rows > before.rows:
+            log(store=self.store.name, resource=held.resource, lane=held.lane).debug(
+                "commit",
+                rows=now.rows - before.rows,
+                changed=now.changed - before.changed,
+                elapsed_seconds=round(self.monotonic() - began, 3),
+            )
         faults.point("after_commit")
         return result

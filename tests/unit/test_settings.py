@@ -37,6 +37,9 @@ def test_nothing_set_is_the_embedded_default() -> None:
     assert found.allow_hosts == ()
     assert found.log_format == "console"
     assert found.sentry_dsn is None
+    assert found.otel_endpoint == ""
+    assert (found.web_token, found.webhook_url, found.webhook_secret) == (None, None, None)
+    assert found.notify_lag_seconds == 1800
     assert found.unknown == ()
 
 
@@ -62,6 +65,11 @@ def test_all_mistakes_are_reported_together_in_words() -> None:
         ALLOW_HOSTS="https://crm.example.com/",
         LOG_FORMAT="xml",
         SENTRY_DSN="https://sentry.example.com",
+        OTEL_ENDPOINT="collector:4318",
+        WEB_TOKEN="hidden",
+        WEBHOOK_URL="http://hooks.example.com/hidden",
+        WEBHOOK_SECRET="hidden",
+        NOTIFY_LAG_SECONDS="5",
     )
     lines = text.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [
@@ -147,10 +155,14 @@ def test_a_secret_may_come_from_a_file(field: str, tmp_path: Path) -> None:
         "redis_url": "redis://h/0",
         "secret_key": KEY,
         "sentry_dsn": "https://key@sentry.example.com/1",
+        "web_token": "twenty characters at least",
+        "webhook_url": "https://hooks.example.com/services/x",
+        "webhook_secret": "twenty characters at least",
     }
     file = tmp_path / "secret"
     file.write_text(good[field] + "\n")
-    environ = {"SYNC_SECRET_KEY": KEY} if field != "secret_key" else {}
+    environ = {"SYNC_SECRET_KEY": KEY, "SYNC_WEBHOOK_SECRET": "x" * 20}
+    environ.pop(module.variable(field), None)
     found = Settings.from_env({**environ, f"{module.variable(field)}_FILE": str(file)})
     assert getattr(found, field).get_secret_value() == good[field]
     assert found.unknown == ()
@@ -168,6 +180,16 @@ def test_mistakes_about_files_are_in_words(tmp_path: Path) -> None:
     assert 'SYNC_DATABASE_URL_FILE is "/nowhere", which cannot be read (No such file' in text
     assert "SYNC_REDIS_URL and SYNC_REDIS_URL_FILE are both set; keep one" in text
     assert "which is empty" in text
+
+
+def test_a_webhook_is_signed_and_leaves_the_machine_only_encrypted() -> None:
+    url = "https://hooks.example.com/services/x"
+    assert "SYNC_WEBHOOK_SECRET cannot be used (it is missing" in mistakes(WEBHOOK_URL=url)
+    secret = "x" * 20
+    plain = mistakes(WEBHOOK_URL="http://hooks.example.com/x", WEBHOOK_SECRET=secret)
+    assert "plain http goes only to this machine" in plain
+    local = {"SYNC_WEBHOOK_URL": "http://127.0.0.1:9/x", "SYNC_WEBHOOK_SECRET": secret}
+    assert Settings.from_env(local).webhook_url is not None
 
 
 def test_hosts_are_a_comma_list_without_schemes() -> None:
@@ -192,6 +214,9 @@ def test_no_secret_is_shown() -> None:
             "SYNC_REDIS_URL": "redis://:hidden@h/0",
             "SYNC_SECRET_KEY": KEY,
             "SYNC_SENTRY_DSN": "https://hidden@sentry.example.com/1",
+            "SYNC_WEB_TOKEN": "hidden from everybody here",
+            "SYNC_WEBHOOK_URL": "https://hooks.example.com/hidden",
+            "SYNC_WEBHOOK_SECRET": "hidden from everybody here",
         }
     )
     for shown in (repr(found), str(found), str(found.model_dump())):

@@ -1,0 +1,91 @@
+"""Log fields, in the glossary's words, and how logs look.
+
+Fields: store, resource, lane, window, page, rows, changed, waited_seconds, elapsed_seconds.
+At info a line for each slice; at debug one for each page answered and each commit.
+Keys never: what is logged are names, numbers and messages made by us, and every line is scrubbed.
+
+secrets.py  keys known by value, taken out of logs, events and traces
+tally.py    rows and changes of a slice, counted where they are written
+reports.py  Sentry, when SYNC_SENTRY_DSN is set
+traces.py   OpenTelemetry, when SYNC_OTEL_ENDPOINT is set
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from sync.telemetry.secrets import keep_secret, scrubbed
+from sync.telemetry.tally import Tally, counted, counting
+from sync.telemetry.traces import span
+
+__all__ = [
+    "Tally",
+    "configure",
+    "counted",
+    "counting",
+    "keep_secret",
+    "log",
+    "scrubbed",
+    "span",
+    "standard_library",
+]
+
+_LEVELS = {"CRITICAL": 50, "FATAL": 50, "ERROR": 40, "WARNING": 30, "INFO": 20, "DEBUG": 10}
+
+
+def configure(log_format: str, *, level: int = logging.INFO) -> None:
+    """Write one line per event to stderr, for people (`console`) or machines (`json`)."""
+    is_json = log_format == "json"
+    renderer: Any = (
+        structlog.processors.JSONRenderer(sort_keys=False)
+        if is_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _without_keys,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _without_keys(_: Any, __: str, event: Any) -> Any:
+    return scrubbed(event)
+
+
+def level_of(name: str | int) -> int:
+    """The level for our lines: what was asked for, and info at the least (Celery asks for less)."""
+    asked = _LEVELS.get(name.upper(), logging.INFO) if isinstance(name, str) else name
+    return min(asked, logging.INFO)
+
+
+class _Line(logging.Formatter):
+    """A line of the standard library, without keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrubbed(super().format(record))
+
+
+def standard_library(*, level: int = logging.WARNING) -> None:
+    """Lines of Celery and other libraries: to stderr, scrubbed like ours."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Line("%(asctime)s [%(levelname)-8s] %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def log(**fields: Any) -> Any:
+    """A logger that carries these fields."""
+    return structlog.get_logger().bind(**fields)
