@@ -11,6 +11,7 @@ from sync.crawl import Days
 from sync.declare import Resource
 from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
+from sync.telemetry import counted
 
 
 def count_live(
@@ -68,6 +69,7 @@ def add_loaded(
     delta = loaded.live_delta
     expected = delta if origin is Origin.REREAD else 0
     written = loaded.written + loaded.buried
+    counted(rows=loaded.seen, changed=written)
     if not (delta or expected or loaded.refused or written):
         return
     connection.execute(

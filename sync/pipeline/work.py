@@ -50,7 +50,7 @@ from sync.pipeline.services import Services
 from sync.pipeline.sweep import crawl_sweep
 from sync.pipeline.updated import poll
 from sync.resources import RESOURCES
-from sync.telemetry import log
+from sync.telemetry import counting, log, scrubbed, span
 
 RENEW_SECONDS = faults.scaled(20)
 CRASHES = 8
@@ -89,7 +89,8 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         return
     faults.point("leased")
     began = time.monotonic()
-    with renewed(engine, held, store):
+    named = {"store": store.name, "resource": held.resource, "lane": held.lane}
+    with renewed(engine, held, store), counting() as tally, span("slice", **named):
         try:
             ctx = _context(services, store, held, resources)
             due_at = _slice(ctx)
@@ -106,6 +107,9 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
             say.info(
                 "slice",
                 requests=ctx.api.requests,
+                rows=tally.rows,
+                changed=tally.changed,
+                waited_seconds=round(ctx.api.waited_seconds, 3),
                 elapsed_seconds=round(time.monotonic() - began, 3),
             )
 
@@ -122,6 +126,7 @@ def _context(
         limiter=services.limiter,
         draw=lambda: draw(services.engine, store.id),
         stop=services.stop,
+        say=log(store=store.name, resource=held.resource, lane=held.lane),
     )
     return Context(
         services.engine,
@@ -131,6 +136,7 @@ def _context(
         held,
         stop=services.stop,
         feed_seconds=services.settings.feed_seconds,
+        requests_per_second=services.settings.rate_limit,
     )
 
 
@@ -162,7 +168,7 @@ def _slice(ctx: Context) -> dt.datetime:
     if ctx.lease.lane == "feed":
         if not follow(ctx):
             return ctx.draw()
-        return next_on_grid(ctx.draw(), every_seconds=ctx.feed_seconds, offset=ctx.store.id)
+        return next_on_grid(ctx.draw(), every_seconds=ctx.cadence(), offset=ctx.store.id)
     return _walk_slice(ctx)
 
 
@@ -228,17 +234,24 @@ def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
 def _settled(
     connection: sa.Connection, store_id: int, resource: str
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """As of when the last pass closed, and when the last load or reconcile ended."""
+    """As of when the last pass was read, and when the last load or reconcile ended.
+
+    A pass counts from its start even if it proved nothing (it waits for approval, its parents are
+    older): otherwise it would be due again at once, and again.
+    """
     row = connection.execute(
         sa.text(
-            "SELECT c.complete_as_of, (SELECT max(finished_at) FROM sync.crawl AS w"
+            "SELECT greatest(c.complete_as_of, (SELECT max(started_at) FROM sync.crawl AS w"
+            " WHERE w.store_id = c.store_id AND w.resource = c.resource"
+            " AND w.kind IN ('load', 'refresh') AND w.state = 'done')) AS read_at,"
+            " (SELECT max(finished_at) FROM sync.crawl AS w"
             " WHERE w.store_id = c.store_id AND w.resource = c.resource"
             " AND w.kind IN ('load', 'reconcile')) AS settled_at FROM sync.coverage AS c"
             " WHERE c.store_id = :store AND c.resource = :resource"
         ),
         {"store": store_id, "resource": resource},
     ).one()
-    return row.complete_as_of, row.settled_at
+    return row.read_at, row.settled_at
 
 
 def _next_due(ctx: Context, resource: Resource) -> dt.datetime:
@@ -301,7 +314,9 @@ def _never_failed(engine: sa.Engine, held: Lease) -> bool:
 
 def _park(engine: sa.Engine, held: Lease, text: str) -> None:
     now = dt.datetime.now(dt.UTC)
-    in_transaction(engine, lambda c: lease.fail(c, held, error=text, due_at=now, parked=True))
+    in_transaction(
+        engine, lambda c: lease.fail(c, held, error=scrubbed(text), due_at=now, parked=True)
+    )
 
 
 def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
@@ -318,7 +333,7 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     parked = False
 
     def write(connection: sa.Connection) -> None:
-        lease.fail(connection, held, error=str(error), due_at=due_at, parked=parked)
+        lease.fail(connection, held, error=scrubbed(str(error)), due_at=due_at, parked=parked)
 
     try:
         if stopping:
@@ -350,7 +365,7 @@ def _keep_body(connection: sa.Connection, store: Store, held: Lease, error: Unex
         held.resource,
         request=held.resource,
         reason=str(error),
-        body=error.body,
+        body=scrubbed(error.body),
     )
 
 

@@ -1,0 +1,62 @@
+"""OpenTelemetry: a span for each slice of work and each request of it. Nothing unless set up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sync.errors import NeedsOperator
+from sync.telemetry.secrets import scrubbed
+
+_tracer: Any = None
+
+
+def trace_to(endpoint: str, *, exporter: Any = None) -> None:
+    """Send spans to an OTLP collector over HTTP from now on. `exporter` is for tests."""
+    global _tracer  # noqa: PLW0603  tracing is process-wide by nature
+    try:
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+    except ImportError:
+        raise NeedsOperator(
+            "SYNC_OTEL_ENDPOINT is set, and OpenTelemetry is not installed: "
+            "pip install 'retailcrm-mirror[otel]'"
+        ) from None
+    provider = TracerProvider(resource=Resource.create({"service.name": "retailcrm-mirror"}))
+    if exporter is None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    else:
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+    _tracer = provider.get_tracer("sync")
+
+
+def trace_nothing() -> None:
+    """As before `trace_to` (tests)."""
+    global _tracer  # noqa: PLW0603
+    _tracer = None
+
+
+@contextmanager
+def span(name: str, **fields: Any) -> Iterator[None]:
+    """A span with these fields while the block runs; an error ends it as one, without keys."""
+    if _tracer is None:
+        yield
+        return
+    from opentelemetry.trace import Status, StatusCode
+
+    told = {key: scrubbed(value) for key, value in fields.items() if value is not None}
+    # The exception itself is not recorded: its traceback and message are not ours to send.
+    with _tracer.start_as_current_span(
+        name, attributes=told, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield
+        except Exception as error:
+            said = scrubbed(f"{type(error).__name__}: {error}")[:300]
+            current.set_status(Status(StatusCode.ERROR, said))
+            raise
