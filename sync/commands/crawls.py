@@ -12,17 +12,16 @@ import sqlalchemy as sa
 
 from sync.commands import words
 from sync.commands.desk import asking_store, at_head, read
-from sync.commands.repair import insist_on_selected, store_with_key
 from sync.commands.shell import examples
 from sync.commands.wait import wait
 from sync.crawl import WINDOW_MAX, parts_of
 from sync.crm.slot import WorkClass
 from sync.declare import Days, Once, Resource
-from sync.errors import BadRequest, Forbidden, Refused, UnexpectedData
-from sync.mirror import accounts, stores
+from sync.errors import Forbidden, Refused, UnexpectedData
+from sync.mirror import asked, stores
+from sync.mirror.asked import store_with_key
 from sync.mirror.stores import Store
 from sync.pipeline.asking import Asking
-from sync.resources import RESOURCES
 
 USED_SHARE = 0.98
 """Of the limit, paced evenly; what a walk gets when it is alone."""
@@ -33,21 +32,6 @@ _days = (
     click.option("--since", type=words.DAY, help="First creation day, in the store's zone."),
     click.option("--until", type=words.DAY, help="Last creation day, inclusive."),
 )
-
-
-def _wanted(connection: sa.Connection, known: Store, names: Sequence[str]) -> list[Resource]:
-    """The resources named, or all the store mirrors; in the order they are declared."""
-    selected = accounts.selected(connection, known.id)
-    for name in names:
-        insist_on_selected(connection, known, name)
-    return [each for each in RESOURCES.values() if each.name in (names or selected)]
-
-
-def _insist_on_enabled(known: Store) -> None:
-    if not known.enabled:
-        raise BadRequest(
-            f"{known.name} is disabled; first: celery -A sync mirror store enable {known.name}"
-        )
 
 
 @click.command(epilog=examples("plan shop", "plan shop orders --since 2024-01-01"))
@@ -63,7 +47,7 @@ def plan(
     wanted = words.check_resources(resources)
     found = at_head()
     known = read(lambda c: store_with_key(c, name))
-    chosen = read(lambda c: _wanted(c, known, wanted))
+    chosen = read(lambda c: asked.wanted(c, known, wanted))
     api = asking_store(found, known)
     since = since or known.since
     lines: list[Estimate] = []
@@ -223,13 +207,13 @@ def rebuild(name: str | None, resources: tuple[str, ...]) -> None:
     def work(connection: sa.Connection) -> list[int]:
         if name is not None:
             known = [store_with_key(connection, name)]
-            _insist_on_enabled(known[0])
+            asked.insist_on_enabled(known[0])
         else:
             known = [s for s in stores.every(connection) if s.enabled]
         return [
-            _queue(connection, each, resource, kind="rebuild")
+            asked.queue(connection, each, resource, kind="rebuild")
             for each in known
-            for resource in _wanted(connection, each, wanted)
+            for resource in asked.wanted(connection, each, wanted)
         ]
 
     click.echo(f"{_crawls(len(read(work)))} queued.")
@@ -249,16 +233,7 @@ def _ask_for(
 
     def work(connection: sa.Connection) -> tuple[list[int], list[str]]:
         known = store_with_key(connection, name)
-        _insist_on_enabled(known)
-        chosen = _wanted(connection, known, wanted)
-        if kind == "reconcile":
-            chosen = [each for each in chosen if not each.is_history]
-        since = days[0] or known.since
-        ids = [
-            _queue(connection, known, each, kind=kind, days=(since, days[1]), deep=deep)
-            for each in chosen
-        ]
-        return ids, _parked(connection, known, chosen)
+        return asked.ask_for(connection, known, wanted, kind=kind, days=days, deep=deep)
 
     ids, parked = read(work)
     click.echo(f"{_crawls(len(ids))} queued.")
@@ -268,52 +243,6 @@ def _ask_for(
         raise click.exceptions.Exit(wait(ids))
     if not is_waiting:
         click.echo(f"How it comes along: celery -A sync mirror status {name} --watch")
-
-
-def _queue(
-    connection: sa.Connection,
-    known: Store,
-    resource: Resource,
-    *,
-    kind: str,
-    days: tuple[dt.date | None, dt.date | None] = (None, None),
-    deep: bool = False,
-) -> int:
-    """Queue a crawl, or take the one that was asked for already and has not begun."""
-    mine = days if resource.created_field else (None, None)
-    waiting: int | None = connection.execute(
-        sa.text(
-            "SELECT id FROM sync.crawl WHERE store_id = :store AND resource = :resource"
-            " AND state = 'pending' AND kind = :kind AND asked_by = 'operator' AND deep = :deep"
-            " AND since IS NOT DISTINCT FROM :since AND until IS NOT DISTINCT FROM :until LIMIT 1"
-        ),
-        {
-            "store": known.id,
-            "resource": resource.name,
-            "kind": kind,
-            "deep": deep,
-            "since": mine[0],
-            "until": mine[1],
-        },
-    ).scalar()
-    if waiting is not None:
-        stores.hasten(connection, known.id, resource.name)
-        return waiting
-    return stores.queue_crawl(
-        connection, known.id, resource.name, kind=kind, asked_by="operator", days=mine, deep=deep
-    )
-
-
-def _parked(connection: sa.Connection, known: Store, chosen: Sequence[Resource]) -> list[str]:
-    return list(
-        connection.execute(
-            sa.text(
-                "SELECT resource FROM sync.lane WHERE store_id = :s AND resource = ANY(:r)"
-                " AND lane = 'walk' AND parked_at IS NOT NULL ORDER BY resource"
-            ),
-            {"s": known.id, "r": [each.name for each in chosen]},
-        ).scalars()
-    )
 
 
 def _crawls(count: int) -> str:

@@ -10,19 +10,10 @@ from sync.commands.desk import at_head, read
 from sync.commands.shell import examples
 from sync.declare import Chain, Followed
 from sync.errors import BadRequest
-from sync.mirror import accounts, coverage, stores
+from sync.mirror import accounts, asked, coverage, stores
+from sync.mirror.asked import insist_on_selected, store_with_key
 from sync.mirror.stores import Store
 from sync.resources import RESOURCES
-
-
-def store_with_key(connection: sa.Connection, name: str) -> Store:
-    """A store that is mirrored; BadRequest for one whose key was forgotten."""
-    known = stores.by_name(connection, name)
-    if accounts.is_removed(known):
-        raise BadRequest(
-            f"{name} was removed; add it again: celery -A sync mirror store add {name} {known.url}"
-        )
-    return known
 
 
 @click.command(epilog=examples("retry shop", "retry shop orders"))
@@ -35,25 +26,7 @@ def retry(name: str, resource: str | None) -> None:
 
     def work(connection: sa.Connection) -> int:
         known = store_with_key(connection, name)
-        released = accounts.release(connection, known.id, wanted[0] if wanted else None)
-        connection.execute(
-            sa.text(
-                "UPDATE sync.crawl SET state = 'pending', error = NULL WHERE store_id = :s"
-                " AND state = 'parked' AND resource = coalesce(:r, resource)"
-            ),
-            {"s": known.id, "r": resource},
-        )
-        # What the account did not give, and a store whose key was refused, are asked for again.
-        connection.execute(
-            sa.text(
-                "UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM sync.coverage AS c,"
-                " sync.store AS s WHERE c.store_id = l.store_id AND c.resource = l.resource"
-                " AND s.id = l.store_id AND l.store_id = :s AND l.resource = coalesce(:r,"
-                " l.resource) AND (c.unavailable IS NOT NULL OR s.error IS NOT NULL)"
-            ),
-            {"s": known.id, "r": resource},
-        )
-        return released
+        return asked.retry(connection, known, wanted[0] if wanted else None)
 
     released = read(work)
     lanes = "1 lane is" if released == 1 else f"{released} lanes are"
@@ -70,21 +43,7 @@ def approve(name: str, resource: str) -> None:
 
     def work(connection: sa.Connection) -> str:
         known = store_with_key(connection, name)
-        waiting: str | None = connection.execute(
-            sa.text("SELECT approval FROM sync.coverage WHERE store_id = :s AND resource = :r"),
-            {"s": known.id, "r": resource},
-        ).scalar()
-        if waiting is None:
-            raise BadRequest(f"Nothing of {resource} waits for approval.")
-        connection.execute(
-            sa.text(
-                "UPDATE sync.coverage SET approved = true, approval = NULL"
-                " WHERE store_id = :s AND resource = :r"
-            ),
-            {"s": known.id, "r": resource},
-        )
-        stores.queue_crawl(connection, known.id, resource, kind="refresh", asked_by="operator")
-        return waiting
+        return asked.approve(connection, known, resource)
 
     click.echo(f"Approved: {read(work).partition(';')[0]}. {resource} is read again now.")
 
@@ -113,15 +72,6 @@ def reset(name: str, resource: str) -> None:
     dropped = read(work)
     also = f" ({dropped} open crawls dropped)" if dropped else ""
     click.echo(f"{resource} of {name} is loaded anew{also}; its rows stay readable.")
-
-
-def insist_on_selected(connection: sa.Connection, known: Store, resource: str) -> None:
-    """BadRequest for a resource the store does not mirror."""
-    if resource not in accounts.selected(connection, known.id):
-        raise BadRequest(
-            f"{known.name} does not mirror {resource}; turn it on: celery -A sync mirror resource "
-            f"{known.name} {resource} on"
-        )
 
 
 @click.command(epilog=examples("resource shop cost_items off", "resource shop cost_items on"))
