@@ -159,6 +159,7 @@ class PassCheck:
     totals: set[int] = field(default_factory=set)
     ids: set[Any] = field(default_factory=set)
     seen: int = 0
+    pages: int = 0
     _order: int = 0
     _last: Any = None
     _monotone: bool = True
@@ -167,6 +168,7 @@ class PassCheck:
     def add(self, keys: Sequence[Any], total: int) -> None:
         """Take the keys of the next page in the order sent."""
         self.totals.add(total)
+        self.pages += 1
         self.seen += len(keys)
         for key in keys:
             if self._last is not None and key != self._last:

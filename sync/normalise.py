@@ -39,6 +39,7 @@ _LONGEST_KEY = 500  # characters; an index row holds 2,700 bytes
 _MOST_UNKNOWN = 200
 _KEY_LENGTH = 200
 _RECORD_ONLY = ""
+_WHOLE_RECORD = "record:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,19 @@ class Reject:
     value: str
     reason: str
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole record is in it, because it could not become a row."""
+        return self.field == _RECORD_ONLY and self.record.startswith(_WHOLE_RECORD)
+
 
 @dataclass(slots=True)
 class Row:
     """A record made ready to be written.
 
     `key` is its id or code, "" for single objects. `children` holds one list of rows per
-    `Resource.children`, without `store_id` and the parent's column.
+    `Resource.children`, without `store_id` and the parent's column. `masked`: a person was taken
+    out of it.
     """
 
     key: int | str
@@ -65,6 +72,7 @@ class Row:
     raw: bytes
     content_hash: bytes
     created_on: dt.date | None
+    masked: bool = False
 
 
 @dataclass(slots=True)
@@ -144,6 +152,11 @@ class Normaliser:
         self._reading = Reading(zone)
         self._tree = _tree(resource.fields, resource.children, resource.raw_only)
         self._child_trees = [_tree(child.fields, (), ()) for child in resource.children]
+        made = resource.made.columns if resource.made else ()
+        kinds = {f.name: f for f in resource.fields}
+        self._made_of = [
+            (c, kinds[c].path if kinds[c].kind.sql == "timestamptz" else "") for c in made
+        ]
         self._salt = f"{zone_name}|{resource.version}".encode()
 
     def batch(
@@ -191,7 +204,7 @@ class Normaliser:
         if resource.parent and parent is not None:
             into.values[resource.parent.column] = parent
         if resource.made:
-            into.values[resource.key] = self._made_key(into.values, batch)
+            into.values[resource.key] = self._made_key(record, into.values, batch)
         key = into.values.get(resource.key) if resource.key else ""
         if key is None or (isinstance(key, str) and len(key) > _LONGEST_KEY):
             batch.rejects.append(_whole(raw, f"no usable {resource.key}"))
@@ -207,10 +220,14 @@ class Normaliser:
             created_on = day_as_sent(record.get(resource.created_field))
         return Row(key, into.values, into.children, raw, digest, created_on)
 
-    def _made_key(self, values: JsonRow, batch: Batch) -> str | None:
+    def _made_key(self, record: dict[str, Any], values: JsonRow, batch: Batch) -> str | None:
         made = self.resource.made
         assert made is not None
-        parts = [values.get(column) for column in made.columns]
+        # Moments as sent, for their instant depends on a zone that may change: a key may not.
+        parts = [
+            _text_at(record, path) if path and column in values else values.get(column)
+            for column, path in self._made_of
+        ]
         if all(part is None for part in parts):
             return None
         key = "/".join("" if part is None else _escaped(part) for part in parts)
@@ -355,6 +372,12 @@ def _clean(value: Any) -> Any:
     return value
 
 
+def _text_at(record: Any, path: str) -> Any:
+    for step in path.split("."):
+        record = record.get(step) if isinstance(record, dict) else None
+    return record
+
+
 def _escaped(part: Any) -> str:
     """A part of a made key, so that parts joined by / stay apart."""
     return str(part).replace("%", "%25").replace("/", "%2F")
@@ -380,5 +403,5 @@ def _outline(record: Any) -> bytes:
 
 def _whole(raw: bytes, reason: str) -> Reject:
     """A record that cannot become a row is kept whole, under a name made from its content."""
-    name = "record:" + hashlib.blake2b(raw, digest_size=8).hexdigest()
+    name = _WHOLE_RECORD + hashlib.blake2b(raw, digest_size=8).hexdigest()
     return Reject(name, _RECORD_ONLY, raw.decode()[:100_000], reason)

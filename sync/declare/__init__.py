@@ -25,6 +25,7 @@ from sync.declare.kinds import (
     Rejected,
 )
 from sync.declare.words import (
+    After,
     Bucket,
     Chain,
     Child,
@@ -60,6 +61,7 @@ __all__ = [
     "QUANTITY",
     "TEXT",
     "TIME",
+    "After",
     "Bucket",
     "Chain",
     "Child",

@@ -27,6 +27,14 @@ class Bucket(Enum):
     TELEPHONY = "telephony"
 
 
+class After(Enum):
+    """What follows from a resource once it was read to its end (pipeline/account.py)."""
+
+    ZONE = "zone"  # the store's zone and currency are taken over
+    ACCESS = "access"  # what the key may see is compared
+    CUSTOM_VIEWS = "custom views"  # the views of custom fields are made anew
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A typed column: where it comes from and what it means.
@@ -188,6 +196,7 @@ class Resource:
     made        how the key is made where records have none
     parent      the resource whose records the method is asked for, one by one
     scope       the API key's scope the method needs, None where it is not established
+    after       what else is done when it was read to its end
     combined    resources whose records point at one of ours by this column, and are read again
                 when ours is combined into another: (("orders", "customer_id"),)
     """
@@ -215,6 +224,7 @@ class Resource:
     optional: bool = False
     parent: Parent | None = None
     made: Made | None = None
+    after: After | None = None
 
     @cached_property
     def version(self) -> str:

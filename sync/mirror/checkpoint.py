@@ -420,6 +420,15 @@ def set_position(connection: sa.Connection, store_id: int, resource: str, to: Po
     )
 
 
+def begin_anew(connection: sa.Connection, crawl: Crawl) -> None:
+    """Forget how far a crawl has come: it begins anew the next time."""
+    connection.execute(
+        sa.text("UPDATE sync.crawl SET report = NULL, phase = 'plan' WHERE id = :id"),
+        {"id": crawl.id},
+    )
+    crawl.phase = "plan"
+
+
 def rebuilt_to(connection: sa.Connection, crawl: Crawl) -> str | None:
     """The key a rebuild has come to, as text."""
     found: str | None = connection.execute(

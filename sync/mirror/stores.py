@@ -189,6 +189,19 @@ def queue_crawl(
     return crawl_id
 
 
+def queue_once(connection: sa.Connection, store_id: int, resource: str, *, kind: str) -> None:
+    """Queue a crawl unless one of its kind is open."""
+    is_open = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
+            " AND kind = :kind AND state IN ('pending', 'running'))"
+        ),
+        {"store": store_id, "resource": resource, "kind": kind},
+    ).scalar_one()
+    if not is_open:
+        queue_crawl(connection, store_id, resource, kind=kind)
+
+
 def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
     """Make a resource's walk lane due now."""
     connection.execute(

@@ -9,7 +9,8 @@ walk.py      the windows' pages, fetched ahead, committed in order
 prove.py     windows counted in a bracket of the feed, until nothing differs
 older.py     history older than the bookmark
 sweep.py     small lists read whole
-parents.py   methods asked once for every record of another resource
+parents.py   methods asked once for every record of another resource: a pass over them all
+parent.py    one of those parents, its list read whole
 cursor.py    lists behind an opaque cursor
 updated.py   changes by an updated-since filter, between full passes
 rebuild.py   typed columns anew from raw, without a request

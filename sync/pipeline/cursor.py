@@ -1,12 +1,15 @@
 """A list in the order of time behind an opaque cursor: read on from where it ended last.
 
 Whether the last answer names a next cursor is not established: when it does, the list resumes
-there, when it does not, its last page is read again. Records have no id; equal ones are counted
-(`Made.repeats`), and since equal records stand side by side, only the last page's counts matter.
+there, when it does not, its last page is read again. A page is passed for good once its newest
+record is some minutes old, for what is published late stands among older ones; until then it is
+read again. Records have no id; equal ones are counted (`Made.repeats`), and since the moment is
+part of what makes them equal, only the counts of the last moment matter for the next page.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,40 +24,80 @@ from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
 
+SETTLED_SECONDS = 300
+
 
 def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
-    """Read on to the end of the list; False when the slice ended before."""
+    """Read on to the end of the list; False when the slice ended before.
+
+    A load reads the list from its beginning, whatever was read of it before.
+    """
     resource = ctx.resources[crawl.resource]
+    if crawl.phase == "plan":
+        _begin(ctx, crawl, resource)
     position = ctx.read(lambda c: checkpoint.position(c, ctx.store.id, resource.name))
+    is_settled = True
     while True:
         params: dict[str, Any] = {**dict(resource.params), "limit": resource.page_size}
         if position.cursor:
             params["cursor"] = position.cursor
         reply = ctx.api.first(resource, params, work=WorkClass.REFRESH)
-        batch = ctx.normalise(resource, reply.records(resource), repeats=position.repeats)
+        records = reply.records(resource)
+        batch = ctx.normalise(resource, records, repeats=position.repeats)
         following = _next(reply)
-        is_end = not batch.rows or not following or following == position.cursor
-        if following and batch.rows:
-            position = Position(following, _counts_of_page(batch))
-        _commit(ctx, crawl, resource, batch, reply, position, is_end=is_end)
+        is_end = not records or not following or following == position.cursor
+        passed: Position | None = None
+        if following and records:
+            moments = _moments(resource, batch)
+            position = Position(following, _counts_to_keep(moments, batch))
+            settled = reply.as_of - dt.timedelta(seconds=SETTLED_SECONDS)
+            is_settled &= all(moment < settled for moment in moments.values())
+            passed = position if is_settled else None
+        _commit(ctx, crawl, resource, batch, reply, passed, is_end=is_end)
         if is_end:
             return True
         if ctx.is_over:
             return False
 
 
+def _begin(ctx: Context, crawl: Crawl, resource: Resource) -> None:
+    def write(connection: sa.Connection) -> None:
+        if crawl.kind in {"load", "backfill"}:
+            beginning = Position("", {})
+            checkpoint.set_position(connection, ctx.store.id, resource.name, beginning)
+        checkpoint.set_phase(connection, crawl, "walk")
+
+    ctx.write(write)
+
+
 def _next(reply: Reply) -> str:
     block = reply.data.get("pagination")
-    if block is None:
+    if block is None or block == []:
         return ""
     if not isinstance(block, dict):
         raise UnexpectedData(f"pagination is {block!r}", body=reply.body)
     return str(block.get("nextCursor") or "")
 
 
-def _counts_of_page(batch: Batch) -> dict[str, int]:
-    made = {str(row.key).rpartition("/")[0] for row in batch.rows}
-    return {name: count for name, count in batch.repeats.items() if name in made}
+def _moments(resource: Resource, batch: Batch) -> dict[str, dt.datetime]:
+    """When each record of a page was made, by its key."""
+    made = resource.made.columns if resource.made else ()
+    column = next(f.name for f in resource.fields if f.kind.sql == "timestamptz" and f.name in made)
+    return {
+        str(row.key): row.values[column] for row in batch.rows if row.values.get(column) is not None
+    }
+
+
+def _counts_to_keep(moments: dict[str, dt.datetime], batch: Batch) -> dict[str, int]:
+    """Counts of the keys that may come again: those of the page's last moment.
+
+    A page that is one moment may go on with one that began before it: then all are kept.
+    """
+    if len(set(moments.values())) <= 1:
+        return dict(batch.repeats)
+    last = max(moments.values(), default=None)
+    names = {key.rpartition("/")[0] for key, moment in moments.items() if moment == last}
+    return {name: count for name, count in batch.repeats.items() if name in names}
 
 
 def _commit(
@@ -63,7 +106,7 @@ def _commit(
     resource: Resource,
     batch: Batch,
     reply: Reply,
-    position: Position,
+    passed: Position | None,
     *,
     is_end: bool,
 ) -> None:
@@ -72,7 +115,8 @@ def _commit(
         loaded = load(connection, resource, ctx.store.id, rows, origin=Origin.WALK)
         ctx.keep_notes(connection, resource, batch)
         coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.REREAD)
-        checkpoint.set_position(connection, ctx.store.id, resource.name, position)
+        if passed is not None:
+            checkpoint.set_position(connection, ctx.store.id, resource.name, passed)
         checkpoint.count_pages(
             connection, crawl, pages=1, seen=loaded.seen, changed=loaded.written, requests=1
         )

@@ -16,7 +16,7 @@ from sync.crawl import WHOLE, Count, PassCheck, pages_bound
 from sync.crm import WorkClass
 from sync.declare import Once, Resource
 from sync.errors import Refused, TryLater
-from sync.mirror import checkpoint, coverage, notes
+from sync.mirror import checkpoint, coverage, notes, passes
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, live_keys, load
 from sync.normalise import Batch
@@ -27,7 +27,6 @@ from sync.pipeline.reread import insist_on_access
 from sync.pipeline.walk import list_params
 
 PASSES = 4
-_HALF_COUNTS_FROM = 20
 
 
 @dataclass(slots=True)
@@ -38,6 +37,12 @@ class Pass:
     check: PassCheck = field(default_factory=PassCheck)
     loaded: Loaded = field(default_factory=Loaded)
     replies: int = 0
+    unusable: int = 0
+
+
+def unusable(batch: Batch) -> set[str]:
+    """Records that became no row, by their reject's name: a pass has seen them all the same."""
+    return {reject.record for reject in batch.rejects if reject.is_whole}
 
 
 def crawl_sweep(ctx: Context, crawl: Crawl) -> bool:
@@ -84,6 +89,7 @@ def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
     batch = ctx.normalise(resource, reply.records(resource))
     result = Pass(first_as_of=reply.as_of, replies=1)
     result.check.add([row.key for row in batch.rows], len(batch.rows))
+    result.unusable = len(unusable(batch))
     result.loaded = _commit(ctx, crawl, resource, batch, reply.as_of)
     return result
 
@@ -120,10 +126,12 @@ def _read_pages(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
                 last = page + 1
                 ahead.push(last)
             result.check.add(keys, pagination.total)
+            result.check.ids.update(unusable(batch))
+            result.unusable += len(unusable(batch))
             result.loaded.add(_commit(ctx, crawl, resource, batch, reply.as_of))
             if ctx.stop.is_set():
                 raise TryLater("stopped between two pages of a pass")
-            if not keys:
+            if not batch.rows and not batch.rejects:
                 break
     if result.replies > 1:
         probe = ctx.api.first(
@@ -149,31 +157,26 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
 
     def ask(connection: sa.Connection) -> tuple[set[Any], int, bool]:
         live = live_keys(connection, resource, ctx.store.id, known_before=first)
-        approved = connection.execute(
-            sa.text("SELECT approved FROM sync.coverage WHERE store_id = :s AND resource = :r"),
-            {"s": ctx.store.id, "r": resource.name},
-        ).scalar()
-        return live - closed.check.ids, len(live), bool(approved)
+        approved = passes.is_approved(connection, ctx.store.id, resource.name)
+        return live - closed.check.ids, len(live), approved
 
     absent, live, approved = ctx.read(ask)
     if absent:
         insist_on_access(ctx, work=WorkClass.REFRESH)
-    is_much = not closed.check.ids or (live >= _HALF_COUNTS_FROM and len(absent) * 2 > live)
-    waits = bool(absent) and is_much and not approved
+    # A record that cannot be read may be the one that seems to be gone.
+    in_doubt = not closed.check.ids or bool(closed.unusable)
+    is_much = passes.is_too_many(len(absent), of=live)
+    waits = bool(absent) and (in_doubt or is_much) and not approved
 
     def write(connection: sa.Connection) -> None:
         if waits:
-            connection.execute(
-                sa.text(
-                    "UPDATE sync.coverage SET approval = :text"
-                    " WHERE store_id = :s AND resource = :r"
-                ),
-                {
-                    "s": ctx.store.id,
-                    "r": resource.name,
-                    "text": f"{len(absent)} of {live} rows are no longer in the list; let them be "
-                    f"tombstoned: celery -A sync mirror approve {ctx.store.name} {resource.name}",
-                },
+            passes.wait_for_approval(
+                connection,
+                ctx.store.id,
+                ctx.store.name,
+                resource.name,
+                absent=len(absent),
+                of=live,
             )
         else:
             graves = [Grave(key, first, "absent") for key in absent]

@@ -1,0 +1,65 @@
+"""What passes over lists without a feed have to know: how much is there, what an operator allowed,
+and whether the resource is asked for at all."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from sync.declare import Resource
+from sync.mirror.names import crm_name
+
+HALF_COUNTS_FROM = 20
+"""A list this long does not lose more than half of itself unnoticed."""
+
+
+def is_too_many(absent: int, *, of: int) -> bool:
+    """Whether so many absent rows wait for an operator."""
+    return of >= HALF_COUNTS_FROM and absent * 2 > of
+
+
+def count_live(connection: sa.Connection, resource: Resource, store_id: int) -> int:
+    """Live rows of a resource."""
+    found: int = connection.exec_driver_sql(
+        f"SELECT count(*) FROM {crm_name(resource.name)}"
+        " WHERE store_id = %s AND deleted_at IS NULL",
+        (store_id,),
+    ).scalar_one()
+    return found
+
+
+def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool:
+    """Whether an operator lets the next pass tombstone what it finds absent."""
+    return bool(
+        connection.execute(
+            sa.text("SELECT approved FROM sync.coverage WHERE store_id = :s AND resource = :r"),
+            {"s": store_id, "r": resource},
+        ).scalar()
+    )
+
+
+def wait_for_approval(
+    connection: sa.Connection, store_id: int, store: str, resource: str, *, absent: int, of: int
+) -> None:
+    """Say what waits, and how to allow it."""
+    connection.execute(
+        sa.text("UPDATE sync.coverage SET approval = :text WHERE store_id = :s AND resource = :r"),
+        {
+            "s": store_id,
+            "r": resource,
+            "text": f"{absent} of {of} rows are no longer in the list; let them be tombstoned: "
+            f"celery -A sync mirror approve {store} {resource}",
+        },
+    )
+
+
+def is_asked_for(connection: sa.Connection, store_id: int, resource: str) -> bool:
+    """Whether the store mirrors the resource and the account gives it."""
+    return bool(
+        connection.execute(
+            sa.text(
+                "SELECT selected AND unavailable IS NULL FROM sync.coverage"
+                " WHERE store_id = :s AND resource = :r"
+            ),
+            {"s": store_id, "r": resource},
+        ).scalar()
+    )
