@@ -174,6 +174,30 @@ def crm_tables(resources: Mapping[str, Resource], metadata: sa.MetaData) -> dict
 
 CRM: dict[str, sa.Table] = crm_tables(RESOURCES, METADATA)
 
+VERSIONED = {"orders": "order_versions", "customers": "customer_versions"}
+"""Resources whose earlier contents a store may keep, and where."""
+
+
+def version_table(resource: Resource, name: str, metadata: sa.MetaData) -> sa.Table:
+    """The table of a resource's earlier contents; the present one is in the resource's own."""
+    key = resource.key
+    return sa.Table(
+        name,
+        metadata,
+        _store_id(),
+        *[_column(f, key=f.name == key) for f in resource.fields],
+        sa.Column("raw", JSONB(none_as_null=True), comment="the record as sent"),
+        _timestamp("valid_from", "when the mirror began to hold this content", primary_key=True),
+        _timestamp("valid_to", "when another content or a deletion ended it", nullable=False),
+        sa.Index(f"{name}_ended", "store_id", "valid_to"),
+        schema="crm",
+        comment=f"Earlier contents of crm.{resource.name}, kept where a store has switched it on",
+    )
+
+
+for _resource_name, _table_name in VERSIONED.items():
+    version_table(RESOURCES[_resource_name], _table_name, METADATA)
+
 _NOW = sa.text("now()")
 _ZERO = sa.text("0")
 
@@ -513,6 +537,35 @@ PARKED_PAGE = _sync(
     _timestamp("seen_at", "when", nullable=False, server_default=_NOW),
 )
 
+CUSTOM_VIEW = _sync(
+    "custom_view",
+    "Views of custom fields, one for each store and kind of record",
+    _store_id("sync.store.id"),
+    sa.Column("resource", sa.Text, primary_key=True, comment="Resource.name"),
+    _text("name", "the view's name in crm", nullable=False),
+    _text("definition", "the statements it was made by", nullable=False),
+    sa.UniqueConstraint("name", name="custom_view_name"),
+)
+
+CUSTOM_COLUMN = _sync(
+    "custom_column",
+    "Columns of those views: names once given stay",
+    _store_id("sync.store.id"),
+    sa.Column("resource", sa.Text, primary_key=True, comment="Resource.name"),
+    sa.Column(
+        "position",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="place in the view: new ones come last",
+    ),
+    _text("code", "the field's code", nullable=False),
+    _text("type", "the field's type", nullable=False),
+    _text("name", "the column's name", nullable=False),
+    _text("dictionary", "crm.custom_dictionaries.code"),
+    _text("label", "the field's name", nullable=False),
+)
+
 HEARTBEAT = _sync(
     "heartbeat",
     "Proof that queues are consumed: worker processes and the last task they ended",
@@ -564,6 +617,53 @@ NOTIFICATION = _sync(
         postgresql_where=sa.text("ended_at IS NULL"),
     ),
     sa.Index("notification_due", "due_at", postgresql_where=sa.text("telling IS NOT NULL")),
+)
+
+
+READER = _sync(
+    "reader",
+    "Database roles that were granted reading, and how far",
+    sa.Column("role", sa.Text, primary_key=True, comment="name of the role"),
+    sa.Column("store_ids", ARRAY(sa.BigInteger), comment="stores it may see; NULL for all"),
+    sa.Column(
+        "masked",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="it reads crm_masked instead of crm",
+    ),
+    _timestamp("granted_at", "when", nullable=False, server_default=_NOW),
+)
+
+SALT = _sync(
+    "salt",
+    "The secret that hashes are made with; one row, made with the database",
+    sa.Column(
+        "one",
+        sa.Boolean,
+        primary_key=True,
+        server_default=sa.true(),
+        comment="true: there is one",
+    ),
+    sa.Column("salt", BYTEA, nullable=False, comment="32 random bytes"),
+    sa.CheckConstraint("one", name="salt_is_one"),
+)
+
+SUPPRESSED = _sync(
+    "suppressed",
+    "Erased persons and what is theirs, by salted hash: masked whenever they come again",
+    _store_id("sync.store.id"),
+    sa.Column("digest", BYTEA, primary_key=True, comment="salted hash of resource and key"),
+    sa.Column("resource", sa.Text, nullable=False, comment="Resource.name"),
+    _timestamp("erased_at", "when", nullable=False, server_default=_NOW),
+)
+
+VERSIONED_STORE = _sync(
+    "versioned",
+    "Stores that keep earlier contents, and for how long",
+    _store_id("sync.store.id"),
+    sa.Column("is_on", sa.Boolean, nullable=False, comment="kept from now on"),
+    sa.Column("keep_days", sa.BigInteger, comment="days after its end; NULL for ever"),
 )
 
 

@@ -18,13 +18,13 @@ from sync.errors import BadRequest
 from sync.mirror import stores
 from sync.mirror.names import crm_name
 from sync.mirror.stores import Access, Store
-from sync.schema import STORE
+from sync.schema import STORE, VERSIONED
 
 PURGED_AT_ONCE = 5_000
 _WORK = ("window", "crawl", "feed", "reread", "unlisted")
 _NOTES = (
     "proof", "drift", "reject", "unknown_field", "parked_page", "coverage", "lane", "budget_use",
-    "notification",
+    "notification", "suppressed", "versioned",
 )  # fmt: skip
 
 
@@ -233,7 +233,8 @@ def purge(
     `run` runs its argument in a transaction of its own.
     """
     for resource in resources:
-        for table in reversed(list(resource.tables)):
+        tables = [*resource.tables, *filter(None, [VERSIONED.get(resource.name)])]
+        for table in reversed(tables):
             statement = sa.text(
                 f"DELETE FROM {crm_name(table)} WHERE ctid = ANY(ARRAY(SELECT ctid"
                 f" FROM {crm_name(table)} WHERE store_id = :store LIMIT :most))"

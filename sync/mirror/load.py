@@ -20,7 +20,9 @@ import sqlalchemy as sa
 from psycopg.types.json import Json
 
 from sync.declare import Child, Resource
+from sync.mirror import suppress, versions
 from sync.mirror.names import crm_name
+from sync.mirror.switches import Switches, switches
 from sync.normalise import JsonRow, Row
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -102,6 +104,10 @@ def load(
     result = Loaded(seen=len(newest))
     if not newest:
         return result
+    on = switches(connection, resource, store_id)
+    if on.salt is not None:
+        rows = [dated.row for dated in newest.values()]
+        suppress.mask_suppressed(connection, resource, store_id, rows, salt=on.salt)
     known = _known(connection, resource, store_id, list(newest))
     wanted, touched = _wanted(newest, known, result, origin=origin)
     if origin is Origin.DEEP and touched:
@@ -110,7 +116,7 @@ def load(
     if touched:
         _move_as_of(connection, resource, store_id, touched)
     if wanted:
-        _write(connection, resource, store_id, wanted, result)
+        _write(connection, resource, store_id, wanted, result, on=on)
     return result
 
 
@@ -209,9 +215,13 @@ def _write(
     store_id: int,
     wanted: Sequence[Dated],
     result: Loaded,
+    *,
+    on: Switches,
 ) -> None:
+    sql = _upsert_sql(resource)
     written = connection.exec_driver_sql(
-        _upsert_sql(resource), (_document(resource, store_id, wanted),)
+        versions.keeping(resource, sql) if on.versions else sql,
+        (_document(resource, store_id, wanted),),
     ).all()
     accepted: set[Key] = set()
     for key, was_there, was_live in written:
@@ -302,8 +312,10 @@ def bury(
     if not newest:
         return result
     ordered = [newest[key] for key in sorted(newest)]
+    on = switches(connection, resource, store_id)
+    sql = _bury_sql(resource)
     buried = connection.exec_driver_sql(
-        _bury_sql(resource),
+        versions.keeping(resource, sql) if on.versions else sql,
         (
             store_id,
             [grave.key for grave in ordered],
@@ -313,6 +325,9 @@ def bury(
             [grave.combined_to for grave in ordered],
         ),
     ).all()
+    if on.salt is not None:
+        merges = {grave.key: grave.combined_to for grave in ordered if grave.combined_to}
+        suppress.follow_merges(connection, resource, store_id, merges, salt=on.salt)
     result.buried = sum(1 for _, was_live in buried if was_live)
     keys = sorted(key for key, was_live in buried if was_live)
     if keys:
@@ -543,6 +558,10 @@ def rewrite(
     ordered = [dated for dated in rows if dated.row.content_hash]
     if not ordered:
         return 0
+    on = switches(connection, resource, store_id)
+    if on.salt is not None:  # read before an erasure, written after it
+        masked = [dated.row for dated in ordered]
+        suppress.mask_suppressed(connection, resource, store_id, masked, salt=on.salt)
     sql = _upsert_sql(resource).replace("t.as_of < excluded.as_of", "t.as_of = excluded.as_of")
     written = {
         row[0] for row in connection.exec_driver_sql(sql, (_document(resource, store_id, ordered),))

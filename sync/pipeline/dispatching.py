@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from sync.cadence import cadences
 from sync.errors import TryLater
-from sync.mirror import checkpoint, lease, stores
+from sync.mirror import checkpoint, lease, stores, versions
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Claim
 from sync.pipeline.rebuild import queue_where_stale
@@ -79,6 +79,7 @@ def housekeep(services: Services) -> None:
             stores.register(connection, store.id, RESOURCES.values())
             stores.set_lanes(connection, store.id)
         queue_where_stale(connection, RESOURCES)
+        versions.expire(connection)
         for table, column in (
             ("proof", "made_at"),
             ("drift", "seen_at"),

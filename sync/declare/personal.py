@@ -1,0 +1,215 @@
+"""Which columns hold personal data: the one list that masking, erasure and the dictionary follow.
+
+A column is judged by its name, its kind and its table. Codes, numbers, dates and truths are not
+personal unless named here; text and JSON are personal unless named here: what nobody has judged
+is hidden (`is_judged` is False then, and a test fails until somebody judges it).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from sync.declare.words import Field, Resource
+
+
+class Care(Enum):
+    """What becomes of a column: under --mask, and when the person is erased."""
+
+    OPEN = "open"  # shown; kept
+    PLACE = "place"  # shown, a town is not a person; erased all the same
+    HASH = "hash"  # hashed, equal values stay equal; erased
+    CUT = "cut"  # NULL; erased
+    YEAR = "year"  # the first day of its year; erased
+    CHANGE = "change"  # a history's value: shown and kept where the field is an open one
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether erasure leaves it."""
+        return self is Care.OPEN
+
+
+# The account's own dictionaries and catalogue: whatever they say is about things.
+_THINGS = frozenset(
+    {
+        "countries", "currencies", "units", "status_groups", "status_group_statuses", "statuses",
+        "product_statuses", "order_types", "order_methods", "payment_types", "payment_statuses",
+        "price_types", "price_type_geo", "delivery_types", "delivery_services", "cost_groups",
+        "cost_items", "mg_channels", "mg_templates", "segments", "customer_segments",
+        "custom_fields", "custom_dictionaries", "custom_dictionary_elements", "product_groups",
+        "product_properties", "product_property_groups", "product_property_values", "products",
+        "product_group_products", "product_offers", "offers", "offer_prices", "offer_images",
+        "inventories", "inventory_stores", "loyalties", "loyalty_levels",
+        "user_groups", "user_group_users", "settings", "credentials",
+        "setting_work_times", "setting_non_working_days",
+    }
+)  # fmt: skip
+
+_OPEN = re.compile(
+    r"(order_|parent_|marketplace_)?(number|order_number|order_id|order_external_id)"
+    r"|offer_.*|item_offer_.*|pack_item_offer_.*|product_name|discounts|prices|unit_.*"
+    r"|(.*_)?vat_rate|source_(source|medium|campaign|content)|delivery_service_name"
+    r"|delivery_time_(from|to)|(lunch_)?time_(from|to)|loyalty_level_name|loyalty_name|level_name"
+    r"|integration_module_name|default_tariff_name|url|yml_url|catalog_id|work_time|xml_id"
+    r"|invoice_number|delivery_note_number|privilege_type"
+    # the ready views
+    r"|store|resource|state|warehouse|warehouse_name|status_name|status_group|status_group_name"
+    r"|product|offer|article|name_of_offer|kind"
+)
+_PLACE = re.compile(r"(.*_)?(region|city|city_type|metro)")
+_HASH = re.compile(
+    r"(.*_)?(first_name|last_name|patronymic|nick_name|phone|additional_phone|phones|phone_number"
+    r"|email|sender_email|browser_id|client_id|ga_client_id|discount_card_number|card_number"
+    r"|last_check_id|track_number|legal_name|company_name|inn|okpo|kpp|ogrn|ogrnip"
+    r"|certificate_number|bank_account|corr_account|bik)"
+    r"|(customer|contact|company|address|main_.*)_external_id|main_.*_external_id"
+    r"|brand|external_id"
+)
+_CUT = re.compile(
+    r"raw|content_hash|(.*_)?(comment|commentary|text|notes|description|photo_url|position"
+    r"|legal_address|bank|bank_address|index|street|street_id|street_type|building|flat|floor"
+    r"|block|house|housing|address|address_name|sender_name|zip|certificate_date)"
+    r"|comment_text|status_comment|custom_fields|custom_.*|links|delivery_data.*"
+    r"|delivery_time_custom|(lunch_)?time_custom|attached_tag|source_keyword|customer_subscriptions"
+    r"|mg_customers|mg_customer_id|properties|marking_codes|external_ids|extra_data|filename|link"
+    r"|offer|options|sex|presumable_sex|customer_companies|customer_comment|manager_comment"
+)
+# Names that mean one thing here and another there.
+_HERE: dict[tuple[str, str], Care] = {
+    ("customer_phones", "number"): Care.HASH,
+    ("customer_tags", "name"): Care.CUT,
+    ("corporate_customer_tags", "name"): Care.CUT,
+    ("customers", "birthday"): Care.YEAR,
+    ("orders", "external_id"): Care.OPEN,
+    ("order_items", "external_id"): Care.OPEN,
+    ("order_payments", "external_id"): Care.OPEN,
+    ("delivery_shipments", "external_id"): Care.OPEN,
+    ("delivery_shipment_orders", "external_id"): Care.OPEN,
+    ("delivery_shipments", "status"): Care.OPEN,
+    ("warehouses", "contact"): Care.CUT,
+    ("warehouses", "name"): Care.OPEN,
+    ("user_groups", "signature_template"): Care.CUT,
+    ("user_group_users", "signature_template"): Care.CUT,
+    ("warehouses", "external_id"): Care.OPEN,
+    ("sites", "name"): Care.OPEN,
+    ("sites", "url"): Care.OPEN,
+    ("users", "status"): Care.OPEN,
+    ("carts", "external_id"): Care.HASH,
+    ("cart_items", "offer"): Care.OPEN,
+    ("corporate_customer_addresses", "name"): Care.CUT,
+    ("corporate_customer_companies", "name"): Care.HASH,
+    ("store", "name"): Care.OPEN,
+}
+# Earlier contents are as personal as the present ones.
+_VERSIONS = {"order_versions": "orders", "customer_versions": "customers"}
+_CHANGES = frozenset({"old_value", "new_value"})
+OPEN_CHANGES = (
+    "status",
+    "order_type",
+    "order_method",
+    "site",
+    "payments.status",
+    "payments.amount",
+    "order_product.quantity",
+    "order_product.status",
+    "total_summ",
+    "manager",
+    "segments",
+)
+"""Fields of histories whose values before and after are codes or amounts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is to be done with a column, and whether anybody said so."""
+
+    care: Care
+    is_judged: bool = True
+
+
+@cache
+def judge(table: str, column: str, sql: str, *, is_code: bool = False) -> Judged:
+    """How careful to be with a column of a table of `crm`."""
+    table = _VERSIONS.get(table, table)
+    if (table, column) in _HERE:
+        return Judged(_HERE[table, column])
+    if column in {"raw", "content_hash"}:
+        return Judged(Care.CUT)
+    if column == "deleted_reason":
+        return Judged(Care.OPEN)
+    if column in _CHANGES and table.endswith("_history"):
+        return Judged(Care.CHANGE)
+    if table in _THINGS:
+        return Judged(Care.OPEN)
+    for pattern, care in ((_OPEN, Care.OPEN), (_PLACE, Care.PLACE), (_HASH, Care.HASH),
+                          (_CUT, Care.CUT)):  # fmt: skip
+        if pattern.fullmatch(column) and not (is_code and care is not Care.CUT):
+            return Judged(_fit(care, sql))
+    if is_code or sql not in {"text", "jsonb"}:
+        return Judged(Care.OPEN)
+    return Judged(_fit(Care.HASH, sql), is_judged=False)
+
+
+def _fit(care: Care, sql: str) -> Care:
+    """Only text can be hashed; numbers and JSON that identify are cut."""
+    return Care.CUT if care is Care.HASH and sql != "text" else care
+
+
+def care_of(table: str, field: Field) -> Care:
+    """How careful to be with a declared column."""
+    return judge(table, field.name, field.kind.sql, is_code=field.kind.name == "code").care
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A column that says whose record this is: `column` holds the key of a record of `to`.
+
+    Only where `type_column` has not the value `unless` (a company's order names no person).
+    """
+
+    column: str
+    to: str
+    type_column: str = ""
+    unless: str = ""
+
+
+_TO_CUSTOMERS = frozenset({"customer_id", "contact_id"})
+_TO_OTHERS = {"order_id": "orders", "task_id": "tasks"}
+_COMPANY = "customer_corporate"
+
+
+def links(resource: Resource) -> tuple[Link, ...]:
+    """Whose records these are, by the resource's own columns."""
+    return _links(resource.name, resource.fields, corporate=resource.name.startswith("corporate"))
+
+
+def child_links(resource: Resource) -> dict[str, tuple[Link, ...]]:
+    """The same for members of child lists, by child table; empty ones left out."""
+    found = {child.name: _links(child.name, child.fields, corporate=False)
+             for child in resource.children}  # fmt: skip
+    return {name: each for name, each in found.items() if each}
+
+
+@cache
+def _links(table: str, fields: tuple[Field, ...], *, corporate: bool) -> tuple[Link, ...]:
+    names = {field.name for field in fields}
+    found = []
+    for field in fields:
+        if field.kind.sql != "bigint":
+            continue
+        if field.name in _TO_CUSTOMERS:
+            # What hangs on a company names it as its customer, unless it is a contact person.
+            if corporate and field.name == "customer_id" and table != "corporate_customer_contacts":
+                continue
+            typed = field.name == "customer_id" and "customer_type" in names
+            found.append(
+                Link(field.name, "customers", "customer_type" if typed else "",
+                     _COMPANY if typed else "")
+            )  # fmt: skip
+        elif field.name in _TO_OTHERS:
+            found.append(Link(field.name, _TO_OTHERS[field.name]))
+    if table == "carts":
+        found.append(Link("id", "customers"))
+    return tuple(found)
