@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sync.crm import WorkClass
-from sync.declare import Resource
+from sync.declare import After, Resource
 from sync.declare.moments import zone_of
 from sync.errors import (
     AccessChanged,
@@ -20,7 +20,7 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
-from sync.mirror import stores
+from sync.mirror import custom_fields, stores
 from sync.mirror.stores import Access
 from sync.pipeline.asking import Asking, access_of
 from sync.pipeline.context import Context
@@ -89,11 +89,16 @@ def zone_and_currency(settings: object) -> tuple[str, str | None]:
 
 
 def take_note(ctx: Context, resource: Resource) -> None:
-    """After `settings` or `credentials` were read: carry what changed over to the store."""
-    if resource.name == "settings":
-        _note_settings(ctx)
-    elif resource.name == "credentials":
-        _note_access(ctx)
+    """After a resource was read to its end: what its declaration says follows from it."""
+    match resource.after:
+        case After.ZONE:
+            _note_settings(ctx)
+        case After.ACCESS:
+            _note_access(ctx)
+        case After.CUSTOM_VIEWS:
+            ctx.write(lambda c: custom_fields.refresh_views(c, ctx.store.id, ctx.store.name))
+        case None:
+            pass
 
 
 def _raw(ctx: Context, table: str) -> dict[str, object] | None:
