@@ -8,13 +8,13 @@ pool and concurrency are chosen here (ops/decisions/0005-threads.md).
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
-from kombu import Connection
+from kombu.connection import Connection
+from kombu.transport import redis as transport
 
 from sync import telemetry
 from sync.pipeline.services import KEY_PREFIX
@@ -25,17 +25,31 @@ PLACES = 16
 QUEUES = ("feeds", "crawls")
 
 
-class Link(Connection):  # type: ignore[misc]  # kombu has no type hints
-    """A connection to Redis that can be closed when Redis is away.
+class Channel(transport.Channel):
+    """A channel that says so when it is used after its connection was closed.
 
-    kombu 5.7 closes the transport first and then asks it to requeue what was in flight, which ends
-    the worker with an AttributeError. Nothing is lost: what was in flight is due again by itself.
+    kombu 5.7 uses it on to requeue and to acknowledge what was in flight when Redis went away, and
+    meets an AttributeError, which ends the worker. A lost connection it knows how to mend.
     """
 
-    def maybe_close_channel(self, channel: Any) -> None:
-        """Close a channel, whatever state its transport is in."""
-        with suppress(AttributeError):
-            super().maybe_close_channel(channel)
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise ConnectionError("this connection to the broker was closed")
+        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+
+
+class Transport(transport.Transport):
+    """Redis, by such channels."""
+
+    Channel = Channel
+
+
+class Link(Connection):
+    """A connection by this transport."""
+
+    def get_transport_cls(self) -> type[Transport]:
+        """Whatever the URL's scheme: settings allow Redis alone."""
+        return Transport
 
 
 class Broker(AMQP):  # type: ignore[misc]

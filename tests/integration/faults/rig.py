@@ -330,9 +330,15 @@ class Rig:
     def wait(self, condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
         """Poll a condition; what the processes said comes with the failure."""
         try:
-            wait_until(condition, seconds=seconds, what=what)
+            wait_until(lambda: condition() or self._insist_on_no_bug(), seconds=seconds, what=what)
         except Exception as error:
             raise AssertionError(f"{error}\n{self.said()}") from None
+
+    def _insist_on_no_bug(self) -> bool:
+        """Nothing mends a lane that is parked: fail at once. False otherwise."""
+        for program in self.programs:
+            assert "raised unexpected" not in program.text(), program.text()[-6000:]
+        return False
 
     def wait_pages(self, pages: int, resource: str = "orders") -> None:
         """Wait until so many pages of a first load are committed."""
@@ -392,7 +398,7 @@ class Rig:
 
         def is_complete() -> bool:
             last[0] = self.behind(moment)
-            return last[0] == []
+            return last[0] == [] or self._insist_on_no_bug()
 
         try:
             wait_until(is_complete, seconds=seconds, what="the mirror is complete")

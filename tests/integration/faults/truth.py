@@ -371,7 +371,7 @@ def column_sql(field: Field, base: str, zone: str) -> str:
 _CHECKS = {
     "{} of {}: feed head {} tail {}": (
         "SELECT 'feed', resource, head_id, tail_id FROM sync.feed WHERE store_id = %(store)s"
-        " AND (head_id <> (%(newest)s::jsonb ->> resource)::bigint OR tail_id <> head_id)"
+        " AND (head_id <> (%(newest)s::jsonb ->> resource)::bigint OR tail_id > head_id)"
     ),
     "window {} of {}: page {} of {}": (
         "SELECT id, resource, last_page, page_count FROM sync.window WHERE store_id = %(store)s"
