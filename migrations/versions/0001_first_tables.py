@@ -2416,7 +2416,7 @@ def upgrade() -> None:
     schema='sync',
     comment='Work on a (store, resource, lane): when it is due, and who holds the lease'
     )
-    op.create_index('lane_due', 'lane', ['due_at'], unique=False, schema='sync', postgresql_where=sa.text('enabled AND parked_at IS NULL'))
+    op.create_index('lane_due', 'lane', ['lane', 'due_at'], unique=False, schema='sync', postgresql_where=sa.text('enabled AND parked_at IS NULL'))
     op.create_table('parked_page',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=True), nullable=False, comment='our own number'),
     sa.Column('store_id', sa.BigInteger(), nullable=False, comment='sync.store.id'),

@@ -52,7 +52,7 @@ _CLAIM = sa.text(
     """
     WITH due AS (
         SELECT store_id, resource, lane FROM sync.lane
-        WHERE enabled AND parked_at IS NULL AND due_at <= clock_timestamp()
+        WHERE enabled AND parked_at IS NULL AND due_at <= now()  -- stable, so the index decides
           AND (lease_until IS NULL OR lease_until < clock_timestamp())
           AND lane = :lane
         ORDER BY due_at

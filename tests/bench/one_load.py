@@ -1,0 +1,81 @@
+"""Load the orders of one store in this process and print what it cost, as one JSON line.
+
+    python tests/bench/one_load.py URL KEY [again] [rebuild]      SYNC_* as a worker has them
+
+A process of its own, so that its CPU time and peak memory are the load's alone. Without a limiter:
+what is measured is our own cost.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import threading
+import time
+
+import sqlalchemy as sa
+
+from sync.mirror import stores
+from sync.mirror.lease import Claim
+from sync.pipeline.services import Services
+from sync.pipeline.work import work
+from sync.settings import settings
+
+
+def one(services: Services, store_id: int) -> tuple[float, float]:
+    """Seconds and CPU seconds of a slice of the orders' walk lane, until no crawl is left."""
+    began, cpu = time.perf_counter(), time.process_time()
+    while True:
+        work(Claim(store_id, "orders", "walk"), services)
+        with services.engine.begin() as connection:
+            left = connection.execute(
+                sa.text("SELECT count(*) FROM sync.crawl WHERE state IN ('pending', 'running')"
+                        " AND resource = 'orders'")
+            ).scalar_one()  # fmt: skip
+        if not left:
+            return time.perf_counter() - began, time.process_time() - cpu
+
+
+def main() -> None:
+    """Print the figures."""
+    services = Services(settings(), threading.Event())
+    services.__dict__["limiter"] = None
+    with services.engine.begin() as connection:
+        store_id = connection.execute(sa.text("SELECT id FROM sync.store")).scalar_one()
+    seconds, cpu = one(services, store_id)
+    with services.engine.begin() as connection:
+        rows = connection.execute(
+            sa.text("SELECT count(*) FROM crm.orders WHERE deleted_at IS NULL")
+        ).scalar_one()
+    found = {
+        "orders": rows,
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    if "again" in sys.argv:
+        with services.engine.begin() as connection:
+            stores.queue_crawl(connection, store_id, "orders", kind="backfill")
+            before = connection.execute(sa.text("SELECT pg_current_wal_insert_lsn()")).scalar()
+        found["again_seconds"], _ = one(services, store_id)
+        with services.engine.begin() as connection:
+            wal = connection.execute(
+                sa.text("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), CAST(:w AS pg_lsn))"),
+                {"w": before},
+            ).scalar_one()
+            found["wal_per_row"] = float(wal) / rows
+            found["dead_rows"] = connection.execute(
+                sa.text("SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables"
+                        " WHERE schemaname = 'crm'")
+            ).scalar_one()  # fmt: skip
+    if "rebuild" in sys.argv:
+        with services.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE crm.orders SET content_hash = ''"))
+            stores.queue_crawl(connection, store_id, "orders", kind="rebuild")
+        found["rebuild_seconds"], _ = one(services, store_id)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

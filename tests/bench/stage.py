@@ -1,0 +1,135 @@
+"""What the measures share: servers, a store, workers, and a table to print."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from sync import vault
+from sync.embedded import Servers
+from sync.mirror import migrate, stores
+from sync.mirror.engine import connect
+from sync.resources import RESOURCES
+
+ROOT = Path(__file__).resolve().parents[2]
+CELERY = [sys.executable, "-m", "celery", "-A", "sync"]
+
+
+@dataclass
+class Figure:
+    """A row of the table. `target` and `peers` are words; `good` says whether the target is met."""
+
+    measure: str
+    found: str
+    target: str
+    peers: str = "–"
+    good: bool | None = None
+
+
+class Stage:
+    """A database of its own on the bench's servers, with one store."""
+
+    def __init__(self, servers: Servers, name: str) -> None:
+        with servers.postgres.connect("postgres") as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE {name}")
+        self.url = f"{servers.database_url.rpartition('/')[0]}/{name}"
+        self.servers = servers
+        migrate.upgrade(self.url)
+        self.engine = connect(self.url)
+        self.key = vault.Key.generate()
+
+    def add_store(
+        self, url: str, api_key: str, *, only: tuple[str, ...] = (), zone: str = "Europe/Moscow"
+    ) -> int:
+        """A store as `store add` makes it; with `only`, everything else is switched off."""
+        with self.engine.begin() as connection:
+            store_id: int = connection.execute(
+                sa.text(
+                    "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone,"
+                    " site_access, scopes) VALUES ('bench', :url, :url, '', 'x', :zone,"
+                    " 'access_full', ARRAY['order_read']) RETURNING id"
+                ),
+                {"url": url, "zone": zone},
+            ).scalar_one()
+            sealed = vault.seal(api_key, key=self.key, store_id=store_id)
+            connection.execute(
+                sa.text("UPDATE sync.store SET api_key = :key WHERE id = :id"),
+                {"key": sealed, "id": store_id},
+            )
+            stores.register(connection, store_id, RESOURCES.values())
+            if only:
+                connection.execute(
+                    sa.text("UPDATE sync.coverage SET selected = resource = ANY(:only)"),
+                    {"only": list(only)},
+                )
+                stores.set_lanes(connection, store_id)
+        return store_id
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment of our processes."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("SYNC_")}
+        return clean | {
+            "SYNC_DATABASE_URL": self.url,
+            "SYNC_REDIS_URL": self.servers.redis_url,
+            "SYNC_SECRET_KEY": self.key.text().get_secret_value(),
+        } | more  # fmt: skip
+
+    @contextlib.contextmanager
+    def service(self, **more: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+        """A real worker and a real beat; ended at the end."""
+        environment = self.environment(**more)
+        with tempfile.TemporaryFile() as log:
+            processes = [
+                subprocess.Popen(
+                    [*CELERY, *words], env=environment, cwd=ROOT, stdout=log, stderr=log
+                )
+                for words in (["worker", "-Q", "feeds,crawls"], ["beat", "--pidfile="])
+            ]
+            try:
+                yield processes
+            finally:
+                for process in processes:
+                    process.terminate()
+                for process in processes:
+                    process.wait(30)
+
+    def rows(self, sql: str, **binds: Any) -> list[Any]:
+        """Read something."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(sa.text(sql), binds).all())
+
+    def one(self, sql: str, **binds: Any) -> Any:
+        """Read one value."""
+        return self.rows(sql, **binds)[0][0]
+
+
+def call(url: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """The sandbox's oracle (GET) or control (POST)."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url + path, data), timeout=120) as answer:  # noqa: S310
+        return json.loads(answer.read())
+
+
+def table(figures: list[Figure]) -> str:
+    """The figures as a Markdown table."""
+    mark = {True: "met", False: "MISSED", None: ""}
+    lines = [
+        "| measure | found | target | | peers (dlt beside it where said) |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {f.measure} | {f.found} | {f.target} | {mark[f.good]} | {f.peers} |" for f in figures
+    ]
+    return "\n".join(lines)
