@@ -32,7 +32,7 @@ FUNCTIONS = {
                 ORDER BY length(e.k), e.k)
             WHEN 'null' THEN NULL
             ELSE CASE WHEN value #>> '{}' = '' THEN '{}'::text[]
-                ELSE ARRAY[value #>> '{}'] END
+                WHEN value IS NOT NULL THEN ARRAY[value #>> '{}'] END
         END
     """,
     "custom_boolean(value jsonb) RETURNS boolean": """

@@ -171,8 +171,8 @@ def view_sql(view: str, table: str, store_id: int, columns: Iterable[Column]) ->
             names = f"(SELECT e.name {elements}{codes})"
         else:
             names = (
-                f"(SELECT array_agg((SELECT e.name {elements}c.code) ORDER BY c.n)"
-                f" FROM unnest({codes}) WITH ORDINALITY AS c(code, n))"
+                f"CASE WHEN {codes} IS NOT NULL THEN ARRAY(SELECT (SELECT e.name {elements}c.code)"
+                f" FROM unnest({codes}) WITH ORDINALITY AS c(code, n) ORDER BY c.n) END"
             )
         chosen.append(f"{names} AS {quoted(column.names_column)}")
     return (
