@@ -335,9 +335,10 @@ class Rig:
             raise AssertionError(f"{error}\n{self.said()}") from None
 
     def _insist_on_no_bug(self) -> bool:
-        """Nothing mends a lane that is parked: fail at once. False otherwise."""
+        """Nothing mends a task that fails by a bug, so fail at once. False otherwise."""
         for program in self.programs:
-            assert "raised unexpected" not in program.text(), program.text()[-6000:]
+            text = program.text()
+            assert "raised unexpected" not in text, text[text.index("raised unexpected") - 9_000 :]
         return False
 
     def wait_pages(self, pages: int, resource: str = "orders") -> None:

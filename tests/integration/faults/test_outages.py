@@ -87,7 +87,7 @@ FULL_DISK = """
 CREATE SEQUENCE public.full_disk;
 CREATE FUNCTION public.full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF nextval('public.full_disk') % 3 = 0 THEN
+    IF mod(nextval('public.full_disk'), 3) = 0 THEN
         RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';
     END IF;
     RETURN NULL;
