@@ -62,6 +62,6 @@ clean: ## Remove the environment and every cache; the data in .data stays
 	fi; \
 	echo "Installing the pinned packages into .venv (half a minute the first time)"; \
 	$(PY) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --use-pep517 \
-		-c ops/constraints.txt -e '.[embedded,sandbox,dev]' || exit 1; \
+		-c ops/constraints.txt -e '.[embedded,sandbox,web,dev]' || exit 1; \
 	touch $@; \
 	echo "Ready."

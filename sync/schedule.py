@@ -10,6 +10,7 @@ from sync.celery import QUEUES, app
 
 DISPATCH_SECONDS = 1.0
 PULSE_SECONDS = 5.0
+WATCH_SECONDS = 20.0
 
 MOST_WAITING = 200
 """Messages in a queue above which beat adds none: no worker is there to take them."""
@@ -42,6 +43,11 @@ app.conf.beat_schedule = {
         "task": "sync.cadence",
         "schedule": 60.0,
         "options": {"queue": "feeds", "expires": 60},
+    },
+    "watch": {
+        "task": "sync.watch",
+        "schedule": WATCH_SECONDS,
+        "options": {"queue": "feeds", "expires": WATCH_SECONDS},
     },
     "housekeeping": {
         "task": "sync.housekeeping",

@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 from threading import BoundedSemaphore
 
-from sync import faults
+from sync import faults, metrics, notify
 from sync.celery import PLACES, app
 from sync.errors import TryLater
 from sync.mirror import lease
@@ -15,6 +15,7 @@ from sync.mirror.heartbeat import consumed
 from sync.pipeline import dispatching
 from sync.pipeline.services import services
 from sync.pipeline.work import work
+from sync.telemetry import log
 
 _crawls = BoundedSemaphore(max(1, PLACES // 2))
 """Crawls take at most half of a worker's places, so that feeds never wait for them."""
@@ -71,6 +72,17 @@ def cadence() -> None:
 def housekeeping() -> None:
     """Register what a new release brought, queue rebuilds, drop old notes; hourly, by beat."""
     dispatching.housekeep(services())
+
+
+@app.task(name="sync.watch")  # type: ignore[untyped-decorator]
+def watch() -> None:
+    """Take a sample of the request budget, and tell an operator what there is to tell."""
+    try:
+        metrics.sample(services().engine, services().limiter)
+        notify.notify(services())
+    except TryLater as error:
+        log().warning("not watched", reason=str(error))
+    _note("feeds")
 
 
 def _note(queue: str) -> None:

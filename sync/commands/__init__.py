@@ -8,6 +8,10 @@ crawls.py   plan, backfill, reconcile, rebuild
 wait.py     --wait: how a crawl comes along, until it is done
 status.py   status, --json, --watch
 repair.py   retry, approve, reset, resource
+grant.py    who reads what
+export.py   crm as Parquet files
+erase.py    a person is taken out, and kept out
+versions.py earlier contents of orders and customers, on or off
 service.py  migrate, health, demo
 
 Exit status of every command: 0 well, 1 something needs attention, 2 wrong usage, 3 it could not
@@ -31,8 +35,13 @@ mirror = Shell(
         "reset": "repair:reset",
         "resource": "repair:resource",
         "rebuild": "crawls:rebuild",
+        "grant": "grant:grant",
+        "export": "export:export",
+        "erase": "erase:erase",
+        "versions": "versions:versions",
         "demo": "service:demo",
         "health": "service:health",
+        "web": "web:web",
     },
     epilog=examples("store add shop https://shop.retailcrm.ru", "status"),
 )

@@ -75,6 +75,14 @@ class ResourceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """What a person has to do something about. `resource` is empty for the store as a whole."""
+
+    resource: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
     """A store with its resources, in the order they are declared."""
 
@@ -87,6 +95,19 @@ class StoreStatus:
         return any(each.state == "attention" for each in self.resources) or (
             self.store.enabled and self.store.error is not None
         )
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """What a person has to do: one trouble where it is the store's, else each resource's."""
+        if not self.store.enabled:
+            return []
+        if self.store.error is not None:
+            return [Trouble("", self.store.error)]
+        return [
+            Trouble(line.resource, line.error or "needs attention")
+            for line in self.resources
+            if line.state == "attention"
+        ]
 
 
 def statuses(

@@ -1,0 +1,212 @@
+"""Pages to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sync.errors import TryLater
+from sync.mirror import accounts, stores
+from sync.mirror import status as look
+from sync.mirror.status import ResourceStatus, StoreStatus
+from sync.resources import RESOURCES
+from sync.web import looks, pictures
+from sync.web.site import Refusal, Site
+
+SOON, LATER = 3, 10
+"""Seconds until a page is looked at again: while something moves, and otherwise."""
+SILENT_SECONDS = 60.0
+SHOWN = 60
+"""Stores on the overview; the others are in the list below it."""
+
+
+def overview(site: Site, request: Request) -> Response:
+    """All stores at a glance, what needs a person, and the request budget."""
+
+    def ask(connection: sa.Connection) -> tuple[list[StoreStatus], list[looks.Use], float | None]:
+        told = look.statuses(connection, look.chosen(connection, None), order=list(RESOURCES))
+        return told, looks.budget_use(connection), _silence(connection)
+
+    told, uses, silent = site.read(ask)
+    told.sort(key=lambda each: (not each.needs_attention, not each.store.enabled))
+    lines = [line for each in told for line in each.resources]
+    lags = [line.lag_seconds for line in lines if line.lag_seconds is not None]
+    return site.render(
+        request,
+        "overview.html",
+        told=told[:SHOWN],
+        others=told[SHOWN:],
+        needs=[need for each in told for need in needs(each)],
+        rows=sum(line.mirrored for line in lines),
+        rejects=sum(line.rejects for line in lines),
+        lag=max(lags, default=None),
+        silent=silent if any(each.store.enabled for each in told) else None,
+        budget=_budget(site, uses),
+        refresh=SOON if any(_moves(each) for each in told) else LATER,
+    )
+
+
+def needs(told: StoreStatus) -> list[dict[str, Any]]:
+    """What of a store needs a person: the store as a whole once, else each resource."""
+    lines = {line.resource: line for line in told.resources}
+    return [
+        {"store": told.store, "line": lines.get(each.resource), "text": each.text}
+        for each in told.troubles
+    ]
+
+
+def _moves(told: StoreStatus) -> bool:
+    return any(line.progress is not None for line in told.resources)
+
+
+def _silence(connection: sa.Connection) -> float | None:
+    """For how long a queue has not been consumed (infinite: never); None when both are."""
+    ages = [look.consumed_seconds_ago(connection, queue=queue) for queue in ("feeds", "crawls")]
+    oldest = max(float("inf") if age is None else age for age in ages)
+    return oldest if oldest > SILENT_SECONDS else None
+
+
+def _budget(site: Site, uses: list[looks.Use]) -> dict[str, Any]:
+    """The picture, and how the budget stands right now; without Redis the picture alone."""
+    picture = pictures.budget(uses, limit=site.services.settings.rate_limit)
+    try:
+        report = site.services.limiter.report()[0]
+    except TryLater as error:
+        return {"picture": picture, "report": None, "error": str(error)}
+    return {"picture": picture, "report": report, "error": None}
+
+
+def a_store(site: Site, request: Request) -> Response:
+    """One store: its resources, its crawls, and what may be asked of it."""
+    name = request.path_params["name"]
+
+    def ask(connection: sa.Connection) -> dict[str, Any]:
+        known = stores.by_name(connection, name)
+        [told] = look.statuses(connection, [known], order=list(RESOURCES))
+        return {
+            "store": known,
+            "told": told,
+            "removed": accounts.is_removed(known),
+            "crawls": looks.open_crawls(connection, store=name),
+            "ended": looks.ended_crawls(connection, store=name)[:12],
+            "silent": _silence(connection),
+        }
+
+    about = site.read(ask)
+    told: StoreStatus = about["told"]
+    groups = _groups(told.resources)
+    selected = [line.resource for line in told.resources if line.state != "disabled"]
+    return site.render(
+        request,
+        "store.html",
+        **about,
+        groups=groups,
+        selected=selected,
+        needs=needs(told),
+        refresh=SOON if _moves(told) else LATER,
+    )
+
+
+def _groups(lines: list[ResourceStatus]) -> list[tuple[str, list[ResourceStatus]]]:
+    """Resources by what a person wants to know first; those at rest last."""
+    wanted = [
+        ("Needs attention", {"attention"}),
+        ("Loading", {"loading", "pending"}),
+        ("Complete", {"following", "fresh"}),
+        ("Not available", {"unavailable"}),
+        ("Turned off", {"disabled"}),
+    ]
+    found = [(title, [line for line in lines if line.state in states]) for title, states in wanted]
+    return [(title, some) for title, some in found if some]
+
+
+def crawls(site: Site, request: Request) -> Response:
+    """Crawls at work, what fails, and what ended lately."""
+    store = _store_wanted(request)
+
+    def ask(connection: sa.Connection) -> dict[str, Any]:
+        return {
+            "open": looks.open_crawls(connection, store=store),
+            "failing": looks.failing(connection, store=store),
+            "ended": looks.ended_crawls(connection, store=store),
+            "names": _names(connection),
+            "silent": _silence(connection),
+        }
+
+    about = site.read(ask)
+    return site.render(
+        request, "crawls.html", **about, store=store, refresh=SOON if about["open"] else LATER
+    )
+
+
+def a_crawl(site: Site, request: Request) -> Response:
+    """One crawl, followed to its end."""
+    crawl_id = request.path_params["crawl_id"]
+
+    def ask(connection: sa.Connection) -> dict[str, Any]:
+        found = looks.crawl(connection, crawl_id)
+        if found is None:
+            raise Refusal(404, "No such crawl", "Crawls are kept for 30 days after their end.")
+        return {
+            "crawl": found,
+            "windows": looks.windows(connection, crawl_id),
+            "silent": _silence(connection),
+        }
+
+    about = site.read(ask)
+    return site.render(
+        request, "crawl.html", **about, refresh=None if about["crawl"].is_over else 2
+    )
+
+
+def rejects(site: Site, request: Request) -> Response:
+    """Values that could not be taken, and answers that were not what was declared."""
+    store, resource = _store_wanted(request), request.query_params.get("resource") or None
+    page = _page(request)
+
+    def ask(connection: sa.Connection) -> dict[str, Any]:
+        return {
+            "found": looks.rejects(connection, store=store, resource=resource, page=page),
+            "parked": looks.parked_answers(connection, store=store) if page == 0 else [],
+            "names": _names(connection),
+        }
+
+    about = site.read(ask)
+    more = len(about["found"]) > looks.AT_ONCE
+    about["found"] = about["found"][: looks.AT_ONCE]
+    return site.render(
+        request,
+        "rejects.html",
+        **about,
+        store=store,
+        resource=resource,
+        resources=list(RESOURCES),
+        number_of_page=page,
+        more=more,
+        refresh=None,
+    )
+
+
+def unknown_fields(site: Site, request: Request) -> Response:
+    """Paths the API sends that no declaration names."""
+    store = _store_wanted(request)
+    found, names = site.read(
+        lambda c: (looks.unknown_fields(c, store=store), _names(c)),
+    )
+    return site.render(request, "unknown.html", found=found, names=names, store=store, refresh=None)
+
+
+def _names(connection: sa.Connection) -> list[str]:
+    return [store.name for store in stores.every(connection)]
+
+
+def _store_wanted(request: Request) -> str | None:
+    return request.query_params.get("store") or None
+
+
+def _page(request: Request) -> int:
+    text = request.query_params.get("page", "0")
+    return min(int(text), 100_000) if text.isascii() and text.isdigit() and len(text) < 7 else 0

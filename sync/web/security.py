@@ -1,0 +1,152 @@
+"""Sessions, CSRF, attempts to log in, and the headers of every answer.
+
+A session is a signed cookie: when it ends and a number of its own, under a key made from
+SYNC_WEB_TOKEN, so that another token ends all of them. Nothing is kept but the sessions that were
+logged out of, until they would have ended.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+
+SESSION_SECONDS = 12 * 3600
+TRIES, TRIES_SECONDS = 5, 60.0
+"""Failed log-ins of one address before it has to wait."""
+TRIES_OF_ALL = 60
+"""Failed log-ins of all addresses in the same time: many addresses are no way around."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person who is logged in. `csrf` has to come with everything they ask for."""
+
+    number: str
+    ends_at: int
+    csrf: str
+
+
+class Sessions:
+    """Makes and reads sessions under one token; every worker process knows its own log-outs."""
+
+    def __init__(self, token: str, *, now: Callable[[], float] = time.time) -> None:
+        self._token = token.encode()
+        self._key = hmac.digest(self._token, b"sync.web session", "sha256")
+        self._now = now
+        self._ended: dict[str, int] = {}
+        self._lock = Lock()
+
+    def is_token(self, text: str) -> bool:
+        """Whether this is the token; takes as long for any text."""
+        return hmac.compare_digest(
+            hashlib.sha256(text.encode("utf-8", "replace")).digest(),
+            hashlib.sha256(self._token).digest(),
+        )
+
+    def begin(self) -> str:
+        """The cookie of a new session."""
+        about = f"{int(self._now()) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
+        return f"{about}.{self._sign('session', about)}"
+
+    def read(self, cookie: str) -> Session | None:
+        """The session of a cookie; None when it is not ours, over, or logged out of."""
+        about, _, signature = cookie.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._sign("session", about).encode()):
+            return None
+        ends, _, number = about.partition(".")
+        if int(ends) < self._now() or number in self._ended:
+            return None
+        return Session(number, int(ends), self._sign("csrf", number))
+
+    def end(self, session: Session) -> None:
+        """Log out: its cookie is worth nothing any more."""
+        with self._lock:
+            now = self._now()
+            self._ended = {n: at for n, at in self._ended.items() if at > now}
+            self._ended[session.number] = session.ends_at
+
+    def seal(self, text: str) -> str:
+        """A short message for the next page, in a cookie."""
+        body = base64.urlsafe_b64encode(text.encode()).decode()
+        return f"{body}.{self._sign('said', body)}"
+
+    def unseal(self, cookie: str) -> str:
+        """The message of such a cookie; empty when it is not ours."""
+        body, _, signature = cookie.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._sign("said", body).encode()):
+            return ""
+        return base64.urlsafe_b64decode(body).decode("utf-8", "replace")
+
+    def _sign(self, what: str, about: str) -> str:
+        return hmac.new(self._key, f"{what}:{about}".encode(), "sha256").hexdigest()
+
+
+def is_same(csrf: str, session: Session) -> bool:
+    """Whether a form was made for this session."""
+    return hmac.compare_digest(csrf.encode("utf-8", "replace"), session.csrf.encode())
+
+
+class Tries:
+    """Failed attempts to log in, of the last minute."""
+
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._failed: deque[tuple[float, str]] = deque()
+        self._lock = Lock()
+
+    def wait_seconds(self, address: str) -> float:
+        """How long this address has to wait before it may try; 0 when it need not."""
+        with self._lock:
+            now = self._drop_old()
+            mine = [at for at, who in self._failed if who == address]
+            if len(mine) < TRIES and len(self._failed) < TRIES_OF_ALL:
+                return 0.0
+            oldest = mine[-TRIES] if len(mine) >= TRIES else self._failed[0][0]
+            return max(oldest + TRIES_SECONDS - now, 1.0)
+
+    def failed(self, address: str) -> None:
+        """Count a failed attempt."""
+        with self._lock:
+            self._failed.append((self._drop_old(), address))
+
+    def _drop_old(self) -> float:
+        now = self._monotonic()
+        while self._failed and self._failed[0][0] <= now - TRIES_SECONDS:
+            self._failed.popleft()
+        return now
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address, with or without a port, is this machine's own."""
+    if host.startswith("["):
+        name = host[1:].partition("]")[0]
+    else:
+        name = host.rpartition(":")[0] if host.count(":") == 1 else host
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
