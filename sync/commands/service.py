@@ -6,6 +6,7 @@ import socket
 
 import click
 
+from sync.analysts.readers import settle
 from sync.commands.desk import at_head, opened, read
 from sync.commands.shell import ATTENTION, NotReady, examples
 from sync.errors import SyncError
@@ -29,6 +30,7 @@ def migrate() -> None:
         raise NotReady(str(error)) from error
     at_head()
     housekeep(found)
+    settle(found.engine)
     click.echo("The database is at this release's schema.")
 
 

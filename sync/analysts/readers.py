@@ -1,0 +1,182 @@
+"""Roles that read: all of `crm`, the rows of some stores, or its masked views; nothing of `sync`.
+
+What a reader may see is a row of `sync.reader`; `settle` makes the database agree with it, after a
+grant and after every migration. A reader limited to stores is given a table only when its policy
+is there, so nothing new is ever open to it by accident; it finds what a release added after
+`celery -A sync mirror migrate`. Everybody else finds it at once, by default privileges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sync.analysts import masked, policies
+from sync.analysts.masked import SCHEMA
+from sync.analysts.names import quoted
+from sync.analysts.policies import Reader
+from sync.errors import BadRequest
+from sync.mirror.engine import in_transaction
+
+# Views over `sync` that leave out by themselves what a reader may not see.
+_FILTERED = ("store", "coverage")
+_OPEN_TO_LIMITED = (
+    "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'crm'::regnamespace AND ("
+    "(c.relkind IN ('r', 'p') AND c.relrowsecurity) OR (c.relkind = 'v' AND (c.relname = ANY(%s)"
+    " OR 'security_invoker=true' = ANY (c.reloptions)"
+    " OR 'security_invoker=on' = ANY (c.reloptions)))) ORDER BY 1"
+)
+_BY_HAND = (
+    "SELECT DISTINCT coalesce(r.rolname, 'PUBLIC') FROM pg_class AS c"
+    " CROSS JOIN LATERAL aclexplode(c.relacl) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee"
+    " WHERE c.relnamespace = 'crm'::regnamespace AND c.relkind IN ('r', 'p')"
+    " AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner"
+    " AND coalesce(r.rolname, 'PUBLIC') NOT IN (SELECT role FROM sync.reader)"
+    " AND NOT coalesce(r.rolsuper OR r.rolbypassrls, false) ORDER BY 1"
+)
+
+
+def grant(
+    engine: sa.Engine, role: str, *, store_ids: Sequence[int] | None, is_masked: bool
+) -> None:
+    """Let a role read, and nothing else; what it was granted before is taken back first."""
+    reader = Reader(role, None if store_ids is None else tuple(sorted(store_ids)), is_masked)
+
+    def begin(connection: sa.Connection) -> None:
+        _check(connection, reader)
+        _take_back(connection, role)
+        _insist_on_nothing_more(connection, reader)
+        connection.execute(
+            sa.text(
+                "INSERT INTO sync.reader (role, store_ids, masked) VALUES (:role, :stores, :masked)"
+                " ON CONFLICT (role) DO UPDATE SET store_ids = excluded.store_ids,"
+                " masked = excluded.masked, granted_at = now()"
+            ),
+            {
+                "role": role,
+                "stores": None if reader.store_ids is None else list(reader.store_ids),
+                "masked": is_masked,
+            },
+        )
+
+    in_transaction(engine, begin)
+    settle(engine)
+
+
+def revoke(engine: sa.Engine, role: str) -> bool:
+    """Take everything back that a role was granted here; False when that was nothing."""
+
+    def take(connection: sa.Connection) -> bool:
+        there = connection.exec_driver_sql(
+            "SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)
+        ).scalar()
+        if there:
+            _take_back(connection, role)
+        gone = connection.execute(
+            sa.text("DELETE FROM sync.reader WHERE role = :role"), {"role": role}
+        )
+        return gone.rowcount > 0
+
+    had = in_transaction(engine, take)
+    settle(engine)
+    return had
+
+
+def settle(engine: sa.Engine) -> None:
+    """Make policies, masked views and grants what `sync.reader` asks for; safe to repeat."""
+    wanted = in_transaction(engine, policies.readers)
+    policies.settle(engine)
+    in_transaction(engine, lambda c: _give(c, wanted))
+
+
+def _give(connection: sa.Connection, wanted: Sequence[Reader]) -> None:
+    if any(reader.masked for reader in wanted):
+        masked.build(connection)
+    open_to_limited = connection.exec_driver_sql(_OPEN_TO_LIMITED, (list(_FILTERED),)).scalars()
+    names = ", ".join(f"crm.{quoted(name)}" for name in open_to_limited)
+    for reader in wanted:
+        role = quoted(reader.role)
+        schema = SCHEMA if reader.masked else "crm"
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+        if reader.is_limited:
+            connection.exec_driver_sql(f"GRANT SELECT ON {names} TO {role}")
+        else:
+            connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
+            connection.exec_driver_sql(
+                f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}"
+            )
+
+
+def _take_back(connection: sa.Connection, role: str) -> None:
+    for schema in ("crm", SCHEMA):
+        there = connection.exec_driver_sql(
+            "SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)
+        ).scalar()
+        if there:
+            for what in (
+                f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM",
+                f"REVOKE ALL ON SCHEMA {schema} FROM",
+                f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} REVOKE ALL ON TABLES FROM",
+            ):
+                connection.exec_driver_sql(f"{what} {quoted(role)}")
+
+
+def _check(connection: sa.Connection, reader: Reader) -> None:
+    """BadRequest for a role that is not there, or could not be held to what it is granted."""
+    found = connection.exec_driver_sql(
+        "SELECT rolsuper OR rolbypassrls, rolname = current_user"
+        " OR (pg_has_role(oid, current_user, 'MEMBER') AND NOT rolsuper)"
+        " FROM pg_roles WHERE rolname = %s",
+        (reader.role,),
+    ).one_or_none()
+    if found is None:
+        raise BadRequest(
+            f"Postgres has no role {reader.role!r}. Make it first: "
+            f"CREATE ROLE {quoted(reader.role)} LOGIN PASSWORD '…'"
+        )
+    unbounded, is_ours = found
+    if is_ours:
+        raise BadRequest(f"{reader.role} is the mirror's own role, or a member of it.")
+    if unbounded and (reader.masked or reader.store_ids is not None):
+        raise BadRequest(
+            f"{reader.role} is a superuser or bypasses row-level security: nothing can be kept "
+            "from it. Grant an ordinary role."
+        )
+    if reader.is_limited:
+        by_hand = [
+            role for role in connection.exec_driver_sql(_BY_HAND).scalars() if role != reader.role
+        ]
+        if by_hand:
+            raise BadRequest(
+                f"{', '.join(by_hand)} may read crm by a GRANT made by hand, and would see no row "
+                "any more once a reader is limited to a store. Grant it here first: celery -A sync"
+                f" mirror grant {by_hand[0]}"
+            )
+
+
+def _insist_on_nothing_more(connection: sa.Connection, reader: Reader) -> None:
+    """BadRequest when a role reaches, by membership or PUBLIC, what it is to be kept from."""
+    if reader.store_ids is None and not reader.masked:
+        return
+    reaches_sync, reaches_crm = connection.exec_driver_sql(
+        "SELECT has_schema_privilege(%s, 'sync', 'USAGE'),"
+        " has_schema_privilege(%s, 'crm', 'USAGE')",
+        (reader.role, reader.role),
+    ).one()
+    if reaches_sync or (reader.masked and reaches_crm):
+        schema = "sync" if reaches_sync else "crm"
+        raise BadRequest(
+            f"{reader.role} may use the schema {schema}, by another role it is a member of or by "
+            "a grant to PUBLIC: it could not be held to what it is granted."
+        )
+    others = connection.exec_driver_sql(
+        "SELECT g.role FROM sync.reader AS g JOIN pg_roles AS r ON r.rolname = g.role"
+        " WHERE g.role <> %s AND pg_has_role(%s, r.oid, 'MEMBER')"
+        " AND (g.store_ids IS NULL OR NOT g.store_ids <@ coalesce(%s::bigint[], g.store_ids))",
+        (reader.role, reader.role, None if reader.store_ids is None else list(reader.store_ids)),
+    ).scalars()
+    for other in others:
+        raise BadRequest(
+            f"{reader.role} is a member of {other}, which may see more: revoke that membership."
+        )

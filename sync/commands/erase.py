@@ -1,0 +1,41 @@
+"""erase: a person is taken out, and kept out."""
+
+from __future__ import annotations
+
+import click
+
+from sync.commands.desk import at_head, read
+from sync.commands.shell import examples
+from sync.mirror import stores
+
+
+@click.command(
+    epilog=examples("erase shop --customer 4711 --dry-run", "erase shop --customer 4711 --yes")
+)
+@click.argument("name")
+@click.option("--customer", type=click.IntRange(1), required=True, help="crm.customers.id")
+@click.option("--dry-run", is_flag=True, help="Only say what would be touched.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
+    """Take a person's data out of the mirror for good; amounts, dates and codes stay.
+
+    Names, phones, e-mails, addresses, comments and custom fields go from the customer, their
+    orders, histories, notes, tasks, files, raw and earlier contents. Whenever the CRM sends them
+    again they are masked before they are written. The CRM itself is not touched: erase it there
+    too. Files exported before are not changed: export again with --full.
+    """
+    from sync.analysts import erasure
+
+    at_head()
+    store = read(lambda c: stores.by_name(c, name))
+    touched = read(lambda c: erasure.look(c, store, customer))
+    for each in touched:
+        click.echo(f"  crm.{each.table}: {each.rows}")
+    if dry_run:
+        click.echo("Nothing was changed.")
+        return
+    if not yes:
+        click.confirm(f"Erase customer {customer} of {name} for good?", abort=True)
+    touched = read(lambda c: erasure.erase(c, store, customer))
+    rows = sum(each.rows for each in touched)
+    click.echo(f"Customer {customer} of {name} is erased: {rows} rows; what comes again is masked.")

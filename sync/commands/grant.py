@@ -1,0 +1,47 @@
+"""grant: who reads what."""
+
+from __future__ import annotations
+
+import click
+
+from sync.commands.desk import at_head, read
+from sync.commands.shell import examples
+from sync.errors import BadRequest
+from sync.mirror import stores
+
+
+@click.command(
+    epilog=examples(
+        "grant analyst",
+        "grant shop_analyst --store shop",
+        "grant contractor --mask",
+        "grant contractor --revoke",
+    )
+)
+@click.argument("role")
+@click.option(
+    "--store", "names", multiple=True, metavar="NAME", help="Only this store; repeatable."
+)
+@click.option("--mask", is_flag=True, help="Only crm_masked: personal data hashed or cut.")
+@click.option("--revoke", is_flag=True, help="Take back what was granted here.")
+def grant(role: str, names: tuple[str, ...], mask: bool, revoke: bool) -> None:
+    """Let a Postgres role read crm: all of it, the rows of a store, or its masked views.
+
+    The role must exist (CREATE ROLE … LOGIN). It reads nothing of the service's own tables. What
+    it was granted before is replaced. --store uses row-level security, --mask the schema
+    crm_masked: names, phones and e-mails as hashes that still join, comments and addresses cut.
+    """
+    from sync.analysts import readers
+
+    if revoke and (names or mask):
+        raise BadRequest("--revoke takes everything back: give it alone.")
+    engine = at_head().engine
+    if revoke:
+        had = readers.revoke(engine, role)
+        click.echo(f"{role} reads nothing here any more." if had else f"{role} was not a reader.")
+        return
+    ids = [read(lambda c, n=name: stores.by_name(c, n)).id for name in names]  # type: ignore[misc]
+    readers.grant(engine, role, store_ids=ids or None, is_masked=mask)
+    what = "crm_masked" if mask else "crm"
+    which = f", the rows of {', '.join(names)}" if names else ""
+    click.echo(f"{role} may read {what}{which}.")

@@ -1,0 +1,29 @@
+"""versions: earlier contents of orders and customers, on or off."""
+
+from __future__ import annotations
+
+import click
+
+from sync.commands.desk import at_head, read
+from sync.commands.shell import examples
+from sync.mirror import stores
+from sync.mirror import versions as contents
+
+
+@click.command(epilog=examples("versions shop on --keep 365", "versions shop off"))
+@click.argument("name")
+@click.argument("turn", type=click.Choice(["on", "off"]))
+@click.option("--keep", type=click.IntRange(1), metavar="DAYS", help="Days after a content ended.")
+def versions(name: str, turn: str, keep: int | None) -> None:
+    """Keep what orders and customers held before, in crm.order_versions and customer_versions.
+
+    From now on each change keeps the content it replaces, from when until when it held. Without
+    --keep they stay for ever, or as long as was said before. Off keeps what is there.
+    """
+    at_head()
+    store = read(lambda c: stores.by_name(c, name))
+    read(lambda c: contents.switch(c, store.id, on=turn == "on", keep_days=keep))
+    days = f", each for {keep} days after its end" if keep else ""
+    click.echo(
+        f"{name}: earlier contents are kept {'from now on' if turn == 'on' else 'no more'}{days}."
+    )

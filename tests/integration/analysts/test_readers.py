@@ -1,0 +1,404 @@
+"""Who reads what: roles log in and try to reach the rest."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from sync.analysts import readers
+from sync.embedded import Servers
+from sync.errors import BadRequest
+from sync.mirror.migrate import upgrade
+from tests.integration.analysts.conftest import MakeRole, add_store, put
+
+EVERY_RELATION = (
+    "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'crm'::regnamespace"
+    " AND c.relkind IN ('r', 'p', 'v') ORDER BY 1"
+)
+
+
+@pytest.fixture
+def two_stores(engine: sa.Engine) -> tuple[int, int]:
+    """Every table of crm has a row of each of two stores, and sync.coverage too."""
+    one, two = add_store(engine, "one"), add_store(engine, "two")
+    with engine.begin() as connection:
+        tables = connection.exec_driver_sql(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'crm'::regnamespace"
+            " AND relkind IN ('r', 'p')"
+        ).scalars()
+        for table in list(tables):
+            for store in (one, two):
+                _fill(connection, table, store)
+        connection.exec_driver_sql(
+            "INSERT INTO sync.coverage (store_id, resource) VALUES (%s, 'orders'), (%s, 'orders')",
+            (one, two),
+        )
+    return one, two
+
+
+def _fill(connection: sa.Connection, table: str, store: int) -> None:
+    """A row in which every column that must have a value has one that tells the store."""
+    columns = connection.exec_driver_sql(
+        "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute"
+        " WHERE attrelid = ('crm.' || quote_ident(%s))::regclass AND attnum > 0"
+        " AND NOT attisdropped ORDER BY attnum",
+        (table,),
+    ).all()
+    values = {
+        "text": f"'private {store}'",
+        "bigint": str(store),
+        "timestamp with time zone": "now()",
+        "jsonb": f"""'{{"private": {store}}}'""",
+        "numeric": str(store),
+    }
+    chosen = [
+        (f'"{name}"', values[kind])
+        for name, kind, is_needed in columns
+        if kind in values and (is_needed or name not in {"deleted_at", "deleted_reason"})
+    ]
+    connection.exec_driver_sql(
+        f'INSERT INTO crm."{table}" ({", ".join(n for n, _ in chosen)})'
+        f" VALUES ({', '.join(v for _, v in chosen)})"
+    )
+
+
+def _stores_seen(role: object, schema: str) -> dict[str, set[int]]:
+    """Which stores' rows a role finds, by table and view."""
+    seen: dict[str, set[int]] = {}
+    with role.connect() as connection:  # type: ignore[attr-defined]
+        names = connection.execute(EVERY_RELATION.replace("'crm'", f"'{schema}'")).fetchall()
+        for (name,) in names:
+            rows = connection.execute(f'SELECT DISTINCT store_id FROM {schema}."{name}"')
+            seen[name] = {store for (store,) in rows}
+    return seen
+
+
+def test_a_reader_reads_all_of_crm_and_nothing_of_sync(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """crm and what comes into it later; of the service's own tables not even their names' use."""
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=None, is_masked=False)
+    assert all(stores == set(two_stores) for stores in _stores_seen(role, "crm").values())
+    assert role.is_refused("SELECT * FROM sync.store")
+    assert role.is_refused("SELECT sync.visible_stores('postgres')")
+    assert role.is_refused("SELECT nextval('sync.store_id_seq')")
+    assert role.is_refused("UPDATE crm.orders SET number = ''")
+    assert role.is_refused("CREATE TABLE crm.mine ()")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE crm.later (store_id bigint)")
+        connection.exec_driver_sql("CREATE VIEW crm.later_too AS SELECT * FROM crm.later")
+    assert role.rows("SELECT * FROM crm.later") == []
+    assert role.rows("SELECT * FROM crm.later_too") == []
+
+
+def test_a_reader_of_one_store_finds_no_row_of_another_in_anything(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Through every table and view of crm, also those over sync."""
+    one, two = two_stores
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=[one], is_masked=False)
+    seen = _stores_seen(role, "crm")
+    assert {name for name, stores in seen.items() if stores != {one}} == set()
+    assert role.rows("SELECT name FROM crm.store") == [("one",)]
+    assert role.is_refused("SELECT * FROM sync.store")
+    assert role.is_refused(f"SELECT sync.visible_stores('{role.name}')")
+    assert role.is_refused("SET ROLE mirror")
+    assert role.rows("SELECT * FROM crm.orders WHERE store_id = " + str(two)) == []
+
+
+def test_what_is_kept_from_a_reader_does_not_leak_sideways(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Neither by a function that is called on rows before they are left out, nor by statistics,
+    nor by a view or prepared plan made before."""
+    one, two = two_stores
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=[one], is_masked=False)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ANALYZE crm.orders")
+        connection.exec_driver_sql("ANALYZE crm.customers")
+    with role.connect() as connection:
+        connection.execute(
+            "CREATE FUNCTION pg_temp.leak(value text) RETURNS boolean LANGUAGE plpgsql"
+            " COST 0.0001 AS $$ BEGIN RAISE NOTICE 'saw %', value; RETURN true; END $$"
+        )
+        heard: list[str] = []
+        connection.add_notice_handler(lambda notice: heard.append(notice.message_primary or ""))
+        for relation in ("orders", "customers", "order_items", "stock", "customer_summary"):
+            column = {"stock": "article", "customer_summary": "site", "order_items": "comment"}
+            name = column.get(relation, "external_id")
+            connection.execute(f"SELECT 1 FROM crm.{relation} WHERE pg_temp.leak({name})")
+        connection.execute("SELECT 1 FROM crm.store WHERE pg_temp.leak(name)")
+        connection.execute("SELECT 1 FROM crm.coverage WHERE pg_temp.leak(store)")
+        assert heard
+        assert not [text for text in heard if f"private {two}" in text or "two" in text]
+        assert connection.execute(
+            "SELECT count(*) FROM pg_stats WHERE schemaname = 'crm'"
+        ).fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM pg_statistic_ext").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM pg_statistic")
+        connection.execute("SET row_security = off")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM crm.orders")
+
+
+def test_a_member_of_a_limited_role_is_limited_too(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """People log in as members of a group; the limit is the group's."""
+    one, _ = two_stores
+    group, member = make_role(), make_role()
+    readers.grant(engine, group.name, store_ids=[one], is_masked=False)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"GRANT {group.name} TO {member.name}")
+    assert {name for name, seen in _stores_seen(member, "crm").items() if seen != {one}} == set()
+
+
+def test_limits_change_and_end_and_leave_nothing_behind(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Another store instead, then none: with the last limited reader row-level security goes."""
+    one, two = two_stores
+    limited, free = make_role(), make_role()
+    readers.grant(engine, free.name, store_ids=None, is_masked=False)
+    readers.grant(engine, limited.name, store_ids=[one], is_masked=False)
+    assert free.value("SELECT count(*) FROM crm.orders") == 2
+    assert free.value("SELECT count(*) FROM crm.store") == 2
+    readers.grant(engine, limited.name, store_ids=[two], is_masked=False)
+    assert limited.rows("SELECT DISTINCT store_id FROM crm.orders") == [(two,)]
+    readers.grant(engine, limited.name, store_ids=[one, two], is_masked=False)
+    assert limited.value("SELECT count(*) FROM crm.orders") == 2
+    assert readers.revoke(engine, limited.name)
+    assert limited.is_refused("SELECT 1 FROM crm.orders")
+    assert free.value("SELECT count(*) FROM crm.orders") == 2
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM pg_policy").scalar() == 0
+        left = connection.exec_driver_sql("SELECT count(*) FROM pg_class WHERE relrowsecurity")
+        assert left.scalar() == 0
+    assert not readers.revoke(engine, limited.name)
+
+
+def test_the_mirror_itself_is_not_subject_to_limits(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """The owner writes and counts rows of every store as before."""
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=[two_stores[0]], is_masked=False)
+    with engine.begin() as connection:
+        forced = "SELECT count(*) FROM pg_class WHERE relforcerowsecurity"
+        assert connection.exec_driver_sql(forced).scalar() == 0
+        assert connection.exec_driver_sql("SELECT count(*) FROM crm.orders").scalar() == 2
+        assert connection.exec_driver_sql("SELECT count(*) FROM crm.coverage").scalar() == 2
+
+
+def test_a_table_that_comes_later_is_closed_to_limited_readers_until_it_has_a_policy(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Between a migration and `migrate`'s settling nothing is open by accident."""
+    one, two = two_stores
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=[one], is_masked=False)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE crm.later (store_id bigint)")
+        connection.exec_driver_sql("INSERT INTO crm.later VALUES (%s), (%s)", (one, two))
+    assert role.is_refused("SELECT * FROM crm.later")
+    readers.settle(engine)
+    assert role.rows("SELECT * FROM crm.later") == [(one,)]
+
+
+def test_a_masked_reader_finds_no_personal_data_and_still_joins(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Only crm_masked: text is hashed or cut unless it is a code; equal values stay equal."""
+    one, two = two_stores
+    put(engine, "customers", {"store_id": one, "id": 77, "email": "a@b.c", "first_name": "Ann",
+                              "birthday": "1985-07-09", "address_city": "Perm",
+                              "address_street": "Mira", "raw": {"email": "a@b.c"}})  # fmt: skip
+    put(engine, "orders", {"store_id": one, "id": 78, "email": "a@b.c", "number": "78C",
+                           "status": "new", "custom_fields": {"passport": "1"}})  # fmt: skip
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=None, is_masked=True)
+    assert role.is_refused("SELECT * FROM crm.orders")
+    assert role.is_refused("SELECT * FROM crm.store")
+    assert role.is_refused("SELECT salt FROM sync.salt")
+    [(email, name, birthday, city, street, raw)] = role.rows(
+        "SELECT email, first_name, birthday::text, address_city, address_street, raw"
+        " FROM crm_masked.customers WHERE id = 77"
+    )
+    assert len(email) == 20
+    assert "@" not in email
+    assert name not in (None, "Ann")
+    assert (birthday, city, street, raw) == ("1985-01-01", "Perm", None, None)
+    assert role.rows(
+        "SELECT o.number, o.status, o.custom_fields FROM crm_masked.customers AS c"
+        " JOIN crm_masked.orders AS o USING (store_id, email) WHERE c.id = 77"
+    ) == [("78C", "new", None)]
+    seen = _stores_seen(role, "crm_masked")
+    assert {name for name, stores in seen.items() if stores != {one, two}} == set()
+    assert {"orders", "daily_sales", "order_status_spans", "coverage", "store"} <= seen.keys()
+
+
+def test_no_masked_view_shows_text_that_nobody_judged_open(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Every personal column of every table, whose value is the same marked text everywhere."""
+    from sync.declare.personal import Care, care_of
+    from sync.resources import RESOURCES
+
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=None, is_masked=True)
+    shown = []
+    with role.connect() as connection:
+        for resource in RESOURCES.values():
+            for table, fields in (
+                (resource.name, resource.fields),
+                *((child.name, child.fields) for child in resource.children),
+            ):
+                for field in fields:
+                    if field.kind.sql not in {"text", "jsonb"}:
+                        continue
+                    if care_of(table, field) in {Care.OPEN, Care.PLACE}:
+                        continue
+                    found = connection.execute(
+                        f'SELECT count(*) FROM crm_masked."{table}"'  # type: ignore[arg-type]
+                        f" WHERE \"{field.name}\"::text LIKE '%private%'"
+                    ).fetchone()
+                    if found != (0,):
+                        shown.append(f"{table}.{field.name}")
+                raws = connection.execute(
+                    "SELECT 1 FROM information_schema.columns WHERE table_schema = 'crm_masked'"
+                    f" AND table_name = '{table}' AND column_name = 'raw'"  # type: ignore[arg-type]
+                ).fetchone()
+                if raws:
+                    count = connection.execute(
+                        f'SELECT count(raw) FROM crm_masked."{table}"'  # type: ignore[arg-type]
+                    ).fetchone()
+                    assert count == (0,), table
+    assert shown == []
+
+
+def test_masked_and_limited_at_once(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """The masked views run with their owner's rights and leave other stores out themselves."""
+    one, two = two_stores
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=[one], is_masked=True)
+    seen = _stores_seen(role, "crm_masked")
+    assert {name for name, stores in seen.items() if stores != {one}} == set()
+    with role.connect() as connection:
+        connection.execute(
+            "CREATE FUNCTION pg_temp.leak(value bigint) RETURNS boolean LANGUAGE plpgsql"
+            " COST 0.0001 AS $$ BEGIN RAISE NOTICE 'saw %', value; RETURN true; END $$"
+        )
+        heard: list[str] = []
+        connection.add_notice_handler(lambda notice: heard.append(notice.message_primary or ""))
+        connection.execute("SELECT 1 FROM crm_masked.orders WHERE pg_temp.leak(store_id)")
+        assert heard == [f"saw {one}"]
+        assert two != one
+
+
+def test_hashes_are_of_this_database_alone(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Without the salt nobody can try phones until one fits."""
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=None, is_masked=True)
+    with engine.begin() as connection:
+        before = connection.exec_driver_sql("SELECT salt FROM sync.salt").scalar_one()
+        assert len(before) == 32
+        shown = "SELECT email FROM crm_masked.customers LIMIT 1"
+        first = connection.exec_driver_sql(shown).scalar()
+        connection.exec_driver_sql("UPDATE sync.salt SET salt = sha256('other')")
+        assert connection.exec_driver_sql(shown).scalar() != first
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [("SUPERUSER", "superuser"), ("BYPASSRLS", "superuser")],
+)
+def test_roles_that_cannot_be_held_are_refused(
+    engine: sa.Engine, make_role: MakeRole, options: str, word: str
+) -> None:
+    """Who bypasses row-level security is told so, not granted a limit that is none."""
+    store = add_store(engine, "one")
+    role = make_role(options)
+    with pytest.raises(BadRequest, match=word):
+        readers.grant(engine, role.name, store_ids=[store], is_masked=False)
+    with pytest.raises(BadRequest, match=word):
+        readers.grant(engine, role.name, store_ids=None, is_masked=True)
+
+
+def test_a_limited_role_may_not_be_a_member_of_one_that_sees_more(
+    engine: sa.Engine, make_role: MakeRole
+) -> None:
+    """Nor of the mirror's own; a role that is not there is named with the statement to make it."""
+    store = add_store(engine, "one")
+    wide, narrow = make_role(), make_role()
+    readers.grant(engine, wide.name, store_ids=None, is_masked=False)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"GRANT {wide.name} TO {narrow.name}")
+    with pytest.raises(BadRequest, match=wide.name):
+        readers.grant(engine, narrow.name, store_ids=[store], is_masked=False)
+    with pytest.raises(BadRequest, match="CREATE ROLE"):
+        readers.grant(engine, "nobody_of_that_name", store_ids=None, is_masked=False)
+    with pytest.raises(BadRequest, match="own role"):
+        readers.grant(engine, engine.url.username or "", store_ids=None, is_masked=False)
+
+
+def test_grants_made_by_hand_are_not_shut_out_silently(
+    engine: sa.Engine, make_role: MakeRole
+) -> None:
+    """The first limit would take every row from them: it is refused until they are granted here."""
+    store = add_store(engine, "one")
+    hand, limited = make_role(), make_role()
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA crm TO {hand.name}")
+        connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA crm TO {hand.name}")
+    assert hand.value("SELECT count(*) FROM crm.store") == 1
+    with pytest.raises(BadRequest, match=f"grant {hand.name}"):
+        readers.grant(engine, limited.name, store_ids=[store], is_masked=False)
+    readers.grant(engine, hand.name, store_ids=None, is_masked=False)
+    readers.grant(engine, limited.name, store_ids=[store], is_masked=False)
+    assert hand.value("SELECT count(*) FROM crm.store") == 1
+
+
+def test_a_mirror_whose_own_role_is_an_ordinary_one(
+    servers: Servers, engine: sa.Engine, make_role: MakeRole
+) -> None:
+    """As on a managed Postgres: it owns its tables and may neither bypass policies nor make roles;
+    grants, limits and masks work all the same, and it goes on seeing every row."""
+    del engine  # its database is dropped after the roles
+    owner, limited, masked = make_role(), make_role(), make_role()
+    name = f"owned_by_{owner.name}"
+    with servers.postgres.connect("postgres") as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER {owner.name}")
+    url = sa.make_url(servers.database_url).set(
+        database=name, username=owner.name, password="secret"
+    )
+    own = sa.create_engine(url)
+    try:
+        upgrade(url.render_as_string(hide_password=False))
+        one, two = add_store(own, "one"), add_store(own, "two")
+        for store in (one, two):
+            put(own, "orders", {"store_id": store, "id": 1, "email": "a@b.c"})
+        readers.grant(own, limited.name, store_ids=[one], is_masked=False)
+        readers.grant(own, masked.name, store_ids=[two], is_masked=True)
+        for role in (limited, masked):
+            role.use(name)
+        assert limited.rows("SELECT store_id, email FROM crm.orders") == [(one, "a@b.c")]
+        assert limited.rows("SELECT store_id FROM crm.store") == [(one,)]
+        [(store, email)] = masked.rows("SELECT store_id, email FROM crm_masked.orders")
+        assert store == two
+        assert email != "a@b.c"
+        with own.begin() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM crm.orders").scalar() == 2
+            assert connection.exec_driver_sql("SELECT count(*) FROM crm.store").scalar() == 2
+    finally:
+        own.dispose()
+        with servers.postgres.connect("postgres") as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
