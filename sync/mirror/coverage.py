@@ -114,15 +114,17 @@ def prove(
     store_id: int,
     *,
     as_of: dt.datetime,
-    zone: str,
     by_ids: bool = False,
 ) -> None:
-    """The whole is proven as of `as_of`; the running count is set right on this occasion."""
+    """The whole is proven as of `as_of`; the running count is set right on this occasion.
+
+    How rows were read (zone, version) is no part of it: only a rebuild has read all of them.
+    """
     connection.execute(
         sa.text(
             f"UPDATE sync.coverage SET proven_as_of = :as_of, proven_at = now(),"
             f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
-            " zone = :zone, version = :version, unavailable = NULL,"
+            " unavailable = NULL,"
             " ids_checked_at = CASE WHEN :by_ids THEN now() ELSE ids_checked_at END"
             " WHERE store_id = :store AND resource = :resource"
         ),
@@ -130,8 +132,6 @@ def prove(
             "store": store_id,
             "resource": resource.name,
             "as_of": as_of,
-            "zone": zone,
-            "version": resource.version,
             "by_ids": by_ids,
         },
     )
@@ -143,24 +143,17 @@ def close(
     store_id: int,
     *,
     complete_as_of: dt.datetime,
-    zone: str,
 ) -> None:
     """A pass over a list without a feed closed: complete as of its first request."""
     connection.execute(
         sa.text(
             f"UPDATE sync.coverage SET complete_as_of = :as_of, proven_at = now(),"
             f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
-            " zone = :zone, version = :version, unavailable = NULL, approval = NULL,"
+            " unavailable = NULL, approval = NULL,"
             " approved = false, ids_checked_at = now()"
             " WHERE store_id = :store AND resource = :resource"
         ),
-        {
-            "store": store_id,
-            "resource": resource.name,
-            "as_of": complete_as_of,
-            "zone": zone,
-            "version": resource.version,
-        },
+        {"store": store_id, "resource": resource.name, "as_of": complete_as_of},
     )
 
 

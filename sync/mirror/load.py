@@ -253,19 +253,20 @@ def _write_children(
     parents = sorted(dated.row.key for dated in taken)
     for index, child in enumerate(resource.children):
         connection.exec_driver_sql(
-            _delete_children_sql(resource, child),
+            delete_children_sql(resource, child),
             (store_id, parents) if resource.key else (store_id,),
         )
         rows = [
-            {"store_id": store_id, **_parent(resource, dated.row.key), **member}
+            {"store_id": store_id, **parent_of(resource, dated.row.key), **member}
             for dated in taken
             for member in dated.row.children[index]
         ]
         if rows:
-            connection.exec_driver_sql(_insert_children_sql(resource, child), (_json(rows),))
+            connection.exec_driver_sql(children_sql(resource, child), (json_of(rows),))
 
 
-def _parent(resource: Resource, key: Key) -> JsonRow:
+def parent_of(resource: Resource, key: Key) -> JsonRow:
+    """How a child's row names its parent."""
     return {resource.parent_column: key} if resource.parent_column else {}
 
 
@@ -273,7 +274,7 @@ def _as_it_is(encoded: bytes) -> bytes:
     return encoded
 
 
-def _json(rows: list[JsonRow]) -> Json:
+def json_of(rows: list[JsonRow]) -> Json:
     """Rows as a JSON parameter: bytes from the encoder to the socket, never a str between."""
     return Json(_encode(rows), dumps=_as_it_is)
 
@@ -294,7 +295,7 @@ def _document(resource: Resource, store_id: int, wanted: Sequence[Dated]) -> Jso
         if resource.is_followed:
             values["listed_at"] = dated.as_of
         rows.append(values)
-    return _json(rows)
+    return json_of(rows)
 
 
 def bury(
@@ -333,7 +334,7 @@ def bury(
     if keys:
         for child in resource.children:
             connection.exec_driver_sql(
-                _delete_children_sql(resource, child),
+                delete_children_sql(resource, child),
                 (store_id, keys) if resource.key else (store_id,),
             )
     return result
@@ -342,11 +343,13 @@ def bury(
 # The statements, one of each per resource. Names come from declarations, values are bound.
 
 
-def _key_name(resource: Resource) -> str:
+def key_name(resource: Resource) -> str:
+    """The key column in SQL; the empty text for single objects."""
     return resource.key_column or _EMPTY_KEY
 
 
-def _key_type(resource: Resource) -> str:
+def key_type(resource: Resource) -> str:
+    """The SQL type of the key."""
     return resource.key_sql or "text"
 
 
@@ -358,9 +361,9 @@ def _match(resource: Resource, alias: str) -> str:
 @cache
 def _known_sql(resource: Resource) -> str:
     return (
-        f"SELECT {_key_name(resource)}, content_hash, as_of, deleted_at"
+        f"SELECT {key_name(resource)}, content_hash, as_of, deleted_at"
         f" FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f" AND {_key_name(resource)} = ANY(%s::{_key_type(resource)}[])"
+        f" AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
     )
 
 
@@ -368,7 +371,7 @@ def _known_sql(resource: Resource) -> str:
 def _move_sql(resource: Resource) -> str:
     return (
         f"UPDATE {crm_name(resource.name)} AS t SET as_of = n.as_of"
-        f" FROM unnest(%s::{_key_type(resource)}[], %s::timestamptz[]) AS n(key, as_of)"
+        f" FROM unnest(%s::{key_type(resource)}[], %s::timestamptz[]) AS n(key, as_of)"
         f" WHERE t.store_id = %s AND {_match(resource, 't')} = n.key AND t.as_of < n.as_of"
     )
 
@@ -410,7 +413,7 @@ def _upsert_sql(resource: Resource) -> str:
     if resource.is_followed:
         sets.append("combined_to = NULL")
     bookkeeping = ", ".join(_BOOKKEEPING)
-    key = _key_name(resource) if not resource.key_column else f"new.{resource.key_column}"
+    key = key_name(resource) if not resource.key_column else f"new.{resource.key_column}"
     return (
         f"INSERT INTO {table} AS t ({names}, {bookkeeping})"
         f" SELECT {names}, now(), now() FROM json_populate_recordset(NULL::{table}, %s::json)"
@@ -443,20 +446,22 @@ def _child_counts_sql(resource: Resource, child: Child) -> str:
     parent = resource.parent_column or _EMPTY_KEY
     return (
         f"SELECT {parent}, count(*) FROM {crm_name(child.name)} WHERE store_id = %s"
-        f" AND {parent} = ANY(%s::{_key_type(resource)}[]) GROUP BY 1"
+        f" AND {parent} = ANY(%s::{key_type(resource)}[]) GROUP BY 1"
     )
 
 
 @cache
-def _delete_children_sql(resource: Resource, child: Child) -> str:
+def delete_children_sql(resource: Resource, child: Child) -> str:
+    """Delete the children of parents."""
     sql = f"DELETE FROM {crm_name(child.name)} WHERE store_id = %s"
     if resource.parent_column:
-        sql += f" AND {resource.parent_column} = ANY(%s::{_key_type(resource)}[])"
+        sql += f" AND {resource.parent_column} = ANY(%s::{key_type(resource)}[])"
     return sql
 
 
 @cache
-def _insert_children_sql(resource: Resource, child: Child) -> str:
+def children_sql(resource: Resource, child: Child) -> str:
+    """Insert children from a JSON document."""
     table = crm_name(child.name)
     keys = ["store_id", *([resource.parent_column] if resource.parent_column else [])]
     keys.append(child.key or "ordinal")
@@ -472,7 +477,7 @@ def _insert_children_sql(resource: Resource, child: Child) -> str:
 @cache
 def _bury_sql(resource: Resource) -> str:
     """A tombstone keeps its first time and reason, unless history now tells them better."""
-    table, kind = crm_name(resource.name), _key_type(resource)
+    table, kind = crm_name(resource.name), key_type(resource)
     key = resource.key_column
     keys = f"store_id, {key}" if key else "store_id"
     combined = resource.is_followed
@@ -511,7 +516,7 @@ def live_keys(
 ) -> set[Any]:
     """Keys of live rows known from before a moment: what a closed sweep can find absent."""
     rows = connection.exec_driver_sql(
-        f"SELECT {_key_name(resource)} FROM {crm_name(resource.name)}"
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)}"
         " WHERE store_id = %s AND deleted_at IS NULL AND as_of < %s",
         (store_id, known_before),
     )
@@ -523,53 +528,11 @@ def live_among(
 ) -> set[Any]:
     """Which of the keys are live rows."""
     rows = connection.exec_driver_sql(
-        f"SELECT {_key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f" AND deleted_at IS NULL AND {_key_name(resource)} = ANY(%s::{_key_type(resource)}[])",
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f" AND deleted_at IS NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
         (store_id, list(keys)),
     )
     return {key for (key,) in rows}
-
-
-def stored(
-    connection: sa.Connection,
-    resource: Resource,
-    store_id: int,
-    *,
-    after: str | None,
-    at_most: int,
-) -> list[tuple[Any, str, dt.datetime, Any]]:
-    """Live rows' (key, raw as text, as_of, parent) in key order, after a key given as text."""
-    key, kind = _key_name(resource), _key_type(resource)
-    parent = f'"{resource.parent.column}"' if resource.parent else "NULL"
-    rows = connection.exec_driver_sql(
-        f"SELECT {key}, raw::text, as_of, {parent} FROM {crm_name(resource.name)}"
-        " WHERE store_id = %s"
-        f" AND (%s::{kind} IS NULL OR {key} > %s::{kind}) AND deleted_at IS NULL"
-        f" AND raw IS NOT NULL ORDER BY 1 LIMIT %s",
-        (store_id, after, after, at_most),
-    )
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
-
-
-def rewrite(
-    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Dated]
-) -> int:
-    """Write rows made anew from their own `raw`; those known from later meanwhile stay."""
-    ordered = [dated for dated in rows if dated.row.content_hash]
-    if not ordered:
-        return 0
-    on = switches(connection, resource, store_id)
-    if on.salt is not None:  # read before an erasure, written after it
-        masked = [dated.row for dated in ordered]
-        suppress.mask_suppressed(connection, resource, store_id, masked, salt=on.salt)
-    sql = _upsert_sql(resource).replace("t.as_of < excluded.as_of", "t.as_of = excluded.as_of")
-    written = {
-        row[0] for row in connection.exec_driver_sql(sql, (_document(resource, store_id, ordered),))
-    }
-    taken = [dated for dated in ordered if dated.row.key in written]
-    if taken:
-        _write_children(connection, resource, store_id, taken)
-    return len(taken)
 
 
 def keys_of_parent(
@@ -583,7 +546,7 @@ def keys_of_parent(
     """Keys of one parent's live rows known from before a moment."""
     assert resource.parent is not None
     rows = connection.exec_driver_sql(
-        f"SELECT {_key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
         f' AND "{resource.parent.column}" = %s AND deleted_at IS NULL AND as_of < %s',
         (store_id, parent, known_before),
     )
@@ -596,7 +559,7 @@ def orphans(
     """Keys of live rows whose parent is not live."""
     assert resource.parent is not None
     rows = connection.exec_driver_sql(
-        f"SELECT t.{_key_name(resource)} FROM {crm_name(resource.name)} AS t"
+        f"SELECT t.{key_name(resource)} FROM {crm_name(resource.name)} AS t"
         " WHERE t.store_id = %s AND t.deleted_at IS NULL AND NOT EXISTS"
         f" (SELECT FROM {crm_name(parents.name)} AS p WHERE p.store_id = t.store_id"
         f' AND p."{resource.parent.by}" = t."{resource.parent.column}" AND p.deleted_at IS NULL)',

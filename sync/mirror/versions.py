@@ -37,7 +37,7 @@ def expire(connection: sa.Connection) -> int:
         connection.exec_driver_sql(
             f"DELETE FROM {crm_name(table)} AS t USING sync.versioned AS v"
             " WHERE v.store_id = t.store_id AND v.keep_days IS NOT NULL"
-            " AND t.valid_to < now() - make_interval(days => v.keep_days)"
+            " AND t.valid_to < now() - make_interval(days => v.keep_days::int)"
         ).rowcount
         for table in VERSIONED.values()
     )

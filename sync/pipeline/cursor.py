@@ -121,13 +121,7 @@ def _commit(
             connection, crawl, pages=1, seen=loaded.seen, changed=loaded.written, requests=1
         )
         if is_end:
-            coverage.close(
-                connection,
-                resource,
-                ctx.store.id,
-                complete_as_of=reply.as_of,
-                zone=ctx.store.zone,
-            )
+            coverage.close(connection, resource, ctx.store.id, complete_as_of=reply.as_of)
             checkpoint.end_crawl(connection, crawl)
         return loaded
 

@@ -235,9 +235,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> None
                 of=tally.live,
             )
         else:
-            coverage.close(
-                connection, resource, ctx.store.id, complete_as_of=tally.began, zone=ctx.store.zone
-            )
+            coverage.close(connection, resource, ctx.store.id, complete_as_of=tally.began)
         checkpoint.end_crawl(connection, crawl)
 
     ctx.write(write)

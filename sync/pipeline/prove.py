@@ -365,7 +365,6 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
                 resource,
                 ctx.store.id,
                 as_of=as_of,
-                zone=ctx.store.zone,
                 by_ids=crawl.deep,
             )
         checkpoint.end_crawl(connection, crawl)

@@ -3,7 +3,10 @@ declaration. `as_of` stays: nothing newer is known of the record, it is only rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +15,8 @@ from sync.crm.decode import decode
 from sync.declare import Resource
 from sync.mirror import checkpoint
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.load import Dated, rewrite, stored
+from sync.mirror.load import Dated
+from sync.mirror.rewrite import Stored, rewrite, stored
 from sync.mirror.stores import queue_crawl
 from sync.normalise import Batch
 from sync.pipeline.context import Context
@@ -20,40 +24,84 @@ from sync.pipeline.context import Context
 BATCH = 1_000
 
 
+@dataclass(slots=True)
+class Made:
+    """Some stored rows, read anew."""
+
+    last: str | None
+    seen: int
+    is_end: bool
+    rows: list[Dated] = field(default_factory=list)
+    notes: Batch = field(default_factory=Batch)
+
+
 def crawl_rebuild(ctx: Context, crawl: Crawl) -> bool:
-    """Rebuild in key order, a batch a transaction; False when the slice ended before."""
+    """Rebuild in key order, a batch a transaction; False when the slice ended before.
+
+    The next batch is read and normalised while Postgres writes this one.
+    """
     resource = ctx.resources[crawl.resource]
-    while True:
-        done = _batch(ctx, crawl, resource)
-        if done:
-            return True
-        if ctx.is_over:
-            return False
-
-
-def _batch(ctx: Context, crawl: Crawl, resource: Resource) -> bool:
     after = ctx.read(lambda c: checkpoint.rebuilt_to(c, crawl))
-    rows = ctx.read(lambda c: stored(c, resource, ctx.store.id, after=after, at_most=BATCH))
-    batch = Batch()
-    made: list[Dated] = []
-    for key, raw, as_of, parent in rows:
-        one = ctx.normalise(
-            resource, [decode(raw.encode())], parent=parent, repeats=_repeats_before(resource, key)
-        )
-        made += [Dated(row, as_of) for row in one.rows if row.key == key]
-        batch.rows += one.rows
-        batch.rejects += one.rejects
-        batch.unknown.update(one.unknown)
-    last = rows[-1][0] if rows else None
-    is_end = len(rows) < BATCH
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rebuild") as pool:
+        coming = pool.submit(_make, ctx, resource, after)
+        while True:
+            made = coming.result()
+            if not made.is_end:
+                coming = pool.submit(_make, ctx, resource, made.last)
+            _write(ctx, crawl, resource, made)
+            if made.is_end:
+                return True
+            if ctx.is_over:
+                return False
 
+
+def _make(ctx: Context, resource: Resource, after: str | None) -> Made:
+    rows = ctx.read(lambda c: stored(c, resource, ctx.store.id, after=after, at_most=BATCH))
+    made = Made(last=str(rows[-1].key) if rows else after, seen=len(rows), is_end=len(rows) < BATCH)
+    by_key = {row.key: row for row in rows}
+    for batch in _batches(ctx, resource, rows):
+        made.rows += [Dated(row, by_key[row.key].as_of) for row in batch.rows if row.key in by_key]
+        # What is wrong with a tombstone's record is nobody's concern any more.
+        dead = {str(row.key) for row in rows if not row.is_live}
+        made.notes.rows += [row for row in batch.rows if str(row.key) not in dead]
+        made.notes.rejects += [r for r in batch.rejects if r.record not in dead]
+        made.notes.unknown.update(batch.unknown)
+    return made
+
+
+def _batches(ctx: Context, resource: Resource, rows: Sequence[Stored]) -> list[Batch]:
+    """Rows of one parent at once; one by one where equal records were counted."""
+    if resource.made is not None and resource.made.repeats:
+        return [
+            ctx.normalise(
+                resource, _records([row]), parent=row.parent, repeats=_repeats_before(row.key)
+            )
+            for row in rows
+        ]
+    return [
+        ctx.normalise(resource, _records(list(group)), parent=parent)
+        for parent, group in groupby(rows, key=lambda row: row.parent)
+    ]
+
+
+def _records(rows: Sequence[Stored]) -> list[Any]:
+    return [decode(row.raw.encode()) for row in rows]
+
+
+def _repeats_before(key: Any) -> dict[str, int]:
+    """A made key's own count, less one: so that making it again gives the same key."""
+    name, _, count = str(key).rpartition("/")
+    return {name: int(count) - 1}
+
+
+def _write(ctx: Context, crawl: Crawl, resource: Resource, made: Made) -> None:
     def write(connection: sa.Connection) -> None:
-        changed = rewrite(connection, resource, ctx.store.id, made)
-        ctx.keep_notes(connection, resource, batch)
-        checkpoint.count_pages(connection, crawl, pages=1, seen=len(rows), changed=changed)
-        if last is not None:
-            checkpoint.set_rebuilt_to(connection, crawl, str(last))
-        if is_end:
+        changed = rewrite(connection, resource, ctx.store.id, made.rows)
+        ctx.keep_notes(connection, resource, made.notes)
+        checkpoint.count_pages(connection, crawl, pages=1, seen=made.seen, changed=changed)
+        if made.last is not None:
+            checkpoint.set_rebuilt_to(connection, crawl, made.last)
+        if made.is_end:
             connection.execute(
                 sa.text(
                     "UPDATE sync.coverage SET zone = :zone, version = :version"
@@ -69,15 +117,6 @@ def _batch(ctx: Context, crawl: Crawl, resource: Resource) -> bool:
             checkpoint.end_crawl(connection, crawl)
 
     ctx.write(write)
-    return is_end
-
-
-def _repeats_before(resource: Resource, key: Any) -> dict[str, int]:
-    """A made key's own count, less one: so that making it again gives the same key."""
-    if resource.made is None or not resource.made.repeats:
-        return {}
-    name, _, count = str(key).rpartition("/")
-    return {name: int(count) - 1}
 
 
 def queue_where_stale(connection: sa.Connection, resources: Mapping[str, Resource]) -> int:

@@ -182,9 +182,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
             graves = [Grave(key, first, "absent") for key in absent]
             buried = bury(connection, resource, ctx.store.id, graves)
             coverage.add_loaded(connection, resource, ctx.store.id, buried, origin=Origin.WALK)
-            coverage.close(
-                connection, resource, ctx.store.id, complete_as_of=first, zone=ctx.store.zone
-            )
+            coverage.close(connection, resource, ctx.store.id, complete_as_of=first)
         count = Count(WHOLE, len(closed.check.ids), live, 0, first)
         notes.keep_proof(
             connection,

@@ -1,0 +1,238 @@
+"""Typed columns and children anew from raw, without a request, while the sync goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from sync.declare import CODE, Field, Resource
+from sync.mirror import rewrite
+from sync.pipeline import rebuild
+from sync.pipeline.dispatching import housekeep
+from sync.pipeline.rebuild import queue_where_stale
+from tests.integration.pipeline import typed
+from tests.integration.pipeline.harness import Mirror
+from tests.integration.resources.conftest import Open, chosen
+
+SALES = ("orders", "order_history", "customers", "customer_history")
+
+
+def rows_of(mirror: Mirror, table: str) -> list[Any]:
+    return sorted(mirror.rows(f"SELECT * FROM crm.{table} WHERE store_id = :store"), key=str)
+
+
+def without(rows: list[Any], *columns: str) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in row._mapping.items() if name not in columns} for row in rows
+    ]
+
+
+@pytest.fixture
+def mirror(open_mirror: Open) -> Mirror:
+    made = open_mirror(*SALES)
+    made.settle()
+    return made
+
+
+def spoil(mirror: Mirror) -> None:
+    """What a column added later looks like, and more: typed columns empty, children wrong."""
+    mirror.rows(
+        "UPDATE crm.orders SET number = NULL, total_summ = NULL, created_at = NULL"
+        " WHERE store_id = :store"
+    )
+    mirror.rows("DELETE FROM crm.order_payments WHERE store_id = :store AND order_id % 2 = 0")
+    mirror.rows("UPDATE crm.order_items SET quantity = 77 WHERE store_id = :store")
+    mirror.rows(
+        "INSERT INTO crm.order_items (store_id, order_id, id) SELECT store_id, id, -1"
+        " FROM crm.orders WHERE store_id = :store AND id % 3 = 0 AND deleted_at IS NULL"
+    )
+
+
+def test_columns_and_children_come_back_without_a_request(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In batches, tombstones' columns too; as_of, first_seen_at and children of tombstones stay."""
+    monkeypatch.setattr(rebuild, "BATCH", 7)
+    mirror.account.delete_order(3)
+    mirror.come_to_rest()
+    tables = ("orders", "order_items", "order_payments")
+    before = [rows_of(mirror, table) for table in tables]
+    spoil(mirror)
+    mirror.wire.paths.clear()
+    mirror.queue("orders", "rebuild")
+    mirror.work("orders", "walk")
+    assert mirror.wire.paths == []
+    for table, was in zip(tables, before, strict=True):
+        assert rows_of(mirror, table) == was, table
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_rebuild_that_is_broken_off_goes_on_where_it_was(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "BATCH", 10)
+    spoil(mirror)
+    crawl = mirror.queue("orders", "rebuild")
+    mirror.services.stop.set()
+    mirror.work("orders", "walk")
+    assert mirror.crawl(crawl).rows_seen == 10
+    assert mirror.coverage("orders").complete_as_of is None
+    mirror.services.stop.clear()
+    mirror.work("orders", "walk")
+    assert mirror.crawl(crawl).rows_seen == 45
+    mirror.assert_equal_to_oracle()
+
+
+@pytest.mark.parametrize("what", ["update", "delete", "equal"])
+def test_a_row_changed_between_reading_and_writing_wins(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The feed writes while a rebuild holds older contents: newer knowledge stays."""
+    order = max(mirror.truth("orders"))
+    real = rewrite.rewrite
+
+    def later(*arguments: Any) -> int:
+        monkeypatch.setattr(rebuild, "rewrite", real)
+        if what == "update":
+            mirror.account.update_order(order, managerComment="meanwhile", items=[])
+        elif what == "delete":
+            mirror.account.delete_order(order)
+        else:
+            mirror.account.update_order(order, managerComment="there")
+            mirror.account.update_order(order, managerComment=None)
+        mirror.work("order_history", "feed")
+        return real(*arguments)
+
+    monkeypatch.setattr(rebuild, "rewrite", later)
+    mirror.queue("orders", "rebuild")
+    mirror.work("orders", "walk")
+    assert mirror.errors() == []
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+    if what == "delete":
+        assert mirror.rows("SELECT 1 FROM crm.order_items WHERE order_id = :o", o=order) == []
+
+
+def test_a_row_deleted_by_hand_meanwhile_is_not_made_again(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = rewrite.rewrite
+
+    def later(*arguments: Any) -> int:
+        mirror.rows("DELETE FROM crm.order_items WHERE order_id = 5")
+        mirror.rows("DELETE FROM crm.order_payments WHERE order_id = 5")
+        mirror.rows("DELETE FROM crm.orders WHERE id = 5")
+        return real(*arguments)
+
+    monkeypatch.setattr(rebuild, "rewrite", later)
+    mirror.queue("orders", "rebuild")
+    mirror.work("orders", "walk")
+    assert mirror.rows("SELECT 1 FROM crm.orders WHERE id = 5") == []
+    assert mirror.rows("SELECT 1 FROM crm.order_items WHERE order_id = 5") == []
+
+
+def wider(resource: Resource) -> Resource:
+    """The resource of next year: a column more."""
+    more = Field("weight_again", CODE, "weight", "added later")
+    return dataclasses.replace(resource, fields=(*resource.fields, more))
+
+
+def test_a_column_added_to_a_declaration_is_filled_from_raw(mirror: Mirror) -> None:
+    """Another version: a rebuild is queued, and coverage waits for it."""
+    mirror.rows("ALTER TABLE crm.orders ADD weight_again text")
+    mirror.resources["orders"] = wider(mirror.resources["orders"])
+    mirror.wire.paths.clear()
+    with mirror.engine.begin() as connection:
+        assert queue_where_stale(connection, mirror.resources) == 1
+        assert queue_where_stale(connection, mirror.resources) == 0
+    assert mirror.coverage("orders").complete_as_of is None
+    assert mirror.coverage("orders").state == "loading"
+    mirror.work("orders", "walk")
+    assert mirror.wire.paths == []
+    wrong = mirror.rows(
+        "SELECT id FROM crm.orders WHERE weight_again IS DISTINCT FROM raw ->> 'weight'"
+    )
+    assert wrong == []
+    assert mirror.value("SELECT count(weight_again) FROM crm.orders") > 0
+    assert mirror.coverage("orders").complete_as_of is not None
+    with mirror.engine.begin() as connection:
+        assert queue_where_stale(connection, mirror.resources) == 0
+
+
+def test_a_proof_before_the_rebuild_does_not_stand_for_it(mirror: Mirror) -> None:
+    """Counting rows says nothing of how they were read: the rebuild is queued all the same."""
+    mirror.rows("ALTER TABLE crm.orders ADD weight_again text")
+    mirror.resources["orders"] = wider(mirror.resources["orders"])
+    mirror.queue("orders", "reconcile")
+    mirror.work("orders", "walk")
+    with mirror.engine.begin() as connection:
+        assert queue_where_stale(connection, mirror.resources) == 1
+
+
+def test_housekeeping_queues_what_is_stale(mirror: Mirror) -> None:
+    mirror.rows("UPDATE sync.coverage SET version = 'older' WHERE resource = 'customers'")
+    housekeep(mirror.services)
+    assert ("customers", "rebuild", "plan") in [tuple(row) for row in mirror.open_crawls()]
+
+
+def test_another_zone_moves_every_moment_and_no_key(open_mirror: Open) -> None:
+    """Made keys, records of parents and plain ones: read in another zone, the same rows."""
+    names = ("loyalties", "loyalty_accounts", "bonus_operations", "bonuses_burn_soon",
+             "custom_fields", "tasks", "task_history", "task_comments",
+             *SALES)  # fmt: skip
+    mirror = open_mirror(*names, orders=40, customers=30)
+    mirror.settle()
+    moments = {"bonus_operations": "created_at", "task_comments": "created_at",
+               "orders": "created_at", "custom_fields": "NULL::timestamptz",
+               "bonuses_burn_soon": "NULL::timestamptz"}  # fmt: skip
+    before = {
+        name: dict(map(tuple, mirror.rows(f"SELECT id, {moment} FROM crm.{name}")))
+        for name, moment in moments.items()
+    }
+    assert all(before.values())
+    mirror.rows("UPDATE sync.store SET zone = 'Asia/Tokyo' WHERE id = :store")
+    with mirror.engine.begin() as connection:
+        assert queue_where_stale(connection, mirror.resources) == len(names)
+    mirror.wire.paths.clear()
+    for name in names:
+        mirror.work(name, "walk")
+    assert mirror.wire.paths == []
+    assert mirror.errors() == []
+    shift = dt.timedelta(hours=6)  # Moscow is UTC+3, Tokyo UTC+9
+    for name, moment in moments.items():
+        after = dict(map(tuple, mirror.rows(f"SELECT id, {moment} FROM crm.{name}")))
+        assert after == {key: at and at - shift for key, at in before[name].items()}, name
+    with mirror.engine.begin() as connection:
+        typed.assert_columns_follow_from_raw(connection, mirror.store_id, "orders", "Asia/Tokyo")
+
+
+def test_what_comes_out_as_it_was_is_not_written_twice(mirror: Mirror) -> None:
+    """Children that come out the same stay untouched: a new column of orders rewrites no item."""
+    places = "SELECT ctid, * FROM crm.order_items WHERE store_id = :store ORDER BY order_id, id"
+    before = mirror.rows(places)
+    mirror.queue("orders", "rebuild")
+    mirror.work("orders", "walk")
+    assert mirror.rows(places) == before
+
+
+def test_every_resource_can_be_rebuilt(open_mirror: Open) -> None:
+    """Lists, maps, single objects, plain values, made keys, parents: rows stay what they are."""
+    resources = chosen()
+    mirror = open_mirror(orders=60, customers=60)
+    mirror.settle(most=30)
+    tables = [table for resource in resources.values() for table in resource.tables]
+    before = {table: without(rows_of(mirror, table), "changed_at") for table in tables}
+    mirror.rows("UPDATE sync.coverage SET version = 'older' WHERE store_id = :store")
+    with mirror.engine.begin() as connection:
+        queue_where_stale(connection, mirror.resources)
+    mirror.wire.paths.clear()
+    for name in resources:
+        mirror.work(name, "walk")
+    assert mirror.errors() == []
+    assert [path for path in mirror.wire.paths if "sinceUpdatedAt" not in path] == []
+    assert mirror.open_crawls() == []
+    for table in tables:
+        assert without(rows_of(mirror, table), "changed_at") == before[table], table
