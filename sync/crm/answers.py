@@ -6,10 +6,10 @@
 | 2xx otherwise | UnexpectedData; a body that is not whole JSON is TryLater |
 | 3xx | NoSuchAccount: an account's API never redirects |
 | 503, 429 | OverLimit with Retry-After, whatever the body is |
+| 408, 425, other 5xx, whatever the body is | TryLater |
 | HTML with any other status | HtmlAnswer |
 | 401, 403 | Forbidden: key or scope, the pipeline asks `credentials` which |
 | 404 | NotFound with `combinedTo` |
-| 408, 425, other 5xx | TryLater |
 | other 4xx | Refused |
 """
 
@@ -78,10 +78,12 @@ def _failure(
             f"{where} answered {status}, a redirect: no RetailCRM account is at this address; "
             "check the URL with `store set`"
         )
+    if status >= 500 or status in {408, 425}:
+        # Also with an HTML page: a proxy's word that the account's server is away, not that there
+        # is no account.
+        return TryLater(f"{where} answered {status}", after=_retry_after(headers, now=now))
     if _is_html(body):
         return HtmlAnswer(f"{where} answered {status} with an HTML page")
-    if status >= 500 or status in {408, 425}:
-        return TryLater(f"{where} answered {status}", after=_retry_after(headers, now=now))
 
     data = _object(body)
     message = _text(data.get("errorMsg"))

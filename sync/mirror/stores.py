@@ -227,18 +227,20 @@ def set_lanes(connection: sa.Connection, store_id: int) -> None:
     )
 
 
-def stop_all(connection: sa.Connection, store_id: int, *, error: str) -> None:
-    """The account itself refuses us: every lane asks again only tomorrow."""
+def stop_all(
+    connection: sa.Connection, store_id: int, *, error: str, again_after: dt.timedelta
+) -> None:
+    """The account itself refuses us: every lane asks again only after a while."""
     connection.execute(
         sa.text("UPDATE sync.store SET error = :error WHERE id = :store"),
         {"store": store_id, "error": error[:2_000]},
     )
     connection.execute(
         sa.text(
-            "UPDATE sync.lane SET due_at = greatest(due_at, now() + interval '1 day'"
+            "UPDATE sync.lane SET due_at = greatest(due_at, now() + cast(:after AS interval)"
             " * (0.9 + 0.2 * random())) WHERE store_id = :store"
         ),
-        {"store": store_id},
+        {"store": store_id, "after": again_after},
     )
 
 

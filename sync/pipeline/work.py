@@ -56,6 +56,8 @@ RENEW_SECONDS = faults.scaled(20)
 CRASHES = 8
 """A lane whose worker died this often without any progress is parked for a person to look at."""
 DAY = dt.timedelta(days=1)
+MAINTENANCE = dt.timedelta(seconds=faults.scaled(900))
+"""Until an account whose host answered no API at all is asked again."""
 HANDED_OVER_SECONDS = 0.0
 INCONCLUSIVE_SECONDS = 5.0
 REFRESH_EARLY = 0.95
@@ -343,9 +345,14 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
             due_at = now + DAY
             in_transaction(engine, lambda c: _unavailable(c, store, held, error, due_at))
         elif isinstance(error, WrongKey | NoSuchAccount | AccessChanged):
-            due_at = now + DAY
+            # Only a person gives a key its access back, but a page of maintenance goes by itself.
+            pause = MAINTENANCE if isinstance(error, NoSuchAccount) else DAY
+            due_at = now + pause
             in_transaction(engine, write)
-            in_transaction(engine, lambda c: stores.stop_all(c, store.id, error=str(error)))
+            in_transaction(
+                engine,
+                lambda c: stores.stop_all(c, store.id, error=str(error), again_after=pause),
+            )
         elif isinstance(error, UnexpectedData | NeedsOperator):
             parked = True
             in_transaction(engine, write)

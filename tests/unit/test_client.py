@@ -82,7 +82,7 @@ HTML = b"\xef\xbb\xbf\n <html><body>405 Not Allowed</body></html>"
         (answering(200, HTML), HtmlAnswer),
         (answering(404, HTML), HtmlAnswer),
         (answering(405, HTML), HtmlAnswer),
-        (answering(502, HTML), HtmlAnswer),
+        (answering(502, HTML), TryLater),
         (answering(401, NO), Forbidden),
         (answering(403, NO), Forbidden),
         (answering(403, b"no"), Forbidden),

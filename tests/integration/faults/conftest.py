@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from tests.integration.faults.rig import Rig, Stage, rigged, staged
+from tests.integration.faults.rig import EXACT_SECONDS, Rig, Stage, rigged, staged
 
 _HERE = Path(__file__).parent
 _ROW = "fault row"
@@ -49,20 +50,25 @@ def rig(stage: Stage, tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-Ends = Callable[[Rig, str, int], None]
+class Ends(Protocol):
+    """Ends a scenario: the mirror is exact within `seconds`, and a row of the table says so."""
+
+    def __call__(self, rig: Rig, fault: str, times: int, *, seconds: float = ...) -> None: ...
 
 
 @pytest.fixture
 def ends_exact(record_property: Callable[[str, object], None]) -> Ends:
     """Wait until the mirror says it is complete, hold it against the oracle, add to the table."""
 
-    def end(rig: Rig, fault: str, times: int) -> None:
-        seconds = rig.exact()
+    def end(rig: Rig, fault: str, times: int, *, seconds: float = EXACT_SECONDS) -> None:
+        seconds = rig.exact(seconds=seconds)
         verdict = rig.settle()
         lost = len(verdict.lost) + len(verdict.ghosts) + len(verdict.stale)
         line = (fault, str(times), str(lost), str(len(verdict.doubled)), f"{seconds:.1f}")
         record_property(_ROW, line)
         print(f"\n| {' | '.join(line)} |")
+        if verdict.wrong():
+            print(verdict.wrong())
         assert not verdict.wrong(), rig.said()
 
     return end
