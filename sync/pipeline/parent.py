@@ -94,13 +94,14 @@ def _filled(text: str, columns: Mapping[str, Any]) -> str:
 def ask_parent(ctx: Context, resource: Resource, parent: ParentRow) -> Answered:
     """Read one parent's whole list, again until it holds still.
 
-    A list that shifts between its pages is no proof of anything: TryLater after some passes.
+    One page is one answer: nothing can have shifted inside it. Several are read until two passes
+    saw the same: TryLater after some.
     """
     before: PassCheck | None = None
     for _ in range(PASSES):
         check = PassCheck()
         answered = _ask_once(ctx, resource, parent, check)
-        if check.pages <= 1 or check.is_closed or check.agrees_with(before):
+        if check.pages <= 1 or check.agrees_with(before):
             return answered
         before = check
     raise TryLater(f"{resource.name} of {parent.key} did not hold still: {check.problem}")

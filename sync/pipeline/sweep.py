@@ -49,22 +49,36 @@ def crawl_sweep(ctx: Context, crawl: Crawl) -> bool:
     """Read the list until a pass closes; False when it would not hold still this time."""
     resource = ctx.resources[crawl.resource]
     if isinstance(resource.listing, Once):
-        closed = _read_once(ctx, crawl, resource)
+        closed: Pass | None = _read_once(ctx, crawl, resource)
     else:
-        before: PassCheck | None = None
-        for _ in range(PASSES):
-            closed = _read_pages(ctx, crawl, resource)
-            if closed.check.is_closed or closed.check.agrees_with(before):
-                break
-            before = closed.check
-            _note_open(ctx, resource, closed)
-            if ctx.is_over:
-                return False
-        else:
-            problem = before.problem if before else ""
-            raise TryLater(f"{resource.name} did not hold still for {PASSES} passes: {problem}")
+        closed = _read_closed(ctx, crawl, resource)
+        if closed is not None and closed.check.pages > 1 and _absent(ctx, resource, closed)[0]:
+            # A deletion and an insertion at the far end cancel in every count, and move a row
+            # between two pages: only what two passes did not see is absent.
+            again = _read_closed(ctx, crawl, resource)
+            if again is not None:
+                closed.check.ids |= again.check.ids
+                closed.unusable += again.unusable
+            closed = closed if again is not None else None
+    if closed is None:
+        return False
     _close(ctx, crawl, resource, closed)
     return True
+
+
+def _read_closed(ctx: Context, crawl: Crawl, resource: Resource) -> Pass | None:
+    """Read the list until a pass closes; None when the slice ended before."""
+    before: PassCheck | None = None
+    for _ in range(PASSES):
+        closed = _read_pages(ctx, crawl, resource)
+        if closed.check.is_closed or closed.check.agrees_with(before):
+            return closed
+        before = closed.check
+        _note_open(ctx, resource, closed)
+        if ctx.is_over:
+            return None
+    problem = before.problem if before else ""
+    raise TryLater(f"{resource.name} did not hold still for {PASSES} passes: {problem}")
 
 
 def _commit(
@@ -150,8 +164,8 @@ def _note_open(ctx: Context, resource: Resource, closed: Pass) -> None:
     )
 
 
-def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None:
-    """A closed pass: tombstone what it lacks, and say what is complete as of when."""
+def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], int, bool]:
+    """Keys known from before the pass that it lacks, of how many, and whether they may go."""
     first = closed.first_as_of
     assert first is not None
 
@@ -160,7 +174,14 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
         approved = passes.is_approved(connection, ctx.store.id, resource.name)
         return live - closed.check.ids, len(live), approved
 
-    absent, live, approved = ctx.read(ask)
+    return ctx.read(ask)
+
+
+def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None:
+    """A closed pass: tombstone what it lacks, and say what is complete as of when."""
+    first = closed.first_as_of
+    assert first is not None
+    absent, live, approved = _absent(ctx, resource, closed)
     if absent:
         insist_on_access(ctx, work=WorkClass.REFRESH)
     # A record that cannot be read may be the one that seems to be gone.
