@@ -27,8 +27,8 @@ check: .venv/.ready ## What CI checks besides the tests: format, lint, layers, t
 bench: .venv/.ready ## How fast: rows a second, requests a second
 	$(PY) -m pytest -m bench -n 0 -p no:randomly -s $(ARGS)
 
-faults: .venv/.ready ## The fault suite at its full depth
-	$(PY) -m pytest -m faults -n auto $(ARGS)
+faults: .venv/.ready ## The fault suite at its full depth, and its table
+	$(PY) -m pytest -m faults -n auto tests/integration/faults $(ARGS)
 
 clean: ## Remove the environment and every cache; the data in .data stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.faults.conftest import Ends
-from tests.integration.faults.rig import Rig
+from tests.integration.faults.rig import FEW, Rig
 
 TENTH = {"500": 0.02, "502": 0.015, "html": 0.015, "cut": 0.02, "slow": 0.01, "reset": 0.02}
 
@@ -32,7 +32,7 @@ def _count(rig: Rig) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["500", "502", "503", "html", "reset"])
+@pytest.mark.parametrize("kind", ["500", "502", "503", "reset"])
 def test_an_outage_of_seconds_is_waited_for(rig: Rig, ends_exact: Ends, kind: str) -> None:
     """Every request fails the same way for a while, `credentials` too; then all is well again."""
     rig.add_store()
@@ -45,7 +45,21 @@ def test_an_outage_of_seconds_is_waited_for(rig: Rig, ends_exact: Ends, kind: st
     assert rig.value("SELECT error FROM sync.store WHERE id = %s", rig.store_id) is None
 
 
-@pytest.mark.in_every_run
+def test_a_page_of_maintenance_stops_no_store_for_a_day(rig: Rig, ends_exact: Ends) -> None:
+    """The host answers 200 with HTML to everything: it is asked again in a quarter of an hour."""
+    rig.add_store(only=FEW)
+    rig.beat()
+    rig.worker()
+    rig.wait_pages(1)
+    rig.turn(html_always=[rig.account])
+    said = "SELECT error FROM sync.store WHERE id = %s"
+    rig.wait(lambda: "HTML page" in (rig.value(said, rig.store_id) or ""), "the page is named")
+    rig.turn(html_always=[])
+    rig.struck()
+    ends_exact(rig, "HTML with 200 to everything, 15 min as 90 s", 1, seconds=200)
+    assert rig.value(said, rig.store_id) is None
+
+
 def test_bursts_of_503_are_waited_for(rig: Rig, ends_exact: Ends) -> None:
     rig.add_store()
     for start in (10, 40, 70):

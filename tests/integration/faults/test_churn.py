@@ -13,13 +13,13 @@ from tests.integration.faults.rig import FEW, Rig
 def test_twenty_changes_a_second_during_a_load(rig: Rig, ends_exact: Ends) -> None:
     rig.rate = 20
     rig.turn(rate=20, latency_ms=(50, 120))
-    rig.add_store(rig.open_account(orders=2000, customers=400), only=FEW)
+    rig.add_store(rig.open_account(orders=1500, customers=400), only=FEW)
     rig.churn(20)
     rig.beat()
     rig.worker()
-    rig.wait_pages(20)
+    rig.wait_pages(15)
     rig.struck()
-    ends_exact(rig, "20 changes a second, 2,000 orders", 1)
+    ends_exact(rig, "20 changes a second, 1,500 orders", 1)
 
 
 def test_twenty_changes_a_second_during_a_whole_load(rig: Rig, ends_exact: Ends) -> None:

@@ -18,8 +18,10 @@ CLAIM = lease.Claim(1, "orders", "walk")
 ZONE = "Europe/Moscow"
 
 
-@pytest.mark.in_every_run
-@pytest.mark.parametrize("point", ["before_commit", "in_transaction"])
+@pytest.mark.parametrize(
+    "point",
+    ["before_commit", pytest.param("in_transaction", marks=pytest.mark.in_every_run)],
+)
 def test_a_stopped_worker_commits_nothing_once_its_leases_are_taken_over(
     rig: Rig, ends_exact: Ends, point: str
 ) -> None:

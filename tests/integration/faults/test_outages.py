@@ -23,7 +23,6 @@ def loading(rig: Rig) -> Rig:
     return rig
 
 
-@pytest.mark.in_every_run
 def test_redis_flushed(loading: Rig, ends_exact: Ends) -> None:
     flushes = 3
     for _ in range(flushes):
@@ -95,7 +94,6 @@ END $$;
 """
 
 
-@pytest.mark.in_every_run
 def test_a_full_disk_is_waited_for(rig: Rig, ends_exact: Ends) -> None:
     """Every third batch fails inside its transaction, with Postgres's own SQLSTATE 53100."""
     rig.add_store()

@@ -27,7 +27,6 @@ def test_beat_killed_and_started_again(rig: Rig, ends_exact: Ends) -> None:
     ends_exact(rig, "beat killed", 3)
 
 
-@pytest.mark.in_every_run
 def test_two_beats_two_workers(rig: Rig, ends_exact: Ends) -> None:
     rig.add_store()
     rig.churn(5)
