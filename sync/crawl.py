@@ -100,11 +100,13 @@ MOST_IN_FLIGHT = 12
 
 
 def in_flight(*, requests_per_second: float, latency_seconds: float) -> int:
-    """How many pages to have under way: Little's law, and two more that wait for their slot.
+    """How many pages to have under way: Little's law, and five more.
 
-    Two, because a store with one ask outstanding gets only what its latency allows (crm/limiter).
+    Two that wait for their slot, because a store with one ask outstanding gets only what its
+    latency allows (crm/limiter); three that are done while an earlier one is still being awaited
+    or committed, since pages are taken in order.
     """
-    needed = math.ceil(requests_per_second * latency_seconds) + 2
+    needed = math.ceil(requests_per_second * latency_seconds) + 5
     return max(3, min(needed, MOST_IN_FLIGHT))
 
 

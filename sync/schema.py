@@ -284,6 +284,7 @@ LANE = _sync(
     sa.CheckConstraint("lane IN ('feed', 'walk')", name="lane_known"),
     sa.Index(
         "lane_due",
+        "lane",
         "due_at",
         postgresql_where=sa.text("enabled AND parked_at IS NULL"),
     ),

@@ -17,7 +17,7 @@ from sync.crawl import MOST_IN_FLIGHT
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-IN_FLIGHT = 5
+IN_FLIGHT = 8
 """To begin with: at 10 requests a second this covers latencies up to 0.3 s."""
 
 

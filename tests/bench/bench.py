@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from sync.embedded import Servers, private
 from sync.embedded.process import wait_until
 from sync.sandbox import spawn
+from sync.sandbox.sending import steady
 from tests.bench.stage import ROOT, Figure, Stage, call, table
 
 HERE = Path(__file__).resolve().parent
@@ -72,7 +74,7 @@ def at_the_limit(servers: Servers) -> list[Figure]:
     stage = Stage(servers, "bench_limit")
     with spawn(
         "--account", f"bench:Europe/Moscow:{ORDERS}:6000:benchkey", "--rate", "10",
-        "--latency", "250,350",
+        "--latency", "250,350", "--awkward", "0",
     ) as crm:  # fmt: skip
         stage.add_store(crm.url, crm.keys["bench"], only=ONLY)
         stage.rows("SELECT 1")
@@ -104,10 +106,12 @@ def at_the_limit(servers: Servers) -> list[Figure]:
         if dlt:
             log_dlt = call(crm.url, "/oracle/requests")
             peers = f"dlt now: {dlt['seconds'] / limit:.2f}, {log_dlt['refused']} refused"
-            dlt_use = f"dlt now: {log_dlt['count'] / dlt['seconds'] / 10:.0%}; {log_dlt['busiest_second']}"
+            share = log_dlt["count"] / dlt["seconds"] / 10
+            dlt_use = f"dlt now: {share:.0%}; {log_dlt['busiest_second']}"
         return [
             Figure(
-                f"{rows:,} orders at 10/s, 250–350 ms: first send to last commit ÷ the limit's {limit:.0f} s",
+                f"{rows:,} orders at 10/s, 250–350 ms: first send to last commit ÷ the limit's"
+                f" {limit:.0f} s",
                 f"{took / limit:.3f}, refused {log['refused']}", "≤ 1.08, refused 0",
                 peers, took / limit <= 1.08 and log["refused"] == 0,
             ),
@@ -117,6 +121,86 @@ def at_the_limit(servers: Servers) -> list[Figure]:
                 used >= 0.96 and log["busiest_second"] <= 10,
             ),
         ]  # fmt: skip
+
+
+def busy(servers: Servers) -> list[Figure]:
+    """20 changes a second for a minute, from the load's start: what a mirror lacks at its end."""
+    figures = []
+    stage = Stage(servers, "bench_busy")
+    with spawn(
+        "--account", f"bench:Europe/Moscow:{ORDERS}:6000:benchkey", "--rate", "10",
+        "--latency", "250,350", "--awkward", "0",
+    ) as crm:  # fmt: skip
+        url = crm.url
+        both = (*ONLY, "customers", "customer_history")
+        stage.add_store(url, crm.keys["bench"], only=both)
+        with stage.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE sync.lane SET enabled = false"
+                " WHERE resource LIKE '%history' AND lane = 'walk'"
+            )
+        call(url, "/control/churn/start", {"per_second": 20})
+        stop = threading.Timer(60, call, (url, "/control/churn/stop", {}))
+        began = time.time()
+        stop.start()
+        with stage.service():
+            stop.join()
+            quiet = time.time()
+            exact = (
+                "SELECT count(*) = 2 FROM crm.coverage WHERE resource IN ('orders', 'customers')"
+                " AND complete_as_of > to_timestamp(:quiet)"
+            )
+            wait_until(
+                lambda: stage.one(exact, quiet=quiet), seconds=400, what="complete after the quiet"
+            )
+            took = time.time() - began
+        ours = stage.rows("SELECT id, raw FROM crm.orders WHERE deleted_at IS NULL")
+        found = _compare(url, {row[0]: row[1] for row in ours})
+        call(url, "/control/churn/start", {"per_second": 20})
+        stop = threading.Timer(60, call, (url, "/control/churn/stop", {}))
+        stop.start()
+        dlt = run_dlt(url, crm.keys["bench"], stage)
+        stop.join()
+        theirs = "about 300, 150, 450"
+        if dlt:
+            rows = stage.rows("SELECT id, status, total_summ FROM dlt_bench.orders")
+            theirs = "dlt now: {}, {}, {}".format(*_compare_few(url, rows))
+        figures.append(
+            Figure("20 changes a second for 60 s while 20,000 orders load: missing, ghosts, stale",
+                   "{}, {}, {}".format(*found) + f" (proven {took:.0f} s after the start)",
+                   "0, 0, 0", theirs, found == (0, 0, 0))
+        )  # fmt: skip
+    return figures
+
+
+def _truth(url: str) -> dict[int, Any]:
+    where = f"{url}/oracle/bench/orders?steady=1"
+    with urllib.request.urlopen(where, timeout=120) as answer:  # noqa: S310  the sandbox
+        return {record["id"]: record for record in map(json.loads, answer.read().splitlines())}
+
+
+def _compare(url: str, rows: dict[int, Any]) -> tuple[int, int, int]:
+    """Rows missing, alive though deleted, and stale, against the oracle (the steady parts)."""
+    truth = _truth(url)
+    stale = [i for i in truth if i in rows and _clean(steady(rows[i])) != _clean(truth[i])]
+    return len(set(truth) - set(rows)), len(set(rows) - set(truth)), len(stale)
+
+
+def _compare_few(url: str, rows: list[Any]) -> tuple[int, int, int]:
+    """The same by status and total alone, which flatters."""
+    truth = _truth(url)
+    found = {row[0]: (row[1], float(row[2] or 0)) for row in rows}
+    stale = [
+        i
+        for i, record in truth.items()
+        if i in found and found[i] != (record.get("status"), float(record.get("totalSumm") or 0))
+    ]
+    return len(set(truth) - set(found)), len(set(found) - set(truth)), len(stale)
+
+
+def _clean(record: Any) -> Any:
+    """NUL characters are U+FFFD in Postgres."""
+    return json.loads(json.dumps(record).replace("\\u0000", "\\ufffd"))
 
 
 def records(count: int = 200) -> str:
@@ -187,7 +271,7 @@ def visible(servers: Servers) -> list[Figure]:
         stage = Stage(servers, f"bench_visible_{seconds}")
         with spawn(
             "--account", "bench:Europe/Moscow:300:100:benchkey", "--rate", "10",
-            "--latency", "250,350",
+            "--latency", "250,350", "--awkward", "0",
         ) as crm:  # fmt: skip
             stage.add_store(crm.url, crm.keys["bench"], only=ONLY)
             with stage.service(SYNC_FEED_SECONDS=str(seconds)):
@@ -209,7 +293,7 @@ def visible(servers: Servers) -> list[Figure]:
                     thread.join(60)
                 p95 = statistics.quantiles(waits, n=20)[-1]
                 figures.append(
-                    Figure(f"a change visible in SQL, p95 of {changes}, SYNC_FEED_SECONDS={seconds}",
+                    Figure(f"a change seen in SQL, p95 of {changes}, SYNC_FEED_SECONDS={seconds}",
                            f"{p95:.1f} s (median {statistics.median(waits):.1f})",
                            f"≤ {target:g} s", "next full run", p95 <= target)
                 )  # fmt: skip
@@ -262,8 +346,8 @@ def dispatch(servers: Servers) -> list[Figure]:
                 f" FROM generate_series(1, {stores}) AS s, generate_series(1, 60) AS r"
             )
             connection.exec_driver_sql(
-                "UPDATE sync.lane SET due_at = now() - interval '1 second' WHERE (store_id, resource)"
-                " IN (SELECT store_id, resource FROM sync.lane ORDER BY random() LIMIT 600)"
+                "UPDATE sync.lane SET due_at = now() - interval '1 second'"
+                " WHERE (store_id, resource) IN (SELECT store_id, resource FROM sync.lane ORDER BY random() LIMIT 600)"
             )
         with stage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE sync.lane")
@@ -301,6 +385,7 @@ def budget(servers: Servers) -> list[Figure]:
 
 MEASURES: dict[str, Callable[[Servers], list[Figure]]] = {
     "limit": at_the_limit,
+    "busy": busy,
     "cost": our_own_cost,
     "visible": visible,
     "budget": budget,

@@ -1,5 +1,5 @@
-"""A RetailCRM of a fixed list of orders, for what the sandbox is too slow for: 200,000 of them, and
-a load without limit. It knows orders, their history (empty), settings and credentials, nothing else.
+"""A RetailCRM of a fixed list of orders, for what the sandbox is too slow for: 200,000 of them,
+and a load without limit. It knows orders, their history (empty), settings and credentials.
 
     python tests/bench/stub.py RECORDS_FILE ORDERS      prints its URL, serves until killed
 
