@@ -42,6 +42,7 @@ mirror = Shell(
         "demo": "service:demo",
         "health": "service:health",
         "web": "web:web",
+        "rotate-key": "rotate:rotate_key",
     },
     epilog=examples("store add shop https://shop.retailcrm.ru", "status"),
 )

@@ -68,7 +68,7 @@ def open_crawls(connection: sa.Connection, *, store: str | None) -> list[CrawlLi
     """Crawls that are being worked on or wait, a person's first."""
     return _crawls(
         connection,
-        "w.state IN ('pending', 'running', 'parked') ORDER BY w.state <> 'running',"
+        "w.state IN ('pending', 'running', 'parked') AND l.enabled ORDER BY w.state <> 'running',"
         " w.asked_by <> 'operator', w.id",
         store=store,
     )
@@ -149,18 +149,19 @@ _USE = sa.text(
             lag(refused) OVER one AS refused_before
         FROM sync.budget_use WINDOW one AS (PARTITION BY egress, bucket, store_id ORDER BY at)
     ), grown AS (
-        SELECT store_id, floor(extract(epoch FROM now() - at) / 60)::int AS minute,
-            -- A Redis that was emptied begins at nothing again.
+        SELECT coalesce(s.name, 'store ' || p.store_id) AS store,
+            floor(extract(epoch FROM now() - at) / 60)::int AS minute,
+            -- A Redis that was emptied begins at nothing again, as does a store that is new.
             CASE WHEN granted >= granted_before THEN granted - granted_before ELSE granted END AS g,
             CASE WHEN granted >= granted_before THEN waited_ms - waited_before ELSE waited_ms END
                 AS w,
             CASE WHEN refused >= refused_before THEN refused - refused_before ELSE refused END AS r
-        FROM sample WHERE at > now() - interval '1 hour' AND granted_before IS NOT NULL
+        FROM sample AS p LEFT JOIN sync.store AS s ON s.id = p.store_id
+        WHERE at > now() - interval '1 hour'
+            AND (granted_before IS NOT NULL OR at < s.created_at + interval '2 minutes')
     )
-    SELECT coalesce(s.name, 'store ' || g.store_id) AS store, g.minute, sum(g.g) AS granted,
-        sum(g.w) AS waited_ms, sum(g.r) AS refused
-    FROM grown AS g LEFT JOIN sync.store AS s ON s.id = g.store_id
-    WHERE g.minute BETWEEN 0 AND 59 GROUP BY 1, 2
+    SELECT store, minute, sum(g) AS granted, sum(w) AS waited_ms, sum(r) AS refused
+    FROM grown WHERE minute BETWEEN 0 AND 59 GROUP BY 1, 2
     """
 )
 

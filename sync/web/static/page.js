@@ -7,14 +7,15 @@
   const freshness = document.getElementById("freshness");
   let failures = 0;
 
-  const busy = (part) =>
-    part.contains(document.activeElement) || part.querySelector("details[open]") !== null;
+  const busy = (part) => part.contains(document.activeElement);
 
   function put(fresh) {
     for (const part of document.querySelectorAll("[data-live][id]")) {
       const next = fresh.getElementById(part.id);
       if (next && part.innerHTML !== next.innerHTML && !busy(part)) {
+        const open = [...part.querySelectorAll("details[open][id]")].map((each) => each.id);
         part.replaceChildren(...next.cloneNode(true).childNodes);
+        for (const id of open) document.getElementById(id)?.setAttribute("open", "");
         part.className = next.className;
       }
     }

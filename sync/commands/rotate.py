@@ -1,0 +1,68 @@
+"""rotate-key: seal every store's API key anew under the SYNC_SECRET_KEY that is set now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import sqlalchemy as sa
+
+from sync import vault
+from sync.commands.desk import at_head, read, secret_key
+from sync.commands.shell import examples
+from sync.errors import BadRequest, NeedsOperator
+from sync.mirror import stores
+from sync.schema import STORE
+
+
+@click.command(name="rotate-key", epilog=examples("rotate-key --old-key-file old_key"))
+@click.option(
+    "--old-key-file",
+    "files",
+    multiple=True,
+    required=True,
+    metavar="F",
+    help="File with a SYNC_SECRET_KEY of before; repeatable.",
+)
+def rotate_key(files: tuple[str, ...]) -> None:
+    """Seal every store's API key with the new SYNC_SECRET_KEY. Stop the workers first.
+
+    All of them in one transaction; running it again changes nothing.
+    """
+    old = [_key_in(file) for file in files]
+    found = at_head()
+    key = secret_key(found)
+
+    def work(connection: sa.Connection) -> int:
+        # A store added or given another key meanwhile waits.
+        connection.execute(sa.text("LOCK TABLE sync.store IN SHARE ROW EXCLUSIVE MODE"))
+        count = 0
+        for store in stores.every(connection):
+            if not store.api_key or vault.sealed_under(store.api_key) == key.fingerprint:
+                continue
+            try:
+                plain = vault.unseal(store.api_key, key=key, old_keys=old, store_id=store.id)
+            except NeedsOperator as error:
+                raise NeedsOperator(f"{store.name}: {error} Nothing was changed.") from error
+            sealed = vault.seal(plain, key=key, store_id=store.id)
+            connection.execute(
+                sa.update(STORE).where(STORE.c.id == store.id).values(api_key=sealed)
+            )
+            count += 1
+        return count
+
+    count = read(work)
+    keys = "1 store's key is" if count == 1 else f"{count} stores' keys are"
+    click.echo(f"{keys} sealed anew under {key.fingerprint}." if count else "Nothing to seal anew.")
+
+
+def _key_in(file: str) -> vault.Key:
+    try:
+        text = Path(file).expanduser().read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise BadRequest(f"The key file {file} cannot be read: {reason}.") from None
+    try:
+        return vault.Key.parse(text)
+    except NeedsOperator as error:
+        raise BadRequest(f"{file}: {error}") from None
