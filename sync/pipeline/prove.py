@@ -162,6 +162,12 @@ def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     """
     rounds: dict[int, int] = {}
     while True:
+        begun = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
+        for window in begun:
+            if ctx.is_over:
+                return False
+            # Its walk was cut short. What it had met is forgotten with that slice: begin anew.
+            walk_again(ctx, crawl, window, work=work)
         left = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("walked",)))
         if not left:
             return True
@@ -355,7 +361,10 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
 
     def write(connection: sa.Connection) -> None:
         as_of = connection.execute(
-            sa.text("SELECT min(verified_at) FROM sync.window WHERE crawl_id = :id"),
+            sa.text(
+                "SELECT min(verified_at) FROM sync.window WHERE crawl_id = :id"
+                " HAVING bool_and(state = 'proven')"
+            ),
             {"id": crawl.id},
         ).scalar()
         whole = crawl.days.last is None and crawl.days.first == ctx.store.since

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.integration.pipeline.harness import Mirror, small
@@ -48,3 +49,35 @@ def test_a_deleted_order_of_a_person_is_no_business_of_companies(open_mirror: Op
     assert ("customers", order.customer_id) in [tuple(row) for row in asked]
     mirror.come_to_rest()
     assert mirror.tombstones("corporate_customers") == {}
+
+
+@pytest.mark.in_every_run
+def test_a_window_whose_second_walk_was_cut_short_is_walked_to_its_end(open_mirror: Open) -> None:
+    """Else nothing is left to prove, and coverage claims rows that are missing."""
+    mirror = open_mirror("orders", "order_history", "customers", "customer_history", orders=60)
+    mirror.settle()
+    [oldest] = mirror.rows("SELECT min(id) AS id FROM crm.orders WHERE store_id = :store")
+    mirror.rows(
+        "DELETE FROM crm.order_items WHERE store_id = :store AND order_id = :id", id=oldest.id
+    )
+    mirror.rows(
+        "DELETE FROM crm.order_payments WHERE store_id = :store AND order_id = :id", id=oldest.id
+    )
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=oldest.id)
+    crawl = mirror.queue("orders")
+
+    def fail(request: httpx.Request) -> httpx.Response | None:
+        cut_short = "page=2" in request.url.query.decode()
+        return httpx.Response(500, content=b"{}") if cut_short else None
+
+    mirror.wire.answers = fail
+    mirror.work("orders", "walk")
+    assert mirror.lane("orders").error is not None
+    assert mirror.crawl(crawl).phase == "prove"
+    mirror.wire.answers = None
+    mirror.work("orders", "walk")
+    mirror.settle()
+    assert mirror.crawl(crawl).state == "done"
+    assert oldest.id in mirror.live("orders")
+    unproven = "SELECT count(*) FROM sync.window WHERE crawl_id = :crawl AND state <> 'proven'"
+    assert mirror.value(unproven, crawl=crawl) == 0
