@@ -214,11 +214,13 @@ class Normaliser:
                 (_RECORD_ONLY, cleaned, "characters or numbers Postgres cannot store")
             )
         batch.rejects += [_reject(str(key), name, value, why) for name, value, why in into.found]
-        digest = hashlib.blake2b(raw, digest_size=16, key=self._salt).digest()
+        digest = hashlib.blake2b(raw, digest_size=16, key=self._salt)
+        if parent is not None:  # the same record of another parent is another row
+            digest.update(f"|{parent}".encode())
         created_on = None
         if resource.created_field:
             created_on = day_as_sent(record.get(resource.created_field))
-        return Row(key, into.values, into.children, raw, digest, created_on)
+        return Row(key, into.values, into.children, raw, digest.digest(), created_on)
 
     def _made_key(self, record: dict[str, Any], values: JsonRow, batch: Batch) -> str | None:
         made = self.resource.made

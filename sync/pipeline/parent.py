@@ -21,6 +21,10 @@ from sync.pipeline.context import Context
 from sync.pipeline.sweep import PASSES, unusable
 
 
+class NotStill(TryLater):
+    """A list moved under every reading of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParentRow:
     """A live parent: the columns the path and the parameters are filled from."""
@@ -95,7 +99,7 @@ def ask_parent(ctx: Context, resource: Resource, parent: ParentRow) -> Answered:
     """Read one parent's whole list, again until it holds still.
 
     One page is one answer: nothing can have shifted inside it. Several are read until two passes
-    saw the same: TryLater after some.
+    saw the same: NotStill after some.
     """
     before: PassCheck | None = None
     for _ in range(PASSES):
@@ -104,7 +108,7 @@ def ask_parent(ctx: Context, resource: Resource, parent: ParentRow) -> Answered:
         if check.pages <= 1 or check.agrees_with(before):
             return answered
         before = check
-    raise TryLater(f"{resource.name} of {parent.key} did not hold still: {check.problem}")
+    raise NotStill(f"{resource.name} of {parent.key} did not hold still: {check.problem}")
 
 
 def _ask_once(ctx: Context, resource: Resource, parent: ParentRow, check: PassCheck) -> Answered:

@@ -26,7 +26,7 @@ from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, keys_of_parent, load, orphans
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.parent import Answered, ParentRow, ask_parent, live_parents
+from sync.pipeline.parent import Answered, NotStill, ParentRow, ask_parent, live_parents
 from sync.pipeline.reread import insist_on_access
 from sync.pipeline.sweep import PASSES, unusable
 
@@ -270,7 +270,7 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> bool:
                 answered = ask_parent(ctx, resource, parent)
                 if not _commit(ctx, None, resource, answered, None).refused:
                     break
-    except (MissingScope, Unavailable, UnexpectedData):
+    except (MissingScope, Unavailable, UnexpectedData, NotStill):
         ctx.write(lambda c: stores.queue_once(c, ctx.store.id, resource.name, kind="refresh"))
         return True
     as_of = ctx.draw()
