@@ -152,8 +152,10 @@ def test_a_content_and_its_replacement_are_one_transaction(mirror: Mirror) -> No
     mirror.account.update_order(order, managerComment="one")
 
     def lose() -> None:
-        mirror.rows("UPDATE sync.lane SET token = token + 1, lease_until = NULL"
-                    " WHERE store_id = :store AND resource = 'order_history' AND lane = 'feed'")  # fmt: skip
+        mirror.rows(
+            "UPDATE sync.lane SET token = token + 1, lease_until = NULL"
+            " WHERE store_id = :store AND resource = 'order_history' AND lane = 'feed'"
+        )
 
     with mirror.between("/api/v5/orders?", lose):
         mirror.feeds()
