@@ -135,7 +135,7 @@ def _copy(
     with (
         text.open("wb") as out,
         psycopg.ClientCursor(driver) as cursor,
-        cursor.copy(statement, binds) as copied,  # type: ignore[arg-type]
+        cursor.copy(statement, binds) as copied,
     ):
         for block in copied:
             out.write(block)
