@@ -58,6 +58,9 @@ CRASHES = 8
 DAY = dt.timedelta(days=1)
 MAINTENANCE = dt.timedelta(seconds=faults.scaled(900))
 """Until an account whose host answered no API at all is asked again."""
+SURE_ATTEMPTS = 4
+"""Failures in a row, over some seconds, before an account is believed to be gone: a proxy that has
+a bad moment answers `credentials` with its page too."""
 HANDED_OVER_SECONDS = 0.0
 INCONCLUSIVE_SECONDS = 5.0
 REFRESH_EARLY = 0.95
@@ -344,6 +347,8 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
         if isinstance(error, MissingScope | Unavailable):
             due_at = now + DAY
             in_transaction(engine, lambda c: _unavailable(c, store, held, error, due_at))
+        elif isinstance(error, NoSuchAccount) and held.attempts < SURE_ATTEMPTS:
+            in_transaction(engine, write)
         elif isinstance(error, WrongKey | NoSuchAccount | AccessChanged):
             # Only a person gives a key its access back, but a page of maintenance goes by itself.
             pause = MAINTENANCE if isinstance(error, NoSuchAccount) else DAY

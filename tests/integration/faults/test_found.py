@@ -81,3 +81,17 @@ def test_a_window_whose_second_walk_was_cut_short_is_walked_to_its_end(open_mirr
     assert oldest.id in mirror.live("orders")
     unproven = "SELECT count(*) FROM sync.window WHERE crawl_id = :crawl AND state <> 'proven'"
     assert mirror.value(unproven, crawl=crawl) == 0
+
+
+@pytest.mark.in_every_run
+def test_two_pages_of_html_in_a_row_stop_no_store(open_mirror: Open) -> None:
+    """A proxy's bad moment meets the first request and `credentials` after it."""
+    mirror = open_mirror("orders", "order_history", "customers", "customer_history")
+    mirror.settle()
+    page = httpx.Response(200, content=b"<html>Back in a minute</html>")
+    mirror.wire.answers = lambda _: page
+    for attempt in range(1, 5):
+        mirror.work("order_history", "feed")
+        assert "HTML page" in mirror.lane("order_history", "feed").error
+        stopped = mirror.value("SELECT error FROM sync.store WHERE id = :store")
+        assert (stopped is not None) == (attempt == 4)
