@@ -1,0 +1,519 @@
+"""What an operator types, what is answered, and what it leaves in the database."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from sync import settings
+from sync.commands import mirror
+from sync.commands import wait as waiting
+from sync.pipeline import services
+from sync.resources import RESOURCES
+from sync.sandbox import Account, Sandbox, running
+from sync.vault import Key
+
+Run = Callable[..., Result]
+KEY = "k" * 32
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Sandbox:
+    made = Sandbox(seed=3)
+    made.account("shop", zone="Europe/Moscow", orders=60, customers=30, key=KEY)
+    made.account("other", zone="Europe/Madrid", orders=3, customers=3, key="o" * 32)
+    return made
+
+
+@pytest.fixture(scope="module")
+def url(sandbox: Sandbox) -> Iterator[str]:
+    with running(sandbox) as found:
+        yield found
+
+
+@pytest.fixture
+def shop(sandbox: Sandbox) -> Account:
+    return sandbox.accounts["shop"]
+
+
+@pytest.fixture
+def mirrored(
+    database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[str]:
+    """The environment of an operator whose database is at head."""
+    monkeypatch.setenv("SYNC_DATABASE_URL", database)
+    monkeypatch.setenv("SYNC_REDIS_URL", redis_url)
+    monkeypatch.setenv("SYNC_SECRET_KEY", Key.generate().text().get_secret_value())
+    monkeypatch.setenv("SYNC_RATE_LIMIT", "500")
+    monkeypatch.setenv("SYNC_DATA_DIR", str(tmp_path / "data"))
+    yield from _fresh_services(database)
+
+
+def _fresh_services(database: str) -> Iterator[str]:
+    _let_go()
+    yield database
+    _let_go()
+
+
+def _let_go() -> None:
+    """Close what this process's services hold; the next command reads the environment anew."""
+    settings.forget()
+    made = services._made.pop(os.getpid(), None)
+    held = {} if made is None else made.__dict__
+    if "engine" in held:
+        held["engine"].dispose()
+    for name in ("redis", "client"):
+        if name in held:
+            held[name].close()
+
+
+@pytest.fixture
+def run(mirrored: str) -> Run:
+    def typed(*arguments: str, key: str | None = None) -> Result:
+        return CliRunner().invoke(mirror, list(arguments), input=key)
+
+    return typed
+
+
+@pytest.fixture
+def rows(mirrored: str) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+    plain = mirrored.replace("postgresql+psycopg", "postgresql")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        yield lambda sql: connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def added(run: Run, url: str) -> Run:
+    result = run("store", "add", "shop", url, key=KEY)
+    assert result.exit_code == 0, result.output
+    return run
+
+
+def one_line(result: Result) -> str:
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.output
+    return lines[0]
+
+
+# --- store add ------------------------------------------------------------------------------
+
+
+def test_a_store_is_added_with_its_zone_access_and_first_loads(
+    added: Run, rows: Callable[[str], list[Any]], url: str
+) -> None:
+    found = rows("SELECT name, url, zone, currency, site_access, enabled, error FROM sync.store")
+    assert found == [("shop", url, "Europe/Moscow", "RUB", "access_full", True, None)]
+    wanted = {r.name for r in RESOURCES.values() if not r.optional}
+    queued = rows("SELECT resource FROM sync.crawl WHERE kind = 'load' AND state = 'pending'")
+    assert {resource for (resource,) in queued} == wanted
+
+
+def test_the_key_is_nowhere_but_sealed(added: Run, rows: Callable[[str], list[Any]]) -> None:
+    """Neither what is printed nor any column of the store tells the key."""
+    for command in (
+        ("store", "list"),
+        ("status",),
+        ("status", "--json"),
+        ("store", "check", "shop"),
+    ):
+        assert KEY not in added(*command).output
+    ((text, sealed),) = rows("SELECT s::text, api_key FROM sync.store AS s")
+    assert KEY not in text
+    assert KEY.encode() not in bytes(sealed)
+
+
+@pytest.mark.parametrize(
+    "way", ["variable", "file", "stdin", "dash"], ids=lambda way: f"key_from_{way}"
+)
+def test_the_key_comes_from_a_variable_a_file_or_stdin(
+    run: Run, url: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    options = {
+        "variable": ("--api-key-env", "SHOP_KEY"),
+        "file": ("--api-key-file", str(tmp_path / "key")),
+        "stdin": (),
+        "dash": ("--api-key-file", "-"),
+    }[way]
+    result = run("store", "add", "shop", url, *options, key=KEY)
+    assert result.exit_code == 0, result.output
+
+
+def test_since_and_no_load(run: Run, url: str, rows: Callable[[str], list[Any]]) -> None:
+    result = run("store", "add", "shop", url, "--since", "2025-01-31", "--no-load", key=KEY)
+    assert result.exit_code == 0, result.output
+    assert str(rows("SELECT since FROM sync.store")[0][0]) == "2025-01-31"
+    assert rows("SELECT count(*) FROM sync.crawl") == [(0,)]
+    assert run("backfill", "shop", "orders").exit_code == 0
+    assert str(rows("SELECT since FROM sync.crawl")[0][0]) == "2025-01-31"
+
+
+def test_since_limits_the_first_load_of_lists_with_dates(
+    run: Run, url: str, rows: Callable[[str], list[Any]]
+) -> None:
+    assert run("store", "add", "shop", url, "--since", "2025-01-31", key=KEY).exit_code == 0
+    found = dict(rows("SELECT resource, since FROM sync.crawl"))
+    assert str(found["orders"]) == "2025-01-31"
+    assert found["statuses"] is None
+
+
+def test_a_site_is_checked(run: Run, url: str, rows: Callable[[str], list[Any]]) -> None:
+    wrong = run("store", "add", "shop", url, "--site", "mian", key=KEY)
+    assert wrong.exit_code == 2
+    assert "Did you mean 'main'?" in one_line(wrong)
+    assert run("store", "add", "shop", url, "--site", "main", key=KEY).exit_code == 0
+    assert rows("SELECT chosen_sites FROM sync.store") == [(["main"],)]
+
+
+def test_an_account_is_added_once(added: Run, url: str, rows: Callable[[str], list[Any]]) -> None:
+    """The account is known by what it says of itself, whatever its address."""
+    again = added("store", "add", "second", url.replace("127.0.0.1", "localhost"), key=KEY)
+    assert again.exit_code == 2
+    assert "mirrored already, as 'shop'" in one_line(again)
+    named = added("store", "add", "shop", url, key="o" * 32)
+    assert named.exit_code == 2
+    assert "There is a store 'shop' already" in one_line(named)
+    assert rows("SELECT count(*) FROM sync.store") == [(1,)]
+
+
+def test_a_wrong_key_is_said_in_words(run: Run, url: str, rows: Callable[[str], list[Any]]) -> None:
+    result = run("store", "add", "shop", url, key="wrong" * 6)
+    assert result.exit_code == 1
+    assert "refuses this API key" in one_line(result)
+    assert "wrongwrong" not in result.output
+    assert rows("SELECT count(*) FROM sync.store") == [(0,)]
+
+
+def test_a_host_that_answers_html_is_no_account(run: Run, sandbox: Sandbox, url: str) -> None:
+    sandbox.knobs.turn(html_always=["shop"])
+    try:
+        result = run("store", "add", "shop", url, key=KEY)
+    finally:
+        sandbox.knobs.turn(html_always=[])
+    assert result.exit_code != 0
+    assert "not as a RetailCRM account" in one_line(result)
+
+
+def test_a_host_out_of_reach_could_not_be_asked(run: Run) -> None:
+    result = run("store", "add", "shop", "http://127.0.0.1:9", key=KEY)
+    assert result.exit_code == 3
+    assert "cannot be reached" in one_line(result)
+
+
+def test_a_key_without_a_scope_is_warned_of_by_resource(run: Run, url: str, shop: Account) -> None:
+    shop.add_key("narrow" * 5, scopes=["order_read", "customer_read", "reference_read"])
+    result = run("store", "add", "shop", url, key="narrow" * 5)
+    assert result.exit_code == 0, result.output
+    assert "Without the scope task_read the key cannot read: task" in result.stderr
+
+
+# --- bad input ------------------------------------------------------------------------------
+
+BAD = [
+    (("statsu",), "Did you mean 'status'?"),
+    (("store", "ad"), "Did you mean 'add'?"),
+    (("status", "shpo"), "Did you mean 'shop'?"),
+    (("backfill", "nowhere"), "There is no store 'nowhere'."),
+    (("backfill", "shop", "order"), "Did you mean 'orders'?"),
+    (("backfill", "shop", "order_items"), "comes with 'orders'"),
+    (("backfill", "shop", "--since", "31.01.2024"), "write it like 2024-01-31"),
+    (("backfill", "shop", "--since", "2024-02-30"), "is not a day"),
+    (("backfill", "shop", "--since", "2024-02-02", "--until", "2024-02-01"), "is before"),
+    (("backfill",), "NAME"),
+    (("plan", "shop", "--until", "tomorrow"), "is not a day"),
+    (("reconcile", "shop", "--wiat"), "--wait"),
+    (("resource", "shop", "orders", "maybe"), "maybe"),
+    (("resource", "shop", "order_history", "off"), "turn orders off first"),
+    (("approve", "shop", "statuses"), "Nothing of statuses waits"),
+    (("reset", "shop", "carts"), "does not mirror carts"),
+    (("retry", "shop", "odrers"), "Did you mean 'orders'?"),
+    (("store", "add", "with space", "https://a.retailcrm.ru"), "cannot be a store's name"),
+    (("store", "add", "x", "https://example.com"), "SYNC_ALLOW_HOSTS"),
+    (("store", "add", "x", "http://a.retailcrm.ru"), "Plain http"),
+    (("store", "add", "x", "https://a.retailcrm.ru", "--api-key-env", "NO_SUCH"), "NO_SUCH"),
+    (
+        ("store", "add", "x", "https://a.retailcrm.ru", "--api-key-file", "/no/such"),
+        "cannot be read",
+    ),
+    (("store", "add", "x", "https://a.retailcrm.ru", "--since", "soon"), "is not a day"),
+    (("store", "add", "x"), "URL"),
+    (("store", "set", "nowhere"), "There is no store"),
+    (("store", "remove", "nowhere", "--yes"), "There is no store"),
+]
+
+
+def test_bad_input_is_one_helpful_line(added: Run) -> None:
+    for typed, said in BAD:
+        result = added(*typed, key=KEY)
+        assert (typed, result.exit_code) == (typed, 2), result.output
+        assert said in one_line(result), typed
+
+
+def test_a_key_given_as_a_variables_name_is_not_repeated(run: Run) -> None:
+    secret = "3f9a0c1d2b4e5f60718293a4b5c6d7e8"
+    result = run("store", "add", "x", "https://a.retailcrm.ru", "--api-key-env", secret)
+    assert result.exit_code == 2
+    assert secret not in result.output
+
+
+@pytest.mark.parametrize("command", ["status", "migrate"])
+def test_postgres_away_is_status_3(command: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNC_DATABASE_URL", "postgresql://mirror:x@127.0.0.1:9/mirror")
+    _let_go()
+    result = run(command)
+    assert result.exit_code == 3
+    assert "Postgres could not serve us" in one_line(result)
+
+
+def test_a_database_without_our_schema_says_what_to_run(
+    run: Run, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNC_DATABASE_URL", empty_database)
+    for _ in _fresh_services(empty_database):
+        result = run("status")
+        assert result.exit_code == 3
+        assert "celery -A sync mirror migrate" in one_line(result)
+        assert run("migrate").exit_code == 0
+        assert run("migrate").exit_code == 0
+        assert run("status").exit_code == 0
+
+
+def test_redis_away_is_status_3(run: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNC_REDIS_URL", "redis://127.0.0.1:9/0")
+    _let_go()
+    result = run("store", "add", "shop", url, key=KEY)
+    assert result.exit_code == 3
+    assert "Redis" in one_line(result)
+
+
+def test_wrong_settings_are_told_all_together(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNC_RATE_LIMIT", "ten")
+    monkeypatch.setenv("SYNC_EGRESS", "a b")
+    _let_go()
+    result = run("status")
+    assert result.exit_code == 3
+    assert "SYNC_RATE_LIMIT" in result.stderr
+    assert "SYNC_EGRESS" in result.stderr
+
+
+# --- status ---------------------------------------------------------------------------------
+
+
+def test_status_json_has_the_promised_shape(added: Run) -> None:
+    result = added("status", "--json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert list(told) == ["stores"]
+    (store,) = told["stores"]
+    assert list(store) == ["name", "enabled", "resources"]
+    assert [each["resource"] for each in store["resources"]] == list(RESOURCES)
+    for each in store["resources"]:
+        assert list(each) == [
+            "resource", "state", "expected", "mirrored", "complete_as_of", "lag_seconds",
+            "rejects", "error",
+        ]  # fmt: skip
+        assert each["state"] in {"pending", "disabled"}
+        assert each["complete_as_of"] is None
+
+
+def test_status_without_a_store_says_how_to_begin(run: Run) -> None:
+    result = run("status")
+    assert result.exit_code == 0
+    assert "store add NAME URL" in result.stdout
+    assert json.loads(run("status", "--json").stdout) == {"stores": []}
+
+
+def test_attention_is_status_1_and_says_what_to_do(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    rows(
+        "UPDATE sync.lane SET parked_at = now(), error = 'the list is no list' "
+        "WHERE resource = 'orders' AND lane = 'walk' RETURNING 1"
+    )
+    result = added("status")
+    assert result.exit_code == 1
+    assert "celery -A sync mirror retry shop orders" in " ".join(result.stdout.split())
+    told = json.loads(added("status", "--json").stdout)["stores"][0]["resources"]
+    (orders,) = [each for each in told if each["resource"] == "orders"]
+    assert (orders["state"], "the list is no list" in orders["error"]) == ("attention", True)
+    assert added("retry", "shop", "orders").stdout == "1 lane is released.\n"
+    assert added("status").exit_code == 0
+    assert added("retry", "shop").stdout == "Nothing was parked or failing.\n"
+
+
+# --- crawls and repairs ---------------------------------------------------------------------
+
+
+def test_backfill_queues_a_crawl_once(added: Run, rows: Callable[[str], list[Any]]) -> None:
+    for _ in range(2):
+        result = added(
+            "backfill", "shop", "orders", "--since", "2025-01-01", "--until", "2025-01-31"
+        )
+        assert result.exit_code == 0, result.output
+    found = rows(
+        "SELECT resource, asked_by, since::text, until::text FROM sync.crawl"
+        " WHERE kind = 'backfill'"
+    )
+    assert found == [("orders", "operator", "2025-01-01", "2025-01-31")]
+
+
+def test_reconcile_deep_is_kept_with_the_crawl(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    assert added("reconcile", "shop", "orders", "customers", "--deep").exit_code == 0
+    found = rows("SELECT resource, deep FROM sync.crawl WHERE kind = 'reconcile' ORDER BY 1")
+    assert found == [("customers", True), ("orders", True)]
+
+
+def test_waiting_without_a_worker_says_so_at_once_and_ends(
+    added: Run, rows: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "GIVE_UP_SECONDS", 1.0)
+    result = added("backfill", "shop", "statuses", "--wait")
+    assert result.exit_code == 3
+    assert "No worker consumes the queue crawls" in result.stderr
+    assert "stay queued" in result.stderr
+    assert rows("SELECT state FROM sync.crawl WHERE kind = 'backfill'") == [("pending",)]
+
+
+def test_waiting_for_a_parked_crawl_ends_with_1(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    rows(
+        "UPDATE sync.lane SET parked_at = now(), error = 'bad page'"
+        " WHERE resource = 'statuses' RETURNING 1"
+    )
+    result = added("backfill", "shop", "statuses", "--wait")
+    assert result.exit_code == 1
+    assert "bad page" in result.stdout
+
+
+def test_reset_drops_open_crawls_fences_and_loads_anew(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    (before,) = rows("SELECT token FROM sync.lane WHERE resource = 'orders' AND lane = 'walk'")
+    rows("UPDATE sync.coverage SET proven_as_of = now() WHERE resource = 'orders' RETURNING 1")
+    assert added("reset", "shop", "orders").exit_code == 0
+    states = rows("SELECT kind, state FROM sync.crawl WHERE resource = 'orders' ORDER BY id")
+    assert states == [("load", "dropped"), ("load", "pending")]
+    assert rows("SELECT proven_as_of FROM sync.coverage WHERE resource = 'orders'") == [(None,)]
+    (after,) = rows("SELECT token FROM sync.lane WHERE resource = 'orders' AND lane = 'walk'")
+    assert after[0] > before[0]
+
+
+def test_a_resource_is_turned_off_and_on(added: Run, rows: Callable[[str], list[Any]]) -> None:
+    ask = (
+        "SELECT c.selected, l.enabled FROM sync.coverage AS c"
+        " JOIN sync.lane AS l USING (store_id, resource) WHERE resource = 'costs'"
+    )
+    assert added("resource", "shop", "costs", "off").exit_code == 0
+    assert rows(ask) == [(False, False)]
+    assert added("resource", "shop", "costs", "on").exit_code == 0
+    assert rows(ask) == [(True, True)]
+    assert "already" in added("resource", "shop", "costs", "on").stdout
+
+
+def test_an_optional_resource_is_loaded_when_turned_on(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    optional = next(r.name for r in RESOURCES.values() if r.optional)
+    ask = f"SELECT count(*) FROM sync.crawl WHERE resource = '{optional}'"
+    assert rows(ask) == [(0,)]
+    assert added("resource", "shop", optional, "on").exit_code == 0
+    assert rows(ask) == [(1,)]
+
+
+def test_rebuild_queues_every_resource_of_every_store(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    assert added("rebuild").exit_code == 0
+    assert rows("SELECT count(*) > 20 FROM sync.crawl WHERE kind = 'rebuild'") == [(True,)]
+
+
+def test_plan_counts_requests_without_queueing(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    before = rows("SELECT count(*) FROM sync.crawl")
+    result = added("plan", "shop", "orders", "statuses")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert any(line.split()[:2] == ["orders", "60"] for line in lines)
+    assert "requests, about" in lines[-1]
+    assert rows("SELECT count(*) FROM sync.crawl") == before
+
+
+# --- set, check, disable, remove ------------------------------------------------------------
+
+
+def test_set_refuses_another_account(added: Run, url: str) -> None:
+    result = added("store", "set", "shop", key="o" * 32)
+    assert result.exit_code == 2
+    assert "is another account" in one_line(result)
+
+
+def test_set_takes_a_new_key_of_the_same_account_and_lifts_the_error(
+    added: Run, shop: Account, rows: Callable[[str], list[Any]]
+) -> None:
+    shop.add_key("n" * 32)
+    rows("UPDATE sync.store SET error = 'the account refuses the API key' RETURNING 1")
+    before = rows("SELECT key_fingerprint FROM sync.store")
+    assert added("status").exit_code == 1
+    result = added("store", "set", "shop", key="n" * 32)
+    assert result.exit_code == 0, result.output
+    assert rows("SELECT error FROM sync.store") == [(None,)]
+    assert rows("SELECT key_fingerprint FROM sync.store") != before
+    assert added("store", "check", "shop").exit_code == 0
+
+
+def test_a_disabled_store_is_not_worked_on(added: Run, rows: Callable[[str], list[Any]]) -> None:
+    assert added("store", "disable", "shop").exit_code == 0
+    assert rows("SELECT count(*) FROM sync.lane WHERE enabled") == [(0,)]
+    refused = added("backfill", "shop")
+    assert (refused.exit_code, "store enable shop" in one_line(refused)) == (2, True)
+    assert json.loads(added("status", "--json").stdout)["stores"][0]["enabled"] is False
+    assert added("store", "enable", "shop").exit_code == 0
+    assert rows("SELECT count(*) > 0 FROM sync.lane WHERE enabled") == [(True,)]
+
+
+def test_remove_forgets_the_key_and_keeps_the_rows_until_purged(
+    added: Run, url: str, rows: Callable[[str], list[Any]]
+) -> None:
+    """Removed, added again under the same id with its rows, removed for good."""
+    rows(
+        "INSERT INTO crm.orders (store_id, id, number, as_of, first_seen_at, changed_at)"
+        " SELECT id, 7, '7A', now(), now(), now() FROM sync.store RETURNING 1"
+    )
+    assert "Nothing was changed" in added("store", "remove", "shop", key="n\n").stdout
+    assert added("store", "remove", "shop", "--yes").exit_code == 0
+    assert rows("SELECT enabled, length(api_key) FROM sync.store") == [(False, 0)]
+    assert rows("SELECT count(*) FROM sync.crawl") == [(0,)]
+    assert rows("SELECT min(token) > 0 FROM sync.lane") == [(True,)], "workers are fenced off"
+    assert rows("SELECT name FROM crm.store") == [("shop",)]
+    assert json.loads(added("status", "--json").stdout) == {"stores": []}
+    assert added("backfill", "shop").exit_code == 2
+    again = added("store", "add", "shop", url, key=KEY)
+    assert again.exit_code == 0, again.output
+    assert rows("SELECT o.id FROM crm.orders AS o JOIN sync.store AS s ON s.id = o.store_id") == [
+        (7,)
+    ]
+    assert rows("SELECT count(*) > 20 FROM sync.crawl WHERE kind = 'load'") == [(True,)]
+    assert added("store", "remove", "shop", "--purge", "--yes").exit_code == 0
+    assert rows("SELECT count(*) FROM sync.store") == [(0,)]
+    assert rows("SELECT count(*) FROM crm.orders") == [(0,)]
+    assert rows("SELECT count(*) FROM sync.lane") == [(0,)]
+
+
+@pytest.mark.parametrize("command", [[], ["store"], ["store", "add"], ["backfill"], ["status"]])
+def test_help_has_examples(command: list[str]) -> None:
+    result = CliRunner().invoke(mirror, [*command, "--help"])
+    assert result.exit_code == 0
+    assert command == ["store"] or "Example" in result.output
