@@ -28,7 +28,7 @@ from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.follow import follow_head
 from sync.pipeline.reread import Told, apply, read_again
-from sync.pipeline.walk import list_params, walk
+from sync.pipeline.walk import is_filter_off, list_params, walk
 
 FOLLOW_SECONDS = 30.0
 WHOLE_TRIES = 3
@@ -199,7 +199,7 @@ def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
 def _narrow(ctx: Context, crawl: Crawl, window: Window, count: Count, *, work: WorkClass) -> None:
     """A window whose counts differ: halve it, or walk it again when it is small."""
     resource = ctx.resources[crawl.resource]
-    cuttable = isinstance(resource.listing, DayFilters) and not _is_filter_off(ctx, resource)
+    cuttable = isinstance(resource.listing, DayFilters) and not is_filter_off(ctx, resource)
     if cuttable and not is_leaf(window.days, max(count.total, count.mirrored + count.entered)):
         oldest, newest = _bounds(ctx, resource, window.days)
         halves = slices(window.days, oldest=oldest, newest=newest, parts=2)
@@ -236,22 +236,6 @@ def _bounds(ctx: Context, resource: Resource, days: Days) -> tuple[dt.date, dt.d
 
     oldest, newest = ctx.read(ask)
     return days.first or oldest or today, days.last or newest or today
-
-
-def _is_filter_off(ctx: Context, resource: Resource) -> bool:
-    def ask(connection: sa.Connection) -> bool:
-        return (
-            connection.execute(
-                sa.text(
-                    "SELECT date_filter IS FALSE FROM sync.coverage"
-                    " WHERE store_id = :store AND resource = :resource"
-                ),
-                {"store": ctx.store.id, "resource": resource.name},
-            ).scalar()
-            is True
-        )
-
-    return ctx.read(ask)
 
 
 def walk_again(

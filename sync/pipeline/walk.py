@@ -86,6 +86,24 @@ def list_params(
     return {**dict(resource.params), **params}
 
 
+def is_filter_off(ctx: Context, resource: Resource) -> bool:
+    """Whether the API was seen to ignore the creation day filters: its list cannot be cut."""
+
+    def ask(connection: sa.Connection) -> bool:
+        return (
+            connection.execute(
+                sa.text(
+                    "SELECT date_filter IS FALSE FROM sync.coverage"
+                    " WHERE store_id = :store AND resource = :resource"
+                ),
+                {"store": ctx.store.id, "resource": resource.name},
+            ).scalar()
+            is True
+        )
+
+    return ctx.read(ask)
+
+
 def walk(
     ctx: Context,
     crawl: Crawl,
@@ -118,6 +136,9 @@ class _Walker:
         self._ended: set[int] = set()
         self._latency = 0.3
         self._today = ctx.draw().astimezone(ctx.zone).date()
+        self._cuttable = isinstance(self.resource.listing, DayFilters) and not is_filter_off(
+            ctx, self.resource
+        )
 
     def run(self, windows: list[Window]) -> Walk:
         with Ahead(self._fetch) as ahead:
@@ -194,7 +215,7 @@ class _Walker:
             self._commit()
             self.walk.filter_ignored = True
             return True
-        splittable = isinstance(self.resource.listing, DayFilters) and not window.days.is_one_day
+        splittable = self._cuttable and not window.days.is_one_day
         if pagination.total > WINDOW_MAX and splittable and self._cut(ahead, page):
             return True
         window.state = "open"

@@ -1,0 +1,289 @@
+"""Deletions, merges, revivals: what is a tombstone, with which reason, and what never is."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from tests.integration.pipeline.harness import Mirror
+
+CHAIN = "/api/v5/orders/history?"
+
+
+def test_a_deletion_is_a_tombstone_with_the_crms_own_time(mirror: Mirror) -> None:
+    """deleted_at is when the CRM says it was deleted, in the store's zone; raw stays, children
+    go."""
+    order = max(mirror.truth("orders"))
+    mirror.account.delete_order(order)
+    said = mirror.account.collections["orders"].gone[order].at
+    mirror.pass_time(30)
+    mirror.feeds()
+    [row] = mirror.rows("SELECT * FROM crm.orders WHERE store_id = :store AND id = :id", id=order)
+    assert row.deleted_reason == "history"
+    assert row.deleted_at.timestamp() == int(said)
+    assert row.raw["id"] == order
+    for child in ("order_items", "order_payments"):
+        assert not mirror.rows(
+            f"SELECT 1 FROM crm.{child} WHERE store_id = :store AND order_id = :id", id=order
+        )
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_record_never_mirrored_leaves_a_bare_tombstone(mirror: Mirror) -> None:
+    """The deletion of an id that is not in the mirror is kept: pages from before it may come."""
+    order = mirror.account.create_order()
+    mirror.account.delete_order(order)
+    mirror.feeds()
+    [row] = mirror.rows("SELECT * FROM crm.orders WHERE store_id = :store AND id = :id", id=order)
+    assert row.deleted_reason == "history"
+    assert row.raw is None
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_record_that_comes_back_is_revived_with_its_children(mirror: Mirror) -> None:
+    """Created again under its old id, it is live again, and so are its items and payments."""
+    order = max(mirror.truth("orders"))
+    mirror.account.delete_order(order)
+    mirror.feeds()
+    assert order in mirror.tombstones("orders")
+    mirror.account.undelete_order(order)
+    mirror.feeds()
+    [row] = mirror.rows("SELECT * FROM crm.orders WHERE store_id = :store AND id = :id", id=order)
+    assert (row.deleted_at, row.deleted_reason) == (None, None)
+    assert mirror.rows(
+        "SELECT 1 FROM crm.order_items WHERE store_id = :store AND order_id = :id", id=order
+    )
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+
+
+def test_said_deleted_and_still_listed_is_live(mirror: Mirror) -> None:
+    """Deleted and created again before the feed came by: what the list shows is live."""
+    order = max(mirror.truth("orders"))
+    mirror.account.delete_order(order)
+    mirror.account.undelete_order(order)
+    mirror.come_to_rest()
+    assert order not in mirror.tombstones("orders")
+    mirror.assert_equal_to_oracle()
+
+
+@pytest.mark.parametrize("loud", [False, True])
+def test_a_merged_customer_names_its_survivor_and_its_orders_follow(
+    mirror: Mirror, loud: bool
+) -> None:
+    """The merge is told by the customers' history alone; the orders that pointed at the merged
+    customer are read again until none is left that does."""
+    customers = sorted(
+        mirror.rows(
+            "SELECT customer_id, count(*) FROM crm.orders WHERE store_id = :store"
+            " AND customer_id IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 2"
+        )
+    )
+    into, source = customers[0].customer_id, customers[1].customer_id
+    mirror.account.merge_customers(into, [source], write_order_history=loud)
+    mirror.come_to_rest()
+    [row] = mirror.rows("SELECT * FROM crm.customers WHERE store_id = :store AND id = :i", i=source)
+    assert (row.deleted_reason, row.combined_to) == ("combined", into)
+    assert not mirror.rows(
+        "SELECT 1 FROM crm.orders WHERE store_id = :store AND customer_id = :i", i=source
+    )
+    mirror.assert_equal_to_oracle()
+
+
+def test_an_order_committed_after_the_merge_it_was_read_before(mirror: Mirror) -> None:
+    """The page holds the merged customer's id and is written after the merge was followed."""
+    source = mirror.value(
+        "SELECT customer_id FROM crm.orders WHERE store_id = :store AND customer_id IS NOT NULL"
+        " ORDER BY id DESC LIMIT 1"
+    )
+    into = next(c for c in sorted(mirror.truth("customers")) if c != source)
+    # The rows are not there, so nothing but the page can bring them.
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND customer_id = :i", i=source)
+    mirror.queue("orders", "backfill")
+
+    def merge() -> None:
+        mirror.account.merge_customers(into, [source], write_order_history=False)
+        mirror.work("customer_history", "feed")
+
+    with mirror.between("/api/v5/orders?", merge, nth=4):
+        mirror.work("orders", "walk")
+    mirror.settle()
+    assert not mirror.rows(
+        "SELECT 1 FROM crm.orders WHERE store_id = :store AND customer_id = :i", i=source
+    )
+
+
+def test_combined_orders_name_their_survivor(mirror: Mirror) -> None:
+    """Orders can be combined, too."""
+    into, source = sorted(mirror.truth("orders"))[-2:]
+    mirror.account.merge_orders(into, [source])
+    mirror.come_to_rest()
+    [row] = mirror.rows("SELECT * FROM crm.orders WHERE store_id = :store AND id = :i", i=source)
+    assert (row.deleted_reason, row.combined_to) == ("combined", into)
+    mirror.assert_equal_to_oracle()
+
+
+def test_gone_without_a_word_is_asked_for_by_id(mirror: Mirror) -> None:
+    """Named by an entry, missing in the list, 404 by id while the key sees what it saw."""
+    order = max(mirror.truth("orders"))
+    mirror.account.update_order(order, managerComment="the last one")
+    mirror.account.delete("orders", order)
+    mirror.feeds()
+    assert mirror.tombstones("orders") == {order: "not_found"}
+
+
+def test_merged_between_the_entry_and_the_re_read(mirror: Mirror) -> None:
+    """The 404 names the survivor before the history has told of the merge."""
+    into, source = sorted(mirror.truth("customers"))[:2]
+    mirror.account.update_customer(source, email="last@example.com")
+    with mirror.between(
+        "/api/v5/customers/history?", lambda: mirror.account.merge_customers(into, [source])
+    ):
+        mirror.work("customer_history", "feed")
+    [row] = mirror.rows("SELECT * FROM crm.customers WHERE store_id = :store AND id = :i", i=source)
+    assert (row.deleted_reason, row.combined_to) == ("combined", into)
+
+
+def test_a_record_no_list_shows_is_live_outside_the_counts(mirror: Mirror) -> None:
+    """The list lags behind the history: by id it is there. Once listed, it counts like others."""
+    mirror.sandbox.knobs.turn(list_lag_seconds=30)
+    order = mirror.account.create_order(customer=0)
+    mirror.feeds()
+    assert order in mirror.live("orders")
+    assert mirror.rows("SELECT id FROM sync.unlisted WHERE store_id = :store") == [(order,)]
+    crawl = mirror.queue("orders", "reconcile")
+    mirror.work("orders", "walk")
+    assert mirror.crawl(crawl).state == "done", "the totals agree without it"
+    mirror.come_to_rest()
+    assert not mirror.rows("SELECT id FROM sync.unlisted WHERE store_id = :store")
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_narrower_key_deletes_nothing(mirror: Mirror) -> None:
+    """404 by id proves nothing once the key sees less: the store stops for an operator."""
+    order = next(k for k, o in sorted(mirror.truth("orders").items()) if o["site"] == "outlet")
+    mirror.account.update_order(order, managerComment="hidden next")
+    with mirror.between(CHAIN, lambda: mirror.account.limit_sites(["main"])):
+        mirror.work("order_history", "feed")
+    assert mirror.tombstones("orders") == {}
+    assert "sees other things than before" in mirror.value(
+        "SELECT error FROM sync.store WHERE id = :store"
+    )
+    assert mirror.coverage("orders").state == "attention"
+    mirror.account.limit_sites(None)
+    mirror.work("order_history", "feed")
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_narrower_key_deletes_nothing_in_a_reconcile(mirror: Mirror) -> None:
+    """The whole other site is missing from the lists: no row of it is touched."""
+    mirror.account.limit_sites(["main"])
+    mirror.queue("orders", "reconcile", deep=True)
+    mirror.work("orders", "walk")
+    assert mirror.tombstones("orders") == {}
+    assert len(mirror.live("orders")) == 45
+
+
+def test_a_scope_taken_away_makes_one_resource_unavailable(mirror: Mirror) -> None:
+    """403 for one method: nothing is deleted, the reason is said, the others go on."""
+    mirror.account.revoke_scope("order_read")
+    mirror.queue("orders", "reconcile", deep=True)
+    mirror.work("orders", "walk")
+    assert mirror.coverage("orders").state == "unavailable"
+    assert mirror.coverage("orders").complete_as_of is None
+    assert "order_read" in mirror.value(
+        "SELECT unavailable FROM sync.coverage WHERE store_id = :store AND resource = 'orders'"
+    )
+    assert len(mirror.live("orders")) == 45
+    customer = max(mirror.truth("customers"))
+    mirror.account.update_customer(customer, email="goes.on@example.com")
+    mirror.work("customer_history", "feed")
+    assert mirror.live("customers")[customer]["email"] == "goes.on@example.com"
+    mirror.account.grant_scope("order_read")
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+    assert mirror.coverage("orders").state == "following"
+
+
+def test_a_method_the_account_lacks_is_unavailable(mirror: Mirror) -> None:
+    """404 for the method itself, while credentials answer: the feature is missing."""
+    mirror.sandbox.knobs.turn(missing=["orders"])
+    mirror.queue("orders", "reconcile")
+    mirror.work("orders", "walk")
+    assert mirror.coverage("orders").state == "unavailable"
+    assert len(mirror.live("orders")) == 45
+    assert mirror.coverage("customers").state == "following"
+
+
+def _page(*, total: int = 0) -> httpx.Response:
+    block = {"limit": 20, "totalCount": total, "currentPage": 1, "totalPageCount": 0}
+    return httpx.Response(200, json={"success": True, "orders": [], "pagination": block})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        _page,
+        lambda: httpx.Response(200, html="<html>maintenance</html>"),
+        lambda: httpx.Response(200, content=b'{"success":true,"orders":[{"id":'),
+        lambda: httpx.Response(200, json={"success": True}),
+        lambda: httpx.Response(502, text="bad gateway"),
+    ],
+    ids=["empty", "html", "cut", "no key", "502"],
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_no_odd_answer_is_a_deletion(mirror: Mirror, answer: object, deep: bool) -> None:
+    """Lists that answer nothing, a page, or half of one: every row stays, and nothing is proven
+    by them."""
+
+    def odd(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path in ("/api/v5/orders", "/api/v5/orders/"):
+            return answer()  # type: ignore[operator,no-any-return]
+        return None
+
+    before = mirror.live("orders")
+    proven = "SELECT max(id) FROM sync.proof WHERE store_id = :store AND proven"
+    last = mirror.value(proven)
+    mirror.wire.answers = odd
+    order = max(before)
+    mirror.account.update_order(order, managerComment="read again")
+    mirror.queue("orders", "reconcile", deep=deep)
+    mirror.services.__dict__["stop"] = _Soon(mirror, 60)
+    mirror.work("order_history", "feed")
+    mirror.work("orders", "walk")
+    assert mirror.tombstones("orders") == {}
+    assert mirror.live("orders").keys() == before.keys()
+    if answer is not _page or not deep:
+        # A list that shows nothing while every record answers by its id contradicts no row.
+        assert mirror.value(proven) == last
+    mirror.wire.answers = None
+    mirror.services.__dict__["stop"] = _Soon(mirror, 10**9)
+    with mirror.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE sync.lane SET parked_at = NULL"))
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+class _Soon:
+    """A stop that comes after so many requests: a slice's end without its two minutes."""
+
+    def __init__(self, mirror: Mirror, requests: int) -> None:
+        self._mirror = mirror
+        self._until = len(mirror.wire.paths) + requests
+
+    def is_set(self) -> bool:
+        return len(self._mirror.wire.paths) > self._until
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        return self.is_set()
+
+    def set(self) -> None:
+        self._until = 0
+
+    def clear(self) -> None:
+        self._until = 10**9
