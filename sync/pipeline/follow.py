@@ -31,6 +31,7 @@ from sync.pipeline.reread import Read, Told, apply, read_again
 TAIL_SECONDS = faults.scaled(60)
 GAP_CHECK_SECONDS = 3_600
 RECENT_MINUTES = 15
+TAIL_MARGIN = 100
 ORPHAN_SECONDS = 30
 
 
@@ -358,10 +359,12 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
 
 
 def find_newest(ctx: Context, history: Resource) -> tuple[int, int]:
-    """The newest id of a history, and the id from which on entries are minutes old; 0 for none.
+    """The newest id of a history, and the id the tail begins at: minutes before it; 0 for none.
 
-    The tail begins at the latter: a change whose id is below the bookmark may be published after
-    it, when the walk has already passed its record.
+    The walk is about to read lists that may lag behind the history, so that even a change whose
+    entry the bookmark leaves behind may not be in them yet; and an id below the bookmark may be
+    published after it. Both are read by the tail. A hundred ids more, because the smallest id that
+    shows need not be the smallest that was given out.
     """
     now = ctx.draw()
     minutes = RECENT_MINUTES
@@ -372,20 +375,28 @@ def find_newest(ctx: Context, history: Resource) -> tuple[int, int]:
         )
         entries = entries_of(ctx, history, reply, after_id=0)
         if entries.ids:
-            newest = _end_of(ctx, history, entries)
-            return newest, entries.ids[0] - 1 if minutes == RECENT_MINUTES else newest
+            return _end_of(ctx, history, entries, now=now)
         minutes *= 4
     # Nothing by date: a chain from the beginning is the last word.
-    newest = _end_of(ctx, history, ask_chain(ctx, history, after_id=0, work=WorkClass.FEED))
-    return newest, newest
+    entries = ask_chain(ctx, history, after_id=0, work=WorkClass.FEED)
+    return _end_of(ctx, history, entries, now=now)
 
 
-def _end_of(ctx: Context, history: Resource, entries: Entries) -> int:
-    newest = entries.last_id if entries.ids else 0
-    while not entries.is_end:
-        entries = ask_chain(ctx, history, after_id=newest, work=WorkClass.FEED)
+def _end_of(
+    ctx: Context, history: Resource, entries: Entries, *, now: dt.datetime
+) -> tuple[int, int]:
+    """Follow a chain to its end: its last id, and where the last minutes before `now` begin."""
+    recent = now - dt.timedelta(minutes=RECENT_MINUTES)
+    newest, begin = 0, 0
+    while True:
+        for row in entries.batch.rows:
+            created = row.values.get("created_at")
+            if not begin and created is not None and created >= recent:
+                begin = int(row.key)
         newest = entries.last_id if entries.ids else newest
-    return newest
+        if entries.is_end:
+            return newest, max(0, (begin or newest + 1) - 1 - TAIL_MARGIN)
+        entries = ask_chain(ctx, history, after_id=newest, work=WorkClass.FEED)
 
 
 def _check_gap(ctx: Context, history: Resource, feed: Feed) -> None:
