@@ -53,13 +53,14 @@ class Served:
     url: str
     services: Services
 
-    def client(self, *, logged_in: bool = True) -> httpx.Client:
+    @contextmanager
+    def client(self, *, logged_in: bool = True) -> Iterator[httpx.Client]:
         """A client with a session, unless it is to have none."""
-        client = httpx.Client(base_url=self.url, trust_env=False, timeout=10)
-        if logged_in:
-            answer = client.post("/login", data={"token": TOKEN, "next": "/"})
-            assert answer.status_code == 303, answer.text
-        return client
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=10) as client:
+            if logged_in:
+                answer = client.post("/login", data={"token": TOKEN, "next": "/"})
+                assert answer.status_code == 303, answer.text
+            yield client
 
 
 Serve = Callable[..., Served]

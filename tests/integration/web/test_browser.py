@@ -100,8 +100,8 @@ def test_a_failing_store_says_what_to_do_and_its_button_does_it(
     mirror = open_mirror()
     mirror.settle()
     mirror.rows(
-        "UPDATE sync.lane SET parked_at = now(), failing_since = now(), error = :error, attempts = 3"
-        " WHERE store_id = :store AND resource = 'orders' AND lane = 'walk'",
+        "UPDATE sync.lane SET parked_at = now(), failing_since = now(), error = :error,"
+        " attempts = 3 WHERE store_id = :store AND resource = 'orders' AND lane = 'walk'",
         error=f"the API said {HOSTILE}",
     )
     page = visit(serve())
@@ -112,9 +112,7 @@ def test_a_failing_store_says_what_to_do_and_its_button_does_it(
     needs.get_by_role("button", name=f"Retry orders of {_name(mirror)}").click()
     assert page.get_by_role("status").inner_text() == "orders is tried again now."
     assert mirror.lane("orders").parked_at is None
-    mirror.rows(
-        "UPDATE sync.store SET error = 'the account refuses the API key' WHERE id = :store"
-    )
+    mirror.rows("UPDATE sync.store SET error = 'the account refuses the API key' WHERE id = :store")
     page.goto("/")
     assert "the whole store" in page.locator("#needs").inner_text()
     picture(page, "store-stopped")
@@ -148,8 +146,10 @@ def test_it_is_dark_where_the_machine_is(serve: Serve, open_mirror: Open, visit:
     (paper, ink), (dark_paper, dark_ink) = (
         [_lightness(colour) for colour in seen[scheme]] for scheme in ("light", "dark")
     )
-    assert paper > 0.9 > 0.2 > ink
-    assert dark_paper < 0.1 < 0.8 < dark_ink
+    assert paper > 0.9
+    assert ink < 0.2
+    assert dark_paper < 0.1
+    assert dark_ink > 0.8
 
 
 @pytest.mark.parametrize("width", [360, 320, 768])
