@@ -1,0 +1,162 @@
+"""The services of docker-compose.yml, by their very commands, as processes of their own.
+
+A real worker for each queue and a real beat mirror an account of the sandbox against servers given
+by URL in secret files; the mirror then equals the sandbox's oracle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+
+from sync.sandbox import Sandbox, running
+from sync.vault import Key
+
+ROOT = Path(__file__).parents[2]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(
+    (ROOT / "docker-compose.yml").read_text("utf-8")
+)["services"]
+KEY = "secretkeyofshop" * 2
+LOAD_SECONDS = 150
+
+
+class Host:
+    """Runs what compose would run: the image's entrypoint, a service's command and environment."""
+
+    def __init__(self, folder: Path, **secrets: str) -> None:
+        self._folder = folder
+        (folder / "secrets").mkdir()
+        for name, value in secrets.items():
+            (folder / "secrets" / name).write_text(value + "\n")
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def _environment(self, name: str) -> dict[str, str]:
+        told = {
+            variable: value.replace("/run/secrets", str(self._folder / "secrets"))
+            for variable, value in SERVICES[name]["environment"].items()
+            if not value.startswith("${")
+        }
+        inherited = {n: v for n, v in os.environ.items() if not n.startswith("SYNC_")}
+        quick = {"SYNC_RATE_LIMIT": "200", "SYNC_FEED_SECONDS": "1"}
+        return inherited | told | quick | {"SYNC_DATA_DIR": str(self._folder / "data")}
+
+    def start(self, name: str) -> None:
+        with (self._folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "sync", *SERVICES[name]["command"]],
+                env=self._environment(name), cwd=ROOT, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+
+    def run(self, name: str, *command: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "celery", "-A", "sync", *command],
+            env=self._environment(name) | extra, cwd=ROOT, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=100, check=False,
+        )  # fmt: skip
+
+    def mirror(self, *command: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return self.run("commands", "mirror", *command, **extra)
+
+    def health(self, name: str) -> subprocess.CompletedProcess[str]:
+        test = SERVICES[name]["healthcheck"]["test"]
+        return self.run(name, *test[4:])
+
+    def stop(self) -> dict[str, int]:
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        return {name: process.wait(60) for name, process in self.processes.items()}
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text()[-3000:] for path in self._folder.glob("*.log"))
+
+
+@pytest.fixture
+def host(empty_database: str, redis_url: str, tmp_path: Path) -> Iterator[Host]:
+    made = Host(
+        tmp_path,
+        database_url=empty_database,
+        redis_url=redis_url,
+        secret_key=Key.generate().text().get_secret_value(),
+    )
+    yield made
+    for process in made.processes.values():
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def command_lines() -> str:
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+        except OSError:
+            continue
+    return "\n".join(lines)
+
+
+def settled(host: Host) -> list[dict[str, Any]]:
+    """Wait until every resource is complete; the resources of the one store."""
+    until = time.monotonic() + LOAD_SECONDS
+    while True:
+        told = json.loads(host.mirror("status", "--json").stdout)["stores"][0]["resources"]
+        states = {each["state"] for each in told}
+        assert "attention" not in states, [e for e in told if e["state"] == "attention"]
+        if states <= {"following", "fresh", "disabled", "unavailable"}:
+            return told
+        assert time.monotonic() < until, (states, host.logs())
+
+
+@pytest.mark.timeout(400)
+def test_the_services_mirror_an_account_and_end_when_told(host: Host, empty_database: str) -> None:
+    sandbox = Sandbox(seed=5)
+    shop = sandbox.account("shop", orders=150, customers=60, key=KEY)
+    with running(sandbox) as url:
+        assert host.health("beat").returncode == 3, "no schema yet"
+        migrated = host.run("migrate", *SERVICES["migrate"]["command"])
+        assert migrated.returncode == 0, migrated.stderr
+        assert host.health("worker-feeds").returncode == 1, "nothing is consumed yet"
+        for name in ("worker-feeds", "worker-crawls", "beat"):
+            host.start(name)
+        added = host.mirror("store", "add", "shop", url, "--api-key-env", "SHOP_KEY", SHOP_KEY=KEY)
+        assert added.returncode == 0, added.stderr
+        settled(host)
+        assert KEY not in command_lines()
+        for name in ("worker-feeds", "worker-crawls", "beat"):
+            checked = host.health(name)
+            assert checked.returncode == 0, (name, checked.stderr)
+
+        waited = host.mirror("backfill", "shop", "orders", "statuses", "--wait")
+        assert waited.returncode == 0, (waited.stdout, waited.stderr)
+        assert "orders: " in waited.stdout
+        assert "done in" in waited.stdout
+
+        shop.delete_order(min(shop.collections["orders"].truth.live))
+        order = max(shop.collections["orders"].truth.live)
+        shop.update_order(order, managerComment="seen")
+        plain = empty_database.replace("postgresql+psycopg", "postgresql")
+        with psycopg.connect(plain, autocommit=True) as connection:
+            ask = "SELECT manager_comment FROM crm.orders WHERE id = %s"
+            until = time.monotonic() + 30
+            while connection.execute(ask, [order]).fetchone() != ("seen",):
+                assert time.monotonic() < until, host.logs()
+                time.sleep(0.1)
+            for table in ("orders", "customers"):
+                ids = connection.execute(
+                    f"SELECT id FROM crm.{table} WHERE deleted_at IS NULL ORDER BY id"
+                ).fetchall()
+                assert [row[0] for row in ids] == sorted(shop.collections[table].truth.live)
+        assert host.stop() == {"worker-feeds": 0, "worker-crawls": 0, "beat": 0}
+    assert KEY not in host.logs()
