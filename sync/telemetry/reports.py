@@ -17,7 +17,6 @@ def report_to(dsn: str, *, transport: Any = None) -> None:
         dsn,
         # Frames' variables hold accounts and headers; what is left passes `scrubbed`.
         include_local_variables=False,
-        send_default_pii=False,
         max_request_body_size="never",
         auto_enabling_integrations=False,
         integrations=[CeleryIntegration()],
