@@ -69,37 +69,34 @@ def test_a_deletion_and_an_insertion_that_cancel_lose_no_row(
     assert live(mirror) == wanted
 
 
-@pytest.mark.parametrize("at", [1, 2])
-@pytest.mark.parametrize(
-    "broken",
-    [
-        httpx.Response(200, content=b'{"success": true, "segments": [{"id": 1, "na'),
-        httpx.Response(200, html="<html></html>"),
-        httpx.Response(502, html="<html></html>"),
-        answer(500, errorMsg="Internal Server Error"),
-    ],
-    ids=["cut", "html", "proxy", "fault"],
-)
-def test_a_broken_answer_deletes_nothing(
-    mirror: Mirror, fake: Fake, broken: httpx.Response, at: int
-) -> None:
+BROKEN = {
+    "cut": httpx.Response(200, content=b'{"success": true, "segments": [{"id": 1, "na'),
+    "html": httpx.Response(200, html="<html></html>"),
+    "proxy": httpx.Response(502, html="<html></html>"),
+    "fault": answer(500, errorMsg="Internal Server Error"),
+}
+
+
+def test_a_broken_answer_deletes_nothing(mirror: Mirror, fake: Fake) -> None:
     """Whatever page it is; the pass is tried later and then closes."""
     mirror.settle()
-    before = fake.count(PATH)
-    fake.handle(
-        PATH,
-        lambda parameters: (
-            broken
-            if fake.count(PATH) == before + at
-            else page_of("segments", fake.lists[PATH][1], parameters)
-        ),
-    )
-    refresh(mirror)
-    assert live(mirror) == set(range(1, 61))
-    assert mirror.lane("segments").error is not None
-    mirror.work("segments", "walk")
-    assert mirror.lane("segments").error is None
-    assert live(mirror) == set(range(1, 61))
+    for at in (1, 2):
+        for name, broken in BROKEN.items():
+            nth = fake.count(PATH) + at
+            fake.handle(
+                PATH,
+                lambda parameters, nth=nth, broken=broken: (  # type: ignore[misc]
+                    broken
+                    if fake.count(PATH) == nth
+                    else page_of("segments", fake.lists[PATH][1], parameters)
+                ),
+            )
+            refresh(mirror)
+            assert live(mirror) == set(range(1, 61)), name
+            assert mirror.lane("segments").error is not None
+            mirror.work("segments", "walk")
+            assert mirror.lane("segments").error is None
+            assert live(mirror) == set(range(1, 61))
 
 
 @pytest.mark.parametrize("rest", [0, 10])
