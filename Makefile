@@ -1,7 +1,7 @@
 # `make help` is the contents page; everything else needs only Python 3.11 or newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test check bench faults clean
+.PHONY: help run up test check bench faults dbt dictionary clean
 SHELL := /bin/sh
 PY := .venv/bin/python
 
@@ -30,8 +30,20 @@ bench: .venv/.ready ## How fast: rows a second, requests a second
 faults: .venv/.ready ## The fault suite at its full depth, and its table
 	$(PY) -m pytest -m faults -n auto tests/integration/faults $(ARGS)
 
+dbt: .venv/.ready .dbt/.ready ## ops/dbt built on a sandbox account (dbt gets an environment of its own)
+	MIRROR_DBT=$(CURDIR)/.dbt/bin/dbt $(PY) -m pytest -n 0 tests/integration/analysts/test_dbt.py $(ARGS)
+
+.dbt/.ready: ops/dbt/requirements.txt
+	$(PY) -m venv --clear .dbt
+	.dbt/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+		-r ops/dbt/requirements.txt
+	touch $@
+
+dictionary: .venv/.ready ## ops/dictionary made anew from the database's own comments
+	$(PY) -m sync.analysts.dictionary write
+
 clean: ## Remove the environment and every cache; the data in .data stays
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf .venv .dbt build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache .coverage
 	find sync tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
 

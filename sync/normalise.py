@@ -135,6 +135,19 @@ def _mark_known(node: _Node) -> None:
         _mark_known(step)
 
 
+def salt_of(resource: Resource, zone_name: str) -> bytes:
+    """What a row is made by besides its record: part of every `content_hash`."""
+    return f"{zone_name}|{resource.version}".encode()
+
+
+def digest_of(raw: bytes, salt: bytes, parent: int | str | None) -> bytes:
+    """The `content_hash` of a record."""
+    digest = hashlib.blake2b(raw, digest_size=16, key=salt)
+    if parent is not None:  # the same record of another parent is another row
+        digest.update(f"|{parent}".encode())
+    return digest.digest()
+
+
 def records_of(value: Any) -> list[Any]:
     """The records under an answer key: a list, a map's values, `[]` for an empty map."""
     if isinstance(value, dict):
@@ -157,7 +170,7 @@ class Normaliser:
         self._made_of = [
             (c, kinds[c].path if kinds[c].kind.sql == "timestamptz" else "") for c in made
         ]
-        self._salt = f"{zone_name}|{resource.version}".encode()
+        self._salt = salt_of(resource, zone_name)
 
     def batch(
         self,
@@ -214,13 +227,11 @@ class Normaliser:
                 (_RECORD_ONLY, cleaned, "characters or numbers Postgres cannot store")
             )
         batch.rejects += [_reject(str(key), name, value, why) for name, value, why in into.found]
-        digest = hashlib.blake2b(raw, digest_size=16, key=self._salt)
-        if parent is not None:  # the same record of another parent is another row
-            digest.update(f"|{parent}".encode())
+        digest = digest_of(raw, self._salt, parent)
         created_on = None
         if resource.created_field:
             created_on = day_as_sent(record.get(resource.created_field))
-        return Row(key, into.values, into.children, raw, digest.digest(), created_on)
+        return Row(key, into.values, into.children, raw, digest, created_on)
 
     def _made_key(self, record: dict[str, Any], values: JsonRow, batch: Batch) -> str | None:
         made = self.resource.made

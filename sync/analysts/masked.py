@@ -74,8 +74,8 @@ def build(connection: sa.Connection) -> list[str]:
 
 def _expression(table: str, column: str, kind: str) -> str:
     value = f"t.{quoted(column)}"
-    sql = _SHORT.get(kind, kind)
-    care = judge(table, column, sql, is_code=_is_code(table, column)).care
+    sql = short(kind)
+    care = judge(table, column, sql, is_code=is_code(table, column)).care
     if care in {Care.OPEN, Care.PLACE}:
         return value
     if care is Care.HASH:
@@ -91,14 +91,20 @@ def _expression(table: str, column: str, kind: str) -> str:
     return f"NULL::{kind}"
 
 
-def _is_code(table: str, column: str) -> bool:
+def short(kind: str) -> str:
+    """A type as declarations call it."""
+    return _SHORT.get(kind, kind)
+
+
+def is_code(table: str, column: str) -> bool:
+    """Whether a column is declared a code, not text."""
     return (_VERSIONS.get(table, table), column) in _CODES
 
 
 def _comments(view: str, table: str, note: str | None, columns: Iterable[Sequence[Any]]) -> str:
     statements = [f"COMMENT ON VIEW {view} IS {literal(note or table)}"]
     for column, kind, about in columns:
-        care = judge(table, column, _SHORT.get(kind, kind), is_code=_is_code(table, column)).care
+        care = judge(table, column, short(kind), is_code=is_code(table, column)).care
         shown = {Care.HASH: "hashed: ", Care.CUT: "cut: ", Care.YEAR: "the year alone: "}
         text = shown.get(care, "") + (about or column)
         statements.append(f"COMMENT ON COLUMN {view}.{quoted(column)} IS {literal(text)}")

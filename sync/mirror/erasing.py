@@ -16,6 +16,7 @@ from sync.declare import Resource
 from sync.declare.personal import Link, child_links, links
 from sync.mirror import masking, versions
 from sync.mirror.names import crm_name
+from sync.normalise import digest_of, salt_of
 from sync.resources import RESOURCES
 
 Found = dict[str, list[Any]]
@@ -108,8 +109,9 @@ def _mask_rows(
     connection: sa.Connection, store_id: int, resource: Resource, keys: list[Any], *, zone: str
 ) -> None:
     key, table, kind = resource.key_column, crm_name(resource.name), resource.key_sql
+    parent = f'"{resource.parent.column}"' if resource.parent else "NULL"
     rows = connection.exec_driver_sql(
-        f'SELECT "{key}", raw::text FROM {table} WHERE store_id = %s'
+        f'SELECT "{key}", raw::text, {parent} FROM {table} WHERE store_id = %s'
         f' AND "{key}" = ANY(%s::{kind}[]) ORDER BY 1 FOR UPDATE',
         (store_id, keys),
     ).all()
@@ -155,10 +157,12 @@ def _update(
         masking.masked_raw(raw.encode(), resource, keeps_change=keeps_change)
         if raw is not None
         else None
-        for _, raw in rows
+        for _, raw, _ in rows
     ]
+    salt = salt_of(resource, zone)
     hashes = [
-        masking.content_hash(raw, resource, zone=zone) if raw is not None else None for raw in raws
+        digest_of(raw, salt, row[2]) if raw is not None else None
+        for raw, row in zip(raws, rows, strict=True)
     ]
     dropped = masking.dropped_columns(resource.name, resource.fields, keeps_change=keeps_change)
     nulls = f"{_nulls(dropped)}, " if dropped else ""

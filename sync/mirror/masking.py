@@ -6,7 +6,6 @@ columns of a masked row still follow from its `raw`, so that reading it anew giv
 
 from __future__ import annotations
 
-import hashlib
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -15,7 +14,7 @@ import msgspec
 
 from sync.declare import Child, Field, Resource
 from sync.declare.personal import OPEN_CHANGES, Care, care_of
-from sync.normalise import Row
+from sync.normalise import Row, digest_of, salt_of
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
@@ -37,14 +36,10 @@ def mask(row: Row, resource: Resource, *, zone: str) -> None:
             for name in dropped:
                 member.pop(name, None)
     row.raw = masked_raw(row.raw, resource, keeps_change=keeps_change)
-    row.content_hash = content_hash(row.raw, resource, zone=zone)
+    # Of what is left, as the normaliser makes it: nothing to try guesses against.
+    parent = row.values.get(resource.parent.column) if resource.parent else None
+    row.content_hash = digest_of(row.raw, salt_of(resource, zone), parent)
     row.masked = True
-
-
-def content_hash(raw: bytes, resource: Resource, *, zone: str) -> bytes:
-    """As the normaliser makes it, of what is left: nothing to try guesses against."""
-    salt = f"{zone}|{resource.version}".encode()
-    return hashlib.blake2b(raw, digest_size=16, key=salt).digest()
 
 
 @cache
