@@ -53,7 +53,7 @@ SCALE = 0.1
 """Leases of 7.5 s, claims and the tail of 6 s."""
 RATE = 60
 ORDERS, CUSTOMERS = 600, 150
-EXACT_SECONDS = 90.0
+EXACT_SECONDS = 180.0
 TEMPLATE = "faults_template"
 LISTED = "/api/v5/orders"
 FEW = ("credentials", "settings", "sites", "statuses", "customers", "customer_history", "orders",
