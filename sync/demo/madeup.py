@@ -49,8 +49,8 @@ def begin(children: Children, folder: Path) -> tuple[Child, int, bool]:
     journal, place = folder / "journal.jsonl", folder / "port"
     is_new = not journal.exists()
     port = int(place.read_text("ascii")) if place.exists() else 0
-    if not port or not _is_free(port):
-        port = _free_port()
+    if not port or not is_free(port):
+        port = free_port()
         place.write_text(str(port), "ascii")
     child = children.start(
         "sandbox",
@@ -76,7 +76,8 @@ def ready(children: Children, child: Child, port: int, *, is_new: bool) -> MadeU
     return MadeUp(told["url"], accounts, is_new=is_new, port=port)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -86,7 +87,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

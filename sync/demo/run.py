@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +31,7 @@ from sync.settings import Settings
 T = TypeVar("T")
 FEED_SECONDS = "10"
 CHANGE_SECONDS = 60.0
+PAGE_PORT = 8080
 
 
 class Stopped(BaseException):
@@ -45,9 +48,11 @@ def run(settings: Settings, *, stay: bool) -> int:
     values = {"SYNC_DATA_DIR": str(settings.data_dir)}
     if not variable("SYNC_FEED_SECONDS"):
         values["SYNC_FEED_SECONDS"] = FEED_SECONDS
+    if stay and not variable("SYNC_WEB_TOKEN"):
+        values["SYNC_WEB_TOKEN"] = secrets.token_urlsafe(18)
     try:
         with _stoppable(), Children(folder, environment(**values)) as children:
-            play = Play(settings, children, folder)
+            play = Play(settings, children, folder, with_page=stay)
             try:
                 play.run()
                 if stay:
@@ -65,7 +70,10 @@ def run(settings: Settings, *, stay: bool) -> int:
 class Play:
     """The steps, in order."""
 
-    def __init__(self, settings: Settings, children: Children, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, children: Children, folder: Path, *, with_page: bool = False
+    ) -> None:
+        self._with_page, self._address = with_page, ""
         self._settings, self._children, self._folder = settings, children, folder
         self._crm: MadeUp | None = None
         self._names: list[str] = []
@@ -91,6 +99,8 @@ class Play:
             say(f"A made-up RetailCRM is at {self._crm.url}: {made}, {madeup.CHURN_PER_SECOND} "
                 "changes a second.")  # fmt: skip
         self._workers()
+        if self._with_page:
+            self._page()
         worked = time.monotonic()
         for name, url, key in self._accounts(real):
             self._store(name, url, key)
@@ -107,6 +117,8 @@ class Play:
         """Until Ctrl-C, or until a process ends by itself."""
         say("Staying up: worker, beat" + (" and the made-up RetailCRM" if self._crm else "")
             + f"; logs are in {_short(self._folder)}. Ctrl-C stops all of it.")  # fmt: skip
+        if self._address:
+            say(f"The status page: {self._address} (log in with {self._token()})")
         while True:
             self._children.check()
             pause(0.5)
@@ -128,6 +140,18 @@ class Play:
         ):
             child = self._children.start(name, *line)
             say(f"$ {shown(line):<44} # pid {child.process.pid}, {_short(child.log)}")
+
+    def _page(self) -> None:
+        """The status page, for who stays to look at it."""
+        if find_spec("jinja2") is None:
+            return
+        port = PAGE_PORT if madeup.is_free(PAGE_PORT) else madeup.free_port()
+        self._children.start("web", "celery", "-A", "sync", "mirror", "web", "--port", str(port))
+        self._address = f"http://127.0.0.1:{port}"
+        say(f"The status page is at {self._address}; log in with {self._token()}")
+
+    def _token(self) -> str:
+        return self._children.value("SYNC_WEB_TOKEN")
 
     def _command(self, *arguments: str, **extra: str) -> None:
         """Run a command as an operator would, and show what it said."""
