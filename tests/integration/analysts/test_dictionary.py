@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -20,13 +19,14 @@ def test_the_pages_are_current(engine: sa.Engine) -> None:
         assert dictionary.stale(connection) == []
 
 
-@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
-def test_an_example_query_runs_as_an_analyst_runs_it(path: Path, analyst: sa.Engine) -> None:
+def test_the_example_queries_run_as_an_analyst_runs_them(analyst: sa.Engine) -> None:
     """Each begins with what it answers, and reads nothing but crm."""
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith("-- ")
+    assert QUERIES
     with analyst.connect() as connection:
-        connection.exec_driver_sql(text.replace("%", "%%")).all()
+        for path in QUERIES:
+            text = path.read_text(encoding="utf-8")
+            assert text.startswith("-- "), path
+            connection.exec_driver_sql(text.replace("%", "%%")).all()
 
 
 @pytest.fixture
