@@ -16,7 +16,8 @@ THEIRS = {"postgres", "redis", "prometheus", "grafana"}
 OURS = {name: each for name, each in SERVICES.items() if name not in THEIRS}
 KNOWN = {
     "build", "cap_add", "cap_drop", "command", "depends_on", "deploy", "entrypoint", "environment",
-    "healthcheck", "image", "init", "logging", "networks", "ports", "profiles", "read_only", "restart",
+    "healthcheck", "image", "init", "logging", "networks", "ports", "profiles", "read_only",
+    "restart",
     "secrets", "security_opt", "shm_size", "stdin_open", "stop_grace_period", "stop_signal",
     "tmpfs", "tty", "user", "volumes",
 }  # fmt: skip
