@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
 
+from sync.pipeline import work
 from tests.integration.pipeline.harness import engine_of, without_waiting
+
+
+class Silent:
+    """A logger that says nothing: thousands of slices would."""
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_, **__: None
 
 
 @pytest.fixture
 def engine(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
     without_waiting(monkeypatch)
+    monkeypatch.setattr(work, "log", lambda **_: Silent())
     made = engine_of(database)
     yield made
     made.dispose()

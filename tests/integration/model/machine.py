@@ -26,11 +26,27 @@ feeds: st.SearchStrategy[Act] = st.tuples(st.just("feed"), histories)
 times: st.SearchStrategy[Act] = st.tuples(st.just("time"), st.sampled_from((1, 7, 30, 61)))
 fates: st.SearchStrategy[Act] = st.sampled_from((("crash",), ("take_over",), ("stop",)))
 acts = st.one_of(changes, changes, changes, feeds, feeds, times, fates)
-moments = st.tuples(st.integers(1, 9), st.lists(acts, min_size=1, max_size=4))
+moments = st.tuples(
+    st.sampled_from(("any", "page")), st.integers(1, 6), st.lists(acts, min_size=1, max_size=4)
+)
 deaths = st.one_of(
     st.none(), st.none(), st.none(), st.tuples(st.sampled_from(POINTS), st.integers(1, 6))
 )
 scripts = st.builds(Script, st.lists(moments, max_size=4), deaths)
+
+# A first walk probes and then reads three pages: much goes on between those.
+shifts: st.SearchStrategy[Act] = st.tuples(
+    st.sampled_from(("delete_order", "delete_order", "create_order", "redate_order", "flip_order")),
+    st.integers(0, 19),
+    picks,
+)
+busy_moments = st.tuples(
+    st.just("page"),
+    st.integers(2, 4),
+    st.lists(st.one_of(shifts, shifts, feeds), min_size=1, max_size=3),
+)
+busy_scripts = st.builds(Script, st.lists(busy_moments, min_size=1, max_size=3))
+beginnings = st.one_of(st.none(), busy_scripts, busy_scripts)
 
 
 def machine_of(make: Callable[[], World]) -> type[RuleBasedStateMachine]:
@@ -51,12 +67,19 @@ def machine_of(make: Callable[[], World]) -> type[RuleBasedStateMachine]:
             self.world.mirror.services.stop.clear()
 
         @initialize(
-            late=st.sampled_from((0, 0, LATE_SECONDS)), lag=st.sampled_from((0, 0, 0, LAG_SECONDS))
+            late=st.sampled_from((0, 0, LATE_SECONDS)),
+            lag=st.sampled_from((0, 0, 0, LAG_SECONDS)),
+            first=beginnings,
         )
-        def begin(self, late: float, lag: float) -> None:
+        def begin(self, late: float, lag: float, first: Script | None) -> None:
+            """A mirror that is at rest, or one whose first walk begins on a busy day."""
+            if first is None:
+                self._do(self.world.settle)
             self.world.knob(
                 history_publish_delay=late, history_publish_share=0.4, list_lag_seconds=lag
             )
+            if first is not None:
+                self._do(self.world.slice, "orders", "walk", first)
 
         @rule(saves=st.lists(changes, min_size=1, max_size=4))
         def the_crm_changes(self, saves: list[Act]) -> None:
@@ -91,7 +114,11 @@ def machine_of(make: Callable[[], World]) -> type[RuleBasedStateMachine]:
             self._do(world.act, ("flip_order", first, 0))
             back = ("flip_order", first, 0)
             again = [
-                (4, [back, ("feed", "order_history"), ("time", 61), ("feed", "order_history")])
+                (
+                    "page",
+                    4,
+                    [back, ("feed", "order_history"), ("time", 61), ("feed", "order_history")],
+                )
             ]
             self._do(world.slice, "orders", "walk", Script([*script.acts, *again], script.die_at))
 

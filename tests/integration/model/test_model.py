@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.integration.model.machine import machine_of
+from tests.integration.model.mutations import MUTATIONS
 from tests.integration.model.world import World
 
 STEPS = 12
+EXAMPLES = 30
+SEEDS = 3
 
 
 def explore(
@@ -45,16 +49,62 @@ def explore(
     )
 
 
-@pytest.mark.parametrize("start", range(4))
-def test_whatever_happens_the_mirror_ends_as_the_crm(
-    database: str, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, start: int
-) -> None:
-    """At every moment coverage claims only what is so; when quiet returns all is equal."""
-    worlds = Counter()
+def worlds(
+    database: str, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Callable[[], World], list[World]]:
+    """What makes worlds, and those it made."""
+    made: list[World] = []
 
     def make() -> World:
-        worlds["made"] += 1
-        return World(database, engine, monkeypatch)
+        made.append(World(database, engine, monkeypatch))
+        return made[-1]
 
-    explore(make, examples=25, start=start)
-    print(worlds)
+    return make, made
+
+
+def steps_of(made: list[World]) -> int:
+    """Slices, acts of scripts and answers: what could come between one another."""
+    return sum(world.steps + world.acts + world.answers for world in made)
+
+
+@pytest.mark.parametrize("start", range(SEEDS))
+def test_whatever_happens_the_mirror_ends_as_the_crm(
+    database: str,
+    engine: sa.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+    start: int,
+) -> None:
+    """At every moment coverage claims only what is so; when quiet returns all is equal."""
+    make, made = worlds(database, engine, monkeypatch)
+    explore(make, examples=EXAMPLES, start=start)
+    record_property("steps", steps_of(made))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("start", range(100, 100 + int(os.environ.get("MODEL_SEEDS", "20"))))
+def test_whatever_happens_for_longer(
+    database: str, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, start: int
+) -> None:
+    """The same with many more examples, and a failure is made small before it is shown."""
+    make, _ = worlds(database, engine, monkeypatch)
+    explore(make, examples=100, start=start, phases=(Phase.generate, Phase.shrink))
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+def test_a_rule_taken_out_is_missed(
+    database: str,
+    engine: sa.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
+    mutation: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    """The machine finds what each rule is there for, by the very examples that the code with all
+    its rules passes: those of seed 0 above."""
+    make, made = worlds(database, engine, monkeypatch)
+    mutation(monkeypatch)
+    with pytest.raises((AssertionError, Flaky, ExceptionGroup)) as found:
+        explore(make, examples=EXAMPLES, start=0)
+    record_property("examples", len(made))
+    print(f"{mutation.__name__}: example {len(made)}, {steps_of(made)} steps: {found.value!s:.200}")

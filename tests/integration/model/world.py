@@ -9,9 +9,8 @@ too. `check` is asked after every step and compares what `crm.coverage` claims w
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import Any
 
 import httpx
@@ -21,13 +20,15 @@ import sqlalchemy as sa
 
 from sync import faults
 from sync.mirror import lease
-from sync.pipeline import prove
-from sync.sandbox import Sandbox
+from sync.sandbox import Clock, Sandbox
 from sync.sandbox.php import Refusal
 from sync.sandbox.sending import sent, steady
 from tests.integration.pipeline.harness import FOLLOWED, Mirror, expire_lease, small
 
+PROGRESSED = lease.progressed
 Act = tuple[Any, ...]
+BEGIN = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC).timestamp()
+"""When every world begins. Its clocks move on only by what the machine says."""
 LATE_SECONDS = 25.0
 """How late a save may be committed after its entry's id was allotted; the tail covers 60."""
 LAG_SECONDS = 15.0
@@ -39,9 +40,12 @@ class Crash(BaseException):
 
 @dataclass
 class Script:
-    """What happens during a slice: acts after the n-th answer, and a fault point to die at."""
+    """What happens during a slice: acts after the n-th answer, and a fault point to die at.
 
-    acts: Sequence[tuple[int, Sequence[Act]]] = ()
+    Answers are counted by kind: "any", or "page" for those of a list that is read page by page.
+    """
+
+    acts: Sequence[tuple[str, int, Sequence[Act]]] = ()
     die_at: tuple[str, int] | None = None
 
 
@@ -52,12 +56,14 @@ class _Frame:
     resource: str
     lane: str
     script: Script
-    answers: int = 0
+    answers: dict[str, int] = field(default_factory=dict)
     passed: dict[str, int] = field(default_factory=dict)
 
 
 class World:
     """An account, its mirror, and a log of when each record last changed."""
+
+    present: World
 
     def __init__(
         self,
@@ -70,18 +76,21 @@ class World:
         customers: int = 22,
     ) -> None:
         with engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE testclock.shift SET by = '0'")
+            connection.exec_driver_sql(
+                "UPDATE testclock.shift SET by = '0', frozen = to_timestamp(%s)", (BEGIN,)
+            )
         self.mirror = Mirror(
             database,
             engine=engine,
-            sandbox=Sandbox(seed=seed),
+            sandbox=Sandbox(seed=seed, clock=Clock(BEGIN)),
             resources=small(),
             orders=orders,
             customers=customers,
         )
+        self.mirror.frozen_at = BEGIN
         self.account = self.mirror.account
         self.frames: list[_Frame] = []
-        self.steps = 0
+        self.steps = self.acts = self.answers = 0
         self.changed: dict[str, dict[int, float]] = {name: {} for name in FOLLOWED}
         self._known: dict[str, dict[int, tuple[Any, Any]]] = {name: {} for name in FOLLOWED}
         self.bookmarked: dict[str, float] = {}
@@ -91,10 +100,10 @@ class World:
             "DELETE FROM sync.crawl WHERE store_id = :store AND resource LIKE '%history'"
         )
         monkeypatch.setattr(faults, "point", self._point)
-        monkeypatch.setattr(prove, "FOLLOW_SECONDS", 0.05)
         self._watch_holders(monkeypatch)
         self.mirror.wire.after = self._answered
         self._note_changes(0.0)
+        World.present = self
 
     def close(self) -> None:
         self.mirror.services.client.close()
@@ -125,7 +134,9 @@ class World:
                 case "undelete_order":
                     account.undelete_order(self._gone("orders", pick))
                 case "redate_order":
-                    day = dt.datetime.now(dt.UTC) - dt.timedelta(days=other * 11 % 600)
+                    day = dt.datetime.fromtimestamp(BEGIN, dt.UTC) - dt.timedelta(
+                        days=other * 11 % 600
+                    )
                     account.redate_order(self._live("orders", pick), f"{day:%Y-%m-%d} 12:00:00")
                 case "move_order":
                     account.move_order(self._live("orders", pick))
@@ -188,6 +199,11 @@ class World:
                     log[key] = float("inf") if silent and name == "orders" else moment
                 known[key] = (record, content)
 
+    def newest(self, history: str) -> int:
+        """The newest entry's id anybody may see."""
+        [name] = [name for name, by in FOLLOWED.items() if by == history]
+        return self.account.histories[name].newest_id(self.mirror.sandbox.clock.now())
+
     # --- work
 
     def slice(self, resource: str, lane: str, script: Script | None = None) -> None:
@@ -218,18 +234,22 @@ class World:
             " AND parked_at IS NOT NULL"
         )
 
-    def _answered(self, _: httpx.Request) -> None:
+    def _answered(self, request: httpx.Request) -> None:
         if not self.frames:
             return
         frame = self.frames[-1]
-        frame.answers += 1
-        for number, acts in frame.script.acts:
-            if number == frame.answers:
-                for act in acts:
-                    self.act(act)
+        is_page = "page=" in request.url.query.decode()
+        for kind in ("any", "page") if is_page else ("any",):
+            self.answers += 1
+            frame.answers[kind] = frame.answers.get(kind, 0) + 1
+            for what, number, acts in frame.script.acts:
+                if (what, number) == (kind, frame.answers[kind]):
+                    for act in acts:
+                        self.act(act)
 
     def act(self, act: Act) -> None:
         """One act of a script."""
+        self.acts += 1
         match act:
             case ("crash",):
                 raise Crash
@@ -269,7 +289,6 @@ class World:
 
     def _watch_holders(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever commits must hold the lease in that very transaction."""
-        real = lease.progressed
         store_id = self.mirror.store_id
 
         def watched(connection: sa.Connection, held: lease.Lease) -> None:
@@ -282,7 +301,7 @@ class World:
                     {"s": held.store_id, "r": held.resource, "l": held.lane},
                 ).scalar()
                 assert token == held.token, f"{held} writes although {token} holds the lease"
-            real(connection, held)
+            PROGRESSED(connection, held)
 
         monkeypatch.setattr(lease, "progressed", watched)
 
@@ -353,10 +372,3 @@ def _difference(have: Any, known: Any) -> Any:
     if have is None or want is None:
         return "lost" if have is None else "ghost"
     return {k: (have.get(k), want.get(k)) for k in have | want if have.get(k) != want.get(k)}
-
-
-def rng_of(seed: int) -> Random:
-    return Random(seed)
-
-
-__all__ = ["LAG_SECONDS", "LATE_SECONDS", "Act", "Callable", "Crash", "Script", "World"]

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from itertools import count
 from threading import Event
 from typing import Any
 
@@ -35,8 +37,9 @@ from sync.mirror import lease, stores
 from sync.mirror.engine import connect
 from sync.mirror.lease import Claim
 from sync.pipeline import account as accounts
-from sync.pipeline import ahead, prove, work
+from sync.pipeline import ahead, prove, walk, work
 from sync.pipeline.asking import Asking
+from sync.pipeline.context import Context
 from sync.pipeline.services import Services
 from sync.resources import RESOURCES
 from sync.sandbox import Account, Sandbox
@@ -139,11 +142,11 @@ class InPlace:
 
 TEST_CLOCK = """
 CREATE SCHEMA IF NOT EXISTS testclock;
-CREATE TABLE testclock.shift AS SELECT interval '0' AS by;
+CREATE TABLE testclock.shift AS SELECT interval '0' AS by, NULL::timestamptz AS frozen;
 CREATE FUNCTION testclock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
-    AS 'SELECT pg_catalog.clock_timestamp() + s.by FROM testclock.shift AS s';
+    AS 'SELECT coalesce(s.frozen, pg_catalog.clock_timestamp()) + s.by FROM testclock.shift AS s';
 CREATE FUNCTION testclock.now() RETURNS timestamptz LANGUAGE sql STABLE
-    AS 'SELECT pg_catalog.now() + s.by FROM testclock.shift AS s';
+    AS 'SELECT coalesce(s.frozen, pg_catalog.now()) + s.by FROM testclock.shift AS s';
 DO $$
 DECLARE item record; text_of text;
 BEGIN
@@ -199,6 +202,7 @@ class Mirror:
             "client": CrmClient(transport=self.wire),
         }
         self.shift = 0.0
+        self.frozen_at: float | None = None
         if monkeypatch is not None:
             without_waiting(monkeypatch, threads=threads)
         if self.resources.keys() - RESOURCES.keys():
@@ -284,6 +288,7 @@ class Mirror:
             self.walks()
             if not self.open_crawls():
                 break
+            self.pass_time(20)  # a lost lease has to run out
         assert not self.open_crawls(), (
             f"not settled after {most} turns: {self.open_crawls()}, {self.errors()}"
         )
@@ -320,7 +325,7 @@ class Mirror:
 
     def now(self) -> float:
         """Seconds since the epoch, by the clock that Postgres and the CRM share."""
-        return time.time() + self.shift
+        return (time.time() if self.frozen_at is None else self.frozen_at) + self.shift
 
     @contextmanager
     def between(self, path: str, act: Callable[[], None], *, nth: int = 1) -> Any:
@@ -481,10 +486,15 @@ def engine_of(database: str) -> sa.Engine:
 def without_waiting(monkeypatch: pytest.MonkeyPatch, *, threads: bool = False) -> None:
     """Nothing sleeps; without `threads` everything happens in the calling one."""
     monkeypatch.setattr(prove, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(prove, "FOLLOW_SECONDS", 0.05)
+    monkeypatch.setattr(prove, "FOLLOW_SECONDS", 0.2)
     if not threads:
         monkeypatch.setattr(ahead, "ThreadPoolExecutor", InPlace)
     monkeypatch.setattr(work, "renewed", _not_renewed)
+    monkeypatch.setattr(walk, "in_flight", lambda **_: ahead.IN_FLIGHT)
+    ticks = count()
+    # A slice is so long by the number of looks at the clock: the same on a busy machine.
+    context = functools.partial(Context, monotonic=lambda: next(ticks) / 100)
+    monkeypatch.setattr(work, "Context", context)
 
 
 @contextmanager

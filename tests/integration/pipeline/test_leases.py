@@ -1,0 +1,97 @@
+"""Leases and fencing: whoever lost the lease commits nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from sync.errors import LeaseLost
+from sync.mirror import lease
+from sync.mirror.lease import Claim
+from tests.integration.pipeline.conftest import Open
+from tests.integration.pipeline.harness import Mirror, expire_lease, take_over
+
+PAGE = "/api/v5/orders?"
+
+
+def _lease_of(mirror: Mirror, lane: str = "walk") -> lease.Lease | None:
+    claim = Claim(mirror.store_id, "orders", lane)  # type: ignore[arg-type]
+    with mirror.engine.begin() as connection:
+        return lease.acquire(connection, claim, holder="test")
+
+
+def test_a_lease_has_one_holder(mirror: Mirror) -> None:
+    """While it is held nobody else gets it; when it expires somebody does."""
+    first = _lease_of(mirror)
+    assert first is not None
+    assert _lease_of(mirror) is None
+    mirror.pass_time(lease.LEASE_SECONDS + 1)
+    second = _lease_of(mirror)
+    assert second is not None
+    assert second.token > first.token
+
+
+def test_of_two_that_believe_they_hold_it_one_commits(open_mirror: Open) -> None:
+    """The first was paused until its lease had been taken over: its pages are not written, and
+    its checkpoint stands still."""
+    mirror = open_mirror()
+    with mirror.between(PAGE, lambda: take_over(mirror, "orders", "walk"), nth=2):
+        mirror.work("orders", "walk")
+    assert mirror.live("orders") == {}
+    assert not mirror.rows(
+        "SELECT 1 FROM sync.window WHERE store_id = :store AND resource = 'orders'"
+        " AND last_page > 0"
+    )
+    assert mirror.lane("orders").holder == "another", "and the other's lease was not given back"
+    expire_lease(mirror, "orders", "walk")
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+def test_an_expired_lease_commits_nothing(open_mirror: Open) -> None:
+    """Nobody took it over, and still the time is up: Postgres's clock decides."""
+    mirror = open_mirror()
+    with mirror.between(PAGE, lambda: mirror.pass_time(lease.LEASE_SECONDS + 1), nth=2):
+        mirror.work("orders", "walk")
+    assert mirror.live("orders") == {}
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_feed_taken_over_between_answer_and_commit(mirror: Mirror) -> None:
+    """The feed lane is fenced like the walk lane; what the loser read, the winner reads again."""
+    order = min(mirror.truth("orders"))
+    mirror.account.update_order(order, managerComment="once")
+    head = "SELECT head_id FROM sync.feed WHERE store_id = :store AND resource = 'order_history'"
+    before = mirror.value(head)
+    with mirror.between("filter%5Bids%5D", lambda: take_over(mirror, "order_history", "feed")):
+        mirror.work("order_history", "feed")
+    assert mirror.value(head) == before
+    assert mirror.live("orders")[order].get("managerComment") != "once"
+    expire_lease(mirror, "order_history", "feed")
+    mirror.work("order_history", "feed")
+    assert mirror.live("orders")[order]["managerComment"] == "once"
+
+
+def test_feed_and_walk_work_side_by_side(open_mirror: Open) -> None:
+    """Two lanes, two leases: the feed commits in the middle of a page's way."""
+    mirror = open_mirror()
+    order = max(mirror.truth("orders"))
+
+    def feed() -> None:
+        mirror.account.update_order(order, managerComment="by the feed")
+        mirror.work("order_history", "feed")
+
+    with mirror.between(PAGE, feed, nth=2):
+        mirror.work("orders", "walk")
+    assert mirror.live("orders")[order]["managerComment"] == "by the feed"
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_token_that_is_not_the_present_one_locks_nothing(mirror: Mirror) -> None:
+    """`hold` is the fence: it finds the row by token, or raises."""
+    held = _lease_of(mirror)
+    assert held is not None
+    take_over(mirror, "orders", "walk")
+    with mirror.engine.begin() as connection, pytest.raises(LeaseLost):
+        lease.hold(connection, held, zone="Europe/Moscow")

@@ -1,0 +1,83 @@
+"""Reconcile: next to nothing when nothing differs, everything found when something does."""
+
+from __future__ import annotations
+
+from tests.integration.pipeline.conftest import Open
+from tests.integration.pipeline.harness import Mirror
+
+
+def test_an_untouched_mirror_costs_a_handful_of_requests(mirror: Mirror) -> None:
+    """One total, and the feed read past it."""
+    for name in ("orders", "customers"):
+        crawl = mirror.queue(name, "reconcile")
+        mirror.wire.paths.clear()
+        mirror.work(name, "walk")
+        assert mirror.crawl(crawl).state == "done"
+        assert len(mirror.wire.paths) <= 4, mirror.wire.paths
+
+
+def test_rows_removed_aged_and_invented_by_hand_are_found_and_repaired(open_mirror: Open) -> None:
+    """`--deep` compares ids and contents, whatever the hashes say, and says what it did."""
+    mirror = open_mirror(orders=150)
+    mirror.settle()
+    orders = sorted(mirror.truth("orders"))
+    removed, aged = orders[:25], orders[40:65]
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = ANY(:ids)", ids=removed)
+    mirror.rows(
+        "UPDATE crm.orders SET total_summ = total_summ + 1, raw = raw || '{\"totalSumm\": 1}'"
+        " WHERE store_id = :store AND id = ANY(:ids)",
+        ids=aged,
+    )
+    columns = [
+        row[0]
+        for row in mirror.rows(
+            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'crm'"
+            " AND table_name = 'orders' AND column_name <> 'id' AND :store > 0"
+        )
+    ]
+    names = ", ".join(f'"{name}"' for name in columns)
+    mirror.rows(
+        f"INSERT INTO crm.orders (id, {names}) SELECT id + 900000, {names} FROM crm.orders"
+        " WHERE store_id = :store AND id = ANY(:ids)",
+        ids=orders[70:95],
+    )
+    crawl = mirror.queue("orders", "reconcile", deep=True)
+    mirror.settle()
+    report = mirror.crawl(crawl).report
+    assert (report["missing"], report["stale"], report["ghosts"]) == (25, 25, 25)
+    mirror.assert_equal_to_oracle()
+
+
+def test_children_altered_by_hand_are_found(mirror: Mirror) -> None:
+    """An item removed in Postgres is missing although its order's hash is right."""
+    order = mirror.value("SELECT min(order_id) FROM crm.order_items WHERE store_id = :store")
+    mirror.rows("DELETE FROM crm.order_items WHERE store_id = :store AND order_id = :id", id=order)
+    crawl = mirror.queue("orders", "reconcile", deep=True)
+    mirror.settle()
+    assert mirror.crawl(crawl).report["stale"] == 1
+    mirror.assert_equal_to_oracle()
+
+
+def test_without_deep_the_counts_find_what_is_missing_and_what_is_too_much(mirror: Mirror) -> None:
+    """Two rows lost and one invented: counting finds where, walking finds which."""
+    orders = sorted(mirror.truth("orders"))
+    mirror.rows(
+        "DELETE FROM crm.orders WHERE store_id = :store AND id = ANY(:ids)", ids=orders[3:5]
+    )
+    mirror.queue("orders", "reconcile")
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_reconcile_while_an_operator_waits_for_a_backfill(mirror: Mirror) -> None:
+    """A person's crawl goes before the schedule's."""
+    mirror.rows(
+        "INSERT INTO sync.crawl (store_id, resource, kind) VALUES (:store, 'orders', 'reconcile')"
+    )
+    asked = mirror.queue("orders", "backfill")
+    from sync.mirror import checkpoint
+
+    with mirror.engine.begin() as connection:
+        following = checkpoint.next_crawl(connection, mirror.store_id, "orders")
+    assert following is not None
+    assert following.id == asked
