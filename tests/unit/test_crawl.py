@@ -1,0 +1,205 @@
+"""Rules of what to ask for next, and of when it is enough."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from sync import crawl
+from sync.crawl import WHOLE, Count, Days, PassCheck, pagination_of, slices
+from sync.errors import UnexpectedData
+
+DAY = dt.timedelta(days=1)
+NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+days = st.dates(dt.date(2015, 1, 1), dt.date(2030, 1, 1))
+ends = st.none() | days
+
+
+@given(ends, ends, days, days, st.integers(1, 40))
+def test_slices_cover_every_day_once(
+    first: dt.date | None, last: dt.date | None, oldest: dt.date, newest: dt.date, parts: int
+) -> None:
+    """Nothing falls between windows, nothing is in two, and open ends stay open."""
+    assume(first is None or last is None or first <= last)
+    runs = slices(Days(first, last), oldest=oldest, newest=newest, parts=parts)
+    ascending = runs[::-1]
+    assert (ascending[0].first, ascending[-1].last) == (first, last)
+    for one, next_one in itertools.pairwise(ascending):
+        assert one.last is not None
+        assert next_one.first == one.last + DAY
+    for run in ascending:
+        assert run.first is None or run.last is None or run.first <= run.last
+    assert len(runs) <= parts
+
+
+def test_slices_are_newest_first_and_about_equal() -> None:
+    """New records matter most, so their windows are walked first."""
+    runs = slices(
+        Days(dt.date(2026, 1, 1), dt.date(2026, 1, 10)),
+        oldest=dt.date(2000, 1, 1),
+        newest=dt.date(2030, 1, 1),
+        parts=2,
+    )
+    assert [str(run) for run in runs] == ["2026-01-06–2026-01-10", "2026-01-01–2026-01-05"]
+
+
+def test_one_day_is_not_cut() -> None:
+    """Filters take whole days: a day too big is closed by other means."""
+    day = Days(dt.date(2026, 1, 1), dt.date(2026, 1, 1))
+    assert day.is_one_day
+    assert not day.is_open
+    assert slices(day, oldest=dt.date(2020, 1, 1), newest=dt.date(2027, 1, 1), parts=9) == [day]
+    assert crawl.is_leaf(day, 1_000_000)
+
+
+def test_the_whole_is_open_at_both_ends() -> None:
+    """What is older or newer than expected is in it, too."""
+    assert WHOLE.is_open
+    assert not WHOLE.is_one_day
+    assert str(WHOLE) == "…–…"
+
+
+def test_a_small_window_is_walked_rather_than_halved() -> None:
+    """Three pages cost less than the counts that would find which of them differs."""
+    month = Days(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
+    assert crawl.is_leaf(month, crawl.LEAF_RECORDS)
+    assert not crawl.is_leaf(month, crawl.LEAF_RECORDS + 1)
+
+
+@pytest.mark.parametrize(("total", "parts"), [(0, 1), (1, 1), (2_500, 1), (2_501, 2), (25_000, 10)])
+def test_windows_hold_some_thousands(total: int, parts: int) -> None:
+    """A lost row costs at most one window's pages again."""
+    assert crawl.parts_of(total) == parts
+
+
+def test_a_walk_has_an_end_whatever_the_list_does() -> None:
+    """Growth within twice the plan is walked, beyond it the walk gives up."""
+    assert crawl.pages_bound(0) == 10
+    assert crawl.pages_bound(50) == 110
+
+
+def test_a_pagination_block_is_read() -> None:
+    """Numbers as numbers or text; an absent page is the first."""
+    block = {"totalCount": "45", "totalPageCount": 3}
+    found = pagination_of({"pagination": block})
+    assert (found.total, found.page, found.pages) == (45, 1, 3)
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"pagination": []}, {"pagination": {"totalCount": "many", "totalPageCount": 1}}]
+)
+def test_without_a_pagination_block_nothing_can_be_proven(data: dict[str, object]) -> None:
+    """A list that does not say how long it is is unexpected, never empty."""
+    with pytest.raises(UnexpectedData) as found:
+        pagination_of(data, b"the body")
+    assert found.value.body == b"the body"
+
+
+def test_a_count_proves_only_what_was_there_before_it_was_asked() -> None:
+    """Rows that entered after the question are no part of the answer."""
+    assert Count(WHOLE, 10, 10, 3, NOON).proven
+    missing = Count(WHOLE, 10, 8, 2, NOON)
+    assert not missing.proven
+    assert missing.is_busy
+    assert not Count(WHOLE, 10, 9, 0, NOON).is_busy
+
+
+def _pass(*pages: list[int], totals: list[int] | None = None) -> PassCheck:
+    check = PassCheck()
+    total = sum(len(page) for page in pages)
+    for page, said in zip(pages, totals or [total] * len(pages), strict=True):
+        check.add(page, said)
+    return check
+
+
+def test_a_pass_in_order_with_one_total_is_closed() -> None:
+    """Ascending or descending: a shifted page would repeat an id or break the order."""
+    assert _pass([1, 2], [3, 5]).is_closed
+    assert _pass([9, 8], [7]).is_closed
+    assert _pass([]).is_closed
+
+
+def test_a_pass_whose_total_moved_is_open() -> None:
+    """Something came or went under the pass."""
+    moved = _pass([1, 2], [3], totals=[3, 4])
+    assert not moved.is_closed
+    assert moved.problem == "the total moved: [3, 4]"
+
+
+def test_a_probe_after_the_pass_may_open_it() -> None:
+    """The list has to be as long at the end as at the beginning."""
+    check = _pass([1, 2], [3])
+    check.add_total(2)
+    assert not check.is_closed
+
+
+def test_a_pass_that_met_a_record_twice_missed_another() -> None:
+    """Fewer distinct ids than the total: a page shifted."""
+    check = _pass([1, 2], [2, 3])
+    assert not check.is_closed
+    assert check.problem == "3 distinct records of 4"
+
+
+def test_ids_in_no_order_need_a_second_pass_that_agrees() -> None:
+    """Where no order shows a shift, two passes in a row have to give the same ids."""
+    first, second = _pass([1, 5], [3]), _pass([5, 3], [1])
+    assert not first.is_closed
+    assert first.problem == "ids in no order across pages"
+    assert not second.agrees_with(None)
+    assert second.agrees_with(first)
+    assert not _pass([1, 5], [4]).agrees_with(first)
+
+
+def test_one_page_needs_no_order() -> None:
+    """There is no boundary for anything to move across."""
+    assert _pass([3, 1, 2]).is_closed
+
+
+@given(st.floats(1.5e9, 1.9e9), st.integers(0, 500))
+def test_a_grid_is_fixed_and_ahead(epoch: float, offset: int) -> None:
+    """Whenever a lane is asked for, its next turn is on its own grid and within one interval."""
+    now = dt.datetime.fromtimestamp(epoch, dt.UTC)
+    turn = crawl.next_on_grid(now, every_seconds=15, offset=offset)
+    assert 0 < (turn - now).total_seconds() <= 15.001
+    later = crawl.next_on_grid(turn + DAY / 2_880, every_seconds=15, offset=offset)
+    assert (later - turn).total_seconds() % 15 == pytest.approx(0, abs=0.01) or (
+        later - turn
+    ).total_seconds() % 15 == pytest.approx(15, abs=0.01)
+
+
+def test_stores_are_spread_over_the_grid() -> None:
+    """Feeds of many stores do not all ask in the same second."""
+    turns = {crawl.next_on_grid(NOON, every_seconds=60, offset=n).second for n in range(20)}
+    assert len(turns) > 10
+
+
+def test_a_retry_waits_longer_each_time_and_not_for_ever() -> None:
+    """1 s, 2 s, 4 s … up to the longest, within a quarter of it."""
+    assert [crawl.retry_seconds(n, jitter=0.5) for n in (1, 2, 3)] == [1, 2, 4]
+    assert crawl.retry_seconds(50, jitter=1) == 375
+    assert crawl.retry_seconds(1, jitter=0) == 0.75
+    assert crawl.retry_seconds(50, jitter=0.5, most=60) == 60
+
+
+@pytest.mark.parametrize("hour", [0, 1, 3, 12, 23])
+def test_the_night_comes_between_one_and_four(hour: int) -> None:
+    """Stores reconcile when their shops are quiet, each at its own minute, and never twice."""
+    now = NOON.replace(hour=hour)
+    night = crawl.next_night(now, offset=7)
+    assert dt.timedelta(0) < night - now <= DAY
+    assert 1 <= night.hour < 4
+    assert crawl.next_night(night, offset=7) == night + DAY
+
+
+@pytest.mark.parametrize(
+    ("rate", "latency", "pages"), [(10, 0, 5), (10, 0.3, 8), (10, 5, 12), (0.1, 0, 5)]
+)
+def test_pages_under_way_follow_from_rate_and_latency(
+    rate: float, latency: float, pages: int
+) -> None:
+    """Enough to fill the budget, never more than memory allows."""
+    assert crawl.in_flight(requests_per_second=rate, latency_seconds=latency) == pages
