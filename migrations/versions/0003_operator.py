@@ -41,7 +41,11 @@ def upgrade() -> None:
         sa.Column("egress", sa.Text(), nullable=False, comment="SYNC_EGRESS"),
         sa.Column("bucket", sa.Text(), nullable=False, comment="default or telephony"),
         sa.Column(
-            "store_id", sa.BigInteger(), autoincrement=False, nullable=False, comment="sync.store.id"
+            "store_id",
+            sa.BigInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="sync.store.id",
         ),
         _moment("at", "when it was read", nullable=False),
         _count("granted", "requests granted until then"),
@@ -55,7 +59,11 @@ def upgrade() -> None:
     op.create_table(
         "notification",
         sa.Column(
-            "id", sa.BigInteger(), sa.Identity(always=True), nullable=False, comment="our own number"
+            "id",
+            sa.BigInteger(),
+            sa.Identity(always=True),
+            nullable=False,
+            comment="our own number",
         ),
         sa.Column("store_id", sa.BigInteger(), nullable=False, comment="sync.store.id"),
         sa.Column("kind", sa.Text(), nullable=False, comment="operator or lag"),
