@@ -12,7 +12,7 @@ from typing import Any
 from sync.demo.children import Child, Children
 
 ORDERS, CUSTOMERS = 6_000, 2_000
-CHURN_PER_SECOND = 3
+CHURN_PER_SECOND = 2
 RATE = 10
 LATENCY_MS = "60,250"
 HISTORY_DAYS = 60

@@ -29,7 +29,6 @@ from sync.resources import RESOURCES
 from sync.settings import Settings
 
 T = TypeVar("T")
-FEED_SECONDS = "10"
 CHANGE_SECONDS = 60.0
 PAGE_PORT = 8080
 
@@ -46,8 +45,6 @@ def run(settings: Settings, *, stay: bool) -> int:
     """Play it to its end, or until stopped; everything it started is stopped then. Exit status."""
     folder = settings.data_dir / "demo"
     values = {"SYNC_DATA_DIR": str(settings.data_dir)}
-    if not variable("SYNC_FEED_SECONDS"):
-        values["SYNC_FEED_SECONDS"] = FEED_SECONDS
     if stay and not variable("SYNC_WEB_TOKEN"):
         values["SYNC_WEB_TOKEN"] = secrets.token_urlsafe(18)
     try:
@@ -261,7 +258,7 @@ class Play:
         say(
             f"\nOne change: order {order} of {account} got a comment in the CRM; crm.orders showed "
             f"it {time.monotonic() - began:.1f} s later (feeds are looked at every "
-            f"{self._children.value('SYNC_FEED_SECONDS')} s)."
+            f"{self._settings.feed_seconds:g} s)."
         )
 
     def _budget(self) -> None:
