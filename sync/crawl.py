@@ -206,6 +206,27 @@ class PassCheck:
         return False
 
 
+def months_of_turn(turn: int, *, oldest: dt.date, newest: dt.date, turns: int) -> list[Days]:
+    """The calendar months of one turn out of `turns`, newest first.
+
+    Each month belongs to one turn for ever. The oldest month is open below and the newest above, so
+    that nothing lies outside.
+    """
+    first, last = oldest.year * 12 + oldest.month - 1, newest.year * 12 + newest.month - 1
+    months = []
+    for number in range(last, first - 1, -1):
+        if number % turns == turn:
+            begin = dt.date(number // 12, number % 12 + 1, 1)
+            after = dt.date((number + 1) // 12, (number + 1) % 12 + 1, 1)
+            months.append(
+                Days(
+                    None if number == first else begin,
+                    None if number == last else after - _DAY,
+                )
+            )
+    return months
+
+
 # --- when ------------------------------------------------------------------------------------
 
 

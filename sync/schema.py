@@ -300,7 +300,7 @@ CRAWL = _sync(
     sa.Column("since", sa.Date, comment="first creation day; NULL for no limit"),
     sa.Column("until", sa.Date, comment="last creation day; NULL for no limit"),
     sa.Column("deep", sa.Boolean, nullable=False, server_default=sa.false(), comment="by id set"),
-    _text("phase", "plan, walk, prove, finish or done", nullable=False, server_default="plan"),
+    _text("phase", "plan, walk, prove, ids, finish or done", nullable=False, server_default="plan"),
     _text(
         "state",
         "pending, running, done, parked or dropped",
@@ -460,6 +460,9 @@ COVERAGE = _sync(
     _count("rejects", "rows of sync.reject"),
     _count("refused_writes", "contents that differed and lost to newer knowledge"),
     _count("drifts", "times the list changed under a walk"),
+    sa.Column(
+        "ids_checked", JSONB(none_as_null=True), comment="when each turn's ids were compared"
+    ),
     _timestamp("ids_checked_at", "when the id set of its oldest window was last compared"),
     _count("rows_written", "rows inserted, changed, revived or tombstoned, ever"),
 )

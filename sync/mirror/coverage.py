@@ -213,3 +213,42 @@ def complete_as_of(connection: sa.Connection, store_id: int, resource: str) -> d
         {"s": store_id, "r": resource},
     ).scalar()
     return found
+
+
+def next_turn(connection: sa.Connection, store_id: int, resource: str, *, turns: int) -> int | None:
+    """The turn whose ids were compared longest ago; None when all were within thirty days."""
+    found: int | None = connection.execute(
+        sa.text(
+            "SELECT t FROM sync.coverage AS c, generate_series(0, :turns - 1) AS t"
+            " WHERE c.store_id = :store AND c.resource = :resource"
+            " AND coalesce(cast(c.ids_checked ->> cast(t AS text) AS timestamptz), '-infinity')"
+            " < now() - interval '29 days'"
+            " ORDER BY cast(c.ids_checked ->> cast(t AS text) AS timestamptz) NULLS FIRST, t"
+            " LIMIT 1"
+        ),
+        {"store": store_id, "resource": resource, "turns": turns},
+    ).scalar()
+    return found
+
+
+def turn_done(
+    connection: sa.Connection, store_id: int, resource: str, *, turn: int, turns: int
+) -> None:
+    """A turn was compared; `ids_checked_at` is the oldest of all, NULL until each had its turn."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET ids_checked = coalesce(ids_checked, '{}'::jsonb)"
+            " || jsonb_build_object(cast(:turn AS text), now())"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "turn": str(turn)},
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage AS c SET ids_checked_at ="
+            " (SELECT CASE WHEN count(*) >= :turns THEN min(cast(v AS timestamptz)) END"
+            " FROM jsonb_each_text(c.ids_checked) AS e(k, v))"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "turns": turns},
+    )

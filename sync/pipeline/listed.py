@@ -19,6 +19,7 @@ from sync.pipeline.prove import (
     settle,
     walk_again,
 )
+from sync.pipeline.rolling import compare_ids
 from sync.pipeline.walk import list_params, walk
 
 
@@ -31,6 +32,10 @@ def crawl_list(ctx: Context, crawl: Crawl) -> bool:
         return False
     if crawl.phase == "prove" and not _prove(ctx, crawl, work=work):
         return False
+    if crawl.phase == "ids":
+        if not compare_ids(ctx, crawl, work=work):
+            return False
+        ctx.write(lambda c: checkpoint.set_phase(c, crawl, "finish"))
     if crawl.phase == "finish":
         finish(ctx, crawl, work=work)
     return crawl.phase == "done"
@@ -119,6 +124,8 @@ def _walk_deep(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
 
 def _prove(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     if prove_whole(ctx, crawl, work=work) or settle(ctx, crawl, work=work):
-        ctx.write(lambda c: checkpoint.set_phase(c, crawl, "finish"))
+        nightly = crawl.kind == "reconcile" and crawl.asked_by == "schedule" and not crawl.deep
+        following = "ids" if nightly else "finish"
+        ctx.write(lambda c: checkpoint.set_phase(c, crawl, following))
         return True
     return False
