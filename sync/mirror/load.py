@@ -523,6 +523,23 @@ def live_keys(
     return {key for (key,) in rows}
 
 
+def relist(
+    connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
+) -> None:
+    """Records that came into the list, or back, at some moment before their last read.
+
+    Whether they were in it when a total was asked for earlier nobody knows, so that count leaves
+    them out (coverage.count_live).
+    """
+    if keys and resource.is_followed:
+        connection.exec_driver_sql(
+            f"UPDATE {crm_name(resource.name)} SET listed_at = as_of WHERE store_id = %s"
+            f" AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
+            " AND deleted_at IS NULL AND listed_at < as_of",
+            (store_id, sorted(keys)),
+        )
+
+
 def live_among(
     connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
 ) -> set[Any]:

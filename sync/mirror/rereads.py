@@ -122,11 +122,14 @@ def mark_unlisted(
 
 def mark_listed(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
-) -> None:
-    """Records a list shows (again), or that are gone."""
-    connection.execute(
-        sa.text(
-            "DELETE FROM sync.unlisted WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
-        ),
-        {"s": store_id, "r": resource, "ids": list(ids)},
+) -> list[int]:
+    """Records a list shows (again), or that are gone; those that no list showed until now."""
+    return list(
+        connection.execute(
+            sa.text(
+                "DELETE FROM sync.unlisted WHERE store_id = :s AND resource = :r"
+                " AND id = ANY(:ids) RETURNING id"
+            ),
+            {"s": store_id, "r": resource, "ids": list(ids)},
+        ).scalars()
     )

@@ -120,6 +120,7 @@ def _tell(ctx: Context, listing: Chain, record: dict[str, Any], told: dict[int, 
     if not isinstance(subject_id, int) or isinstance(subject_id, bool):
         return
     about = told.setdefault(subject_id, Told())
+    about.moved |= _moves(record)
     combined = record.get("combinedTo")
     if isinstance(combined, dict) and isinstance(combined.get("id"), int):
         about.combined_to = combined["id"]
@@ -129,6 +130,17 @@ def _tell(ctx: Context, listing: Chain, record: dict[str, Any], told: dict[int, 
         about.gone_at = ctx.moment(record.get("createdAt"))
     elif record.get("created") is True:
         about.gone_at = about.combined_to = None
+
+
+def _moves(record: dict[str, Any]) -> bool:
+    """Whether an entry says that its record came, went, or changed its creation day or site.
+
+    A field's name is `created_at` in some histories and `createdAt` in others.
+    """
+    if record.get("created") is True or record.get("deleted") is True or record.get("combinedTo"):
+        return True
+    named = record.get("field")
+    return isinstance(named, str) and named.lower().replace("_", "") in ("createdat", "site")
 
 
 def commit_entries(ctx: Context, history: Resource, entries: Entries, *, head: bool) -> None:

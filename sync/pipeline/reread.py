@@ -17,7 +17,7 @@ from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.errors import AccessChanged, Forbidden, NotFound
 from sync.mirror import coverage, rereads
-from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, live_among, load
+from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, live_among, load, relist
 from sync.normalise import Batch
 from sync.pipeline.context import Context
 
@@ -26,10 +26,15 @@ IDS_PER_REQUEST = 100
 
 @dataclass(slots=True)
 class Told:
-    """What the history says of a record: gone since when, and into whom it was combined."""
+    """What the history says of a record: gone since when, and into whom it was combined.
+
+    `moved`: it came, went, or changed its creation day or site, so that it may not have been where
+    it is now a moment ago.
+    """
 
     gone_at: dt.datetime | None = None
     combined_to: int | None = None
+    moved: bool = False
 
 
 @dataclass(slots=True)
@@ -40,6 +45,7 @@ class Read:
     graves: list[Grave] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
     listed: list[int] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
     outside: list[Grave] = field(default_factory=list)
 
 
@@ -66,6 +72,7 @@ def read_again(
         came = {row.key for row in batch.rows} & asked
         _take(ctx, batch, reply.as_of, read)
         read.listed += [record for record in wanted if record in came]
+        read.moved += [record for record in wanted if record in came and told[record].moved]
         missing = [record for record in wanted if record not in came]
         _find_out(ctx, resource, missing, told, read, as_of=reply.as_of, work=work)
     return read
@@ -160,7 +167,8 @@ def apply(
         outside = [grave for grave in read.outside if grave.key in known]
         total.add(bury(connection, resource, store_id, outside))
     gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
-    rereads.mark_listed(connection, store_id, resource.name, [*read.listed, *gone])
+    returned = rereads.mark_listed(connection, store_id, resource.name, [*read.listed, *gone])
+    relist(connection, resource, store_id, [*read.moved, *returned])
     rereads.mark_unlisted(connection, store_id, resource.name, read.unlisted)
     for batch, _ in read.batches:
         ctx.keep_notes(connection, resource, batch)

@@ -28,7 +28,7 @@ from sync.declare import Resource
 from sync.errors import Refused, UnexpectedData
 from sync.mirror import checkpoint, coverage, notes, rereads
 from sync.mirror.checkpoint import Crawl, Window
-from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.mirror.load import Dated, Loaded, Origin, load, relist
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.asking import Reply
@@ -354,7 +354,8 @@ class _Walker:
         loaded = load(connection, resource, ctx.store.id, rows, origin=self.origin)
         if resource.is_followed:
             ids = [row.row.key for row in rows if isinstance(row.row.key, int)]
-            rereads.mark_listed(connection, ctx.store.id, resource.name, ids)
+            returned = rereads.mark_listed(connection, ctx.store.id, resource.name, ids)
+            relist(connection, resource, ctx.store.id, returned)
         for page in pages:
             ctx.keep_notes(connection, resource, page.batch)
         coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.WALK)

@@ -81,3 +81,53 @@ def test_a_reconcile_while_an_operator_waits_for_a_backfill(mirror: Mirror) -> N
         following = checkpoint.next_crawl(connection, mirror.store_id, "orders")
     assert following is not None
     assert following.id == asked
+
+
+def test_a_record_that_was_away_while_the_crm_counted_counts_for_nothing(mirror: Mirror) -> None:
+    """Deleted before the total was asked for and back before the feed was read: it makes up for
+    no row that is missing, or a mirror that lacks one would be called proven."""
+    away, lost = sorted(mirror.truth("orders"))[:2]
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=lost)
+    mirror.account.delete_order(away)
+    mirror.queue("orders", "reconcile")
+    with mirror.between("/api/v5/orders?", lambda: mirror.account.undelete_order(away)):
+        mirror.work("orders", "walk")
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_record_that_left_its_day_while_the_crm_counted(mirror: Mirror) -> None:
+    """The same for a window: a creation day changed and changed back."""
+    import datetime as dt
+
+    orders = mirror.truth("orders")
+    away, lost = sorted(orders, key=lambda key: orders[key]["createdAt"])[:2]
+    day = dt.date.fromisoformat(max(orders[k]["createdAt"][:10] for k in (away, lost)))
+    text = orders[away]["createdAt"]
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=lost)
+    mirror.account.redate_order(away, f"{day + dt.timedelta(days=300):%Y-%m-%d} 10:00:00")
+    crawl = mirror.queue("orders", "reconcile", days=(None, day))
+    with mirror.between("/api/v5/orders?", lambda: mirror.account.redate_order(away, text)):
+        mirror.work("orders", "walk")
+    assert mirror.crawl(crawl).state == "done"
+    mirror.come_to_rest()
+    assert lost in mirror.live("orders")
+
+
+def test_a_record_listed_only_after_the_count_counts_for_nothing(mirror: Mirror) -> None:
+    """Known by its id alone when the total was asked for, listed before the rows were counted."""
+    lost = min(mirror.truth("orders"))
+    mirror.sandbox.knobs.turn(list_lag_seconds=30)
+    mirror.account.create_order(customer=0)
+    mirror.work("order_history", "feed")
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=lost)
+    mirror.queue("orders", "reconcile")
+
+    def listed() -> None:
+        mirror.pass_time(62)
+        mirror.work("order_history", "feed")
+
+    with mirror.between("/api/v5/orders?", listed):
+        mirror.work("orders", "walk")
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
