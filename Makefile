@@ -23,6 +23,7 @@ check: .venv/.ready ## What CI checks besides the tests: format, lint, layers, t
 	.venv/bin/lint-imports
 	$(PY) -m mypy
 	$(PY) -m sync.mirror.migrate check
+	$(PY) -m sync.pages check
 
 bench: .venv/.ready ## How fast: rows a second, requests a second
 	$(PY) -m pytest -m bench -n 0 -p no:randomly -s $(ARGS)
