@@ -17,8 +17,7 @@ from kombu.connection import Connection
 from kombu.transport import redis as transport
 
 from sync import telemetry
-from sync.pipeline.services import KEY_PREFIX
-from sync.settings import settings, unknown_warning
+from sync.settings import KEY_PREFIX, settings, unknown_warning
 
 PLACES = 16
 """Tasks a worker works on at once; crawls take at most half of them (sync/tasks.py)."""

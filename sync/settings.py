@@ -26,6 +26,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sync.errors import NeedsOperator
 
 PREFIX = "SYNC_"
+KEY_PREFIX = "sync:"
+"""What all our keys in Redis begin with."""
 TEST_PREFIX = "SYNC_TEST_"  # sync/faults.py
 _GENERATE_KEY = (
     "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"

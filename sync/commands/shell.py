@@ -40,9 +40,9 @@ class Failure(click.ClickException):
 
 
 class Shell(click.Group):
-    """A group whose commands are `name: module:attribute` of this package."""
+    """A group whose commands are `name: (module:attribute, help)` of this package."""
 
-    def __init__(self, *, places: Mapping[str, str], **options: Any) -> None:
+    def __init__(self, *, places: Mapping[str, tuple[str, str]], **options: Any) -> None:
         super().__init__(**options)
         self._places = places
         self.params.append(
@@ -57,9 +57,14 @@ class Shell(click.Group):
         """Import the command."""
         if cmd_name not in self._places:
             return None
-        module, _, attribute = self._places[cmd_name].partition(":")
+        module, _, attribute = self._places[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(f"sync.commands.{module}"), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their help, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in self._places.items() if told])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

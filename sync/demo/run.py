@@ -20,7 +20,7 @@ from sync.demo import answers, madeup, progress
 from sync.demo.children import Children, environment, pause, shown, variable
 from sync.demo.madeup import MadeUp
 from sync.embedded import servers, urls
-from sync.errors import SyncError
+from sync.errors import BadRequest, SyncError
 from sync.mirror import accounts, stores
 from sync.mirror.engine import in_transaction
 from sync.mirror.status import StoreStatus
@@ -57,6 +57,8 @@ def run(settings: Settings, *, stay: bool) -> int:
             except Stopped:
                 say("\nStopping.")
                 return 0 if play.is_shown else 3
+    except BadRequest:
+        raise
     except SyncError as error:
         say(f"\nIt did not work: {error}")
         return 1
@@ -81,7 +83,9 @@ class Play:
         began = time.monotonic()
         real = (variable("STORE_URL"), variable("API_KEY"))
         if any(real) and not all(real):
-            raise Failed("Set both STORE_URL and API_KEY to mirror your own account, or neither.")
+            raise BadRequest(
+                "Set both STORE_URL and API_KEY to mirror your own account, or neither."
+            )
         self._folder.mkdir(parents=True, exist_ok=True)
         # It takes seconds to make up two years of orders: meanwhile the servers start.
         crm = None if any(real) else madeup.begin(self._children, self._folder)

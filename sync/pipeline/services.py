@@ -15,13 +15,12 @@ from sync import embedded, vault
 from sync.crm import Account, CrmClient, Limiter
 from sync.mirror.engine import connect
 from sync.mirror.stores import Store
-from sync.settings import Settings, settings
+from sync.settings import KEY_PREFIX, Settings, settings
 
 THREADS = 96
 """Connections to the API a process may hold: a request holds one while it waits for its slot."""
 POOL = 24
 """Connections to Postgres: every use of one is short."""
-KEY_PREFIX = "sync:"
 
 
 @dataclass

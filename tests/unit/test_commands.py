@@ -1,0 +1,73 @@
+"""The commands' own rules: found by name, light to load, errors by their exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from sync.commands import mirror
+from sync.commands.shell import NotReady, status_of
+from sync.commands.status import duration
+from sync.errors import (
+    BadRequest,
+    MissingScope,
+    NoSuchAccount,
+    TryLater,
+    UnexpectedData,
+    WrongKey,
+)
+
+
+def test_every_command_is_where_it_is_said_to_be_and_hidden_as_said() -> None:
+    context = click.Context(mirror)
+    for name in mirror.list_commands(context):
+        command = mirror.get_command(context, name)
+        assert command is not None
+        assert command.hidden == (mirror._places[name][1] == ""), name
+        assert command.hidden or command.help
+
+
+def test_loading_the_plug_in_loads_nothing_heavy() -> None:
+    """`celery worker` and `celery --help` load it too."""
+    code = (
+        "import sys, sync.commands; "
+        "print([m for m in ('sqlalchemy', 'httpx', 'rich', 'pydantic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def _unreached() -> NoSuchAccount:
+    error = NoSuchAccount("cannot be reached")
+    error.__cause__ = TryLater("connection refused")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BadRequest("a wrong date"), 2),
+        (WrongKey("refused"), 1),
+        (MissingScope("no scope"), 1),
+        (NoSuchAccount("HTML"), 1),
+        (UnexpectedData("no pagination"), 1),
+        (_unreached(), 3),
+        (TryLater("Postgres is away"), 3),
+        (NotReady("no schema"), 3),
+        (RuntimeError("a bug"), 3),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_errors_end_a_command_by_what_the_caller_does_next(error: Exception, status: int) -> None:
+    assert status_of(error) == status
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(4.4, "4 s"), (89, "89 s"), (180, "3 min"), (9_000, "2.5 h"), (259_200, "3 d")],
+)
+def test_durations_are_as_short_as_they_can_be(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
