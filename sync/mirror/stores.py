@@ -237,8 +237,10 @@ def stop_all(
     )
     connection.execute(
         sa.text(
-            "UPDATE sync.lane SET due_at = greatest(due_at, now() + cast(:after AS interval)"
-            " * (0.9 + 0.2 * random())) WHERE store_id = :store"
+            # `credentials` not later than the others: it is what finds the account well again.
+            "UPDATE sync.lane SET due_at = greatest(CASE WHEN resource <> 'credentials'"
+            " THEN due_at END, now() + cast(:after AS interval) * (0.9 + 0.2 * random()))"
+            " WHERE store_id = :store"
         ),
         {"store": store_id, "after": again_after},
     )

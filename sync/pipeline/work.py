@@ -220,6 +220,8 @@ def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
     kind = None
     if isinstance(resource.changes, Refreshed) and not resource.is_history:
         every = dt.timedelta(seconds=resource.changes.every_seconds)
+        if ctx.store.error is not None and resource.name == "credentials":
+            every = min(every, MAINTENANCE / 2)  # they tell whether the account is well again
         if complete is None or now - complete >= every * REFRESH_EARLY:
             kind = "refresh"
     elif resource.is_followed and settled is not None and now - settled > DAY * 0.8:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -95,3 +96,25 @@ def test_two_pages_of_html_in_a_row_stop_no_store(open_mirror: Open) -> None:
         assert "HTML page" in mirror.lane("order_history", "feed").error
         stopped = mirror.value("SELECT error FROM sync.store WHERE id = :store")
         assert (stopped is not None) == (attempt == 4)
+
+
+@pytest.mark.in_every_run
+def test_an_account_that_answers_again_is_found_well_within_a_quarter_of_an_hour(
+    open_mirror: Open,
+) -> None:
+    """`credentials` is read hourly, but of a store that was stopped it is asked with the rest."""
+    mirror = open_mirror("credentials", "orders", "order_history", "customers", "customer_history")
+    mirror.settle()
+    page = httpx.Response(200, content=b"<html>Back in a minute</html>")
+    mirror.wire.answers = lambda _: page
+    for _ in range(4):
+        mirror.work("order_history", "feed")
+    stopped = "SELECT error FROM sync.store WHERE id = :store"
+    assert mirror.value(stopped) is not None
+    mirror.wire.answers = None
+    mirror.pass_time(1_000)
+    assert mirror.lane("credentials").due_at < dt.datetime.fromtimestamp(mirror.now(), dt.UTC)
+    mirror.wire.paths.clear()
+    mirror.work("credentials", "walk")
+    assert mirror.wire.paths == ["/api/credentials"]
+    assert mirror.value(stopped) is None
