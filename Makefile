@@ -25,8 +25,8 @@ check: .venv/.ready ## What CI checks besides the tests: format, lint, layers, t
 	$(PY) -m sync.mirror.migrate check
 	$(PY) -m sync.pages check
 
-bench: .venv/.ready ## How fast: rows a second, requests a second
-	$(PY) -m pytest -m bench -n 0 -p no:randomly -s $(ARGS)
+bench: .venv/.ready ## One table: figures, targets, dlt beside them (ARGS=dispatch for one)
+	$(PY) tests/bench/bench.py $(ARGS)
 
 faults: .venv/.ready ## The fault suite at its full depth, and its table
 	$(PY) -m pytest -m faults -n auto tests/integration/faults $(ARGS)

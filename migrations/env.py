@@ -6,8 +6,6 @@ front of every reader. An advisory lock keeps two migrators apart.
 
 from __future__ import annotations
 
-import os
-
 import sqlalchemy as sa
 from alembic import context
 
@@ -55,8 +53,6 @@ if given is not None:
 else:
     from sync.mirror.migrate import url_of_settings
 
-    engine = sa.create_engine(
-        os.environ.get("ALEMBIC_URL") or url_of_settings(), poolclass=sa.NullPool
-    )
+    engine = sa.create_engine(url_of_settings(), poolclass=sa.NullPool)
     with engine.connect() as own:
         run(own)

@@ -347,7 +347,8 @@ def dispatch(servers: Servers) -> list[Figure]:
             )
             connection.exec_driver_sql(
                 "UPDATE sync.lane SET due_at = now() - interval '1 second'"
-                " WHERE (store_id, resource) IN (SELECT store_id, resource FROM sync.lane ORDER BY random() LIMIT 600)"
+                " WHERE (store_id, resource) IN (SELECT store_id, resource FROM sync.lane"
+                " ORDER BY random() LIMIT 600)"
             )
         with stage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE sync.lane")

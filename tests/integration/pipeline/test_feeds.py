@@ -32,7 +32,8 @@ def test_an_entry_published_late_is_found_by_the_tail(mirror: Mirror) -> None:
     assert mirror.live("orders")[first]["managerComment"] == "late"
     assert (
         mirror.value(
-            "SELECT late_entries FROM sync.feed WHERE store_id = :store AND resource = 'order_history'"
+            "SELECT late_entries FROM sync.feed"
+            " WHERE store_id = :store AND resource = 'order_history'"
         )
         >= 1
     )

@@ -151,7 +151,7 @@ def test_a_date_filter_that_does_nothing_is_noticed(
 
 @pytest.mark.parametrize("order", ["oldest", "id_desc", "id_asc", "shuffled"])
 def test_whatever_the_order_of_a_list_its_load_is_exact(open_mirror: Open, order: str) -> None:
-    """Nothing relies on newest first: a walk loses rows of a shuffled list, the proof finds them."""
+    """Nothing relies on newest first: what a walk of a shuffled list loses, the proof finds."""
     mirror = open_mirror()
     mirror.sandbox.knobs.turn(order_of_lists=order)
     mirror.settle(most=40)

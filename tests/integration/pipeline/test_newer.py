@@ -31,7 +31,8 @@ def test_a_page_read_before_an_edit_does_not_overwrite_the_read_after_it(mirror:
     assert mirror.live("orders")[order]["managerComment"] == "newer"
     assert (
         mirror.value(
-            "SELECT refused_writes FROM sync.coverage WHERE store_id = :store AND resource = 'orders'"
+            "SELECT refused_writes FROM sync.coverage"
+            " WHERE store_id = :store AND resource = 'orders'"
         )
         == 1
     )
