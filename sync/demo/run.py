@@ -25,7 +25,6 @@ from sync.mirror import accounts, stores
 from sync.mirror.engine import in_transaction
 from sync.mirror.status import StoreStatus
 from sync.pipeline.services import services
-from sync.resources import RESOURCES
 from sync.settings import Settings
 
 T = TypeVar("T")
@@ -181,7 +180,6 @@ class Play:
             known = None
         if known is None or accounts.is_removed(known):
             self._command("store", "add", name, url, "--api-key-env", "DEMO_KEY", DEMO_KEY=key)
-            self._leave_out(name)
         elif known.url != url.rstrip("/").lower():
             self._command(
                 "store", "set", name, "--url", url, "--api-key-env", "DEMO_KEY", DEMO_KEY=key
@@ -189,27 +187,6 @@ class Play:
         else:
             say(f"  {name} is mirrored already: it goes on where it was.")
         self._names.append(name)
-
-    def _leave_out(self, name: str) -> None:
-        """What is asked for parent by parent would take minutes more at ten requests a second."""
-        if self._crm is None:
-            return
-        wanted = [r.name for r in RESOURCES.values() if r.parent is not None and not r.optional]
-
-        def work(connection: sa.Connection) -> None:
-            store = stores.by_name(connection, name)
-            connection.execute(
-                sa.text(
-                    "UPDATE sync.coverage SET selected = false"
-                    " WHERE store_id = :s AND resource = ANY(:r)"
-                ),
-                {"s": store.id, "r": wanted},
-            )
-            stores.set_lanes(connection, store.id)
-
-        self._read(work)
-        if wanted:
-            say(f"  Left out here, a request for each parent: {', '.join(wanted)}")
 
     def _load(self, began: float, before: progress.Pages) -> None:
         say("\nLoading, while the accounts change:" if not before.pages else "\nResuming:")
