@@ -16,8 +16,8 @@ from tests.integration.model.mutations import MUTATIONS
 from tests.integration.model.world import World
 
 STEPS = 12
-EXAMPLES = 30
-SEEDS = 3
+EXAMPLES = 20
+SEEDS = 2
 
 
 def explore(
