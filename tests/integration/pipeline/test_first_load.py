@@ -9,7 +9,7 @@ from sync.pipeline import walk
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
-PAGE = "/api/v5/orders?"
+PAGE = "/api/v5/orders?limit=20&page="
 
 
 def test_a_first_load_ends_equal_to_the_account(mirror: Mirror) -> None:

@@ -10,7 +10,7 @@ from sync.mirror.lease import Claim
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, expire_lease, take_over
 
-PAGE = "/api/v5/orders?"
+PAGE = "/api/v5/orders?limit=20&page="
 
 
 def _lease_of(mirror: Mirror, lane: str = "walk") -> lease.Lease | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.integration.pipeline.harness import Mirror
 
-PAGE = "/api/v5/orders?"
+PAGE = "/api/v5/orders?limit=20&page="
 
 
 def _walk_while(mirror: Mirror, *acts: object) -> None:

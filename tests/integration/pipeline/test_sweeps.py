@@ -190,7 +190,7 @@ def test_rows_made_in_the_old_zone_are_not_written_after_the_change(open_mirror:
         mirror.work("settings", "walk")
 
     mirror.queue("orders", "reconcile", deep=True)
-    with mirror.between("/api/v5/orders?", change, nth=3):
+    with mirror.between("/api/v5/orders?limit=20&page=", change, nth=3):
         mirror.work("orders", "walk")
     mirror.settle()
     mirror.assert_equal_to_oracle()
