@@ -12,10 +12,10 @@ from typing import Any
 from sync.demo.children import Child, Children
 
 ORDERS, CUSTOMERS = 6_000, 2_000
-CHURN_PER_SECOND = 2
+CHURN_PER_SECOND = 1
 RATE = 10
 LATENCY_MS = "60,250"
-HISTORY_DAYS = 60
+HISTORY_DAYS = 30
 """How far back its histories go; two years of them would take a minute more to read."""
 
 

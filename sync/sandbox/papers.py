@@ -57,7 +57,7 @@ def _of_order(account: Account, rng: Random, order: Json) -> list[tuple[str, Rec
         if dice < 0.25:
             cost |= {"comment": "", "summ": float(cost["summ"])}
         made.append(("costs", account.record(cost, site=site)))
-    if 0.3 < dice < 0.33:  # few: their comments cost a mirror a request each
+    if 0.3 < dice < 0.31:  # few: their comments cost a mirror a request each
         task = account.new_task(rng, created=when, order={**short, "site": site})
         made.append(("tasks", account.record(task, site=None)))
         for n in range(rng.randint(0, 2)):
