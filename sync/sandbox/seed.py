@@ -19,7 +19,7 @@ def populate(account: Account, *, orders: int, customers: int) -> None:
     """Two years up to now. The same seed and clock give the same bytes."""
     rng = Random(f"{account.seed}/{account.name}/seed")
     office.furnish(account, rng)
-    firms = seed_people.firms(account, rng, min(customers // 100, 60))
+    firms = seed_people.firms(account, rng, min(max(customers // 100, min(customers // 25, 4)), 60))
     persons = seed_people.customers(account, rng, customers, days=DAYS + 60)
     seed_people.contacts(account, rng, firms, persons)
     seed_orders.orders(account, rng, orders, persons, days=DAYS)
