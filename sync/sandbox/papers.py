@@ -22,8 +22,10 @@ def pile(
 ) -> None:
     """About one of each for every few orders; the lists are samples, oldest first."""
     rows: dict[str, list[Record]] = {}
-    for order in orders:
-        for name, record in _of_order(account, rng, order):
+    for number, order in enumerate(orders):
+        # Tasks are few beyond the first orders: their comments cost a mirror a request each.
+        share = 0.15 if number < 200 else 0.005
+        for name, record in _of_order(account, rng, order, tasks=share):
             rows.setdefault(name, []).append(record)
     for customer in customers:
         for name, record in _of_customer(account, rng, customer):
@@ -39,7 +41,9 @@ def pile(
             _created_entry(account, history, record)
 
 
-def _of_order(account: Account, rng: Random, order: Json) -> list[tuple[str, Record]]:
+def _of_order(
+    account: Account, rng: Random, order: Json, *, tasks: float
+) -> list[tuple[str, Record]]:
     made: list[tuple[str, Record]] = []
     site, when = order["site"], order["createdAt"]
     short: Json = {k: order[k] for k in ("id", "number", "externalId") if k in order}
@@ -57,7 +61,7 @@ def _of_order(account: Account, rng: Random, order: Json) -> list[tuple[str, Rec
         if dice < 0.25:
             cost |= {"comment": "", "summ": float(cost["summ"])}
         made.append(("costs", account.record(cost, site=site)))
-    if 0.3 < dice < 0.31:  # few: their comments cost a mirror a request each
+    if 0.3 < dice < 0.3 + tasks:
         task = account.new_task(rng, created=when, order={**short, "site": site})
         made.append(("tasks", account.record(task, site=None)))
         for n in range(rng.randint(0, 2)):
