@@ -37,7 +37,7 @@ def no_bookmark(patch: pytest.MonkeyPatch) -> None:
                 {"id": World.present.newest(history), "s": crawl.store_id, "h": history},
             )
 
-    patch.setattr(listed.checkpoint, "set_phase", set_phase)
+    patch.setattr(checkpoint, "set_phase", set_phase)
 
 
 def no_closing_proof(patch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.errors import Flaky
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.integration.model.machine import machine_of
 from tests.integration.model.mutations import MUTATIONS
@@ -32,11 +32,11 @@ def explore(
     machine = machine_of(make)
 
     @seed(start)
-    def factory() -> object:
+    def factory() -> RuleBasedStateMachine:
         return machine()
 
     run_state_machine_as_test(
-        factory,
+        factory,  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,

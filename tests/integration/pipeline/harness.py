@@ -27,6 +27,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy.pool import QueuePool
 
 from sync import vault
@@ -193,7 +194,7 @@ class Mirror:
         self.wire = Wire(App(self.sandbox))
         self.engine = engine or engine_of(database)
         cfg = Settings(
-            database_url=database, secret_key=vault.Key.generate().text(), feed_seconds=1
+            database_url=SecretStr(database), secret_key=vault.Key.generate().text(), feed_seconds=1
         )
         self.services = Services(cfg, Event())
         self.services.__dict__ |= {
@@ -328,7 +329,7 @@ class Mirror:
         return (time.time() if self.frozen_at is None else self.frozen_at) + self.shift
 
     @contextmanager
-    def between(self, path: str, act: Callable[[], None], *, nth: int = 1) -> Any:
+    def between(self, path: str, act: Callable[[], object], *, nth: int = 1) -> Any:
         """Have `act` happen between the nth answer whose URL contains `path` and its commit."""
         left = nth
 

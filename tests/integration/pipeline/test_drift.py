@@ -51,7 +51,10 @@ def test_a_list_that_grows_faster_than_it_is_walked(open_mirror: Open) -> None:
     mirror = open_mirror(customers=5)
 
     def grow(request: httpx.Request) -> None:
-        if "/api/v5/orders?limit=20&page=" in request.url.raw_path.decode() and len(mirror.wire.paths) < 60:
+        if (
+            "/api/v5/orders?limit=20&page=" in request.url.raw_path.decode()
+            and len(mirror.wire.paths) < 60
+        ):
             for _ in range(21):
                 mirror.account.create_order(customer=0)
 

@@ -90,7 +90,9 @@ def test_a_record_that_was_away_while_the_crm_counted_counts_for_nothing(mirror:
     mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=lost)
     mirror.account.delete_order(away)
     mirror.queue("orders", "reconcile")
-    with mirror.between("/api/v5/orders?limit=20&page=", lambda: mirror.account.undelete_order(away)):
+    with mirror.between(
+        "/api/v5/orders?limit=20&page=", lambda: mirror.account.undelete_order(away)
+    ):
         mirror.work("orders", "walk")
     mirror.settle()
     mirror.assert_equal_to_oracle()
@@ -107,7 +109,9 @@ def test_a_record_that_left_its_day_while_the_crm_counted(mirror: Mirror) -> Non
     mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=lost)
     mirror.account.redate_order(away, f"{day + dt.timedelta(days=300):%Y-%m-%d} 10:00:00")
     crawl = mirror.queue("orders", "reconcile", days=(None, day))
-    with mirror.between("/api/v5/orders?limit=20&page=", lambda: mirror.account.redate_order(away, text)):
+    with mirror.between(
+        "/api/v5/orders?limit=20&page=", lambda: mirror.account.redate_order(away, text)
+    ):
         mirror.work("orders", "walk")
     assert mirror.crawl(crawl).state == "done"
     mirror.come_to_rest()
