@@ -25,9 +25,11 @@ def explore(
     *,
     examples: int,
     start: int,
-    phases: tuple[Phase, ...] = (Phase.generate,),
 ) -> None:
-    """Run a machine on the examples that follow from a seed: the same ones every time."""
+    """Run a machine on the examples that follow from a seed: the same ones every time.
+
+    They are not made smaller when one fails: that takes minutes, and is `Phase.shrink` away.
+    """
 
     machine = machine_of(make)
 
@@ -42,7 +44,7 @@ def explore(
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
-            phases=phases,
+            phases=(Phase.generate,),
             print_blob=False,
             suppress_health_check=list(HealthCheck),
         ),
@@ -83,13 +85,14 @@ def test_whatever_happens_the_mirror_ends_as_the_crm(
 
 @pytest.mark.faults
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("start", range(100, 100 + int(os.environ.get("MODEL_SEEDS", "20"))))
+@pytest.mark.parametrize("start", range(100, 100 + int(os.environ.get("MODEL_SEEDS", "6"))))
 def test_whatever_happens_for_longer(
     database: str, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, start: int
 ) -> None:
-    """The same with many more examples, and a failure is made small before it is shown."""
-    make, _ = worlds(database, engine, monkeypatch)
-    explore(make, examples=100, start=start, phases=(Phase.generate, Phase.shrink))
+    """The same with many more examples."""
+    make, made = worlds(database, engine, monkeypatch)
+    explore(make, examples=100, start=start)
+    print(f"seed {start}: {len(made)} examples, {steps_of(made)} steps")
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)

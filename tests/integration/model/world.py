@@ -177,7 +177,20 @@ class World:
         return int(order[-1 - pick % len(order)][1]) if order else 0
 
     def _gone(self, collection: str, pick: int) -> int:
-        gone = sorted(self.account.collections[collection].gone)
+        """A deleted record, of those that can come back as they were.
+
+        What was combined does not: its orders are another's by then. Nor does an order whose
+        customer was combined meanwhile: in no CRM would it still name that one.
+        """
+        people = self.account.collections["customers"].gone
+        combined = {key for key, about in people.items() if about.reason == "combined"}
+        gone = sorted(
+            key
+            for key, about in self.account.collections[collection].gone.items()
+            if about.reason == "history"
+            and about.last is not None
+            and not combined & {about.last.customer, about.last.contact}
+        )
         return gone[-1 - pick % len(gone)] if gone else 0
 
     def _note_changes(self, later: float, *, silent: bool = False) -> None:
