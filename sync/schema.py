@@ -414,6 +414,7 @@ REREAD = _sync(
     _text("reason", "why", nullable=False),
     _timestamp("asked_at", "first asked for", nullable=False, server_default=_NOW),
     _timestamp("not_before", "the CRM may need until then", nullable=False, server_default=_NOW),
+    _timestamp("since", "up to when the history that asked for it had been read before"),
     sa.Index("reread_due", "store_id", "resource", "not_before"),
 )
 
@@ -442,6 +443,13 @@ COVERAGE = _sync(
     _timestamp("complete_as_of", "of a resource without a feed: first send of the closed pass"),
     _timestamp("polled_as_of", "first send of the last poll by an updated-since filter"),
     _text("feed", "the history it is followed by; NULL where none"),
+    sa.Column(
+        "told_by",
+        ARRAY(sa.Text),
+        nullable=False,
+        server_default=sa.text("'{}'"),
+        comment="other histories that tell of its changes",
+    ),
     _count("every_seconds", "how often it is refreshed; 0 for never"),
     _text("version", "Resource.version its rows are made from"),
     _text("zone", "zone its rows are made from"),

@@ -20,19 +20,27 @@ def ask_again(
     ids: Iterable[int],
     *,
     reason: str,
+    told_by: str,
     after_seconds: float = 0,
 ) -> None:
-    """Queue records; one that waits already waits for the later of both moments."""
+    """Queue records; one that waits already waits for the later of both moments.
+
+    `told_by` is the resource whose lane asks. Where that is a history, a record may be wrong since
+    what the history had been read up to before, and coverage is held back to that moment.
+    """
     ordered = sorted(set(ids))
     if not ordered:
         return
     connection.execute(
         sa.text(
-            "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before)"
-            " SELECT :store, :resource, n.id, :reason, now() + make_interval(secs => :after)"
+            "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, since)"
+            " SELECT :store, :resource, n.id, :reason, now() + make_interval(secs => :after),"
+            " coalesce((SELECT clear_at FROM sync.feed"
+            " WHERE store_id = :store AND resource = :told_by), now())"
             " FROM unnest(cast(:ids AS bigint[])) AS n(id)"
             " ON CONFLICT (store_id, resource, id) DO UPDATE"
-            " SET not_before = greatest(r.not_before, excluded.not_before)"
+            " SET not_before = greatest(r.not_before, excluded.not_before),"
+            " since = least(r.since, excluded.since)"
         ),
         {
             "store": store_id,
@@ -40,6 +48,7 @@ def ask_again(
             "ids": ordered,
             "reason": reason,
             "after": after_seconds,
+            "told_by": told_by,
         },
     )
 
@@ -86,10 +95,15 @@ def tick_off(
     )
     connection.execute(
         sa.text(
-            "UPDATE sync.reread SET asked_at = now() WHERE store_id = :store"
-            " AND resource = :resource AND id = ANY(:ids)"
+            # Read before its time, and to be read again: what is older than the CRM may need is in.
+            "UPDATE sync.reread AS r SET asked_at = now(), since = CASE"
+            " WHEN r.not_before = n.not_before"
+            " THEN greatest(r.since, now() - make_interval(secs => :longest)) ELSE r.since END"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
+            " AS n(id, not_before)"
+            " WHERE r.store_id = :store AND r.resource = :resource AND r.id = n.id"
         ),
-        binds,
+        binds | {"longest": LONGEST_WAIT_SECONDS},
     )
 
 

@@ -112,7 +112,8 @@ def register(
     about = connection.execute(
         sa.select(STORE.c.since, STORE.c.zone).where(STORE.c.id == store_id)
     ).one()
-    for resource in resources:
+    known = list(resources)
+    for resource in known:
         feed = resource.changes.by if isinstance(resource.changes, Followed) else None
         if isinstance(resource.listing, Chain):
             feed = resource.name
@@ -121,16 +122,18 @@ def register(
         inserted = connection.execute(
             sa.text(
                 "INSERT INTO sync.coverage"
-                " (store_id, resource, feed, every_seconds, selected, zone, version)"
-                " VALUES (:store, :resource, :feed, :every, :selected, :zone, :version)"
+                " (store_id, resource, feed, told_by, every_seconds, selected, zone, version)"
+                " VALUES (:store, :resource, :feed, :told_by, :every, :selected, :zone, :version)"
                 " ON CONFLICT (store_id, resource) DO UPDATE"
-                " SET feed = excluded.feed, every_seconds = excluded.every_seconds"
+                " SET feed = excluded.feed, told_by = excluded.told_by,"
+                " every_seconds = excluded.every_seconds"
                 " RETURNING old.store_id IS NULL AS is_new, new.selected AS selected"
             ),
             {
                 "store": store_id,
                 "resource": resource.name,
                 "feed": feed,
+                "told_by": _told_by(resource, known),
                 "every": every,
                 "selected": selected,
                 "zone": about.zone,
@@ -157,6 +160,22 @@ def register(
         if inserted.is_new and load and inserted.selected:
             since = about.since if resource.created_field else None
             queue_crawl(connection, store_id, resource.name, kind="load", days=(since, None))
+
+
+def _told_by(resource: Resource, known: Iterable[Resource]) -> list[str]:
+    """Other histories that tell of a followed resource: of merges, and of what changes with it."""
+    if not isinstance(resource.changes, Followed):
+        return []
+    return sorted(
+        {
+            other.changes.by
+            for other in known
+            if isinstance(other.changes, Followed)
+            and other.changes.by != resource.changes.by
+            and resource.name
+            in {*(name for name, _ in other.combined), *(also.resource for also in other.rereads)}
+        }
+    )
 
 
 def queue_crawl(

@@ -328,6 +328,7 @@ def _look_for_orphans(ctx: Context) -> None:
                     name,
                     found,
                     reason="combined",
+                    told_by=ctx.lease.resource,
                     after_seconds=ORPHAN_SECONDS,
                 )
 

@@ -179,6 +179,7 @@ def apply(
         resource.name,
         [key for key in refused if isinstance(key, int)],
         reason="refused",
+        told_by=ctx.lease.resource,
     )
     _queue_further(ctx, connection, resource, read)
     coverage.add_loaded(connection, resource, store_id, total, origin=Origin.REREAD)
@@ -203,6 +204,7 @@ def _queue_further(ctx: Context, connection: sa.Connection, resource: Resource, 
             also.resource,
             named,
             reason=f"{resource.name} changed",
+            told_by=ctx.lease.resource,
             after_seconds=also.after_seconds,
         )
     _queue_of_buried(ctx, connection, resource, read)
@@ -237,6 +239,7 @@ def _queue_of_buried(
             also.resource,
             named,
             reason=f"{resource.name} deleted",
+            told_by=ctx.lease.resource,
             after_seconds=also.after_seconds,
         )
     merged = [grave.key for grave in read.graves if grave.reason == "combined"]
@@ -249,5 +252,10 @@ def _queue_of_buried(
             (ctx.store.id, merged),
         )
         rereads.ask_again(
-            connection, ctx.store.id, name, [row[0] for row in rows], reason="combined"
+            connection,
+            ctx.store.id,
+            name,
+            [row[0] for row in rows],
+            reason="combined",
+            told_by=ctx.lease.resource,
         )

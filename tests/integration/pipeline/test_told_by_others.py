@@ -1,0 +1,72 @@
+"""A resource is complete only as far as every history that tells of it has been read."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tests.integration.pipeline.harness import Mirror
+
+
+def moment(mirror: Mirror) -> dt.datetime:
+    return dt.datetime.fromtimestamp(mirror.now(), dt.UTC)
+
+
+def test_orders_are_not_called_complete_past_a_merge_no_order_entry_told_of(
+    mirror: Mirror,
+) -> None:
+    """A merge re-points orders without entries of theirs: the customers' history bounds them."""
+    source = mirror.value(
+        "SELECT customer_id FROM crm.orders JOIN crm.customers AS c USING (store_id)"
+        " WHERE store_id = :store AND c.id = customer_id AND orders.deleted_at IS NULL LIMIT 1"
+    )
+    into = mirror.value("SELECT max(id) FROM crm.customers WHERE store_id = :store")
+    assert source != into
+    merged = moment(mirror)
+    mirror.account.merge_customers(into, [source])
+    naming = "SELECT count(*) FROM crm.orders WHERE store_id = :store AND customer_id = :id"
+    mirror.pass_time(130)
+    mirror.work("order_history", "feed")
+    assert mirror.value(naming, id=source) > 0
+    assert mirror.coverage("orders").complete_as_of <= merged
+    # The customers' feed tells, and queues the orders: still not complete past the merge.
+    mirror.work("customer_history", "feed")
+    assert mirror.value(naming, id=source) > 0
+    assert mirror.coverage("orders").complete_as_of <= merged
+    mirror.pass_time(61)
+    for history in ("customer_history", "order_history"):
+        mirror.work(history, "feed")
+    assert mirror.value(naming, id=source) == 0
+    assert mirror.coverage("orders").complete_as_of > merged
+
+
+def test_customers_are_not_called_complete_past_an_order_that_moved_their_totals(
+    mirror: Mirror,
+) -> None:
+    """Totals change without an entry of the customer's: the orders' history bounds them."""
+    order = mirror.value(
+        "SELECT max(id) FROM crm.orders WHERE store_id = :store AND deleted_at IS NULL"
+        " AND customer_type = 'customer'"
+    )
+    changed = moment(mirror)
+    mirror.account.delete_order(order)
+    mirror.pass_time(130)
+    mirror.work("customer_history", "feed")
+    assert mirror.coverage("customers").complete_as_of <= changed
+    mirror.work("order_history", "feed")
+    assert mirror.coverage("customers").complete_as_of <= changed
+    mirror.pass_time(61)
+    for history in ("order_history", "customer_history"):
+        mirror.work(history, "feed")
+    assert mirror.coverage("customers").complete_as_of > changed
+
+
+def test_a_history_that_is_off_holds_nothing_back(mirror: Mirror) -> None:
+    """A store that does not mirror customers still has complete orders."""
+    mirror.rows(
+        "UPDATE sync.coverage SET selected = false"
+        " WHERE store_id = :store AND resource IN ('customers', 'customer_history')"
+    )
+    before = moment(mirror)
+    mirror.pass_time(130)
+    mirror.work("order_history", "feed")
+    assert mirror.coverage("orders").complete_as_of > before
