@@ -19,7 +19,7 @@ from sync.crawl import Count, Days, is_leaf, next_on_grid, slices
 from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.declare import Followed, Resource
-from sync.errors import SyncError
+from sync.errors import SyncError, TryLater
 from sync.mirror import checkpoint, coverage, lease, notes
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Loaded, Origin
@@ -33,6 +33,8 @@ from sync.pipeline.walk import is_filter_off, list_params, walk
 FOLLOW_SECONDS = 30.0
 WHOLE_TRIES = 3
 ROUNDS_BEFORE_WALKING = 2
+FRUITLESS_WALKS = 3
+FRUITLESS_SECONDS = 300.0
 WINDOWS_PER_ROUND = 20
 GHOSTS_PER_ROUND = 500
 _PAUSE_SECONDS = 0.3
@@ -158,9 +160,12 @@ def _all_proven(ctx: Context, crawl: Crawl, as_of: dt.datetime) -> None:
 def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     """Prove the crawl's walked windows one by one; False when the slice ended before.
 
-    The windows' state carries the progress, so that the next slice goes on here.
+    The windows' state carries the progress, so that the next slice goes on here. TryLater when a
+    list contradicts itself: walking it on and on would only spend the budget.
     """
+    resource = ctx.resources[crawl.resource]
     rounds: dict[int, int] = {}
+    fruitless: dict[int, int] = {}
     while True:
         begun = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
         for window in begun:
@@ -191,13 +196,28 @@ def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
             if rounds[window.id] < ROUNDS_BEFORE_WALKING:
                 continue
             rounds.pop(window.id)
-            _narrow(ctx, crawl, window, count, work=work)
+            found = _narrow(ctx, crawl, window, count, work=work)
+            if found is not None and not (found.written or found.buried or count.is_busy):
+                fruitless[window.id] = fruitless.get(window.id, 0) + 1
+                _insist_on_sense(resource, count, fruitless[window.id])
         if ctx.stop.wait(_PAUSE_SECONDS):
             return False
 
 
-def _narrow(ctx: Context, crawl: Crawl, window: Window, count: Count, *, work: WorkClass) -> None:
-    """A window whose counts differ: halve it, or walk it again when it is small."""
+def _insist_on_sense(resource: Resource, count: Count, fruitless: int) -> None:
+    """TryLater when a window was walked in vain so often that its list contradicts itself."""
+    if fruitless >= FRUITLESS_WALKS:
+        raise TryLater(
+            f"{resource.name} {count.days}: the API counts {count.total}, its pages show"
+            f" {count.mirrored + count.entered}, and walking them again finds nothing new",
+            after=FRUITLESS_SECONDS,
+        )
+
+
+def _narrow(
+    ctx: Context, crawl: Crawl, window: Window, count: Count, *, work: WorkClass
+) -> Loaded | None:
+    """A window whose counts differ: halve it (None), or walk it again when it is small."""
     resource = ctx.resources[crawl.resource]
     cuttable = isinstance(resource.listing, DayFilters) and not is_filter_off(ctx, resource)
     if cuttable and not is_leaf(window.days, max(count.total, count.mirrored + count.entered)):
@@ -215,8 +235,8 @@ def _narrow(ctx: Context, crawl: Crawl, window: Window, count: Count, *, work: W
                     )
 
             ctx.write(write)
-            return
-    walk_again(ctx, crawl, window, work=work)
+            return None
+    return walk_again(ctx, crawl, window, work=work)
 
 
 def _bounds(ctx: Context, resource: Resource, days: Days) -> tuple[dt.date, dt.date]:

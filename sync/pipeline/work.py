@@ -11,7 +11,7 @@ import random
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 
@@ -333,6 +333,7 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     now = dt.datetime.now(dt.UTC)
     if isinstance(error, LeaseLost):
         say.info("lease lost", reason=str(error))
+        _give_back(engine, held, due_at=now)
         return
     stopping = isinstance(error, TryLater) and services.stop.is_set()
     seconds = 0.0 if stopping else _retry_after(held, error)
@@ -370,6 +371,17 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     except SyncError as second:
         say.warning("could not note the failure", reason=str(second))
     say.warning("failed", reason=str(error), again_in_seconds=round(seconds, 1))
+
+
+def _give_back(engine: sa.Engine, held: Lease, *, due_at: dt.datetime) -> None:
+    """A lease refused because the store's zone changed is still ours: another slice may begin."""
+
+    def write(connection: sa.Connection) -> None:
+        lease.lock(connection, held)
+        lease.release(connection, held, due_at=due_at)
+
+    with suppress(SyncError):  # taken over: it is somebody else's now
+        in_transaction(engine, write)
 
 
 def _keep_body(connection: sa.Connection, store: Store, held: Lease, error: UnexpectedData) -> None:

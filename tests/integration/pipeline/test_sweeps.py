@@ -192,6 +192,11 @@ def test_rows_made_in_the_old_zone_are_not_written_after_the_change(open_mirror:
     mirror.queue("orders", "reconcile", deep=True)
     with mirror.between("/api/v5/orders?limit=20&page=", change, nth=3):
         mirror.work("orders", "walk")
+    held = (
+        "SELECT count(*) FROM sync.lane WHERE store_id = :store"
+        " AND resource = 'orders' AND lease_until IS NOT NULL"
+    )
+    assert mirror.value(held) == 0, "the refused slice keeps nobody waiting"
     mirror.settle()
     mirror.assert_equal_to_oracle()
 
