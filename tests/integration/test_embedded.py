@@ -27,8 +27,11 @@ from sync.errors import NeedsOperator
 from sync.settings import Settings
 
 ROOT = Path(sync.__file__).parents[1]
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so their children.
 HOLD = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from sync.embedded import servers
 pair = servers(sys.argv[1], fast=True)
 print(pair.postgres.pid, pair.valkey.pid, flush=True)
