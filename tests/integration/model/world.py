@@ -117,7 +117,7 @@ class World:
 
     def change(self, kind: str, pick: int, other: int = 0) -> None:
         """One save in the CRM; what cannot be done just now is left out."""
-        account, silent = self.account, False
+        account = self.account
         try:
             match kind:
                 case "create_order":
@@ -153,13 +153,12 @@ class World:
                 case "undelete_customer":
                     account.undelete_customer(self._gone("customers", pick))
                 case "merge_customers":
-                    silent = True
                     into, source = self._live("customers", pick), self._live("customers", other)
                     account.merge_customers(into, [source])
         except (Refusal, IndexError):
             pass
         knobs = self.mirror.sandbox.knobs
-        self._note_changes(knobs.history_publish_delay + knobs.list_lag_seconds, silent=silent)
+        self._note_changes(knobs.history_publish_delay + knobs.list_lag_seconds)
 
     def flip(self, pick: int) -> None:
         """Set a mark on one of a few orders, or take it off again: A, B, A."""
@@ -193,7 +192,7 @@ class World:
         )
         return gone[-1 - pick % len(gone)] if gone else 0
 
-    def _note_changes(self, later: float, *, silent: bool = False) -> None:
+    def _note_changes(self, later: float) -> None:
         """Log which records are not what they were, and from when on anybody may know."""
         moment = self.mirror.now() + later
         now = self.mirror.sandbox.clock.now()
@@ -209,8 +208,7 @@ class World:
                     continue
                 content = steady(orjson.loads(sent(self.account, name, record, now)))
                 if before is None or before[1] != content:
-                    # A merge moves orders without an entry of theirs: nothing dates that.
-                    log[key] = float("inf") if silent and name == "orders" else moment
+                    log[key] = moment
                 known[key] = (record, content)
 
     def newest(self, history: str) -> int:
