@@ -82,7 +82,7 @@ def test_rows_written_count_only_what_changed(open_mirror: Open) -> None:
     mirror.queue("orders", "backfill")
     mirror.settle()
     assert mirror.value(count) == 45
-    mirror.account.update_order(min(mirror.truth("orders")), status="complete")
+    mirror.account.update_order(min(mirror.truth("orders")), managerComment="counted")
     mirror.work("order_history", "feed")
     assert mirror.value(count) == 46
 
