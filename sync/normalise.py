@@ -38,6 +38,8 @@ _VALUE_LENGTH = 2_000
 _LONGEST_KEY = 500  # characters; an index row holds 2,700 bytes
 _MOST_UNKNOWN = 200
 _KEY_LENGTH = 200
+NAME_LENGTH = 300
+"""Characters of an unknown field's path that are kept: a name longer than that is cut there."""
 _RECORD_ONLY = ""
 _WHOLE_RECORD = "record:"
 
@@ -259,7 +261,7 @@ class Normaliser:
             step = steps.get(name)
             if step is None:
                 if not node.known and len(into.unknown) < _MOST_UNKNOWN:
-                    into.unknown.setdefault((path + name)[:300], _shorten(value, 200))
+                    into.unknown.setdefault((path + name)[:NAME_LENGTH], _shorten(value, 200))
                 continue
             if value is None:
                 continue

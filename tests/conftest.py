@@ -14,11 +14,18 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 
 from sync import settings
 from sync.embedded import Servers, private, remove
 from sync.embedded.process import is_running
 from sync.errors import SyncError
+
+# The same examples in every run, so that a red run says something of the change and not of the
+# day; `HYPOTHESIS_PROFILE=explore` looks further, at other examples each time.
+hypothesis_settings.register_profile("steady", derandomize=True)
+hypothesis_settings.register_profile("explore", derandomize=False, database=None)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 _FOLDER = pytest.StashKey[Path]()
 _PREFIX = "mirror-tests-"

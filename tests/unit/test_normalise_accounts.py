@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sync.crm.decode import decode
 from sync.declare import Field, Reading, Rejected, Resource, Shape
 from sync.declare.moments import zone_of
-from sync.normalise import Batch, Normaliser, Row, records_of
+from sync.normalise import NAME_LENGTH, Batch, Normaliser, Row, records_of
 from sync.resources import RESOURCES
 
 ALL = RESOURCES
@@ -90,13 +90,20 @@ def unaccounted(
     unknown: set[str],
     raw_only: set[str],
     elsewhere: set[str],
+    below: str = "",
 ) -> list[str]:
-    """Scalars of an object that are in no column, no reject, and under no path named otherwise."""
+    """Scalars of an object that are in no column, no reject, and under no path named otherwise.
+
+    `unknown` are paths from the record on, `below` is where in it the object stands.
+    """
     by_path: dict[str, Field] = {field.path: field for field in fields}
     lost = []
     for steps, value in scalars(record):
         places = [".".join(steps[:end]) for end in range(1, len(steps) + 1)]
-        if any(place in elsewhere or place in raw_only or place in unknown for place in places):
+        if any(
+            place in elsewhere or place in raw_only or (below + place)[:NAME_LENGTH] in unknown
+            for place in places
+        ):
             continue
         if any(place in rejected for place in places):
             continue
@@ -141,7 +148,6 @@ def lost(resource: Resource, record: Any, row: Row, batch: Batch) -> list[str]:
             continue
         named = list(members.values()) if isinstance(members, dict) else members
         for number, member in enumerate(named, start=1):
-            below = f"{child.path}[]."
             mine = {
                 reject.removeprefix(f"{child.name}.").removesuffix(f"[{number}]")
                 for reject in rejected
@@ -156,9 +162,10 @@ def lost(resource: Resource, record: Any, row: Row, batch: Batch) -> list[str]:
                     {"": member} if plain else member,
                     each,
                     rejected=mine,
-                    unknown={path.removeprefix(below) for path in unknown},
+                    unknown=unknown,
                     raw_only=set(),
                     elsewhere=set(),
+                    below=f"{child.path}[].",
                 )
                 for each in rows
                 if child.key or each["ordinal"] == number
@@ -325,6 +332,16 @@ def records(draw: st.DrawFn, resource: Resource) -> Any:
 def pages(draw: st.DrawFn) -> tuple[str, list[Any]]:
     name = draw(st.sampled_from(sorted(ALL)))
     return name, draw(st.lists(records(ALL[name]), max_size=4))
+
+
+def test_a_name_of_any_length_is_accounted_for() -> None:
+    """Unknown fields are noted by at most NAME_LENGTH characters, their values are in raw whole."""
+    name = "x" * (2 * NAME_LENGTH)
+    record = {"id": 1, name: 5, "items": [{"id": 2, name: 6}]}
+    batch = normalise(ALL["orders"], [record])
+    assert set(batch.unknown) == {name[:NAME_LENGTH], f"items[].{name}"[:NAME_LENGTH]}
+    assert lost(ALL["orders"], record, batch.rows[0], batch) == []
+    assert decode(batch.rows[0].raw) == record
 
 
 @settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
