@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -137,7 +138,7 @@ def busy(servers: Servers) -> list[Figure]:
         with stage.engine.begin() as connection:
             connection.exec_driver_sql(
                 "UPDATE sync.lane SET enabled = false"
-                " WHERE resource LIKE '%history' AND lane = 'walk'"
+                " WHERE resource LIKE '%%history' AND lane = 'walk'"
             )
         call(url, "/control/churn/start", {"per_second": 20})
         stop = threading.Timer(60, call, (url, "/control/churn/stop", {}))
@@ -208,9 +209,9 @@ def records(count: int = 200) -> str:
     from sync.sandbox import Sandbox
 
     sandbox = Sandbox(seed=7)
-    account = sandbox.account("bench", orders=count, customers=80, awkward=0)
+    sandbox.account("bench", orders=count, customers=80, awkward=0)
     path = Path(tempfile.mkstemp(suffix=".jsonl")[1])
-    path.write_bytes(b"\n".join(json.dumps(r).encode() for r in sandbox.truth(account, "orders")))
+    path.write_bytes(b"\n".join(json.dumps(r).encode() for r in sandbox.truth("bench", "orders")))
     return str(path)
 
 
@@ -315,8 +316,9 @@ def _idle(url: str, stage: Stage) -> Figure:
     """Requests of two feed intervals once both tails have passed."""
     tail = "SELECT count(*) = 1 FROM sync.feed WHERE tail_id = head_id"
     wait_until(lambda: stage.one(tail), seconds=120, what="tails have passed")
-    call(url, "/control/reset_log", {})
     heads = "SELECT count(*) FROM sync.feed WHERE head_at > now() - interval '2 seconds'"
+    wait_until(lambda: stage.one(heads) == 0, seconds=60, what="the look before is over")
+    call(url, "/control/reset_log", {})
     looks = 0
     for _ in range(2):
         wait_until(lambda: stage.one(heads) == 1, seconds=60, what="a look")
@@ -402,9 +404,13 @@ def main() -> None:
         for name in wanted:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
             try:
-                figures += MEASURES[name](servers)
-            except Exception as error:
-                figures.append(Figure(name, f"failed: {error}"[:200], "", good=False))
+                found = MEASURES[name](servers)
+            except Exception as error:  # the other measures are still worth having
+                traceback.print_exc()
+                found = [Figure(name, f"failed: {error}"[:200], "", good=False)]
+            for figure in found:
+                print(f"  {figure.measure}: {figure.found}", file=sys.stderr, flush=True)
+            figures += found
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
           f"Python {platform.python_version()}\n")  # fmt: skip
     print(table(figures))
