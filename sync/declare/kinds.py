@@ -166,8 +166,9 @@ def _datetime(value: Any, reading: Reading) -> dt.datetime | None:
     if not isinstance(value, str):
         raise Rejected(f"expected a date-time, got {_shape(value)}")
     memo = reading.memo
-    if value in memo:
-        return memo[value]
+    known = memo.get(value)  # one look: another thread may empty the memo after it
+    if known is not None:
+        return known
     try:
         moment = utc_of_local(value, reading.zone)
     except ValueError as error:

@@ -8,7 +8,7 @@ than `MOST_IN_FLIGHT`, so that memory is bounded by it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -22,12 +22,16 @@ IN_FLIGHT = 8
 
 
 class Ahead(Generic[Job, Result]):
-    """Runs jobs ahead of their turn. Jobs may be pushed while results are taken."""
+    """Runs jobs ahead of their turn. Jobs may be pushed while results are taken.
+
+    A run of jobs (`push_each`) is asked for its next one only when that can begin: what an answer
+    says of its number of pages may be nonsense, and costs no memory.
+    """
 
     def __init__(self, fetch: Callable[[Job], Result], *, width: int = IN_FLIGHT) -> None:
         self._fetch = fetch
         self._width = width
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[tuple[Hashable, Iterator[Job]]] = deque()
         self._running: deque[tuple[Job, Future[Result]]] = deque()
         self._pool = ThreadPoolExecutor(max_workers=MOST_IN_FLIGHT, thread_name_prefix="fetch")
 
@@ -37,15 +41,23 @@ class Ahead(Generic[Job, Result]):
 
     def push(self, job: Job) -> None:
         """Add a job behind the others."""
-        self._waiting.append(job)
+        self._waiting.append((None, iter((job,))))
 
-    def push_first(self, job: Job) -> None:
+    def push_first(self, job: Job, *, of: Hashable = None) -> None:
         """Add a job before those that have not begun."""
-        self._waiting.appendleft(job)
+        self._waiting.appendleft((of, iter((job,))))
 
-    def drop(self, unwanted: Callable[[Job], bool]) -> None:
-        """Forget jobs that have not begun."""
-        self._waiting = deque(job for job in self._waiting if not unwanted(job))
+    def push_each(self, jobs: Iterable[Job], *, of: Hashable = None) -> None:
+        """Add a run of jobs behind the others."""
+        self._waiting.append((of, iter(jobs)))
+
+    def push_each_first(self, jobs: Iterable[Job], *, of: Hashable = None) -> None:
+        """Add a run of jobs before those that have not begun."""
+        self._waiting.appendleft((of, iter(jobs)))
+
+    def drop(self, of: Hashable) -> None:
+        """Forget what was pushed `of` this and has not begun."""
+        self._waiting = deque(each for each in self._waiting if each[0] != of)
 
     def results(self) -> Iterator[tuple[Job, Result | Exception, bool]]:
         """Jobs and their results in order; the flag says whether the next one is ready too.
@@ -68,8 +80,11 @@ class Ahead(Generic[Job, Result]):
 
     def _fill(self) -> None:
         while self._waiting and len(self._running) < self._width:
-            job = self._waiting.popleft()
-            self._running.append((job, self._pool.submit(self._fetch, job)))
+            job = next(self._waiting[0][1], None)
+            if job is None:
+                self._waiting.popleft()
+            else:
+                self._running.append((job, self._pool.submit(self._fetch, job)))
 
     def close(self) -> None:
         """Wait for what is being fetched; its pages are asked for again later."""

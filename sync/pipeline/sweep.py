@@ -133,8 +133,7 @@ def _read_pages(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
             if result.first_as_of is None:
                 result.first_as_of = reply.as_of
                 bound = pages_bound(pagination.pages)
-                for number in range(2, min(pagination.pages, bound) + 1):
-                    ahead.push(number)
+                ahead.push_each(range(2, min(pagination.pages, bound) + 1))
                 last = pagination.pages
             elif page == last and pagination.pages > page and page < bound:
                 last = page + 1

@@ -8,7 +8,7 @@ has to be cut. Pages shift while they are walked; what is lost that way is found
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -31,7 +31,6 @@ from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Dated, Loaded, Origin, load, relist
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
-from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
 
 PAGES_PER_COMMIT = 5
@@ -43,6 +42,17 @@ class Job:
 
     window: Window
     page: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A page as the thread that fetched it leaves it: rows, so that its body can be let go."""
+
+    batch: Batch
+    pagination: Pagination
+    as_of: dt.datetime
+    elapsed_seconds: float
+    is_empty: bool
 
 
 @dataclass(slots=True)
@@ -59,11 +69,15 @@ class _Page:
 
 @dataclass
 class Walk:
-    """What a walk did so far. `seen` is filled for windows whose ids are to be compared."""
+    """What a walk did so far. `seen` is filled for windows whose ids are to be compared.
+
+    `is_cut`: the one window that was to be walked held too much; its parts are planned.
+    """
 
     loaded: Loaded = field(default_factory=Loaded)
     seen: dict[int, set[object]] | None = None
     is_complete: bool = False
+    is_cut: bool = False
     filter_ignored: bool = False
 
 
@@ -122,7 +136,29 @@ def walk(
     return walker.run(list(windows))
 
 
+def walk_one(
+    ctx: Context,
+    crawl: Crawl,
+    window: Window,
+    *,
+    work: WorkClass,
+    seen: dict[int, set[object]],
+    origin: Origin,
+) -> Walk:
+    """Walk one window to its end, past the end of the slice if need be, or cut it into parts.
+
+    Its last page leaves it open: the caller, who compares what was seen, calls it walked.
+    """
+    walker = _Walker(ctx, crawl, work=work, origin=origin)
+    walker.walk.seen = seen
+    walker.is_alone, walker.walked = True, "open"
+    return walker.run([window])
+
+
 class _Walker:
+    is_alone = False
+    walked = "walked"
+
     def __init__(self, ctx: Context, crawl: Crawl, *, work: WorkClass, origin: Origin) -> None:
         self.ctx = ctx
         self.crawl = crawl
@@ -147,30 +183,40 @@ class _Walker:
                     ahead.push(Job(window, 1))
                 else:
                     self._planned[window.id] = window.page_count
-                    for page in range(window.last_page + 1, window.page_count + 1):
-                        ahead.push(Job(window, page))
+                    ahead.push_each(_pages(window, window.last_page + 1), of=window.id)
             for job, result, ready in ahead.results():
                 if job.window.id in self._ended:
                     continue  # its end was seen on an earlier page
                 self._take(ahead, job, result)
                 if not ready or len(self._pending) >= PAGES_PER_COMMIT:
                     self._commit()
-                if self.walk.filter_ignored:
+                if self.walk.filter_ignored or self.walk.is_cut:
                     return self.walk
-                if self.ctx.is_over:
+                if self._is_over:
                     self._commit()
                     return self.walk
             self._commit()
         self.walk.is_complete = True
         return self.walk
 
-    def _fetch(self, job: Job) -> Reply:
-        params = list_params(self.ctx, self.resource, job.window.days, page=job.page)
-        if job.page == 1:
-            return self.ctx.api.first(self.resource, params, work=self.work)
-        return self.ctx.api.later(self.resource, params, work=self.work)
+    @property
+    def _is_over(self) -> bool:
+        return self.ctx.stop.is_set() if self.is_alone else self.ctx.is_over
 
-    def _take(self, ahead: Ahead[Job, Reply], job: Job, result: Reply | Exception) -> None:
+    def _fetch(self, job: Job) -> Fetched:
+        params = list_params(self.ctx, self.resource, job.window.days, page=job.page)
+        ask = self.ctx.api.first if job.page == 1 else self.ctx.api.later
+        reply = ask(self.resource, params, work=self.work)
+        records = reply.records(self.resource)
+        return Fetched(
+            self.ctx.normalise(self.resource, records),
+            reply.pagination,
+            reply.as_of,
+            reply.elapsed_seconds,
+            is_empty=not records,
+        )
+
+    def _take(self, ahead: Ahead[Job, Fetched], job: Job, result: Fetched | Exception) -> None:
         window = job.window
         if isinstance(result, Refused) and job.page > 1:
             # 400 or 404 beyond the first page: the list is shorter than it was.
@@ -187,17 +233,14 @@ class _Walker:
                 requests_per_second=self.ctx.requests_per_second, latency_seconds=self._latency
             )
         )
-        records = result.records(self.resource)
-        pagination = result.pagination
-        batch = self.ctx.normalise(self.resource, records)
-        page = _Page(window, job.page, batch, result.as_of, pagination)
-        ids = frozenset(row.key for row in batch.rows)
+        page = _Page(window, job.page, result.batch, result.as_of, result.pagination)
+        ids = frozenset(row.key for row in result.batch.rows)
         if job.page == 1 and window.state == "planned" and self._settle(ahead, page):
             return
         self._pending.append(page)
         if self.walk.seen is not None:
             self.walk.seen.setdefault(window.id, set()).update(ids)
-        if not records and job.page > 1:
+        if result.is_empty and job.page > 1:
             page.drift = ("shrank", f"page {job.page} of {window.page_count} is empty")
             self._close(ahead, page)
         elif ids and ids == self._last_ids.get(window.id):
@@ -207,7 +250,7 @@ class _Walker:
             self._go_on(ahead, page)
         self._last_ids[window.id] = ids
 
-    def _settle(self, ahead: Ahead[Job, Reply], page: _Page) -> bool:
+    def _settle(self, ahead: Ahead[Job, Fetched], page: _Page) -> bool:
         """Take the first page of a planned window; True when the window was cut instead."""
         window, pagination = page.window, page.pagination
         if self._is_filter_ignored(page):
@@ -221,8 +264,7 @@ class _Walker:
         window.state = "open"
         window.total, window.page_count = pagination.total, max(pagination.pages, 1)
         self._planned[window.id] = window.page_count
-        for number in range(window.page_count, 1, -1):
-            ahead.push_first(Job(window, number))
+        ahead.push_each_first(_pages(window, 2), of=window.id)
         return False
 
     def _is_filter_ignored(self, page: _Page) -> bool:
@@ -237,7 +279,7 @@ class _Walker:
             for row in page.batch.rows
         )
 
-    def _cut(self, ahead: Ahead[Job, Reply], page: _Page) -> bool:
+    def _cut(self, ahead: Ahead[Job, Fetched], page: _Page) -> bool:
         """Replace a window that holds too much by smaller ones; its page's rows are kept.
 
         False when it cannot be cut: all of it was made on one day.
@@ -259,7 +301,9 @@ class _Walker:
             checkpoint.remove_window(connection, window.id)
             return checkpoint.add_windows(connection, self.crawl, runs)
 
-        for each in reversed(self.ctx.write(write)):
+        parts = self.ctx.write(write)
+        self.walk.is_cut = self.is_alone
+        for each in reversed(parts if not self.is_alone else []):
             ahead.push_first(Job(each, 1))
         return True
 
@@ -279,7 +323,7 @@ class _Walker:
         newest = window.days.last or self._today
         return min([*days, newest])
 
-    def _go_on(self, ahead: Ahead[Job, Reply], page: _Page) -> None:
+    def _go_on(self, ahead: Ahead[Job, Fetched], page: _Page) -> None:
         """The last known page: the list may have grown under the walk."""
         window, more = page.window, page.pagination.pages > page.number
         planned = self._planned.get(window.id, window.page_count)
@@ -293,19 +337,19 @@ class _Walker:
             self._close(ahead, page)
         else:
             window.page_count = page.number + 1
-            ahead.push_first(Job(window, page.number + 1))
+            ahead.push_first(Job(window, page.number + 1), of=window.id)
 
-    def _close(self, ahead: Ahead[Job, Reply], page: _Page) -> None:
-        page.window.state = "walked"
+    def _close(self, ahead: Ahead[Job, Fetched], page: _Page) -> None:
+        page.window.state = self.walked
         self._ended.add(page.window.id)
-        ahead.drop(lambda job: job.window.id == page.window.id)
+        ahead.drop(page.window.id)
 
-    def _end(self, ahead: Ahead[Job, Reply], window: Window, kind: str, detail: str) -> None:
+    def _end(self, ahead: Ahead[Job, Fetched], window: Window, kind: str, detail: str) -> None:
         """A window ended on a page that could not be had."""
         self._commit()
         self._ended.add(window.id)
-        ahead.drop(lambda job: job.window.id == window.id)
-        window.state = "walked"
+        ahead.drop(window.id)
+        window.state = self.walked
         as_of = self.ctx.draw()
 
         def write(connection: sa.Connection) -> None:
@@ -315,7 +359,7 @@ class _Walker:
                 last_page=window.last_page,
                 total=window.total,
                 page_count=window.page_count,
-                state="walked",
+                state=self.walked,
                 as_of=as_of,
             )
             self._note(connection, window, (kind, detail))
@@ -392,6 +436,11 @@ class _Walker:
                 body=problem.body,
             )
         )
+
+
+def _pages(window: Window, first: int) -> Iterator[Job]:
+    """A window's pages, from one on: as many as it was last known to have."""
+    return (Job(window, page) for page in range(first, window.page_count + 1))
 
 
 def _last_of(page: _Page, pages: list[_Page]) -> _Page:

@@ -1,0 +1,68 @@
+"""Pages fetched ahead: in order, bounded, and no memory for pages that may never be asked for."""
+
+from __future__ import annotations
+
+from itertools import islice
+from threading import Event, Lock
+
+from sync.crawl import MOST_IN_FLIGHT
+from sync.pipeline.ahead import IN_FLIGHT, Ahead
+
+
+def test_results_come_in_the_order_pushed_whatever_takes_longest() -> None:
+    later = Event()
+
+    def fetch(job: int) -> int:
+        if job == 1:
+            later.wait(10)
+        if job == 3:
+            later.set()
+        return -job
+
+    with Ahead(fetch) as ahead:
+        ahead.push_each([1, 2, 3])
+        assert [(job, result) for job, result, _ in ahead.results()] == [(1, -1), (2, -2), (3, -3)]
+
+
+def test_a_billion_pages_cost_what_is_in_flight() -> None:
+    """An answer may say any number of pages: only those that can begin are ever made."""
+    begun: list[int] = []
+    lock = Lock()
+
+    def fetch(job: int) -> int:
+        with lock:
+            begun.append(job)
+        return job
+
+    with Ahead(fetch) as ahead:
+        ahead.push_each(range(1_000_000_000))
+        taken = [job for job, _, _ in islice(ahead.results(), 20)]
+        assert taken == list(range(20))
+    assert len(begun) <= 20 + IN_FLIGHT <= 20 + MOST_IN_FLIGHT
+
+
+def test_a_run_pushed_first_goes_before_what_has_not_begun_and_can_be_dropped() -> None:
+    with Ahead(lambda job: job, width=1) as ahead:
+        ahead.push_each(["a1", "a2", "a3"], of="a")
+        ahead.push("last")
+        results = ahead.results()
+        first = next(results)[0]
+        ahead.push_each_first(["b1", "b2"], of="b")
+        ahead.drop("a")
+        rest = [job for job, _, _ in results]
+    # a2 had begun when a was dropped.
+    assert [first, *rest] == ["a1", "a2", "b1", "b2", "last"]
+
+
+def test_an_error_of_a_fetch_is_handed_over_in_its_place() -> None:
+    def fetch(job: int) -> int:
+        if job == 2:
+            raise ValueError("no page")
+        return job
+
+    with Ahead(fetch) as ahead:
+        ahead.push_each([1, 2, 3])
+        found = [result for _, result, _ in ahead.results()]
+    assert found[0] == 1
+    assert isinstance(found[1], ValueError)
+    assert found[2] == 3
