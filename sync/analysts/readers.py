@@ -4,6 +4,10 @@ What a reader may see is a row of `sync.reader`; `settle` makes the database agr
 grant and after every migration. A reader limited to stores is given a table only when its policy
 is there, so nothing new is ever open to it by accident; it finds what a release added after
 `celery -A sync mirror migrate`. Everybody else finds it at once, by default privileges.
+
+A masked or limited reader may use what every role it is a member of may use, by inheritance or by
+SET ROLE. So each grant looks at all readers anew: the wider of two roles may be granted last. What
+a membership made later lets through is told by `settle`.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from sync.analysts.names import quoted
 from sync.analysts.policies import Reader
 from sync.errors import BadRequest
 from sync.mirror.engine import in_transaction
+from sync.telemetry import log
 
 # Views over `sync` that leave out by themselves what a reader may not see.
 _FILTERED = ("store", "coverage")
@@ -35,6 +40,31 @@ _BY_HAND = (
     " AND coalesce(r.rolname, 'PUBLIC') NOT IN (SELECT role FROM sync.reader)"
     " AND NOT coalesce(r.rolsuper OR r.rolbypassrls, false) ORDER BY 1"
 )
+# MEMBER, not USAGE: a membership without INHERIT gives nothing until SET ROLE, and one WITH ADMIN
+# OPTION alone gives itself the rest. Who reads files, or the log of changes, reads every table.
+_REACHES_MORE = """
+SELECT DISTINCT ON (g.role) g.role, m.rolname, why.text
+FROM sync.reader AS g
+JOIN pg_roles AS r ON r.rolname = g.role
+JOIN pg_roles AS m ON pg_has_role(r.oid, m.oid, 'MEMBER')
+LEFT JOIN sync.reader AS o ON o.role = m.rolname AND o.role <> g.role
+CROSS JOIN LATERAL (SELECT CASE
+    WHEN m.rolsuper OR m.rolbypassrls OR m.rolreplication
+        THEN 'is a superuser, bypasses row-level security or replicates'
+    WHEN m.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+        THEN 'reaches the files of the server'
+    WHEN has_schema_privilege(m.oid, 'sync', 'USAGE') THEN 'may use the schema sync'
+    WHEN g.masked AND NOT o.masked THEN 'reads crm unmasked'
+    WHEN g.store_ids IS NOT NULL AND o.role IS NOT NULL
+        AND (o.store_ids IS NULL OR NOT o.store_ids <@ g.store_ids) THEN 'reads other stores'
+    WHEN g.masked AND has_schema_privilege(m.oid, 'crm', 'USAGE') THEN 'may use the schema crm'
+    WHEN g.store_ids IS NOT NULL AND o.role IS NULL AND m.oid <> r.oid AND EXISTS (
+        SELECT FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
+        WHERE n.nspname = %s AND a.grantee = m.oid) THEN 'may use the schema crm_masked'
+    END) AS why(text)
+WHERE (g.masked OR g.store_ids IS NOT NULL) AND why.text IS NOT NULL
+ORDER BY g.role, m.oid = r.oid, o.role IS NULL, m.rolname
+"""
 
 
 def grant(
@@ -45,8 +75,9 @@ def grant(
 
     def begin(connection: sa.Connection) -> None:
         _check(connection, reader)
+        # One at a time: of two at once neither would see the other.
+        connection.exec_driver_sql("LOCK TABLE sync.reader IN SHARE ROW EXCLUSIVE MODE")
         _take_back(connection, role)
-        _insist_on_nothing_more(connection, reader)
         connection.execute(
             sa.text(
                 "INSERT INTO sync.reader (role, store_ids, masked) VALUES (:role, :stores, :masked)"
@@ -59,6 +90,8 @@ def grant(
                 "masked": is_masked,
             },
         )
+        for more in reaching_more(connection):
+            raise BadRequest(f"{role} was not granted. {more}")
 
     in_transaction(engine, begin)
     settle(engine)
@@ -84,10 +117,33 @@ def revoke(engine: sa.Engine, role: str) -> bool:
 
 
 def settle(engine: sa.Engine) -> None:
-    """Make policies, masked views and grants what `sync.reader` asks for; safe to repeat."""
+    """Make policies, masked views and grants what `sync.reader` asks for; safe to repeat.
+
+    A reader that reaches more is told of, not refused: no upgrade waits for a membership.
+    """
     wanted = in_transaction(engine, policies.readers)
     policies.settle(engine)
     in_transaction(engine, lambda c: _give(c, wanted))
+    for more in in_transaction(engine, reaching_more):
+        log().warning(more)
+
+
+def reaching_more(connection: sa.Connection) -> list[str]:
+    """A sentence for each masked or limited reader that reaches what it is to be kept from."""
+    told = []
+    for role, other, why in connection.exec_driver_sql(_REACHES_MORE, (SCHEMA,)):
+        if other == role:
+            told.append(
+                f"{role} {why}, by itself or by a grant to PUBLIC: it cannot be held to what it was"
+                " granted. Take that right away."
+            )
+        else:
+            told.append(
+                f"{role} is a member of {other}, which {why}: it cannot be held to what it was"
+                " granted. Revoke that membership, or the one it comes by: "
+                f"REVOKE {quoted(other)} FROM {quoted(role)}"
+            )
+    return told
 
 
 def _give(connection: sa.Connection, wanted: Sequence[Reader]) -> None:
@@ -153,30 +209,3 @@ def _check(connection: sa.Connection, reader: Reader) -> None:
                 "any more once a reader is limited to a store. Grant it here first: celery -A sync"
                 f" mirror grant {by_hand[0]}"
             )
-
-
-def _insist_on_nothing_more(connection: sa.Connection, reader: Reader) -> None:
-    """BadRequest when a role reaches, by membership or PUBLIC, what it is to be kept from."""
-    if reader.store_ids is None and not reader.masked:
-        return
-    reaches_sync, reaches_crm = connection.exec_driver_sql(
-        "SELECT has_schema_privilege(%s, 'sync', 'USAGE'),"
-        " has_schema_privilege(%s, 'crm', 'USAGE')",
-        (reader.role, reader.role),
-    ).one()
-    if reaches_sync or (reader.masked and reaches_crm):
-        schema = "sync" if reaches_sync else "crm"
-        raise BadRequest(
-            f"{reader.role} may use the schema {schema}, by another role it is a member of or by "
-            "a grant to PUBLIC: it could not be held to what it is granted."
-        )
-    others = connection.exec_driver_sql(
-        "SELECT g.role FROM sync.reader AS g JOIN pg_roles AS r ON r.rolname = g.role"
-        " WHERE g.role <> %s AND pg_has_role(%s, r.oid, 'MEMBER')"
-        " AND (g.store_ids IS NULL OR NOT g.store_ids <@ coalesce(%s::bigint[], g.store_ids))",
-        (reader.role, reader.role, None if reader.store_ids is None else list(reader.store_ids)),
-    ).scalars()
-    for other in others:
-        raise BadRequest(
-            f"{reader.role} is a member of {other}, which may see more: revoke that membership."
-        )

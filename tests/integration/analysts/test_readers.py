@@ -10,7 +10,7 @@ from sync.analysts import readers
 from sync.embedded import Servers
 from sync.errors import BadRequest
 from sync.mirror.migrate import upgrade
-from tests.integration.analysts.conftest import MakeRole, add_store, put
+from tests.integration.analysts.conftest import MakeRole, Role, add_store, put
 
 EVERY_RELATION = (
     "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'crm'::regnamespace"
@@ -348,6 +348,123 @@ def test_a_limited_role_may_not_be_a_member_of_one_that_sees_more(
         readers.grant(engine, "nobody_of_that_name", store_ids=None, is_masked=False)
     with pytest.raises(BadRequest, match="own role"):
         readers.grant(engine, engine.url.username or "", store_ids=None, is_masked=False)
+
+
+def test_the_wider_role_may_be_granted_last_and_gives_no_member_more(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """First the mask or the limit, then the membership, then the team: still nothing more."""
+    one, _ = two_stores
+    team, between, masked, limited = make_role(), make_role(), make_role(), make_role()
+    readers.grant(engine, masked.name, store_ids=None, is_masked=True)
+    readers.grant(engine, limited.name, store_ids=[one], is_masked=False)
+    by_hand(engine, f"GRANT {team.name} TO {between.name}")
+    for member in (masked, limited):
+        by_hand(engine, f"GRANT {between.name} TO {member.name}")
+        with pytest.raises(BadRequest, match=f"{member.name} is a member of {team.name}"):
+            readers.grant(engine, team.name, store_ids=None, is_masked=False)
+        assert team.is_refused("SELECT * FROM crm.orders")
+        assert masked.is_refused("SELECT * FROM crm.orders")
+        assert limited.rows("SELECT store_id FROM crm.orders") == [(one,)]
+        by_hand(engine, f"REVOKE {between.name} FROM {member.name}")
+    readers.grant(engine, team.name, store_ids=None, is_masked=False)
+    assert team.value("SELECT count(*) FROM crm.orders") == 2
+    assert masked.is_refused("SELECT * FROM crm.orders")
+
+
+@pytest.mark.parametrize("how", ["INHERIT FALSE, SET TRUE", "INHERIT FALSE, SET FALSE, ADMIN TRUE"])
+def test_a_membership_that_gives_nothing_until_it_is_used_counts(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole, how: str
+) -> None:
+    """SET ROLE, or granting it to oneself, is a statement away: of one store unmasked, of a role
+    granted by hand, of one that Postgres has for reading everything."""
+    one, _ = two_stores
+    narrow, hand, masked = make_role(), make_role(), make_role()
+    readers.grant(engine, narrow.name, store_ids=[one], is_masked=False)
+    by_hand(engine, f"GRANT USAGE ON SCHEMA crm TO {hand.name}")
+    by_hand(engine, f"GRANT SELECT ON crm.orders TO {hand.name}")
+    for wider in (narrow.name, hand.name, "pg_read_all_data", "pg_execute_server_program"):
+        by_hand(engine, f"GRANT {wider} TO {masked.name} WITH {how}")
+        with pytest.raises(BadRequest, match=f"{masked.name} is a member of {wider}"):
+            readers.grant(engine, masked.name, store_ids=None, is_masked=True)
+        by_hand(engine, f"REVOKE {wider} FROM {masked.name}")
+        assert_nothing_by(masked, wider)
+    readers.grant(engine, masked.name, store_ids=None, is_masked=True)
+    assert masked.value("SELECT count(*) FROM crm_masked.orders") == 2
+    assert_nothing_by(masked, narrow.name)
+
+
+def assert_nothing_by(role: Role, wider: str) -> None:
+    """Neither as itself nor as the other role does it read crm as it is."""
+    assert role.is_refused("SELECT * FROM crm.orders")
+    assert role.is_refused(f"SET ROLE {wider}")
+
+
+def test_stores_left_out_of_masked_views_stay_out_by_a_role_granted_by_hand(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Nobody said of that role which stores it may see, so it would see all."""
+    one, _ = two_stores
+    hand, role = make_role(), make_role()
+    readers.grant(engine, role.name, store_ids=[one], is_masked=True)
+    by_hand(engine, f"GRANT USAGE ON SCHEMA crm_masked TO {hand.name}")
+    by_hand(engine, f"GRANT SELECT ON crm_masked.orders TO {hand.name}")
+    by_hand(engine, f"GRANT {hand.name} TO {role.name}")
+    with pytest.raises(BadRequest, match="may use the schema crm_masked"):
+        readers.grant(engine, role.name, store_ids=[one], is_masked=True)
+
+
+def test_a_membership_made_after_both_grants_is_told_by_the_next_settling(
+    engine: sa.Engine,
+    two_stores: tuple[int, int],
+    make_role: MakeRole,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`migrate` says which, and what to run; it goes on, and what it names does end it."""
+    team, masked = make_role(), make_role()
+    readers.grant(engine, masked.name, store_ids=None, is_masked=True)
+    readers.grant(engine, team.name, store_ids=None, is_masked=False)
+    readers.settle(engine)
+    assert masked.name not in "".join(capsys.readouterr())
+    by_hand(engine, f"GRANT {team.name} TO {masked.name} WITH INHERIT FALSE")
+    with masked.connect() as connection:
+        connection.execute(f"SET ROLE {team.name}")
+        assert connection.execute("SELECT count(*) FROM crm.orders").fetchone() == (2,)
+    readers.settle(engine)
+    said = "".join(capsys.readouterr())
+    assert f"{masked.name} is a member of {team.name}, which reads crm unmasked" in said
+    by_hand(engine, said[said.index("REVOKE") :].splitlines()[0])
+    assert masked.is_refused(f"SET ROLE {team.name}")
+    readers.settle(engine)
+    assert masked.name not in "".join(capsys.readouterr())
+
+
+def test_a_role_that_replicates_reads_every_change_and_cannot_be_held(
+    engine: sa.Engine, make_role: MakeRole
+) -> None:
+    role = make_role("REPLICATION")
+    with pytest.raises(BadRequest, match="replicates"):
+        readers.grant(engine, role.name, store_ids=None, is_masked=True)
+    readers.grant(engine, role.name, store_ids=None, is_masked=False)
+
+
+def test_a_member_of_a_role_that_sees_no_more_is_no_trouble(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    one, two = two_stores
+    both, single, masked = make_role(), make_role(), make_role()
+    by_hand(engine, f"GRANT {single.name} TO {both.name}")
+    by_hand(engine, f"GRANT {masked.name} TO {both.name}")
+    readers.grant(engine, single.name, store_ids=[one], is_masked=False)
+    readers.grant(engine, masked.name, store_ids=[two], is_masked=True)
+    readers.grant(engine, both.name, store_ids=[one, two], is_masked=False)
+    assert both.value("SELECT count(*) FROM crm.orders") == 2
+
+
+def by_hand(engine: sa.Engine, statement: str) -> None:
+    """What somebody else than the mirror does to roles."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
 
 
 def test_grants_made_by_hand_are_not_shut_out_silently(
