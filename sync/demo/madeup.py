@@ -11,8 +11,10 @@ from typing import Any
 
 from sync.demo.children import Child, Children
 
+NAMES = ("demo", "tienda")
 ORDERS, CUSTOMERS = 6_000, 2_000
 CHURN_PER_SECOND = 1
+"""Saves of one record, in all accounts together."""
 RATE = 10
 LATENCY_MS = "60,250"
 HISTORY_DAYS = 30
@@ -44,6 +46,12 @@ class MadeUp:
             return json.load(answer)
 
 
+def address(folder: Path) -> str | None:
+    """Where the made-up accounts are, or were when they last ran; None before the first time."""
+    place = folder / "port"
+    return f"http://127.0.0.1:{place.read_text('ascii')}" if place.exists() else None
+
+
 def begin(children: Children, folder: Path) -> tuple[Child, int, bool]:
     """Start it at the port it had, so that the stores' URLs stay: its child, port, is it new."""
     journal, place = folder / "journal.jsonl", folder / "port"
@@ -56,7 +64,7 @@ def begin(children: Children, folder: Path) -> tuple[Child, int, bool]:
         "sandbox",
         "sync.sandbox",
         "--json",
-        *("--port", str(port)),
+        *("--port", str(port), "--accounts", ",".join(NAMES)),
         *("--orders", str(ORDERS), "--customers", str(CUSTOMERS)),
         *("--rate", str(RATE), "--latency", LATENCY_MS, "--churn", str(CHURN_PER_SECOND)),
         *("--knobs", json.dumps({"history_retention": HISTORY_DAYS * 86_400})),

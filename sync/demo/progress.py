@@ -23,21 +23,25 @@ LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Pages and rows of first loads so far, over all time."""
+    """Pages and rows of some stores' first loads so far, over all time."""
 
     pages: int
     changed: int
     entries: int
 
 
-def pages(connection: sa.Connection) -> Pages:
-    """What first loads have read, and the entries the feeds have followed."""
+def pages(connection: sa.Connection, names: Sequence[str]) -> Pages:
+    """What these stores' first loads have read, and the entries their feeds have followed."""
     row = connection.execute(
         sa.text(
+            "WITH mine AS (SELECT id FROM sync.store WHERE name = ANY (:names))"
             "SELECT coalesce(sum(pages_done), 0), coalesce(sum(rows_changed), 0),"
-            " (SELECT coalesce(sum(entries), 0) FROM sync.feed)"
-            " FROM sync.crawl WHERE kind = 'load'"
-        )
+            # Without those the tail alone met: at first it reads what the walk reads too.
+            " (SELECT coalesce(sum(entries - late_entries), 0) FROM sync.feed"
+            " WHERE store_id IN (SELECT id FROM mine))"
+            " FROM sync.crawl WHERE kind = 'load' AND store_id IN (SELECT id FROM mine)"
+        ),
+        {"names": list(names)},
     ).one()
     return Pages(int(row[0]), int(row[1]), int(row[2]))
 

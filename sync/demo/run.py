@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,19 +90,22 @@ class Play:
         crm = None if any(real) else madeup.begin(self._children, self._folder)
         self._servers()
         self._command("migrate")
-        before = self._read(progress.pages)
         if crm is not None:
             self._crm = madeup.ready(self._children, *crm[:2], is_new=crm[2])
             made = ", ".join(
                 f"{a.name} ({a.zone}, {a.orders:,} orders)" for a in self._crm.accounts
             )
-            say(f"A made-up RetailCRM is at {self._crm.url}: {made}, {madeup.CHURN_PER_SECOND} "
-                "changes a second.")  # fmt: skip
+            say(f"A made-up RetailCRM is at {self._crm.url}: {made}; "
+                f"{_a_second(madeup.CHURN_PER_SECOND)}.")  # fmt: skip
+        chosen = list(self._accounts(real))
+        before = self._read(lambda c: progress.pages(c, [name for name, _, _ in chosen]))
+        if crm is None:
+            self._put_aside()
         self._workers()
         if self._with_page:
             self._page()
         worked = time.monotonic()
-        for name, url, key in self._accounts(real):
+        for name, url, key in chosen:
             self._store(name, url, key)
         self._load(worked, before)
         self._questions()
@@ -166,10 +169,19 @@ class Play:
     def _accounts(self, real: tuple[str, str]) -> Iterator[tuple[str, str, str]]:
         if self._crm is None:
             host = urlsplit(real[0]).hostname or "store"
-            yield host.split(".")[0], real[0], real[1]
+            name = host.split(".")[0]
+            yield host if name in madeup.NAMES else name, real[0], real[1]
             return
         for account in self._crm.accounts:
             yield account.name, self._crm.url, account.key
+
+    def _put_aside(self) -> None:
+        """Turn the made-up stores off: a real account's budget and answers are not for them."""
+        address = madeup.address(self._folder)
+        for store in self._read(stores.every):
+            mine = store.name in madeup.NAMES and store.url == address
+            if mine and store.enabled and not accounts.is_removed(store):
+                self._command("store", "disable", store.name)
 
     def _store(self, name: str, url: str, key: str) -> None:
         """Add it, or take it up where it was."""
@@ -186,6 +198,8 @@ class Play:
             )
         else:
             say(f"  {name} is mirrored already: it goes on where it was.")
+        if known is not None and not known.enabled and not accounts.is_removed(known):
+            self._command("store", "enable", name)
         self._names.append(name)
 
     def _load(self, began: float, before: progress.Pages) -> None:
@@ -193,21 +207,21 @@ class Play:
         told = progress.watch(self._read, self._names, self._children.check, began=began)
         self._insist(told)
         seconds = time.monotonic() - began
-        after = self._read(progress.pages)
+        after = self._read(lambda c: progress.pages(c, self._names))
         rows = sum(line.mirrored for each in told for line in each.resources)
         followed = after.entries - before.entries
         if before.pages:
             say(
                 f"Resumed in {seconds:.0f} s: {before.pages:,} pages of the load were here, "
-                f"{after.pages - before.pages:,} were read now, {followed:,} changes followed; "
-                f"{rows:,} live rows."
+                f"{after.pages - before.pages:,} were read now, {followed:,} history entries "
+                f"followed; {rows:,} live rows."
             )
         else:
             say(
                 f"Complete in {seconds:.0f} s: {rows:,} live rows by {after.pages:,} pages, "
-                f"{followed:,} changes followed meanwhile."
+                f"{followed:,} history entries followed meanwhile."
             )
-        for line in self._read(_coverage):
+        for line in self._read(lambda c: _coverage(c, self._names)):
             say(f"  {line}")
 
     def _insist(self, told: list[StoreStatus]) -> None:
@@ -221,7 +235,9 @@ class Play:
     def _questions(self) -> None:
         for question, sql in answers.QUESTIONS:
             say(f"\n{question}:")
-            lines = answers.table(*self._read(lambda c, s=sql: answers.answer(c, s)))  # type: ignore[misc]
+            lines = answers.table(
+                *self._read(lambda c, s=sql: answers.answer(c, s, stores=self._names))  # type: ignore[misc]
+            )
             for line in lines:
                 say(f"  {line}")
 
@@ -265,14 +281,15 @@ class Play:
         say(f"\nLook around (while `make up` runs): {line}")
 
 
-def _coverage(connection: sa.Connection) -> list[str]:
+def _coverage(connection: sa.Connection, names: Sequence[str]) -> list[str]:
     """crm.coverage of what matters most, as a table."""
     columns, rows = answers.answer(
         connection,
         "SELECT store, resource, expected, mirrored, state, to_char(complete_as_of,"
         " 'YYYY-MM-DD HH24:MI:SS') AS complete_as_of FROM crm.coverage WHERE resource IN"
         " ('orders', 'order_history', 'customers', 'customer_history', 'statuses')"
-        " ORDER BY store, resource",
+        " AND store = ANY (:stores) ORDER BY store, resource",
+        stores=names,
     )
     return answers.table(columns, rows)
 
@@ -296,6 +313,10 @@ def _comment(connection: sa.Connection, name: str, order: int) -> Any:
         ),
         {"name": name, "id": order},
     ).scalar()
+
+
+def _a_second(changes: float) -> str:
+    return "one change a second" if changes == 1 else f"{changes:g} changes a second"
 
 
 def say(text: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sync.embedded import remove
+from sync.sandbox import Sandbox, running
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -40,9 +41,9 @@ def environment(folder: Path) -> dict[str, str]:
     return mine | quick | {"SYNC_DATA_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
 
 
-def play(folder: Path) -> subprocess.CompletedProcess[str]:
+def play(folder: Path, **own: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", SMALL], env=environment(folder), cwd=ROOT, text=True,
+        [sys.executable, "-c", SMALL], env=environment(folder) | own, cwd=ROOT, text=True,
         capture_output=True, timeout=170, check=False,
     )  # fmt: skip
 
@@ -92,6 +93,8 @@ def children_of(process: subprocess.Popen[str], word: str) -> int:
 
 @pytest.mark.timeout(500)
 def test_the_demo_ends_well_and_resumes(folder: Path) -> None:
+    """And between the two, a person's own account is mirrored without the made-up ones: they are
+    turned off, and none of their rows is in the answers."""
     with staying_up(folder) as (first, said):
         for text in ("Complete in", "Revenue by month and site", "One change: order", "psql"):
             assert text in said
@@ -99,8 +102,23 @@ def test_the_demo_ends_well_and_resumes(folder: Path) -> None:
         assert first.wait(90) == 0
     assert left_behind(folder) == []
 
+    sandbox = Sandbox(seed=11, rate=200)
+    own = sandbox.account("own", zone="Europe/Madrid", orders=30, customers=20)
+    with running(sandbox) as url:
+        real = play(folder, STORE_URL=url, API_KEY=own.key)
+    said = real.stdout
+    assert real.returncode == 0, said + real.stderr
+    for text in ("demo is disabled.", "tienda is disabled.", "store add 127 ", "Complete in"):
+        assert text in said
+    shown = said.partition("Complete in")[2]
+    assert re.search(r"^ +127 +orders +30 +30 ", shown, re.MULTILINE)
+    assert not re.search(r"^ +(demo|tienda)\b", shown, re.MULTILINE)
+    assert own.key not in said + real.stderr
+
     second = play(folder)
     assert second.returncode == 0, second.stdout + second.stderr
+    assert "demo is enabled." in second.stdout
+    assert "tienda is enabled." in second.stdout
     resumed = re.search(r"([\d,]+) pages of the load were here, ([\d,]+) were read", second.stdout)
     assert resumed is not None, second.stdout
     assert resumed[2] == "0", "nothing is loaded twice"
