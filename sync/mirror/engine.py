@@ -1,7 +1,8 @@
 """The connection pool of a process, and transactions that survive deadlocks.
 
 The engine is made at first use, after a worker has forked. Sessions carry limits shorter than a
-lease (lease.py): a stopped process can neither commit late nor hold locks for ever.
+lease (lease.py): a stopped process can neither commit late nor hold locks for ever. Its errors have
+lost the rows they happened to before anybody can log them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from sync import faults
 from sync.errors import TryLater
+from sync.telemetry.told import first_line
 
 TRANSACTION_SECONDS = faults.scaled(40)
 IDLE_SECONDS = faults.scaled(20)
@@ -36,7 +38,7 @@ _LIMITS = (
 
 def connect(url: str, *, size: int = 20, name: str = "mirror", limits: str = _LIMITS) -> sa.Engine:
     """A pool of at most `size` connections; nothing is opened yet."""
-    return sa.create_engine(
+    made = sa.create_engine(
         url,
         pool_size=min(size, 5),
         max_overflow=max(size - 5, 0),
@@ -44,6 +46,7 @@ def connect(url: str, *, size: int = 20, name: str = "mirror", limits: str = _LI
         pool_pre_ping=True,
         # A worker lives for weeks: behind a proxy a connection may not.
         pool_recycle=1800,
+        hide_parameters=True,
         connect_args={
             "options": limits,
             "application_name": name,
@@ -52,6 +55,19 @@ def connect(url: str, *, size: int = 20, name: str = "mirror", limits: str = _LI
             "prepare_threshold": 5,
         },
     )
+    sa.event.listen(made, "handle_error", _without_rows)
+    return made
+
+
+def _without_rows(context: sa.ExceptionContext) -> None:
+    """Cut an error's message where its values begin (told.py); `diag` still has them."""
+    origin = context.original_exception
+    if isinstance(origin, psycopg.Error):
+        line = first_line(origin)
+        origin.args = (line,)
+        if context.sqlalchemy_exception is not None:
+            kind = type(origin)
+            context.sqlalchemy_exception.args = (f"({kind.__module__}.{kind.__qualname__}) {line}",)
 
 
 @contextmanager
@@ -60,10 +76,10 @@ def outages() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise TryLater(f"Postgres could not serve us: {_first_line(error)}") from error
+        raise TryLater(f"Postgres could not serve us: {first_line(error)}") from error
     except DBAPIError as error:
         if error.connection_invalidated or _is_resource_error(error):
-            raise TryLater(f"Postgres could not serve us: {_first_line(error)}") from error
+            raise TryLater(f"Postgres could not serve us: {first_line(error)}") from error
         raise
 
 
@@ -71,10 +87,6 @@ def _is_resource_error(error: DBAPIError) -> bool:
     """SQLSTATE 53 (disk full, out of memory), 57 (shutdown, cancelled by a limit), 58 (I/O)."""
     state = getattr(error.orig, "sqlstate", None) or ""
     return state[:2] in {"53", "57", "58", "25"}
-
-
-def _first_line(error: Exception) -> str:
-    return str(getattr(error, "orig", error)).strip().split("\n")[0][:200]
 
 
 def in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:

@@ -5,6 +5,7 @@ At info a line for each slice; at debug one for each page answered and each comm
 Keys never: what is logged are names, numbers and messages made by us, and every line is scrubbed.
 
 secrets.py  keys known by value, taken out of logs, events and traces
+told.py     errors of the database without the rows they happened to
 tally.py    rows and changes of a slice, counted where they are written
 reports.py  Sentry, when SYNC_SENTRY_DSN is set
 traces.py   OpenTelemetry, when SYNC_OTEL_ENDPOINT is set
@@ -14,12 +15,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import structlog
 
 from sync.telemetry.secrets import keep_secret, scrubbed
 from sync.telemetry.tally import Tally, counted, counting
+from sync.telemetry.told import told, without_rows
 from sync.telemetry.traces import span
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "scrubbed",
     "span",
     "standard_library",
+    "told",
 ]
 
 _LEVELS = {"CRITICAL": 50, "FATAL": 50, "ERROR": 40, "WARNING": 30, "INFO": 20, "DEBUG": 10}
@@ -50,7 +54,7 @@ def configure(log_format: str, *, level: int = logging.INFO) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_traceback),
             _without_keys,
             renderer,
         ],
@@ -58,6 +62,11 @@ def configure(log_format: str, *, level: int = logging.INFO) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _traceback(exc_info: Any) -> str:
+    text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+    return without_rows(text, exc_info[1])
 
 
 def _without_keys(_: Any, __: str, event: Any) -> Any:
@@ -71,10 +80,11 @@ def level_of(name: str | int) -> int:
 
 
 class _Line(logging.Formatter):
-    """A line of the standard library, without keys."""
+    """A line of the standard library, without keys and rows."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return scrubbed(super().format(record))
+        error = record.exc_info[1] if record.exc_info else None
+        return scrubbed(without_rows(super().format(record), error))
 
 
 def standard_library(*, level: int = logging.WARNING) -> None:

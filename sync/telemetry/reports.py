@@ -1,10 +1,13 @@
-"""Sentry: bugs and unexpected exceptions, without keys, local variables or request bodies."""
+"""Sentry: bugs and unexpected exceptions, without keys, rows, local variables or request bodies."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sync.telemetry.secrets import scrubbed
+from sync.telemetry.told import LONGEST, without_rows
+
+_DATABASE = ("psycopg", "sqlalchemy.exc")
 
 
 def report_to(dsn: str, *, transport: Any = None) -> None:
@@ -26,5 +29,11 @@ def report_to(dsn: str, *, transport: Any = None) -> None:
     )
 
 
-def _event(event: Any, _: Any) -> Any:
+def _event(event: Any, hint: Any) -> Any:
+    error = (hint.get("exc_info") or (None, None))[1]
+    for each in event.get("exception", {}).get("values", ()):
+        text = without_rows(each.get("value") or "", error)
+        if (each.get("module") or "").startswith(_DATABASE):
+            text = next(iter(text.splitlines()), "")[:LONGEST]
+        each["value"] = text
     return scrubbed(event)

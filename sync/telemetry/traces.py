@@ -8,6 +8,7 @@ from typing import Any
 
 from sync.errors import NeedsOperator
 from sync.telemetry.secrets import scrubbed
+from sync.telemetry.told import told
 
 _tracer: Any = None
 
@@ -21,8 +22,8 @@ def trace_to(endpoint: str, *, exporter: Any = None) -> None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
     except ImportError:
         raise NeedsOperator(
-            "SYNC_OTEL_ENDPOINT is set, and OpenTelemetry is not installed: "
-            "pip install 'retailcrm-mirror[otel]'"
+            "SYNC_OTEL_ENDPOINT is set, and OpenTelemetry is not installed. "
+            "From the checkout: pip install -c ops/constraints.txt -e '.[otel]'"
         ) from None
     provider = TracerProvider(resource=Resource.create({"service.name": "retailcrm-mirror"}))
     if exporter is None:
@@ -49,14 +50,13 @@ def span(name: str, **fields: Any) -> Iterator[None]:
         return
     from opentelemetry.trace import Status, StatusCode
 
-    told = {key: scrubbed(value) for key, value in fields.items() if value is not None}
+    about = {key: scrubbed(value) for key, value in fields.items() if value is not None}
     # The exception itself is not recorded: its traceback and message are not ours to send.
     with _tracer.start_as_current_span(
-        name, attributes=told, record_exception=False, set_status_on_exception=False
+        name, attributes=about, record_exception=False, set_status_on_exception=False
     ) as current:
         try:
             yield
         except Exception as error:
-            said = scrubbed(f"{type(error).__name__}: {error}")[:300]
-            current.set_status(Status(StatusCode.ERROR, said))
+            current.set_status(Status(StatusCode.ERROR, scrubbed(told(error))))
             raise

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sync import metrics
 from sync.errors import BadRequest, SyncError
 from sync.pipeline.services import Services
-from sync.telemetry import log, scrubbed
+from sync.telemetry import log, scrubbed, told
 from sync.web import actions, pages
 from sync.web.security import HEADERS
 from sync.web.site import HERE, Refusal, Site
@@ -83,7 +83,7 @@ def _in_words(error: Exception) -> tuple[int, str, str]:
         return error.status_code, "Not found" if error.status_code == 404 else "Not so", (
             "There is no such page." if error.status_code == 404 else error.detail
         )  # fmt: skip
-    log().error("page failed", error=f"{type(error).__name__}: {error}")
+    log().error("page failed", error=told(error))
     return 500, "A mistake of ours", "The page could not be made; the log says why."
 
 
