@@ -7,6 +7,8 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from reprlib import repr as shortened
 from typing import Any
 
 from sync.errors import UnexpectedData
@@ -52,17 +54,50 @@ class Pagination:
     pages: int
 
 
+MOST_PAGES = 1_000_000
+"""A hundred million records, a day of requests: no list is that long, so the number is wrong."""
+_COUNT_DIGITS = 12
+
+
 def pagination_of(data: dict[str, Any], body: bytes = b"") -> Pagination:
-    """The pagination block; UnexpectedData without one, for then nothing could be proven."""
+    """The pagination block; UnexpectedData without one, for then nothing could be proven.
+
+    Also when its numbers cannot be: pages without end, or more pages than records. An empty list
+    may have a page or none.
+    """
     block = data.get("pagination")
-    try:
-        return Pagination(
-            total=int(block["totalCount"]),  # type: ignore[index]
-            page=int(block.get("currentPage") or 1),  # type: ignore[union-attr]
-            pages=int(block["totalPageCount"]),  # type: ignore[index]
-        )
-    except (TypeError, KeyError, ValueError) as error:
-        raise UnexpectedData(f"no usable pagination block: {block!r}", body=body) from error
+    if isinstance(block, dict):
+        total, pages = count_of(block.get("totalCount")), count_of(block.get("totalPageCount"))
+        page = count_of(block.get("currentPage") or 1)
+        if total is not None and pages is not None and page is not None:
+            if pages <= MOST_PAGES and (pages <= total or total == 0):
+                return Pagination(total, page, pages)
+            raise UnexpectedData(f"{total} records cannot be {pages} pages", body=body)
+    raise UnexpectedData(f"no usable pagination block: {shortened(block)}", body=body)
+
+
+def count_of(value: Any) -> int | None:
+    """A count as an answer writes it: a whole number, or its digits; None for anything else.
+
+    What is longer than any count is not converted: `1e50000000` is a short text, and an int that
+    takes hours to make.
+    """
+    if isinstance(value, str):
+        is_count = value.isascii() and value.isdigit() and len(value) <= _COUNT_DIGITS
+        return int(value) if is_count else None
+    if isinstance(value, Decimal):  # PHP's ceil() makes 5.0
+        if not value.is_finite() or abs(value.adjusted()) >= _COUNT_DIGITS or value != int(value):
+            return None
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < 10**_COUNT_DIGITS else None
+
+
+def record_id_of(value: Any) -> int | None:
+    """An id as a record may have one, where an answer names it in passing; None for all else."""
+    is_id = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
+    return value if is_id else None
 
 
 def slices(days: Days, *, oldest: dt.date, newest: dt.date, parts: int) -> list[Days]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import time
 
 import pytest
 from hypothesis import assume, given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from sync import crawl
 from sync.crawl import WHOLE, Count, Days, PassCheck, pagination_of, slices
+from sync.crm.decode import decode
 from sync.errors import UnexpectedData
 
 DAY = dt.timedelta(days=1)
@@ -97,6 +99,79 @@ def test_without_a_pagination_block_nothing_can_be_proven(data: dict[str, object
     with pytest.raises(UnexpectedData) as found:
         pagination_of(data, b"the body")
     assert found.value.body == b"the body"
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        b"1e50000000",
+        b"1E+400",
+        b"-1",
+        b"45.5",
+        b"0.5",
+        b"1e-50000000",
+        b"true",
+        b"null",
+        b"[]",
+        b"1000000000000",
+        b"9" * 4_000,
+        b"9" * 5_000,
+        b"0." + b"0" * 100_000 + b"1",
+        b'"1e5"',
+        b'"-1"',
+        b'"4 5"',
+        '"٤٥"'.encode(),
+        b'"' + b"1" * 13 + b'"',
+    ],
+    ids=lambda count: count.decode()[:16],
+)
+@pytest.mark.parametrize("name", [b"totalCount", b"totalPageCount"])
+def test_a_number_no_list_can_have_is_unexpected_and_costs_nothing(
+    name: bytes, count: bytes
+) -> None:
+    """An int of fifty million digits takes hours to make, with every other thread waiting."""
+    numbers = {b"totalCount": b"45", b"totalPageCount": b"3", name: count}
+    block = b",".join(b'"%b":%b' % each for each in numbers.items())
+    body = b'{"pagination":{%b}}' % block
+    began = time.process_time()
+    with pytest.raises(UnexpectedData) as found:
+        pagination_of(decode(body), body)
+    assert time.process_time() - began < 1
+    assert found.value.body == body
+    assert len(str(found.value)) < 500
+
+
+@pytest.mark.parametrize("count", [b"45", b'"45"', b"45.0", b"4.5e1"])
+def test_a_whole_number_is_a_count_however_it_is_written(count: bytes) -> None:
+    """PHP's ceil() makes a float."""
+    body = b'{"pagination":{"totalCount":%b,"totalPageCount":3}}' % count
+    assert pagination_of(decode(body)).total == 45
+
+
+@pytest.mark.parametrize(
+    ("total", "pages"), [(3, 4), (1, 1_000_000), (10**11, 1_000_001), (0, 10**9)]
+)
+def test_pages_that_cannot_be_are_unexpected(total: int, pages: int) -> None:
+    """Each page but an empty list's holds a record, and a list of pages without end is none."""
+    with pytest.raises(UnexpectedData, match="cannot be"):
+        pagination_of({"pagination": {"totalCount": total, "totalPageCount": pages}})
+
+
+@pytest.mark.parametrize(("total", "pages"), [(0, 0), (0, 1), (7, 1), (8, 8), (10**11, 1_000_000)])
+def test_pages_that_can_be_are_believed(total: int, pages: int) -> None:
+    found = pagination_of({"pagination": {"totalCount": total, "totalPageCount": pages}})
+    assert (found.total, found.pages) == (total, pages)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(7, 7), (2**63 - 1, 2**63 - 1), (2**63, None), (0, None), (-1, None), (True, None),
+     ("7", None), (None, None), (10**4_000, None)],
+)  # fmt: skip
+def test_an_id_named_in_passing_is_one_a_record_may_have(
+    value: object, expected: int | None
+) -> None:
+    assert crawl.record_id_of(value) == expected
 
 
 def test_a_count_proves_only_what_was_there_before_it_was_asked() -> None:
