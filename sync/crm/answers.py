@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from sync.crawl import record_id_of
 from sync.crm.decode import decode
 from sync.errors import (
     Forbidden,
@@ -32,9 +33,11 @@ from sync.errors import (
     TryLater,
     UnexpectedData,
 )
-from sync.telemetry import scrubbed
+from sync.telemetry import plain
 
 _MESSAGE_CHARACTERS = 300
+LONGEST_PAUSE_SECONDS = 3_600.0
+"""A Retry-After beyond an hour is taken for one of an hour: to look once more costs one request."""
 
 
 def meaning_of(
@@ -111,11 +114,8 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return "no message"
-    # Printable and short, since it reaches logs and `status`; lone surrogates would break both.
-    text = scrubbed(str(value))[:_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
-    return "".join(c if c.isprintable() else " " for c in text).strip() or "no message"
+    told = "" if value is None else plain(value, most=_MESSAGE_CHARACTERS)
+    return told or "no message"
 
 
 def _id(value: Any) -> int | None:
@@ -123,27 +123,28 @@ def _id(value: Any) -> int | None:
     found = value.get("id") if isinstance(value, dict) else value
     if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 20:
         found = int(found)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+    return record_id_of(found)
 
 
 def _retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Seconds (also fractional) or an HTTP date; None when absent or unreadable."""
+    """Seconds, also fractional, or an HTTP date; at most an hour. None when none can be read."""
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
     number = text.replace(".", "", 1)
     if number.isascii() and number.isdigit() and len(text) < 12:
-        return float(Decimal(text))
+        return min(float(Decimal(text)), LONGEST_PAUSE_SECONDS)
     until = _http_date(text)
     if until is None:
         return None
     # The server's own Date beside it makes the difference free of clock error.
     since = _http_date(headers.get("date", ""))
-    return max(0.0, until - (now if since is None else since))
+    seconds = until - (now if since is None else since)
+    return min(max(0.0, seconds), LONGEST_PAUSE_SECONDS)
 
 
 def _http_date(text: str) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, IndexError, OSError):  # also years 1 and 9999
         return None

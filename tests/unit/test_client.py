@@ -139,8 +139,9 @@ def test_a_refusal_keeps_the_apis_words_and_errors() -> None:
 
 @pytest.mark.parametrize(
     ("combined", "expected"),
-    [({"id": 71, "site": "s"}, 71), ({"id": "71"}, 71), (71, 71), ([], None), ({"id": True}, None)],
-)
+    [({"id": 71, "site": "s"}, 71), ({"id": "71"}, 71), (71, 71), ([], None), ({"id": True}, None),
+     ({"id": 2**63}, None), ("9999999999999999999", None), (0, None)],
+)  # fmt: skip
 def test_a_404_names_the_surviving_record(combined: object, expected: int | None) -> None:
     body = {"success": False, "errorMsg": "Not found", "combinedTo": combined}
     with pytest.raises(NotFound) as caught:
@@ -159,10 +160,16 @@ def test_a_404_names_the_surviving_record(combined: object, expected: int | None
         ("-1", None),
         ("1e9", None),
         ("", None),
+        ("7200", 3_600.0),
+        ("99999999999", 3_600.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 3_600.0),
+        ("Wed, 21 Oct 2026 07:28:30 +99999999999999999999", None),
+        ("9" * 5_000, None),
     ],
+    ids=lambda value: str(value)[:32],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, seconds: float | None) -> None:
-    """A date is counted from the answer's own Date: no clock of ours in it."""
+    """A date is counted from the answer's own Date: no clock of ours in it. An hour is enough."""
     headers = {"Retry_After": text, "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
     with pytest.raises(OverLimit) as caught:
         get(answering(503, b"", **headers))

@@ -44,6 +44,26 @@ def test_a_key_is_taken_out_wherever_it_stands() -> None:
     assert found == {"a": ["x[key]y", (b"[key]", 1)], "[key]": None, "n": 5}
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("нет доступа", "нет доступа"),
+        ("a\x1b[2Jb\x00c\r\nd\te\x9bf", "a [2Jb c  d e f"),
+        ("right\u202eto left\u200b", "right to left"),
+        ("lone \ud800 half", "lone   half"),
+        (f"key {KEY}, key", "key [key], key"),
+        (["a", 1], "['a', 1]"),
+        ("x" * 5_000, "x" * 2_000),
+        (" \n ", ""),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_an_account_says_is_one_printable_line(said: object, shown: str) -> None:
+    """A terminal obeys control characters, Postgres refuses NUL and lone surrogates."""
+    assert telemetry.plain(said) == shown
+    assert telemetry.plain(said).encode().isascii() or "н" in shown
+
+
 def test_short_words_are_never_taken_for_keys() -> None:
     telemetry.keep_secret("orders"[:5])
     assert scrubbed("order 5 of orders") == "order 5 of orders"
