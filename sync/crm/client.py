@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from threading import BoundedSemaphore
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,12 +25,18 @@ import httpx
 
 from sync import __version__
 from sync.crm.answers import meaning_of
+from sync.crm.body import Decoder, Undecodable, UnknownCoding
 from sync.crm.query import query_of
 from sync.crm.wire import ConnectionGone, Gate, GatedStandIn, GatedTransport, gated
 from sync.errors import BadRequest, SyncError, TryLater, UnexpectedData
-from sync.telemetry import keep_secret
+from sync.telemetry import keep_secret, plain
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""Pages are of 0.2 to 1 MB; decoded, a byte of JSON may take 20 of memory."""
+HEAVY_BYTES = 2 * 1024 * 1024
+HEAVY_AT_ONCE = 3
+"""Bodies that grow beyond HEAVY_BYTES are read and decoded so many at a time, by all threads."""
+_REFUSAL_BYTES = 256 * 1024
 _PARKED_BYTES = 64 * 1024
 _KEY_CHARACTERS = 16
 """From this length on a key is told from an ordinary word of a good answer."""
@@ -81,7 +88,7 @@ class CrmClient:
     Make it after the worker forked. `connections` is at least the number of threads, since a
     request holds its connection while it waits for its slot. `egress_address` is the local
     address to leave from; `read_seconds` is the longest silence, `answer_seconds` the longest
-    whole answer. `transport` is for tests.
+    whole answer, from the request's leaving to the last byte. `transport` is for tests.
     """
 
     def __init__(
@@ -99,6 +106,7 @@ class CrmClient:
     ) -> None:
         self._max_body_bytes = max_body_bytes
         self._answer_seconds = answer_seconds
+        self._heavy = BoundedSemaphore(HEAVY_AT_ONCE)
         wire: httpx.BaseTransport
         if transport is not None:
             wire = GatedStandIn(transport)
@@ -154,51 +162,81 @@ class CrmClient:
         raise outcome.with_traceback(None)
 
     def _attempt(self, prepared: Prepared, gate: Gate | None) -> Answer | Exception:
-        timer = _Timer(gate)
-        try:
-            with (
-                gated(timer),
-                self._http.stream(
-                    "GET", prepared.url, headers={"X-API-KEY": prepared.account.api_key}
-                ) as response,
-            ):
-                timer.insist()
-                body = self._read(response, timer, prepared)
-                status, headers = response.status_code, response.headers
-        except httpx.TimeoutException as error:
-            return TryLater(f"{prepared} timed out ({type(error).__name__})")
-        except httpx.HTTPError as error:
-            return TryLater(f"{prepared} was out of reach: {type(error).__name__}: {error}")
-        except (SyncError, ConnectionGone) as error:
-            return error
-        except Exception as error:  # noqa: BLE001  a bug; raised again by send, minus the key
-            error.add_note("".join(traceback.format_tb(error.__traceback__)))
-            return error
-        elapsed = timer.elapsed()
-        # A proxy's error page may quote the request, and so may an account's answer.
-        if not 200 <= status < 300 or len(prepared.account.api_key) >= _KEY_CHARACTERS:
-            body = body.replace(prepared.account.api_key.encode(), b"[key]")
-        try:
-            data = meaning_of(status, headers, body, where=str(prepared), now=time.time())
-        except SyncError as error:
-            return error
+        timer = _Timer(gate, self._answer_seconds)
+        with _Place(self._heavy) as place:
+            try:
+                with (
+                    gated(timer, answer_seconds=self._answer_seconds),
+                    self._http.stream(
+                        "GET", prepared.url, headers={"X-API-KEY": prepared.account.api_key}
+                    ) as response,
+                ):
+                    timer.insist()
+                    body = self._read(response, timer, place, prepared)
+                    status, headers = response.status_code, response.headers
+            except httpx.TimeoutException as error:
+                return TryLater(f"{prepared} timed out ({type(error).__name__})")
+            except httpx.HTTPError as error:
+                return TryLater(f"{prepared} was out of reach: {type(error).__name__}: {error}")
+            except (SyncError, ConnectionGone) as error:
+                return error
+            except Exception as error:  # noqa: BLE001  a bug; raised again by send, minus the key
+                error.add_note("".join(traceback.format_tb(error.__traceback__)))
+                return error
+            elapsed = timer.elapsed()
+            # A proxy's error page may quote the request, and so may an account's answer.
+            if not 200 <= status < 300 or len(prepared.account.api_key) >= _KEY_CHARACTERS:
+                body = body.replace(prepared.account.api_key.encode(), b"[key]")
+            try:
+                data = meaning_of(status, headers, body, where=str(prepared), now=time.time())
+            except SyncError as error:
+                return error
         return Answer(data=data, status=status, body=body, elapsed=elapsed)
 
-    def _read(self, response: httpx.Response, timer: _Timer, prepared: Prepared) -> bytes:
-        """The body, unless it is endless: neither memory nor a thread is given to it."""
-        chunks: list[bytes] = []
-        size = 0
-        for chunk in response.iter_bytes():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._max_body_bytes:
+    def _read(
+        self, response: httpx.Response, timer: _Timer, place: _Place, prepared: Prepared
+    ) -> bytes:
+        """The body, unless it is endless: neither memory nor a thread is given to it.
+
+        A refusal is told by its status, so of its body only a beginning that can be read counts.
+        """
+        is_success = 200 <= response.status_code < 300
+        most = self._max_body_bytes if is_success else min(_REFUSAL_BYTES, self._max_body_bytes)
+        pieces: list[bytes] = []
+        size = received = 0
+        try:
+            decoder = Decoder(response.headers.get_list("content-encoding", split_commas=True))
+            for chunk in response.iter_raw():
+                received += len(chunk)
+                for piece in decoder.steps(chunk):
+                    pieces.append(piece)
+                    size += len(piece)
+                    # Also what decodes to nothing has an end.
+                    if max(size, received) > most:
+                        return self._cut(pieces, most, is_success, prepared)
+                    if timer.left() < 0:
+                        raise TryLater(
+                            f"{prepared} did not end its answer in {self._answer_seconds} s"
+                        )
+                    if size > HEAVY_BYTES and not place.taken(timer.left()):
+                        raise TryLater(f"{prepared}: too many answers as big are being read")
+        except UnknownCoding as coding:
+            if is_success:
                 raise UnexpectedData(
-                    f"{prepared} answered with more than {self._max_body_bytes} bytes",
-                    body=b"".join(chunks)[:_PARKED_BYTES],
-                )
-            if timer.elapsed() > self._answer_seconds:
-                raise TryLater(f"{prepared} did not end its answer in {self._answer_seconds} s")
-        return b"".join(chunks)
+                    f"{prepared} answered in the coding {plain(coding, most=100)!r}"
+                ) from None
+        except Undecodable as error:
+            if is_success:
+                raise TryLater(f"{prepared} answered what cannot be decoded: {error}") from None
+        return b"".join(pieces)
+
+    def _cut(self, pieces: list[bytes], most: int, is_success: bool, prepared: Prepared) -> bytes:
+        body = b"".join(pieces)
+        if is_success:
+            raise UnexpectedData(
+                f"{prepared} answered with more than {most} bytes", body=body[:_PARKED_BYTES]
+            )
+        return body[:most]
 
     def close(self) -> None:
         self._http.close()
@@ -218,8 +256,9 @@ class CrmClient:
 class _Timer:
     """A gate around the caller's, which notes the moment of sending."""
 
-    def __init__(self, gate: Gate | None) -> None:
+    def __init__(self, gate: Gate | None, answer_seconds: float) -> None:
         self._gate = gate
+        self._answer_seconds = answer_seconds
         self._sent = time.monotonic()
         self._passed = False
 
@@ -240,3 +279,28 @@ class _Timer:
 
     def elapsed(self) -> float:
         return time.monotonic() - self._sent
+
+    def left(self) -> float:
+        """Seconds the answer still has."""
+        return self._answer_seconds - self.elapsed()
+
+
+class _Place:
+    """One of the places for heavy bodies, held from when it is needed to the end of the block."""
+
+    def __init__(self, places: BoundedSemaphore) -> None:
+        self._places = places
+        self._is_held = False
+
+    def taken(self, seconds: float) -> bool:
+        """Whether a place is held; waits so long for one."""
+        if not self._is_held:
+            self._is_held = self._places.acquire(timeout=max(seconds, 0))
+        return self._is_held
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_held:
+            self._places.release()

@@ -7,14 +7,20 @@ the gate runs in the `write` of the socket. After the write the gate learns the 
 
 A connection the server closed during the wait is found before a byte is written; then
 `ConnectionGone` says that nothing was sent.
+
+From the gate on the answer has so many seconds, all of it: httpx bounds only the silence between
+two receipts, and a byte of a header every now and then keeps a thread for a day.
 """
 
 from __future__ import annotations
 
+import math
 import ssl
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpcore
@@ -35,42 +41,57 @@ class ConnectionGone(Exception):
     """The server closed the idle connection while it waited at the gate; nothing was sent."""
 
 
-_GATE: ContextVar[Gate | None] = ContextVar("gate", default=None)
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    gate: Gate
+    answer_seconds: float
+
+
+_SENDING: ContextVar[_Sending | None] = ContextVar("sending", default=None)
 
 
 @contextmanager
-def gated(gate: Gate | None) -> Iterator[None]:
-    """Put `gate` before the first write of this thread's next request."""
-    token = _GATE.set(gate)
+def gated(gate: Gate, *, answer_seconds: float = math.inf) -> Iterator[None]:
+    """Put `gate` before the first write of this thread's next request, and time after it."""
+    token = _SENDING.set(_Sending(gate, answer_seconds))
     try:
         yield
     finally:
-        _GATE.reset(token)
+        _SENDING.reset(token)
 
 
 class _GatedStream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._used = False
+        self._deadline = math.inf
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        gate = _GATE.get()
-        if gate is None:
-            self._stream.write(buffer, timeout)
+        sending = _SENDING.get()
+        if sending is None:
+            self._stream.write(buffer, self._left(timeout, httpcore.WriteTimeout))
             return
-        _GATE.set(None)
-        gate.before()
+        _SENDING.set(None)
+        sending.gate.before()
         # A fresh TLS connection may be readable and well: session tickets arrive unasked.
         if self._used and self._stream.get_extra_info("is_readable"):
             raise ConnectionGone
         self._used = True
+        self._deadline = time.monotonic() + sending.answer_seconds
         try:
-            self._stream.write(buffer, timeout)
+            self._stream.write(buffer, self._left(timeout, httpcore.WriteTimeout))
         finally:
-            gate.after()  # also when the write broke: a part of it may have left
+            sending.gate.after()  # also when the write broke: a part of it may have left
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, timeout)
+        return self._stream.read(max_bytes, self._left(timeout, httpcore.ReadTimeout))
+
+    def _left(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float | None:
+        """The wait that is left of the answer's time, at most `timeout`."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise late("the answer took too long")
+        return timeout if left == math.inf else left if timeout is None else min(timeout, left)
 
     def close(self) -> None:
         self._stream.close()
@@ -136,12 +157,19 @@ class GatedStandIn(httpx.BaseTransport):
         self._transport = transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        gate = _GATE.get()
-        if gate is not None:
-            _GATE.set(None)
-            gate.before()
-            gate.after()
-        return self._transport.handle_request(request)
+        sending = _SENDING.get()
+        if sending is not None:
+            _SENDING.set(None)
+            sending.gate.before()
+            sending.gate.after()
+        answer = self._transport.handle_request(request)
+        # One made from bytes has been read already; from its stream it can be read as received.
+        return httpx.Response(
+            answer.status_code,
+            headers=answer.headers,
+            stream=answer.stream,
+            extensions=answer.extensions,
+        )
 
     def close(self) -> None:
         self._transport.close()

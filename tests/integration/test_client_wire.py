@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import ipaddress
+import itertools
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +22,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sync.crm import Account, CrmClient, Prepared
-from sync.errors import HtmlAnswer, NoSuchAccount, SyncError, TryLater, UnexpectedData
+from sync.crm import client as clients
+from sync.errors import (
+    Forbidden,
+    HtmlAnswer,
+    NoSuchAccount,
+    OverLimit,
+    SyncError,
+    TryLater,
+    UnexpectedData,
+)
 
 KEY = "Zk3yQ9secretW7"
 BODY = b'{"success": true, "sum": 1395.16}'
@@ -200,6 +213,183 @@ def test_a_closed_port_is_try_later() -> None:
         port = listener.getsockname()[1]
     with quick_client() as client, pytest.raises(TryLater, match="out of reach"):
         client.send(client.prepare(Account(f"http://127.0.0.1:{port}", KEY), "orders"))
+
+
+# Bodies and their coding
+
+
+def coded(body: bytes, *codings: str, status: str = "200 OK") -> bytes:
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Encoding: {', '.join(codings)}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)]
+)
+def test_a_body_is_taken_out_of_the_coding_that_was_asked_for(
+    server: Server, coding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    server.use(server.answering(coded(pack(BODY), coding), OK))
+    with quick_client() as client:
+        assert client.send(prepared_for(client, server)).body == BODY
+        assert client.send(prepared_for(client, server)).body == BODY
+    assert len(server.peers) == 1
+    assert "Accept-Encoding: gzip, deflate" in server.received.decode()
+
+
+@pytest.mark.parametrize("codings", [("gzip", "gzip"), ("br",), ("gzip",) * 9])
+def test_another_coding_is_refused_before_a_byte_of_the_body(
+    server: Server, codings: tuple[str, ...]
+) -> None:
+    """The body never comes: who read it would time out."""
+    ended = threading.Event()
+
+    def headers_only(connection: socket.socket) -> None:
+        server.read_request(connection)
+        connection.sendall(coded(b" " * 1_000, *codings)[:-1_000])
+        ended.wait(10)
+
+    server.use(headers_only)
+    with quick_client() as client, pytest.raises(UnexpectedData, match="coding"):
+        client.send(prepared_for(client, server))
+    ended.set()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("503 No", OverLimit), ("502 No", TryLater), ("403 No", Forbidden)]
+)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda status: coded(b"xyz", "br", status=status),
+        lambda status: coded(b"xyz", "gzip", status=status),
+        lambda status: coded(gzip.compress(b" " * 30_000_000), "gzip", status=status),
+    ],
+    ids=["another coding", "broken", "huge"],
+)
+def test_a_refusal_is_told_by_its_status_whatever_its_body(
+    server: Server, status: str, kind: type[SyncError], answer: Callable[[str], bytes]
+) -> None:
+    """A proxy's page is not ours to judge: 503 pauses the store, and parks nothing."""
+    server.use(server.answering(answer(status)))
+    with quick_client() as client, pytest.raises(SyncError) as caught:
+        client.send(prepared_for(client, server))
+    assert type(caught.value) is kind
+
+
+def test_a_body_that_unpacks_to_gigabytes_is_held_to_the_limit(server: Server) -> None:
+    """A chunk of 64 kB may stand for 64 MB: it is decoded in steps, and no further than allowed."""
+    server.use(server.answering(coded(gzip.compress(b" " * 60_000_000), "gzip")))
+    tracemalloc.start()
+    try:
+        with CrmClient(max_body_bytes=1_000_000) as client, pytest.raises(UnexpectedData):
+            client.send(prepared_for(client, server))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+def test_heavy_bodies_are_read_and_decoded_a_few_at_a_time(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every place taken a heavy one is put off, a light one is not; places are given back."""
+    monkeypatch.setattr(clients, "HEAVY_BYTES", 100_000)
+    heavy = b'{"success": true, "text": "%b"}' % (b"x" * 300_000)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(heavy), heavy)
+
+    def left_early(connection: socket.socket) -> None:
+        with suppress(OSError):
+            server.answering(OK, answer)(connection)
+
+    server.use(left_early, server.answering(*[answer] * 9))
+    with CrmClient(answer_seconds=0.5) as client:
+        for _ in range(clients.HEAVY_AT_ONCE):
+            assert client._heavy.acquire(blocking=False)
+        assert client.send(prepared_for(client, server)).body == BODY
+        with pytest.raises(TryLater, match="as big"):
+            client.send(prepared_for(client, server))
+        for _ in range(clients.HEAVY_AT_ONCE):
+            client._heavy.release()
+        for _ in range(clients.HEAVY_AT_ONCE + 1):
+            assert client.send(prepared_for(client, server)).body == heavy
+        for _ in range(clients.HEAVY_AT_ONCE):
+            assert client._heavy.acquire(blocking=False), "a place was not given back"
+
+
+# The time of a whole answer
+
+
+def pieces_of_a_header() -> Iterable[bytes]:
+    """A byte at a time: there is never a silence."""
+    slow = OK.replace(b"\r\n", b"\r\nX-Slow: %b\r\n" % (b"x" * 300), 1)
+    return (slow[place : place + 1] for place in range(len(slow)))
+
+
+def interim_answers() -> Iterable[bytes]:
+    return itertools.chain([b"HTTP/1.1 100 Continue\r\n\r\n"] * 300, [OK])
+
+
+def a_body_byte_by_byte() -> Iterable[bytes]:
+    body = BODY + b" " * 300
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return itertools.chain([head], (body[place : place + 1] for place in range(len(body))))
+
+
+def blocks_of_nothing() -> Iterable[bytes]:
+    packed = gzip.compress(BODY)
+    empty = b"\x00\x00\x00\xff\xff"
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    whole = len(packed) + 300 * len(empty)
+    return itertools.chain([head % whole, packed[:10]], [empty] * 300, [packed[10:]])
+
+
+@pytest.mark.parametrize(
+    "pieces", [pieces_of_a_header, interim_answers, a_body_byte_by_byte, blocks_of_nothing]
+)
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_an_answer_has_its_time_as_a_whole(
+    pieces: Callable[[], Iterable[bytes]], is_tls: bool, tmp_path: Path
+) -> None:
+    """Something comes every ten milliseconds, for seconds: its end is not waited for."""
+    serving, trusting = contexts(tmp_path) if is_tls else (None, None)
+    gone, sent = threading.Event(), []
+
+    def drip(connection: socket.socket) -> None:
+        server.read_request(connection)
+        with suppress(OSError):
+            for piece in pieces():
+                connection.sendall(piece)
+                sent.append(piece)
+                if gone.wait(0.01):
+                    return
+
+    with Server(tls=serving) as server:
+        server.use(drip)
+        with (
+            CrmClient(read_seconds=2, answer_seconds=0.4, tls=trusting) as client,
+            pytest.raises(TryLater),
+        ):
+            client.send(prepared_for(client, server, "https" if is_tls else "http"))
+        assert 1 < len(sent) < 200
+        gone.set()
+
+
+def test_the_time_of_an_answer_begins_with_its_request(server: Server) -> None:
+    """Neither the wait at the gate counts, nor the age of the connection, nor the answer before."""
+    server.use(server.answering(OK, OK))
+    with CrmClient(answer_seconds=0.3) as client:
+        client.send(prepared_for(client, server))
+        paused = threading.Event()
+        answer = client.send(prepared_for(client, server), gate=Gate(lambda: _wait(paused)))
+    assert answer.body == BODY
+    assert len(server.peers) == 1
+
+
+def _wait(event: threading.Event) -> None:
+    event.wait(0.5)  # nobody sets it: the slot is that far ahead
 
 
 def test_connections_are_kept_alive_and_shared(server: Server) -> None:
