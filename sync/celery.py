@@ -135,7 +135,7 @@ def _end_slices(**_: Any) -> None:
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _forget_the_parents_connections(**_: Any) -> None:
-    """A forked pool (`-P prefork`) makes its own connections: services() is per process id."""
+    """A forked pool (`-P processes`) makes its own connections: services() is per process id."""
     from sync.pipeline.services import services
 
     services()

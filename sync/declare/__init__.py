@@ -2,6 +2,11 @@
 
 A resource is one frozen `Resource` in `sync/resources/`; everything else (tables, comments,
 requests, parsing, schedule, command names, metric labels, `ops/resources.md`) follows from it.
+
+words.py     Resource, Field, Child, and how a resource is listed and followed: read this first
+kinds.py     Kind: a column's SQL type with the parser of its values
+moments.py   local date-times to instants, and back
+personal.py  which columns are personal: the one list that masking and erasure follow
 """
 
 from sync.declare.kinds import (

@@ -21,7 +21,8 @@ class Shape(Enum):
 
 
 class Bucket(Enum):
-    """Which request limit a method counts against (FACTS §3)."""
+    """Which request limit of an address a method counts against: 40 a second for `/telephony/*`,
+    10 for everything else."""
 
     DEFAULT = "default"
     TELEPHONY = "telephony"

@@ -1,6 +1,7 @@
 """The status page: what an operator looks at, and the few things they ask for from it.
 
 app.py       routes, and what happens when something cannot be answered
+site.py      what every page has at hand, and who may see what
 pages.py     pages to read: overview, a store, crawls, rejects, unknown fields
 actions.py   buttons: backfill, reconcile, enable, disable, retry, approve, log in and out
 looks.py     questions to Postgres beyond those of status
