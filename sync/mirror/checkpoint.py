@@ -271,6 +271,13 @@ def advance_ids(connection: sa.Connection, window_id: int, *, last_id: int, stat
     )
 
 
+def set_walked(connection: sa.Connection, window_id: int) -> None:
+    """A window that was walked again: its pages are read, and the rows it lacks are asked for."""
+    connection.execute(
+        sa.text("UPDATE sync.window SET state = 'walked' WHERE id = :id"), {"id": window_id}
+    )
+
+
 def verify(connection: sa.Connection, window_ids: Sequence[int], as_of: dt.datetime) -> None:
     """Windows whose set of records is proven."""
     connection.execute(

@@ -168,6 +168,17 @@ def unprove(connection: sa.Connection, store_id: int, resource: str) -> None:
     )
 
 
+def give_up_filter(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """The API was seen to ignore the creation day filter: months cannot be compared one by one."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET date_filter = false, ids_checked = NULL"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
 def set_unavailable(
     connection: sa.Connection, store_id: int, resource: str, *, reason: str
 ) -> None:

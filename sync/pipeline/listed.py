@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from sync import faults
-from sync.crawl import Days
 from sync.crm import WorkClass
 from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl
@@ -17,6 +16,7 @@ from sync.pipeline.prove import (
     history_of,
     prove_whole,
     settle,
+    take_whole,
     walk_again,
 )
 from sync.pipeline.rolling import compare_ids
@@ -83,31 +83,11 @@ def _walk(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     windows = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
     done = walk(ctx, crawl, windows, work=work)
     if done.filter_ignored:
-        _walk_without_filter(ctx, crawl)
+        take_whole(ctx, crawl)
         return False
     if done.is_complete:
         ctx.write(lambda c: checkpoint.set_phase(c, crawl, "prove"))
     return done.is_complete
-
-
-def _walk_without_filter(ctx: Context, crawl: Crawl) -> None:
-    """The API ignores the creation day filter: one window, the whole list."""
-
-    def write(connection: sa.Connection) -> None:
-        connection.execute(
-            sa.text(
-                "UPDATE sync.coverage SET date_filter = false"
-                " WHERE store_id = :store AND resource = :resource"
-            ),
-            {"store": ctx.store.id, "resource": crawl.resource},
-        )
-        for window in checkpoint.windows(
-            connection, crawl.id, states=("planned", "open", "walked", "proven")
-        ):
-            checkpoint.remove_window(connection, window.id)
-        checkpoint.add_windows(connection, crawl, [Days()])
-
-    ctx.write(write)
 
 
 def _walk_deep(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
@@ -117,9 +97,9 @@ def _walk_deep(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
         if not windows:
             ctx.write(lambda c: checkpoint.set_phase(c, crawl, "prove"))
             return True
+        walk_again(ctx, crawl, windows[0], work=work, origin=Origin.DEEP)
         if ctx.is_over:
             return False
-        walk_again(ctx, crawl, windows[0], work=work, origin=Origin.DEEP)
 
 
 def _prove(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:

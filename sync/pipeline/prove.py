@@ -28,7 +28,7 @@ from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.follow import follow_head
 from sync.pipeline.reread import Told, apply, read_again
-from sync.pipeline.walk import is_filter_off, list_params, walk
+from sync.pipeline.walk import is_filter_off, list_params, walk_one
 
 FOLLOW_SECONDS = 30.0
 WHOLE_TRIES = 3
@@ -37,6 +37,8 @@ FRUITLESS_WALKS = 3
 FRUITLESS_SECONDS = 300.0
 WINDOWS_PER_ROUND = 20
 GHOSTS_PER_ROUND = 500
+UNPROVEN = ("planned", "open", "walked")
+"""States of windows that are still to be walked or judged."""
 _PAUSE_SECONDS = 0.3
 
 
@@ -49,15 +51,16 @@ def history_of(ctx: Context, resource: Resource) -> Resource:
 def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | None:
     """Have the feed read to its end by a request sent after `moment`; the head's id then.
 
-    Does it itself when nobody holds the feed's lease, else waits for the holder. None when the
-    slice ended before.
+    Does it itself when nobody holds the feed's lease, else waits for the holder. None when that
+    takes too long. The end of the slice is not waited for: a total that was asked for is judged, or
+    a store whose requests are long in coming would never prove anything.
     """
     until = ctx.monotonic() + FOLLOW_SECONDS
     while True:
         feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
         if feed is not None and feed.head_at is not None and feed.head_at > moment:
             return feed.head_id
-        if ctx.monotonic() > until or ctx.is_over:
+        if ctx.monotonic() > until or ctx.stop.is_set():
             return None
         if not _follow_here(ctx, history):
             ctx.stop.wait(0.1)
@@ -151,7 +154,7 @@ def prove_whole(ctx: Context, crawl: Crawl, *, work: WorkClass, tries: int = WHO
 
 def _all_proven(ctx: Context, crawl: Crawl, as_of: dt.datetime) -> None:
     def write(connection: sa.Connection) -> None:
-        open_ones = checkpoint.windows(connection, crawl.id, states=("walked", "open", "planned"))
+        open_ones = checkpoint.windows(connection, crawl.id, states=UNPROVEN)
         checkpoint.verify(connection, [window.id for window in open_ones], as_of)
 
     ctx.write(write)
@@ -160,48 +163,58 @@ def _all_proven(ctx: Context, crawl: Crawl, as_of: dt.datetime) -> None:
 def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     """Prove the crawl's walked windows one by one; False when the slice ended before.
 
-    The windows' state carries the progress, so that the next slice goes on here. TryLater when a
-    list contradicts itself: walking it on and on would only spend the budget.
+    The windows' state carries the progress, so that the next slice goes on here, and every slice
+    makes some: one that is over already takes one step. TryLater when a list contradicts itself:
+    walking it on and on would only spend the budget.
     """
     resource = ctx.resources[crawl.resource]
     rounds: dict[int, int] = {}
     fruitless: dict[int, int] = {}
     while True:
         begun = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
-        for window in begun:
+        if begun:
+            # Its walk was cut short, or it is a part of what was too large to be walked again.
+            walk_again(ctx, crawl, begun[0], work=work)
             if ctx.is_over:
                 return False
-            # Its walk was cut short. What it had met is forgotten with that slice: begin anew.
-            walk_again(ctx, crawl, window, work=work)
+            continue
         left = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("walked",)))
         if not left:
             return True
-        if ctx.is_over:
+        if ctx.stop.is_set():
             return False
         turn = left[:WINDOWS_PER_ROUND]
         counts = count_in_bracket(ctx, crawl, [window.days for window in turn], work=work)
         if not counts:
             return False
-        proven = [
-            (window, count) for window, count in zip(turn, counts, strict=True) if count.proven
-        ]
-        if proven:
-            oldest = min(count.asked_as_of for _, count in proven)
-            ids = [window.id for window, _ in proven]
-            ctx.write(partial(checkpoint.verify, window_ids=ids, as_of=oldest))
-        for window, count in zip(turn, counts, strict=True):
-            if count.proven:
-                continue
+        for window, count in _differing(ctx, turn, counts):
             rounds[window.id] = rounds.get(window.id, 0) + 1
-            if rounds[window.id] < ROUNDS_BEFORE_WALKING:
+            if rounds[window.id] < ROUNDS_BEFORE_WALKING and not ctx.is_over:
                 continue
             rounds.pop(window.id)
-            found = _narrow(ctx, crawl, window, count, work=work)
-            if found is not None and not (found.written or found.buried or count.is_busy):
+            again = _narrow(ctx, crawl, window, count, work=work)
+            if again.filter_ignored:
+                break
+            if again.is_fruitless and not count.is_busy:
                 fruitless[window.id] = fruitless.get(window.id, 0) + 1
                 _insist_on_sense(resource, count, fruitless[window.id])
+            if ctx.is_over:
+                return False
         if ctx.stop.wait(_PAUSE_SECONDS):
             return False
+
+
+def _differing(
+    ctx: Context, windows: Sequence[Window], counts: Sequence[Count]
+) -> list[tuple[Window, Count]]:
+    """Keep which windows are proven; those whose counts differ."""
+    judged = list(zip(windows, counts, strict=True))
+    proven = [(window, count) for window, count in judged if count.proven]
+    if proven:
+        oldest = min(count.asked_as_of for _, count in proven)
+        ids = [window.id for window, _ in proven]
+        ctx.write(partial(checkpoint.verify, window_ids=ids, as_of=oldest))
+    return [(window, count) for window, count in judged if not count.proven]
 
 
 def _insist_on_sense(resource: Resource, count: Count, fruitless: int) -> None:
@@ -214,10 +227,8 @@ def _insist_on_sense(resource: Resource, count: Count, fruitless: int) -> None:
         )
 
 
-def _narrow(
-    ctx: Context, crawl: Crawl, window: Window, count: Count, *, work: WorkClass
-) -> Loaded | None:
-    """A window whose counts differ: halve it (None), or walk it again when it is small."""
+def _narrow(ctx: Context, crawl: Crawl, window: Window, count: Count, *, work: WorkClass) -> Again:
+    """A window whose counts differ: halve it, or walk it again when it is small."""
     resource = ctx.resources[crawl.resource]
     cuttable = isinstance(resource.listing, DayFilters) and not is_filter_off(ctx, resource)
     if cuttable and not is_leaf(window.days, max(count.total, count.mirrored + count.entered)):
@@ -235,7 +246,7 @@ def _narrow(
                     )
 
             ctx.write(write)
-            return None
+            return Again()
     return walk_again(ctx, crawl, window, work=work)
 
 
@@ -258,6 +269,26 @@ def _bounds(ctx: Context, resource: Resource, days: Days) -> tuple[dt.date, dt.d
     return days.first or oldest or today, days.last or newest or today
 
 
+@dataclasses.dataclass(slots=True)
+class Again:
+    """How walking a window again ended.
+
+    `is_complete`: every page was read, and every row that was not met was asked for. Otherwise it
+    was cut into parts, the process is to stop, or its filter was found to do nothing
+    (`filter_ignored`, and the whole list took its place); nothing may be concluded then, and what
+    is to be walked is planned or open.
+    """
+
+    loaded: Loaded = dataclasses.field(default_factory=Loaded)
+    is_complete: bool = False
+    filter_ignored: bool = False
+
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether all of it was walked and nothing found."""
+        return self.is_complete and not (self.loaded.written or self.loaded.buried)
+
+
 def walk_again(
     ctx: Context,
     crawl: Crawl,
@@ -265,8 +296,13 @@ def walk_again(
     *,
     work: WorkClass,
     origin: Origin = Origin.WALK,
-) -> Loaded:
-    """Walk a window from its first page, and find out about rows the walk did not meet."""
+) -> Again:
+    """Walk a window from its first page, and find out about rows the walk did not meet.
+
+    What it met is known to this slice alone, so it is walked to its end, however long that takes;
+    one that is too large is cut into parts, which are walked again one by one. It counts as walked
+    only after its last ghost was asked for, in the same transaction.
+    """
     began = ctx.draw()
 
     def reset(connection: sa.Connection) -> None:
@@ -281,32 +317,68 @@ def walk_again(
     ctx.write(reset)
     fresh = dataclasses.replace(window, state="planned", last_page=0, page_count=0)
     seen: dict[int, set[object]] = {}
-    done = walk(ctx, crawl, [fresh], work=work, seen=seen, origin=origin)
-    loaded = done.loaded
+    done = walk_one(ctx, crawl, fresh, work=work, seen=seen, origin=origin)
+    again = Again(done.loaded, filter_ignored=done.filter_ignored)
+    if done.filter_ignored:
+        take_whole(ctx, crawl)
     if done.is_complete:
-        met: set[object] = set().union(*seen.values()) if seen else set()
-        loaded.add(bury_ghosts(ctx, crawl, window.days, met, began, work=work))
+        met = seen.get(window.id, set())
+        again.is_complete = _bury_all(ctx, crawl, window, met, began, work=work, into=again.loaded)
     found = {
-        "missing": loaded.inserted + loaded.revived,
-        "stale": loaded.changed,
-        "ghosts": loaded.buried,
+        "missing": again.loaded.inserted + again.loaded.revived,
+        "stale": again.loaded.changed,
+        "ghosts": again.loaded.buried,
     }
     if any(found.values()):
         ctx.write(lambda c: checkpoint.add_report(c, crawl, found))
     faults.point("reconcile_repaired")
-    return loaded
+    return again
 
 
-def bury_ghosts(
+def take_whole(ctx: Context, crawl: Crawl) -> None:
+    """The API ignores the creation day filter: one window, the whole list, for what is not proven.
+
+    What was counted and agreed stands.
+    """
+
+    def write(connection: sa.Connection) -> None:
+        coverage.give_up_filter(connection, ctx.store.id, crawl.resource)
+        for window in checkpoint.windows(connection, crawl.id, states=UNPROVEN):
+            checkpoint.remove_window(connection, window.id)
+        checkpoint.add_windows(connection, crawl, [Days()])
+
+    ctx.write(write)
+
+
+def _bury_all(
     ctx: Context,
     crawl: Crawl,
-    days: Days,
+    window: Window,
     met: set[object],
     began: dt.datetime,
     *,
     work: WorkClass,
-) -> Loaded:
-    """Live rows of a window that a whole walk of it did not meet: asked for by id, then buried.
+    into: Loaded,
+) -> bool:
+    """Ask for every row the walk of a window did not meet; False when the slice ended before.
+
+    Some hundreds at a time: each that is gone costs a request of its own.
+    """
+    suspects = _suspects(ctx, crawl, window.days, met, began)
+    while True:
+        turn, suspects = suspects[:GHOSTS_PER_ROUND], suspects[GHOSTS_PER_ROUND:]
+        is_last = not suspects
+        into.add(_bury(ctx, crawl, turn, walked=window if is_last else None, work=work))
+        if is_last:
+            return True
+        if ctx.is_over:
+            return False
+
+
+def _suspects(
+    ctx: Context, crawl: Crawl, days: Days, met: set[object], began: dt.datetime
+) -> list[int]:
+    """Live rows of a window that a whole walk of it did not meet.
 
     Rows without a creation day belong to no window and are suspected by each.
     """
@@ -327,16 +399,32 @@ def bury_ghosts(
     def ask(connection: sa.Connection) -> list[int]:
         rows = connection.exec_driver_sql(
             f"SELECT t.id FROM {crm_name(resource.name)} AS t WHERE t.store_id = %s"
-            f" AND t.deleted_at IS NULL AND t.as_of < %s{where}",
+            f" AND t.deleted_at IS NULL AND t.as_of < %s{where} ORDER BY t.id",
             tuple(binds),
         )
-        return [row[0] for row in rows if row[0] not in met][:GHOSTS_PER_ROUND]
+        return [row[0] for row in rows if row[0] not in met]
 
-    suspects = ctx.read(ask)
-    if not suspects:
-        return Loaded()
+    return ctx.read(ask)
+
+
+def _bury(
+    ctx: Context,
+    crawl: Crawl,
+    suspects: Sequence[int],
+    *,
+    walked: Window | None,
+    work: WorkClass,
+) -> Loaded:
+    """Ask for suspects by their ids and write what is found; with it, that a window is walked."""
+    resource = ctx.resources[crawl.resource]
     read = read_again(ctx, resource, {record: Told() for record in suspects}, work=work)
-    return ctx.write(lambda c: apply(ctx, c, resource, read))
+
+    def write(connection: sa.Connection) -> Loaded:
+        if walked is not None:
+            checkpoint.set_walked(connection, walked.id)
+        return apply(ctx, connection, resource, read) if suspects else Loaded()
+
+    return ctx.write(write)
 
 
 def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, work: WorkClass) -> None:
@@ -371,6 +459,9 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
             ),
             {"id": crawl.id},
         ).scalar()
+        if checkpoint.windows(connection, crawl.id, states=UNPROVEN):
+            checkpoint.set_phase(connection, crawl, "prove")
+            return
         whole = crawl.days.last is None and crawl.days.first == ctx.store.since
         if whole and as_of is not None:
             coverage.prove(

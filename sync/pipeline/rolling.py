@@ -15,11 +15,12 @@ from sync.crawl import Count, Days, months_of_turn
 from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.mirror import checkpoint, coverage, notes
-from sync.mirror.checkpoint import Crawl
-from sync.mirror.load import Origin
+from sync.mirror.checkpoint import Crawl, Window
+from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.pipeline.context import Context
-from sync.pipeline.prove import walk_again
+from sync.pipeline.prove import UNPROVEN, walk_again
+from sync.pipeline.walk import is_filter_off
 
 TURNS = 30
 
@@ -27,43 +28,51 @@ TURNS = 30
 def compare_ids(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     """Compare the turn that has waited longest; False when the slice ended before."""
     resource = ctx.resources[crawl.resource]
-    turns = TURNS if resource.created_field else 1
+    is_dated = resource.created_field is not None and not is_filter_off(ctx, resource)
+    turns = TURNS if is_dated else 1
     turn = ctx.read(lambda c: coverage.next_turn(c, ctx.store.id, resource.name, turns=turns))
     if turn is None:
         return True  # compared within the last thirty days
-    left = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
+    left = _left(ctx, crawl)
     if not left:
-        months = _months(ctx, resource, turn) if resource.created_field else [Days()]
+        months = _months(ctx, resource, turn) if is_dated else [Days()]
         left = ctx.write(lambda c: checkpoint.add_windows(c, crawl, months))
-    for window in left:
-        if ctx.is_over:
+    while left:
+        window, began = left[0], ctx.draw()
+        again = walk_again(ctx, crawl, window, work=work, origin=Origin.DEEP)
+        if again.filter_ignored:
+            return compare_ids(ctx, crawl, work=work)  # the turn is the whole list from now on
+        if again.is_complete:
+            _keep(ctx, crawl, window, again.loaded, began)
+        left = _left(ctx, crawl)  # a window that held too much was cut into others
+        if left and ctx.is_over:
             return False
-        began = ctx.draw()
-        loaded = walk_again(ctx, crawl, window, work=work, origin=Origin.DEEP)
-        if not ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("walked",))):
-            return False  # the walk was cut short
-        count = Count(window.days, loaded.seen, loaded.seen - loaded.written, 0, began)
-
-        def write(
-            connection: sa.Connection, count: Count = count, window_id: int = window.id
-        ) -> None:
-            began = count.asked_as_of
-            notes.keep_proof(
-                connection,
-                ctx.store.id,
-                resource.name,
-                count,
-                method="ids",
-                head_id=None,
-                proven=True,
-            )
-            # The window itself, and those it was cut into.
-            walked = checkpoint.windows(connection, crawl.id, states=("walked",))
-            checkpoint.verify(connection, [window_id, *(each.id for each in walked)], began)
-
-        ctx.write(write)
     ctx.write(lambda c: coverage.turn_done(c, ctx.store.id, resource.name, turn=turn, turns=turns))
     return True
+
+
+def _left(ctx: Context, crawl: Crawl) -> list[Window]:
+    """What is still to be compared; everything else of the crawl is proven by now."""
+    return ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=UNPROVEN))
+
+
+def _keep(ctx: Context, crawl: Crawl, window: Window, loaded: Loaded, began: dt.datetime) -> None:
+    """A window whose every id and content was compared."""
+    count = Count(window.days, loaded.seen, loaded.seen - loaded.written, 0, began)
+
+    def write(connection: sa.Connection) -> None:
+        notes.keep_proof(
+            connection,
+            ctx.store.id,
+            crawl.resource,
+            count,
+            method="ids",
+            head_id=None,
+            proven=True,
+        )
+        checkpoint.verify(connection, [window.id], began)
+
+    ctx.write(write)
 
 
 def _months(ctx: Context, resource: Resource, turn: int) -> list[Days]:

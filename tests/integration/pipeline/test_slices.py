@@ -1,0 +1,164 @@
+"""A slice may end after any page: what is walked again is walked to its end, and nothing is called
+walked, compared or proven that was not."""
+
+from __future__ import annotations
+
+import pytest
+
+from sync import crawl
+from sync.pipeline import context, walk
+from tests.integration.pipeline.conftest import Open
+from tests.integration.pipeline.harness import Mirror
+
+SLICES = 90
+
+
+def end_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+    """Let slices be over after so many looks at the clock."""
+    monkeypatch.setattr(context, "SLICE_SECONDS", looks / 100)
+
+
+def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut whatever holds more than two pages."""
+    monkeypatch.setattr(walk, "WINDOW_MAX", 40)
+    monkeypatch.setattr(crawl, "WINDOW_TARGET", 20)
+
+
+def finish(mirror: Mirror, crawl_id: int) -> None:
+    """Slice after slice until a crawl is done."""
+    for _ in range(SLICES):
+        mirror.work("orders", "walk")
+        if mirror.crawl(crawl_id).state == "done":
+            return
+    raise AssertionError(f"no end after {SLICES} slices: {mirror.open_crawls()} {mirror.errors()}")
+
+
+def by_schedule(mirror: Mirror) -> int:
+    """Tonight's reconcile, as the schedule queues it."""
+    crawl_id = mirror.queue("orders", "reconcile")
+    mirror.rows(
+        "UPDATE sync.crawl SET asked_by = 'schedule' WHERE store_id = :store AND id = :id",
+        id=crawl_id,
+    )
+    return crawl_id
+
+
+def invent(mirror: Mirror, like: int, *, as_id: int) -> None:
+    """A row the CRM has no record of."""
+    columns = (
+        "created_on, created_at, site, listed_at, as_of, first_seen_at, changed_at, raw,"
+        " content_hash"
+    )
+    mirror.rows(
+        f"INSERT INTO crm.orders (store_id, id, {columns}) SELECT store_id, :new, {columns}"
+        " FROM crm.orders WHERE store_id = :store AND id = :id",
+        id=like,
+        new=as_id,
+    )
+
+
+@pytest.mark.parametrize("looks", [1, 4, 9, 15, 22, 29, 37, 46, 52])
+def test_a_reconcile_that_found_a_difference_repairs_it_whenever_its_slices_end(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Done means proven: no slice ends so unluckily that the crawl is taken for finished."""
+    mirror = open_mirror(orders=150)
+    mirror.settle()
+    cut_small(monkeypatch)
+    orders = sorted(mirror.truth("orders"))
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = ANY(:i)", i=orders[3:40])
+    before = mirror.value(
+        "SELECT proven_as_of FROM sync.coverage WHERE store_id = :store AND resource = 'orders'"
+    )
+    end_after(monkeypatch, looks)
+    finish(mirror, mirror.queue("orders", "reconcile"))
+    mirror.assert_equal_to_oracle("orders")
+    assert before < mirror.value(
+        "SELECT proven_as_of FROM sync.coverage WHERE store_id = :store AND resource = 'orders'"
+    )
+
+
+@pytest.mark.parametrize("looks", [1, 4, 8, 20, 33])
+def test_a_night_compares_every_part_of_a_month_that_was_cut(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """A month that holds too much is cut into parts, and each of them is walked, cleared of rows
+    the CRM has no record of, and only then called compared."""
+    mirror = open_mirror(orders=150)
+    mirror.settle()
+    cut_small(monkeypatch)
+    monkeypatch.setattr(
+        "sync.pipeline.rolling.months_of_turn",
+        lambda turn, **_: [crawl.Days()] if turn == 0 else [],
+    )
+    orders = sorted(mirror.truth("orders"), reverse=True)
+    for lost, invented in ((5, 900_001), (70, 900_002), (140, 900_003)):
+        invent(mirror, orders[lost], as_id=invented)
+        mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=orders[lost])
+    end_after(monkeypatch, looks)
+    finish(mirror, by_schedule(mirror))
+    mirror.assert_equal_to_oracle("orders")
+
+
+@pytest.mark.parametrize("looks", [1, 7, 30])
+def test_a_deep_reconcile_has_compared_every_id_when_it_says_so(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """The same for `--deep`, whose windows are cut as its walk goes on."""
+    mirror = open_mirror(orders=150)
+    mirror.settle()
+    cut_small(monkeypatch)
+    orders = sorted(mirror.truth("orders"))
+    for lost, invented in ((5, 900_001), (70, 900_002), (140, 900_003)):
+        invent(mirror, orders[lost], as_id=invented)
+        mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=orders[lost])
+    end_after(monkeypatch, looks)
+    finish(mirror, mirror.queue("orders", "reconcile", deep=True))
+    mirror.assert_equal_to_oracle("orders")
+
+
+def test_a_walk_that_is_longer_than_a_slice_comes_to_its_end(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it was made on one day, so it cannot be cut; what a walk met is forgotten with its
+    slice, so the slice waits for the walk."""
+    mirror = open_mirror(orders=150)
+    for order in sorted(mirror.truth("orders")):
+        mirror.account.redate_order(order, "2026-03-01 10:00:00")
+    mirror.settle()
+    lost = min(mirror.truth("orders"))
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=lost)
+    end_after(monkeypatch, 1)
+    finish(mirror, mirror.queue("orders", "reconcile", deep=True))
+    mirror.assert_equal_to_oracle("orders")
+
+
+@pytest.mark.parametrize("how", ["nightly", "by counts", "deep"])
+def test_a_date_filter_that_stops_working_after_the_load(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Whichever walk notices it takes the list as one window, and is done with it."""
+    mirror = open_mirror(orders=150)
+    mirror.settle()
+    cut_small(monkeypatch)
+    monkeypatch.setattr("sync.pipeline.prove.is_leaf", lambda days, total: total <= 40)
+    mirror.sandbox.knobs.turn(ignore_date_filter=True)
+    orders = sorted(mirror.truth("orders"), reverse=True)
+    mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = :id", id=orders[70])
+    if how != "by counts":
+        invent(mirror, orders[71], as_id=900_001)
+    crawl_id = (
+        by_schedule(mirror) if how == "nightly" else mirror.queue("orders", deep=how == "deep")
+    )
+    finish(mirror, crawl_id)
+    mirror.assert_equal_to_oracle("orders")
+    cover = "SELECT {} FROM sync.coverage WHERE store_id = :store AND resource = 'orders'"
+    assert mirror.value(cover.format("date_filter")) is False
+    assert mirror.value(
+        cover.format("proven_as_of")
+        + " AND proven_as_of > (SELECT started_at FROM sync.crawl WHERE id = :id)",
+        id=crawl_id,
+    )
+    following = by_schedule(mirror)
+    finish(mirror, following)
+    assert mirror.value(cover.format("ids_checked_at IS NOT NULL"))
