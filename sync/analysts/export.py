@@ -7,6 +7,9 @@ it any more: no row is skipped, and none is exported twice unless it changed twi
 
 Parts are cut by key. After each the manifest says how far the run came, so a run that was stopped
 goes on with its next part: rows only ever leave a run's range, by changing again.
+
+What is exported is read by nobody but who exports it: the folder of a store is made for its owner
+alone, and so is each file. A folder that was there keeps the mode its owner gave it.
 """
 
 from __future__ import annotations
@@ -72,8 +75,9 @@ def export(
 ) -> Iterator[Part]:
     """Export a store to `folder`/NAME; yields what each part wrote."""
     home = folder / store.name
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(home):
+        parts.remove_left_behind(home)
         manifest = Manifest.read(home, store_name=store.name, store_id=store.id)
         manifest.begin(horizon(engine), [r.name for r in resources], is_full=is_full)
         for resource in resources:
@@ -90,7 +94,9 @@ def export(
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """Two exports into one folder would each tell the manifest half."""
-    with (home / ".lock").open("w") as lock:
+    path = home / ".lock"
+    path.touch(mode=0o600)
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -125,6 +125,8 @@ class Manifest:
 
     def _save(self) -> None:
         half = self.home / f"{NAME}.tmp"
+        half.unlink(missing_ok=True)
+        half.touch(mode=0o600)
         with half.open("w", encoding="utf-8") as out:
             json.dump(self._told, out, ensure_ascii=False, indent=1)
             out.flush()

@@ -2,12 +2,16 @@
 
 Postgres writes CSV in which NULL and the empty text differ, DuckDB reads it by the types given
 here and writes Parquet: decimals as DECIMAL(38, 12), moments as microseconds in UTC, JSON as text.
-A file appears under its name when it is whole and on disk.
+A file appears under its name when it is whole and on disk; before, it and all it is made from are
+in a folder that only its owner can enter.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +37,9 @@ _TYPES = {
     "time without time zone": "TIME",
 }
 _LEFT_OUT = frozenset({"content_hash"})
+_HALF = "half-"
+"""What the folder of a part that is being written begins with."""
+_LEFT_BEHIND = re.compile(rf"{_HALF}.*\.tmp|\d{{6}}-\d{{5}}\.(csv|parquet)\.tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +92,32 @@ def write(
 ) -> int:
     """Write the rows of a table to a file, with the run's number beside them; how many."""
     duckdb = _duckdb()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    text, half = target.with_suffix(".csv.tmp"), target.with_suffix(".parquet.tmp")
-    try:
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=_HALF, suffix=".tmp", dir=target.parent) as own:
+        text, half = Path(own, "rows.csv"), Path(own, "rows.parquet")
         _copy(connection, table, columns, where, binds, text)
         with duckdb.connect() as files:
             files.execute("SET threads = 2; SET TimeZone = 'UTC'")
+            # Rows that do not fit its memory would else be left in the working folder.
+            files.execute(f"SET temp_directory = {literal(str(Path(own, 'spilt')))}")
             files.execute(_to_parquet(columns, text, half, run=run))
             [(rows,)] = files.execute(
                 f"SELECT count(*) FROM read_parquet({literal(str(half))})"
             ).fetchall()
+        half.chmod(0o600)
         _settle(half, target)
-    finally:
-        text.unlink(missing_ok=True)
-        half.unlink(missing_ok=True)
     return int(rows)
+
+
+def remove_left_behind(home: Path) -> None:
+    """Remove what a run that was killed had half written; no other is writing to `home` now."""
+    for path in home.glob("*/*.tmp"):
+        if not _LEFT_BEHIND.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _duckdb() -> Any:
@@ -107,7 +125,8 @@ def _duckdb() -> Any:
         import duckdb
     except ImportError:
         raise NeedsOperator(
-            "Writing Parquet needs DuckDB: pip install 'retailcrm-mirror[export]'"
+            "Writing Parquet needs DuckDB. From the checkout: "
+            "pip install -c ops/constraints.txt -e '.[export]'"
         ) from None
     return duckdb
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from sync.analysts import export as exporting
+from sync.analysts import parts
 from sync.errors import BadRequest
 from sync.mirror import stores
 from sync.mirror.erasing import erase_stored
@@ -198,12 +201,91 @@ def test_a_run_that_was_stopped_goes_on_with_its_next_part(files: Files) -> None
     assert not list(files.folder.rglob("*.tmp"))
 
 
+def test_what_is_exported_is_its_owners_alone(files: Files, umask: None) -> None:
+    """Also while it is written, whatever the umask; parents keep the modes they would have."""
+    del umask
+    put(files.engine, "orders", {"store_id": files.store_id, "id": 1, "raw": {}})
+    files.folder = files.folder / "made" / "here"
+    files.run()
+    home = files.folder / "shop"
+    assert mode_of(files.folder) == 0o755
+    assert {mode_of(path) for path in (home, *home.rglob("*")) if path.is_dir()} == {0o700}
+    there = {path.name: mode_of(path) for path in home.rglob("*") if path.is_file()}
+    assert {"manifest.json", ".lock", "000001-00001.parquet"} <= there.keys()
+    assert set(there.values()) == {0o600}
+
+
+def test_a_folder_that_was_there_keeps_its_mode_and_its_files_are_private(
+    files: Files, umask: None
+) -> None:
+    """Who made it decided who may look into it; half a part is private there too."""
+    del umask
+    put(files.engine, "orders", {"store_id": files.store_id, "id": 1, "raw": {}})
+    home = files.folder / "shop"
+    (home / "orders").mkdir(parents=True)
+    seen: set[int] = set()
+    with files.engine.begin() as connection:
+        store = stores.by_id(connection, files.store_id)
+    assert store is not None
+
+    def look(_: object) -> None:
+        seen.update(mode_of(path) for path in home.rglob("*") if path.is_file())
+
+    for _ in exporting.export(files.engine, store, SOME, folder=files.folder, after_part=look):
+        look(None)
+    assert {mode_of(home), mode_of(home / "orders")} == {0o755}
+    assert seen == {0o600}
+
+
+def test_what_a_killed_run_left_half_written_is_removed(files: Files) -> None:
+    """What is not ours stays."""
+    put(files.engine, "orders", {"store_id": files.store_id, "id": 1, "raw": {}})
+    folder = files.folder / "shop" / "orders"
+    (folder / "half-x1y2.tmp" / "spilt").mkdir(parents=True)
+    left = [folder / "000001-00001.csv.tmp", folder / "half-x1y2.tmp" / "rows.csv"]
+    theirs = folder / "notes.tmp"
+    for path in (*left, theirs, files.folder / "shop" / "manifest.json.tmp"):
+        path.write_text("rows of people")
+    assert files.run() == {"orders": 1}
+    assert [path.name for path in files.folder.rglob("*.tmp")] == ["notes.tmp"]
+
+
+def test_rows_that_do_not_fit_duckdbs_memory_are_not_left_elsewhere(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be in the working folder, for everybody to read."""
+    put(files.engine, "orders", {"store_id": files.store_id, "id": 1, "raw": {}})
+    asked: list[tuple[str, int]] = []
+    statement = parts._to_parquet
+
+    def with_setting(columns: Any, text: Path, half: Path, *, run: int) -> str:
+        asked.append((str(text.parent), mode_of(text.parent)))
+        where = f"current_setting('temp_directory') LIKE '{text.parent}/%'"
+        asked_for = f"SELECT CASE WHEN NOT {where} THEN error('spills elsewhere') END"
+        return f"{asked_for}; {statement(columns, text, half, run=run)}"
+
+    monkeypatch.setattr(parts, "_to_parquet", with_setting)
+    assert files.run() == {"orders": 1}
+    assert asked
+    assert {mode for _, mode in asked} == {0o700}
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """The usual one, under which files are everybody's to read."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 def test_a_part_that_fails_leaves_nothing_behind(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a file under its name nor half a one; the next run writes it."""
-    from sync.analysts import parts
-
     put(files.engine, "orders", {"store_id": files.store_id, "id": 1})
 
     def fail(*_: object) -> None:
