@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sync.commands import words
 from sync.commands.desk import asking_store, at_head, read
-from sync.commands.shell import examples
+from sync.commands.shell import examples, say
 from sync.commands.wait import wait
 from sync.crawl import WINDOW_MAX, parts_of
 from sync.crm.slot import WorkClass
@@ -57,7 +57,7 @@ def plan(
     click.echo(f"{'resource':{width}}  {'records':>10}  {'requests':>9}")
     for line in lines:
         note = f"  {line.note}" if line.note else ""
-        click.echo(f"{line.resource:{width}}  {line.records:>10,}  {line.requests:>9,}{note}")
+        say(f"{line.resource:{width}}  {line.records:>10,}  {line.requests:>9,}{note}")
     requests = sum(line.requests for line in lines)
     others = read(lambda c: _others_at_work(c, known.id))
     rate = found.settings.rate_limit * USED_SHARE / (others + 1)

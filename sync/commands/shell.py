@@ -27,6 +27,13 @@ def examples(*lines: str) -> str:
     return f"\b\n{'Examples' if len(lines) > 1 else 'Example'}:\n{shown}"
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print, without what a terminal would obey: much of what is printed an account has said."""
+    from sync.telemetry import plain_lines
+
+    click.echo(plain_lines(text), err=err)
+
+
 class NotReady(SyncError):
     """The settings, the servers or the schema do not let us look at all."""
 
@@ -156,4 +163,6 @@ def _see(ctx: click.Context | None) -> str:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    raise Failure(message, status) from None
+    from sync.telemetry import plain_lines
+
+    raise Failure(plain_lines(message), status) from None

@@ -18,6 +18,7 @@ from sync.errors import TryLater
 from sync.mirror import status as look
 from sync.mirror.status import ResourceStatus, StoreStatus
 from sync.resources import RESOURCES
+from sync.telemetry import plain
 
 WATCH_SECONDS = 2.0
 PIPE_SECONDS = 10.0
@@ -110,7 +111,7 @@ def _as_json(line: ResourceStatus) -> dict[str, Any]:
         "complete_as_of": None if complete is None else utc_text(complete),
         "lag_seconds": line.lag_seconds,
         "rejects": line.rejects,
-        "error": line.error,
+        "error": None if line.error is None else plain(line.error),
     }
 
 
@@ -131,7 +132,8 @@ def _rendered(told: Sequence[StoreStatus]) -> Any:
         title = f"{each.store.name}  {each.store.url}  {each.store.zone}"
         if not each.store.enabled:
             title += "  disabled"
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        # As Text: brackets in what an account said are no markup of ours.
+        table = Table(title=Text(plain(title)), title_justify="left", box=None, pad_edge=False)
         for column in ("resource", "state", "mirrored", "expected", "lag", "rejects", "note"):
             table.add_column(
                 column,
@@ -147,7 +149,7 @@ def _rendered(told: Sequence[StoreStatus]) -> Any:
                 "" if line.expected is None else f"{line.expected:,}",
                 "" if line.lag_seconds is None else duration(line.lag_seconds),
                 f"{line.rejects:,}" if line.rejects else "",
-                line.error or _progress(line),
+                Text(plain(line.error or _progress(line))),
             )
         parts += [table, Text("")]
     return Group(*parts[:-1])
@@ -213,7 +215,7 @@ def _live(name: str | None) -> int:
                         parts.append(Text(_silence(silent), style="bold red"))
                     live.update(Group(*parts), refresh=True)
                 except TryLater as error:  # the database restarts: keep looking
-                    live.update(Text(str(error), style="bold red"), refresh=True)
+                    live.update(Text(plain(error), style="bold red"), refresh=True)
                 pause(WATCH_SECONDS)
     except KeyboardInterrupt:
         return last

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sync import vault
 from sync.commands import words
 from sync.commands.desk import asking, at_head, read, secret_key
-from sync.commands.shell import Family, examples
+from sync.commands.shell import Family, examples, say
 from sync.crm import Account, check_url
 from sync.crm.slot import WorkClass
 from sync.errors import BadRequest, NoSuchAccount, SyncError
@@ -109,7 +109,7 @@ def add(
         return mine
 
     saved = read(save)
-    click.echo(f"{name} added: {_seen(url, told)}.")
+    say(f"{name} added: {_seen(url, told)}.")
     _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, saved)))
     if no_load:
         click.echo(f"Nothing is loaded yet: celery -A sync mirror backfill {name}")
@@ -187,7 +187,7 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
         _take_note(connection, before, told)
 
     read(save)
-    click.echo(f"{name} is set: {_seen(url, told)}.")
+    say(f"{name} is set: {_seen(url, told)}.")
     _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, before.id)))
 
 
@@ -204,7 +204,7 @@ def list_() -> None:
         if accounts.is_removed(each):
             told = "removed, rows kept"
         line = f"{each.name:{width}}  {each.url}  {each.zone}  {each.currency or '-'}  {told}"
-        click.echo(line.rstrip())
+        say(line.rstrip())
 
 
 @store.command(epilog=examples("store check shop"))
@@ -223,7 +223,7 @@ def check(name: str) -> None:
             f"{before.account}. Set its address: {ADD} set {name} --url URL"
         )
     read(lambda c: _take_note(c, before, told))
-    click.echo(f"{name}: {_seen(before.url, told)}.")
+    say(f"{name}: {_seen(before.url, told)}.")
     if told.access != before.access:
         click.echo("What the key may see has changed, and is accepted.")
     _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, before.id)))

@@ -12,10 +12,11 @@ import click
 import sqlalchemy as sa
 
 from sync.commands.desk import read
-from sync.commands.shell import ATTENTION, UNKNOWN
+from sync.commands.shell import ATTENTION, UNKNOWN, say
 from sync.commands.status import duration, pause
 from sync.errors import TryLater
 from sync.mirror import status as look
+from sync.telemetry import plain
 
 LOOK_SECONDS = 0.5
 PIPE_SECONDS = 5.0
@@ -190,7 +191,7 @@ class _Waiting:
         for line in found:
             news = self._printed.get(line.resource) != line.text
             if news and (line.is_over or is_turn):
-                click.echo(line.text)
+                say(line.text)
                 self._printed[line.resource] = line.text
         if is_turn:
             self._printed_at = now
@@ -199,7 +200,9 @@ class _Waiting:
         from rich.progress import BarColumn, Progress, TextColumn
 
         bars = Progress(
-            TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.fields[told]}")
+            TextColumn("{task.description:<24}"),
+            BarColumn(),
+            TextColumn("{task.fields[told]}", markup=False),
         )
         with bars:
             tasks: dict[str, Any] = {}
@@ -213,7 +216,7 @@ class _Waiting:
                         tasks[line.resource],
                         total=max(total, 1) if total or line.is_over else None,
                         completed=max(line.pages_done, 1) if line.is_over else line.pages_done,
-                        told=line.text.partition(": ")[2],
+                        told=plain(line.text.partition(": ")[2]),
                     )
                 if found is not None and all(line.is_over for line in found):
                     return _status_of(found)

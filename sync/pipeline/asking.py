@@ -32,9 +32,10 @@ from sync.errors import (
 )
 from sync.mirror.stores import Access
 from sync.normalise import records_of
-from sync.telemetry import log, span
+from sync.telemetry import log, plain, span
 
 GIVE_UP_SECONDS = 90.0
+_ERRORS_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ class Asking:
             return Unavailable(f"this account has no {resource.path} (HTTP {refusal.status})")
         return UnexpectedData(
             f"{resource.path} refused our request: {refusal}"
-            + (f" {refusal.errors}" if refusal.errors else ""),
+            + (f" {plain(refusal.errors, most=_ERRORS_CHARACTERS)}" if refusal.errors else ""),
             body=refusal.body,
         )
 
@@ -260,14 +261,17 @@ class Asking:
 
 
 def access_of(data: Mapping[str, Any]) -> Access:
-    """The `credentials` answer as what a key may see; lists sorted, so that they compare."""
+    """The `credentials` answer as what a key may see; lists sorted, so that they compare.
+
+    Codes are written to the database and to the screen, so none has what neither takes.
+    """
     scopes = data.get("scopes")
     sites = data.get("sitesAvailable")
     access = data.get("siteAccess")
     return Access(
-        site_access=str(access) if access is not None else None,
-        sites=tuple(sorted(map(str, sites)))
+        site_access=plain(access) if access is not None else None,
+        sites=tuple(sorted(map(plain, sites)))
         if isinstance(sites, list) and access == "access_selective"
         else None,
-        scopes=tuple(sorted(map(str, scopes))) if isinstance(scopes, list) else None,
+        scopes=tuple(sorted(map(plain, scopes))) if isinstance(scopes, list) else None,
     )

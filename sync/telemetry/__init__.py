@@ -6,7 +6,7 @@ Keys never: what is logged are names, numbers and messages made by us, and every
 
 secrets.py  keys known by value, taken out of logs, events and traces
 told.py     errors of the database without the rows they happened to
-plain.py    what an account says as one printable line
+plain.py    what an account says, without what a terminal or Postgres would stumble over
 tally.py    rows and changes of a slice, counted where they are written
 reports.py  Sentry, when SYNC_SENTRY_DSN is set
 traces.py   OpenTelemetry, when SYNC_OTEL_ENDPOINT is set
@@ -21,7 +21,7 @@ from typing import Any
 
 import structlog
 
-from sync.telemetry.plain import plain
+from sync.telemetry.plain import plain, plain_lines
 from sync.telemetry.secrets import keep_secret, scrubbed
 from sync.telemetry.tally import Tally, counted, counting
 from sync.telemetry.told import told, without_rows
@@ -35,6 +35,7 @@ __all__ = [
     "keep_secret",
     "log",
     "plain",
+    "plain_lines",
     "scrubbed",
     "span",
     "standard_library",

@@ -1,4 +1,4 @@
-"""What an account says, made fit for a line: of a log, of a table, of a terminal."""
+"""What an account says, made fit for a log, a table, a terminal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ def plain(value: object, *, most: int = LONGEST) -> str:
     and a line break would make two lines of one: each becomes a space.
     """
     text = scrubbed(str(value))[:most]
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " for c in text)
-    return text.strip()
+    return (text if text.isprintable() else _printable(text, kept="")).strip()
+
+
+def plain_lines(text: str) -> str:
+    """Text of our own that quotes an account, as `plain` makes it but with its lines."""
+    return _printable(scrubbed(text), kept="\n")
+
+
+def _printable(text: str, *, kept: str) -> str:
+    return "".join(c if c.isprintable() or c in kept else " " for c in text)

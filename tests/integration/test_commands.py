@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -348,6 +349,68 @@ def test_attention_is_status_1_and_says_what_to_do(
     assert added("retry", "shop", "orders").stdout == "1 lane is released.\n"
     assert added("status").exit_code == 0
     assert added("retry", "shop").stdout == "Nothing was parked or failing.\n"
+
+
+HOSTILE = "[/b] [link=http://x]here\x1b]0;owned\x07 \x1b[2J \x9b31m \u202eder\u202c"
+"""Markup that closes nothing, a link, a window's title, a cleared screen, red, right to left."""
+OBEYED = "\x1b\x07\x9b\u202e\u202c\x00"
+
+
+def harmless(text: str) -> bool:
+    return not set(text) & set(OBEYED)
+
+
+@pytest.mark.parametrize(
+    "typed", [("status",), ("status", "shop"), ("status", "--json"), ("store", "list")]
+)
+@pytest.mark.parametrize("where", ["sync.store", "sync.lane"])
+def test_what_an_account_said_is_printed_and_not_obeyed(
+    added: Run, rows: Callable[[str], list[Any]], typed: tuple[str, ...], where: str
+) -> None:
+    """One account's errorMsg must not end the status of all stores, nor write to the terminal."""
+    also = ", parked_at = now()" if where == "sync.lane" else ""
+    rows(f"UPDATE {where} SET error = E'{HOSTILE}'{also} RETURNING 1")
+    result = added(*typed)
+    assert result.exit_code == (0 if typed == ("store", "list") else 1), result.output
+    assert harmless(result.output)
+    if typed[0] == "status" or where == "sync.store":
+        assert "[/b]" in result.stdout
+
+
+@pytest.mark.parametrize("is_terminal", [True, False], ids=["live", "lines"])
+def test_waiting_prints_what_an_account_said_as_it_is(
+    added: Run,
+    rows: Callable[[str], list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminal: bool,
+) -> None:
+    stdout = SimpleNamespace(isatty=lambda: is_terminal)
+    monkeypatch.setattr(waiting, "sys", SimpleNamespace(stdout=stdout))
+    monkeypatch.setenv("COLUMNS", "200")
+    rows(
+        f"UPDATE sync.lane SET parked_at = now(), error = E'{HOSTILE}'"
+        " WHERE resource = 'statuses' RETURNING 1"
+    )
+    result = added("backfill", "shop", "statuses", "--wait")
+    assert result.exit_code == 1, result.output
+    assert harmless(result.output)
+    assert "[/b]" in result.stdout
+
+
+def test_an_accounts_own_names_are_printed_and_not_obeyed(
+    run: Run, sandbox: Sandbox, url: str
+) -> None:
+    """Sites and currency of an account that is added, looked at and listed."""
+    odd = sandbox.account("odd", sites=("main", f"x{HOSTILE}\x00"), key="q" * 32)
+    odd.add_key("w" * 32, sites=["main", f"x{HOSTILE}\x00"])
+    odd.currency = HOSTILE
+    result = run("store", "add", "odd", url, key="w" * 32)
+    assert result.exit_code == 0, result.output
+    wrong = run("store", "add", "odd", url, "--site", "mian", key="w" * 32)
+    assert "Did you mean 'main'?" in one_line(wrong)
+    for each in (result, wrong, run("store", "check", "odd"), run("store", "list")):
+        assert harmless(each.output)
+    assert result.stdout.count("[/b]") == 2
 
 
 # --- crawls and repairs ---------------------------------------------------------------------
