@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from sync.errors import SyncError, TryLater
 from sync.metrics.budget import budget_metrics, sample
-from sync.metrics.rows import database_metrics, names_of_stores
+from sync.metrics.rows import QUEUES, database_metrics, names_of_stores
 from sync.mirror.engine import in_transaction
 from sync.mirror.migrate import insist_on_head
 from sync.mirror.status import consumed_seconds_ago
@@ -65,19 +65,24 @@ def scrape(services: Services) -> tuple[bytes, str]:
 
 
 def readiness(services: Services) -> dict[str, dict[str, Any]]:
-    """What has to be so: database at this release's schema, Redis there, both queues consumed."""
+    """What has to be so: database at this release's schema, Redis there, both queues consumed.
+
+    Anybody may ask, so no error's own words are told: they name hosts, ports and users.
+    """
     checks: dict[str, dict[str, Any]] = {}
     try:
         in_transaction(services.engine, insist_on_head)
         checks["database"] = {"ok": True}
-    except SyncError as error:
-        checks["database"] = {"ok": False, "why": str(error)}
+    except TryLater:
+        checks["database"] = {"ok": False, "why": "Postgres cannot be reached"}
+    except SyncError:
+        checks["database"] = {"ok": False, "why": "the schema is not this release's"}
     try:
         services.limiter.report()
         checks["redis"] = {"ok": True}
     except TryLater:
         checks["redis"] = {"ok": False, "why": "Redis cannot be reached"}
-    for queue in ("feeds", "crawls"):
+    for queue in QUEUES:
         checks[queue] = _consumed(services, queue)
     return checks
 
@@ -86,7 +91,7 @@ def _consumed(services: Services, queue: str) -> dict[str, Any]:
     try:
         age = in_transaction(services.engine, lambda c: consumed_seconds_ago(c, queue=queue))
     except TryLater:
-        return {"ok": False, "why": "the database cannot be asked"}
+        return {"ok": False, "why": "Postgres cannot be reached"}
     if age is None or age > CONSUMED_SECONDS:
         told = "never" if age is None else f"{age:.0f} seconds ago"
         return {"ok": False, "why": f"last consumed: {told}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from sync.mirror.lease import LEASE_SECONDS
 
+QUEUES = ("feeds", "crawls")
 _BOTH = ("store", "resource")
 
 _RESOURCES = sa.text(
@@ -134,7 +136,12 @@ def _of_lanes(connection: sa.Connection) -> Iterator[Metric]:
     labels = (*_BOTH, "lane")
     parked = _gauge("lane_parked", "Whether the lane waits for retry: 1, else absent", labels)
     failing = _gauge("lane_failing_seconds", "How long the lane has failed in a row", labels)
-    age = _gauge("lease_age_seconds", "Since the holder of the lane's lease last renewed", labels)
+    age = _gauge(
+        "lease_age_seconds",
+        "Since the lane's lease was last renewed, every 20 s while its process works: above 30 s"
+        " that has stopped, at 75 s the lease is over, its series ends and another process begins",
+        labels,
+    )
     failures = _counter("crawl_failures", "Slices of work that failed", labels)
     for row in connection.execute(_LANES, {"lease_seconds": LEASE_SECONDS}):
         names = [row.store, row.resource, row.lane]
@@ -161,9 +168,12 @@ def _of_work(connection: sa.Connection) -> Iterator[Metric]:
     rereads = _gauge("rereads", "Records that wait to be read again")
     for store, resource, count in rows("rereads"):
         rereads.add_metric([store, resource], count)
-    consumed = _gauge("consumed_age_seconds", "Since a task of the queue last ended", ("queue",))
-    for queue, age in rows("consumed"):
-        consumed.add_metric([queue], float(age))
+    consumed = _gauge(
+        "consumed_age_seconds", "Since a task of the queue last ended; +Inf for never", ("queue",)
+    )
+    ages = {queue: float(age) for queue, age in rows("consumed")}
+    for queue in QUEUES:
+        consumed.add_metric([queue], ages.get(queue, math.inf))
     yield from (crawls, unknown, rereads, consumed)
     single = connection.execute(_SINGLE).one()
     for name, about, value in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -12,8 +13,13 @@ import pytest
 import yaml
 
 from sync import metrics
+from sync.celery import QUEUES
 from sync.crm import Bucket, Limiter, WorkClass
+from sync.metrics import budget, rows
 from sync.mirror.heartbeat import consumed
+from sync.mirror.lease import LEASE_SECONDS
+from sync.pipeline.services import Services
+from sync.pipeline.work import RENEW_SECONDS
 from sync.web import looks, pictures
 from tests.integration.web.conftest import Open, Serve
 
@@ -64,6 +70,10 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     assert re.search(rf"mirror_rows_written_total{{{both}}} 20\.0", text)
     assert re.search(rf"mirror_live_rows{{{both}}} 20\.0", text)
     assert re.search(r'mirror_lease_age_seconds{lane="walk",.*} 2\d\.', text)
+    about = re.search(r"# HELP mirror_lease_age_seconds (.+)", text)
+    assert about
+    assert f"every {RENEW_SECONDS:.0f} s while its process works" in about[1]
+    assert f"at {LEASE_SECONDS:.0f} s the lease is over" in about[1]
     assert re.search(r'mirror_crawl_failures_total{lane="walk",resource="orders",.*} 2\.0', text)
     assert re.search(r"mirror_lane_failing_seconds{.*} 6\d\.", text)
     assert re.search(
@@ -100,6 +110,65 @@ def test_ready_means_that_both_queues_are_consumed(serve: Serve, open_mirror: Op
         assert client.get("/readyz").json()["ready"] is True
         mirror.rows("UPDATE sync.heartbeat SET consumed_at = consumed_at - interval '2 min'")
         assert client.get("/readyz").status_code == 503
+
+
+def test_a_queue_that_was_never_consumed_is_told_as_such(serve: Serve, open_mirror: Open) -> None:
+    """A series that is absent fires no alert: there is one for each queue from the beginning."""
+    mirror = open_mirror()
+    services = serve().services
+    assert QUEUES == rows.QUEUES
+    assert consumed_ages(services) == dict.fromkeys(QUEUES, math.inf)
+    with mirror.engine.begin() as connection:
+        consumed(connection, process="h:1", queue="feeds")
+    ages = consumed_ages(services)
+    assert ages["feeds"] < 60
+    assert ages["crawls"] == math.inf
+
+
+def consumed_ages(services: Services) -> dict[str, float]:
+    return {
+        queue: float(age)
+        for queue, age in re.findall(
+            r'mirror_consumed_age_seconds{queue="(\w+)"} (\S+)', _text(services)
+        )
+    }
+
+
+def test_every_address_that_shares_the_budgets_redis_is_told_of(
+    serve: Serve, open_mirror: Open
+) -> None:
+    """Whichever the status page itself sends from: refusals and a full budget of another one fire
+    their alerts too. What is in Redis besides is no address, and there is a bound to them."""
+    mirror = open_mirror()
+    services = serve().services
+    _spend(services.limiter, mirror.store_id, requests=2)
+    second = Limiter(services.redis, egress="second-1.example")
+    slot = second.reserve(
+        store=mirror.store_id, bucket=Bucket.DEFAULT, work=WorkClass.WALK, give_up_after=5
+    )
+    second.refused(slot)
+    services.redis.hset("sync:limit:{odd name:default}:pace", "n", 1)
+    services.redis.hset("sync:limit:{idle:default}:pace", "n", 1)
+    text = _text(services)
+    granted = re.findall(r'mirror_requests_granted_total{.*egress="([^"]+)".*} (\S+)', text)
+    assert sorted(granted) == [("default", "2.0"), ("second-1.example", "1.0")]
+    refused = re.findall(r'mirror_requests_refused_total{.*egress="([^"]+)".*} (\S+)', text)
+    assert sorted(refused) == [("default", "0.0"), ("second-1.example", "1.0")]
+    assert re.search(
+        r'mirror_requests_used_ratio{bucket="default",egress="second-1.example"}', text
+    )
+    services.redis.delete("sync:limit:{idle:default}:pace")
+    for number in range(budget.MOST_EGRESSES * 2):
+        Limiter(services.redis, egress=f"many-{number}").reserve(
+            store=1, bucket=Bucket.DEFAULT, work=WorkClass.WALK, give_up_after=5
+        )
+    told = set(re.findall(r'mirror_slots_lost_total{.*egress="([^"]+)"', _text(services)))
+    assert len(told) == budget.MOST_EGRESSES
+    assert "default" in told
+
+
+def _text(services: Services) -> str:
+    return metrics.scrape(services)[0].decode()
 
 
 def test_the_picture_of_the_budget_adds_up_also_after_redis_was_emptied(

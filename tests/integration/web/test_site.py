@@ -210,7 +210,10 @@ def test_a_database_that_is_away_is_said_in_words(serve: Serve) -> None:
         assert "hunter2" not in answer.text
         checks = client.get("/readyz")
         assert checks.status_code == 503
-        assert checks.json()["checks"]["database"]["ok"] is False
+        assert checks.json()["checks"]["database"] == {
+            "ok": False,
+            "why": "Postgres cannot be reached",
+        }
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         assert (
             'mirror_server_up{server="postgres"} 0.0' in client.get("/metrics", headers=bearer).text
