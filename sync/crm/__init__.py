@@ -1,7 +1,20 @@
 """The edge to RetailCRM: addresses, the HTTP client, the request budget.
 
-Only this package speaks HTTP, and only it knows what a status means. It knows nothing of
-Postgres. Reading order: fetch.py, client.py, limiter.py.
+Only this package asks an account anything (the webhook of sync/notify.py speaks HTTP too), and
+only it knows what a status means. It knows nothing of Postgres.
+
+fetch.py        one request within the budget, from its parameters to its report: read this first
+client.py       the HTTP client: one attempt per call
+query.py        parameters as PHP reads them from a query string
+body.py         the bytes of an answer out of their coding, in small steps
+decode.py       JSON to Python values without losing a digit
+answers.py      the one table from an answer to its meaning
+address.py      which URLs a store may have
+limiter.py      the request budget, all workers together
+slot.py         a slot, and what it is asked for
+budget.py       the budget as Redis keeps it: keys, scripts, what is told of it
+redis_clock.py  where Redis's clock stands against this process's
+wire.py         connections that pause just before the first byte of a request
 """
 
 from sync.crm.address import check_url
