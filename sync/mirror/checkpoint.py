@@ -397,6 +397,32 @@ def set_clear(connection: sa.Connection, store_id: int, history: str, *, at: dt.
     )
 
 
+def bridge_gap(connection: sa.Connection, crawl: Crawl, history: str) -> bool:
+    """Whether a crawl may prove its resource although the history may have had a gap.
+
+    What the entries that are missing told, no count can know: two errors may cancel. A gap is
+    bridged by the first crawl begun after it that has compared every id, and is forgotten with it.
+    """
+    is_open = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM sync.feed AS f, sync.crawl AS w"
+            " WHERE f.store_id = :store AND f.resource = :history AND w.id = :id"
+            " AND f.gap_at IS NOT NULL AND NOT (w.deep AND w.started_at >= f.gap_at))"
+        ),
+        {"store": crawl.store_id, "history": history, "id": crawl.id},
+    ).scalar_one()
+    if is_open:
+        return False
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET gap_at = NULL"
+            " WHERE store_id = :store AND resource = :history AND gap_at IS NOT NULL"
+        ),
+        {"store": crawl.store_id, "history": history},
+    )
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a list behind a cursor goes on: the cursor, and `Batch.repeats` before its page."""

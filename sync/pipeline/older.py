@@ -118,6 +118,8 @@ def _created_at(ctx: Context, entries: Entries) -> dt.datetime | None:
 def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
     """Every slice is a chain; the chains run side by side, one request of each at a time."""
     windows = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("open",)))
+    ended: set[int] = set()
+    """Slices whose last answer said that nothing comes after it, although something should."""
 
     def ask(window: Window) -> Entries:
         after = window.last_id if window.last_id is not None else window.after_id or 0
@@ -129,7 +131,10 @@ def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
         for window, result, _ in ahead.results():
             if isinstance(result, Exception):
                 raise result
-            _commit(ctx, crawl, history, window, result)
+            _commit(ctx, crawl, history, window, result, is_sure=window.id in ended)
+            ended.discard(window.id)
+            if result.is_end:
+                ended.add(window.id)
             if window.state == "open":
                 ahead.push_first(window)
             if ctx.is_over:
@@ -139,16 +144,29 @@ def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
 
 
 def _commit(
-    ctx: Context, crawl: Crawl, history: Resource, window: Window, entries: Entries
+    ctx: Context,
+    crawl: Crawl,
+    history: Resource,
+    window: Window,
+    entries: Entries,
+    *,
+    is_sure: bool,
 ) -> None:
+    """Commit the entries that belong to the slice, and whether it is done.
+
+    The chain was seen to go on to the slice's last entry, so an end before it is believed only when
+    the answer before said so as well (`is_sure`): one wrongly empty answer closes nothing.
+    """
     until = window.until_id or 0
     entries.batch.rows = [
         row for row in entries.batch.rows if isinstance(row.key, int) and row.key <= until
     ]
     mine = [entry for entry in entries.ids if entry <= until]
-    is_done = entries.is_end or len(mine) < len(entries.ids) or (bool(mine) and mine[-1] == until)
+    met = len(mine) < len(entries.ids) or (bool(mine) and mine[-1] == until)
+    is_done = met or (entries.is_end and is_sure)
     window.state = "proven" if is_done else "open"
-    window.last_id = until if is_done else mine[-1]
+    if is_done or mine:
+        window.last_id = until if is_done else mine[-1]
 
     def write(connection: sa.Connection) -> Loaded:
         rows = [Dated(row, entries.as_of) for row in entries.batch.rows]

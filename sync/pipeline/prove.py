@@ -26,7 +26,7 @@ from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.follow import follow_head
+from sync.pipeline.follow import _check_gap, follow_head
 from sync.pipeline.reread import Told, apply, read_again
 from sync.pipeline.walk import is_filter_off, list_params, walk_one
 
@@ -75,6 +75,10 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
     now = ctx.draw()
     due = next_on_grid(now, every_seconds=ctx.feed_seconds, offset=ctx.store.id)
     try:
+        # Before the head moves on: what it passes over can never be missed again.
+        feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+        if feed is not None and feed.head_at is not None:
+            _check_gap(theirs, history, feed)
         follow_head(theirs)
     except SyncError as error:
         text = str(error)
@@ -462,8 +466,11 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
         if checkpoint.windows(connection, crawl.id, states=UNPROVEN):
             checkpoint.set_phase(connection, crawl, "prove")
             return
-        whole = crawl.days.last is None and crawl.days.first == ctx.store.since
-        if whole and as_of is not None:
+        since = ctx.store.since if resource.created_field else None
+        whole = crawl.days.last is None and crawl.days.first == since
+        history = history_of(ctx, resource).name
+        bridged = not whole or checkpoint.bridge_gap(connection, crawl, history)
+        if whole and bridged and as_of is not None:
             coverage.prove(
                 connection,
                 resource,

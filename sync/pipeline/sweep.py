@@ -67,7 +67,10 @@ def crawl_sweep(ctx: Context, crawl: Crawl) -> bool:
 
 
 def _read_closed(ctx: Context, crawl: Crawl, resource: Resource) -> Pass | None:
-    """Read the list until a pass closes; None when the slice ended before."""
+    """Read the list until a pass closes; None when the process is to stop.
+
+    What one pass saw is known to this slice alone, so the next one is not put off to another.
+    """
     before: PassCheck | None = None
     for _ in range(PASSES):
         closed = _read_pages(ctx, crawl, resource)
@@ -75,7 +78,7 @@ def _read_closed(ctx: Context, crawl: Crawl, resource: Resource) -> Pass | None:
             return closed
         before = closed.check
         _note_open(ctx, resource, closed)
-        if ctx.is_over:
+        if ctx.stop.is_set():
             return None
     problem = before.problem if before else ""
     raise TryLater(f"{resource.name} did not hold still for {PASSES} passes: {problem}")

@@ -3,12 +3,14 @@ walked, compared or proven that was not."""
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from sync import crawl
 from sync.pipeline import context, walk
+from sync.sandbox import Sandbox
 from tests.integration.pipeline.conftest import Open
-from tests.integration.pipeline.harness import Mirror
+from tests.integration.pipeline.harness import Mirror, small
 
 SLICES = 90
 
@@ -162,3 +164,35 @@ def test_a_date_filter_that_stops_working_after_the_load(
     following = by_schedule(mirror)
     finish(mirror, following)
     assert mirror.value(cover.format("ids_checked_at IS NOT NULL"))
+
+
+def test_a_list_in_no_order_is_closed_by_passes_longer_than_a_slice(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two passes in a row prove it, and what the first one saw is known to its slice alone."""
+    sandbox = Sandbox(seed=7)
+    account = sandbox.account("demo", orders=5, customers=5, products=30, awkward=0)
+    mirror = open_mirror(resources=small("offers"), sandbox=sandbox, account=account)
+
+    def in_no_order(request: httpx.Request) -> httpx.Response | None:
+        if not request.url.path.endswith("/store/offers"):
+            return None
+        _, whole = sandbox.get("/api/v5/store/offers?limit=100", key=account.key)
+        offers = sorted(whole["offers"], key=lambda offer: offer["id"] * 7_919 % 101)
+        limit, page = (int(request.url.params[name]) for name in ("limit", "page"))
+        pages = -(-len(offers) // limit)
+        block = {"limit": limit, "totalCount": len(offers), "currentPage": page}
+        return httpx.Response(
+            200,
+            json={
+                "success": True,
+                "pagination": {**block, "totalPageCount": pages},
+                "offers": offers[(page - 1) * limit : page * limit],
+            },
+        )
+
+    mirror.wire.answers = in_no_order
+    end_after(monkeypatch, 1)
+    mirror.walks()
+    assert 40 < len(mirror.account.ids("offers")) <= 100
+    assert mirror.coverage("offers").state == "fresh", mirror.open_crawls()

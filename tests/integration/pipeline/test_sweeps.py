@@ -254,3 +254,12 @@ def test_a_store_since_a_day_is_complete_from_then_on(open_mirror: Open) -> None
     cover = mirror.coverage("orders")
     assert cover.complete_as_of is not None
     assert (cover.mirrored, cover.expected) == (len(want), len(want))
+
+
+def test_a_list_without_dates_of_a_store_since_a_day_is_complete(open_mirror: Open) -> None:
+    """--since cannot limit what has no creation days: it is read whole, and proven whole."""
+    import datetime as dt
+
+    mirror = open_mirror(resources=small("packs", "pack_history"), since=dt.date(2025, 1, 1))
+    mirror.settle()
+    assert mirror.coverage("packs").complete_as_of is not None
