@@ -29,6 +29,8 @@ PREFIX = "SYNC_"
 KEY_PREFIX = "sync:"
 """What all our keys in Redis begin with."""
 TEST_PREFIX = "SYNC_TEST_"  # sync/faults.py
+GATEWAY = "gateway"
+"""Among the proxies: the way out of a container, by which its host comes in."""
 _GENERATE_KEY = (
     "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
 )
@@ -136,7 +138,8 @@ def _hosts(text: Any) -> Any:
     hosts = [host.strip().lower() for host in text.split(",") if host.strip()]
     for host in hosts:
         if not _HOST.fullmatch(host):
-            raise ValueError(f'"{host}" is not a bare host name')
+            told = "one of them" if "@" in host else f'"{host}"'
+            raise ValueError(f"{told} is not a bare host name")
     return tuple(dict.fromkeys(hosts))
 
 
@@ -153,6 +156,24 @@ def _address(text: Any) -> Any:
         except ValueError:
             raise ValueError("it is not an IP address") from None
     return text
+
+
+def _proxies(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    found = []
+    for each in (part.strip() for part in text.split(",")):
+        if each == GATEWAY:
+            found.append(each)
+        elif each:
+            try:
+                network = ipaddress.ip_network(each)
+            except ValueError:
+                raise ValueError("one of them is no IP address or network") from None
+            if network.prefixlen == 0:
+                raise ValueError("whoever it is would be believed")
+            found.append(each)
+    return tuple(dict.fromkeys(found))
 
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -229,6 +250,7 @@ class Settings(BaseSettings):
     )
     otel_endpoint: Annotated[str, BeforeValidator(_endpoint)] = Field(
         default="",
+        repr=False,
         description="where an OpenTelemetry collector takes OTLP over HTTP, or leave it empty",
         examples=["http://collector.example.com:4318"],
     )
@@ -236,6 +258,13 @@ class Settings(BaseSettings):
         default=None,
         description="what an operator types to log in to the status page, 20 characters or more",
         examples=[f"what this prints: {_GENERATE_KEY}"],
+    )
+    web_proxies: Annotated[tuple[str, ...], BeforeValidator(_proxies)] = Field(
+        default=("127.0.0.1", "::1"),
+        description="the addresses or networks of the https proxies before the status page, whose "
+        "X-Forwarded-Proto and X-Forwarded-For are believed, comma between; gateway stands for the "
+        "host of this container",
+        examples=["127.0.0.1,192.0.2.0/24"],
     )
     webhook_url: Annotated[SecretStr | None, BeforeValidator(_webhook_url)] = Field(
         default=None,
@@ -355,8 +384,14 @@ def _collect(
                 text = Path(path).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "it is not text"
+                # The secret itself, where its path is due, would be shown otherwise.
+                found = (
+                    f'is "{path}", which cannot be read ({reason})'
+                    if path.startswith(("/", "."))
+                    else "does not look like a path: it begins with neither / nor ."
+                )
                 mistakes[field] = (
-                    f'{name}_FILE is "{path}", which cannot be read ({reason}); '
+                    f"{name}_FILE {found}; "
                     f"write the path of a file this user can read, e.g. /run/secrets/{field}."
                 )
             else:
@@ -375,12 +410,15 @@ def _collect(
 
 
 def _worded(detail: Any, values: Mapping[str, str]) -> str:
-    """Say what is wrong, what to write, and give an example. A secret's value is never shown."""
+    """Say what is wrong, what to write, and give an example.
+
+    A secret's value is never shown, nor one with a @: a password may stand before it.
+    """
     field = detail["loc"][0]
     about = Settings.model_fields[field]
     error = detail.get("ctx", {}).get("error")
-    shown = values.get(field, about.default)
-    wrong = "cannot be used" if field in FROM_FILE else f'is "{shown}"'
+    shown = str(values.get(field, about.default))
+    wrong = "cannot be used" if field in FROM_FILE or "@" in shown else f'is "{shown}"'
     reason = f" ({error})" if error else ""
     example = (about.examples or [""])[0]
     return f"{variable(field)} {wrong}{reason}; write {about.description}, e.g. {example}"

@@ -67,6 +67,7 @@ def test_all_mistakes_are_reported_together_in_words() -> None:
         SENTRY_DSN="https://sentry.example.com",
         OTEL_ENDPOINT="collector:4318",
         WEB_TOKEN="hidden",
+        WEB_PROXIES="proxy.example.com",
         WEBHOOK_URL="http://hooks.example.com/hidden",
         WEBHOOK_SECRET="hidden",
         NOTIFY_LAG_SECONDS="5",
@@ -182,6 +183,40 @@ def test_mistakes_about_files_are_in_words(tmp_path: Path) -> None:
     assert "which is empty" in text
 
 
+def test_a_secret_where_its_path_is_due_is_not_shown() -> None:
+    """`SYNC_SECRET_KEY_FILE=<the key itself>` is an easy mistake; logs keep what is printed."""
+    text = mistakes(
+        SECRET_KEY_FILE=KEY,
+        WEB_TOKEN_FILE="hidden from everybody here",
+        DATABASE_URL_FILE="postgres://u:hidden@h/d",
+        REDIS_URL_FILE="./secrets/redis_url",
+    )
+    assert KEY not in text
+    assert "hidden" not in text
+    assert "SYNC_SECRET_KEY_FILE does not look like a path" in text
+    assert 'SYNC_REDIS_URL_FILE is "./secrets/redis_url", which cannot be read' in text
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["otlp://u:hidden@collector:4318", "https//u:hidden@collector", "http://u:hidden@collector:x"],
+)
+def test_the_password_of_a_malformed_address_is_not_shown(endpoint: str) -> None:
+    text = mistakes(OTEL_ENDPOINT=endpoint, ALLOW_HOSTS="https://u:hidden@crm.example.com")
+    assert "SYNC_OTEL_ENDPOINT cannot be used (" in text
+    assert "SYNC_ALLOW_HOSTS cannot be used (one of them is not a bare host name)" in text
+    assert "hidden" not in text
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    """Names are none: who is believed must not depend on a resolver. Nor is everybody."""
+    assert Settings.from_env({}).web_proxies == ("127.0.0.1", "::1")
+    found = Settings.from_env({"SYNC_WEB_PROXIES": " 192.0.2.7, 10.0.0.0/8,gateway,2001:db8::/32,"})
+    assert found.web_proxies == ("192.0.2.7", "10.0.0.0/8", "gateway", "2001:db8::/32")
+    for wrong in ("*", "proxy", "0.0.0.0/0", "::/0", "10.0.0.1/8", "192.0.2.7:80"):
+        assert "SYNC_WEB_PROXIES" in mistakes(WEB_PROXIES=wrong)
+
+
 def test_a_webhook_is_signed_and_leaves_the_machine_only_encrypted() -> None:
     url = "https://hooks.example.com/services/x"
     assert "SYNC_WEBHOOK_SECRET cannot be used (it is missing" in mistakes(WEBHOOK_URL=url)
@@ -219,7 +254,8 @@ def test_no_secret_is_shown() -> None:
             "SYNC_WEBHOOK_SECRET": "hidden from everybody here",
         }
     )
-    for shown in (repr(found), str(found), str(found.model_dump())):
+    endpoint = Settings.from_env({"SYNC_OTEL_ENDPOINT": "https://u:hidden@collector:4318"})
+    for shown in (repr(found), str(found), str(found.model_dump()), repr(endpoint), str(endpoint)):
         assert "hidden" not in shown
         assert KEY not in shown
 
