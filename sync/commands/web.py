@@ -17,6 +17,9 @@ def web(host: str, port: int) -> None:
 
     Buttons need SYNC_WEB_TOKEN, which is what one logs in with. Without it the page is read-only
     and listens at this machine's own addresses only.
+
+    To others show it through a proxy that speaks https and is named in SYNC_WEB_PROXIES: over plain
+    http the token and the session can be read on the way.
     """
     found = at_head()
     try:
@@ -26,8 +29,8 @@ def web(host: str, port: int) -> None:
         from sync.web.security import is_loopback
     except ImportError as error:
         raise NotReady(
-            f"The status page is not installed ({error.name} is missing): "
-            "pip install 'retailcrm-mirror[web]'"
+            f"The status page is not installed ({error.name} is missing). "
+            "From the checkout: pip install -c ops/constraints.txt -e '.[web]'"
         ) from error
     if found.settings.web_token is None and not is_loopback(host):
         raise BadRequest(
@@ -43,5 +46,6 @@ def web(host: str, port: int) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=5,
     )

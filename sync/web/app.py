@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -14,20 +14,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from sync import metrics
 from sync.errors import BadRequest, SyncError
 from sync.pipeline.services import Services
 from sync.telemetry import log, scrubbed, told
 from sync.web import actions, pages
-from sync.web.security import HEADERS
+from sync.web.security import HEADERS, trusted
 from sync.web.site import HERE, Refusal, Site
 
 View = Callable[[Site, Request], Response] | Callable[[Site, Request], Awaitable[Response]]
 
 
 def create_app(services: Services) -> ASGIApp:
-    """The application over a process's services."""
+    """The application over a process's services.
+
+    It reads what proxies say by itself: tell the server not to (`proxy_headers=False`).
+    """
     site = Site(services)
 
     def open_to(view: View, *, everybody: bool = False) -> Callable[[Request], Awaitable[Response]]:
@@ -69,7 +73,9 @@ def create_app(services: Services) -> ASGIApp:
     ]
     handled = (Refusal, SyncError, HTTPException, OverflowError, Exception)
     # Around everything: a page that says what went wrong has the same headers.
-    return _Headers(Starlette(routes=routes, exception_handlers=dict.fromkeys(handled, refuse)))
+    app = _Headers(Starlette(routes=routes, exception_handlers=dict.fromkeys(handled, refuse)))
+    proxies = trusted(services.settings.web_proxies)
+    return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), trusted_hosts=proxies))
 
 
 def _in_words(error: Exception) -> tuple[int, str, str]:

@@ -1,4 +1,4 @@
-"""Sessions, CSRF, attempts to log in, and the headers of every answer.
+"""Sessions, CSRF, attempts to log in, proxies, and the headers of every answer.
 
 A session is a signed cookie: when it ends and a number of its own, under a key made from
 SYNC_WEB_TOKEN, so that another token ends all of them. Nothing is kept but the sessions that were
@@ -12,17 +12,25 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+import socket
+import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
+
+from sync.settings import GATEWAY
+from sync.telemetry import log
 
 SESSION_SECONDS = 12 * 3600
 TRIES, TRIES_SECONDS = 5, 60.0
 """Failed log-ins of one address before it has to wait."""
 TRIES_OF_ALL = 60
 """Failed log-ins of all addresses in the same time: many addresses are no way around."""
+
+ROUTES = Path("/proc/net/route")
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -136,6 +144,39 @@ class Tries:
         while self._failed and self._failed[0][0] <= now - TRIES_SECONDS:
             self._failed.popleft()
         return now
+
+
+def is_secure(scheme: str, *, origin: str, host: str) -> bool:
+    """Whether a cookie is sent over https alone (`Secure`).
+
+    A proxy that speaks https need not have told us so. The Origin of a form is the browser's own
+    word for how it came here: over plain http it would drop such a cookie. Without it https is
+    taken for granted, but not on this machine itself.
+    """
+    if scheme == "https" or origin.startswith("https://"):
+        return True
+    return not origin.startswith("http://") and not is_loopback(host)
+
+
+def trusted(proxies: Sequence[str]) -> list[str]:
+    """The proxies of the settings as addresses and networks."""
+    found = [each for each in proxies if each != GATEWAY]
+    if len(found) < len(proxies):
+        address = gateway(ROUTES.read_text("ascii") if ROUTES.exists() else "")
+        if address is None:
+            log().warning("this machine has no gateway: the proxy is not known", proxies=found)
+        else:
+            found.append(address)
+    return found
+
+
+def gateway(routes: str) -> str | None:
+    """Where the default route of /proc/net/route leads; in a container that is its host."""
+    for line in routes.splitlines()[1:]:
+        _, destination, address, flags, *_ = line.split()
+        if int(destination, 16) == 0 and int(flags, 16) & 2:  # RTF_GATEWAY
+            return socket.inet_ntoa(struct.pack("=L", int(address, 16)))
+    return None
 
 
 def is_loopback(host: str) -> bool:

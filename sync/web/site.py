@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from sync.mirror.engine import in_transaction
 from sync.pipeline.services import Services
 from sync.web import words
-from sync.web.security import Session, Sessions, Tries, is_loopback
+from sync.web.security import Session, Sessions, Tries, is_loopback, is_secure
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
@@ -102,7 +102,7 @@ class Site:
     def set_cookie(
         self, request: Request, response: Response, name: str, value: str, *, seconds: int
     ) -> None:
-        """A cookie no script reads and no other site sends."""
+        """A cookie no script reads, no other site sends, and no wire carries readable."""
         response.set_cookie(
             name,
             value,
@@ -110,7 +110,11 @@ class Site:
             path="/",
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=is_secure(
+                request.url.scheme,
+                origin=request.headers.get("origin", ""),
+                host=request.headers.get("host", ""),
+            ),
         )
 
     @cached_property

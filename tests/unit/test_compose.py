@@ -77,6 +77,13 @@ def test_redis_keeps_what_it_is_given_and_asks_for_a_password() -> None:
     assert "requirepass $$(cat /run/secrets/redis_password)" in line
 
 
+def test_the_proxy_before_the_status_page_is_the_host() -> None:
+    """What the host publishes at 127.0.0.1 reaches the container from its gateway."""
+    about = SERVICES["web"]["environment"]["SYNC_WEB_PROXIES"]
+    assert about == "${SYNC_WEB_PROXIES:-gateway}"
+    assert "egress" in SERVICES["web"]["networks"], "an internal network has no gateway"
+
+
 def test_every_secret_network_and_volume_is_declared() -> None:
     for service in SERVICES.values():
         assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])

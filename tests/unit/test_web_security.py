@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
+from sync.web import security
 from sync.web.security import (
     SESSION_SECONDS,
     TRIES,
@@ -11,8 +15,10 @@ from sync.web.security import (
     TRIES_SECONDS,
     Sessions,
     Tries,
+    gateway,
     is_loopback,
     is_same,
+    trusted,
 )
 
 
@@ -82,3 +88,30 @@ def test_many_addresses_are_no_way_around() -> None:
 )  # fmt: skip
 def test_only_this_machines_own_names_are_loopback(host: str, ours: bool) -> None:
     assert is_loopback(host) is ours
+
+
+ROUTES = """\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth1\t000014AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+eth0\t00000000\t010013AC\t0003\t0\t0\t0\t00000000\t0\t0\t0
+"""
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="the addresses above are a PC's")
+def test_the_gateway_is_where_the_default_route_leads() -> None:
+    assert gateway(ROUTES) == "172.19.0.1"
+    assert gateway("\n".join(ROUTES.splitlines()[:2])) is None
+    assert gateway("") is None
+
+
+def test_proxies_are_addresses_with_the_gateway_among_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without one nobody else is believed in its place, and that is said."""
+    routes = tmp_path / "route"
+    monkeypatch.setattr(security, "ROUTES", routes)
+    assert trusted(("192.0.2.1", "gateway")) == ["192.0.2.1"]
+    assert "no gateway" in "".join(capsys.readouterr())
+    routes.write_text(ROUTES)
+    assert trusted(("192.0.2.1", "gateway")) == ["192.0.2.1", gateway(ROUTES)]
+    assert trusted(("10.0.0.0/8",)) == ["10.0.0.0/8"]

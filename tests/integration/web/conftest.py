@@ -97,7 +97,13 @@ def serving(services: Services) -> Iterator[str]:
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = uvicorn.Server(
-        uvicorn.Config(create_app(services), log_level="error", lifespan="off", ws="none")
+        uvicorn.Config(
+            create_app(services),
+            log_level="error",
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,  # as sync/commands/web.py
+        )
     )
     # What is connected before it is ready waits in the socket's queue.
     listener.listen(64)

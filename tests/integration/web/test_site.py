@@ -124,6 +124,54 @@ def test_who_fails_too_often_has_to_wait_even_with_the_right_token(serve: Serve)
         assert 0 < int(answer.headers["retry-after"]) <= 60
 
 
+def test_behind_a_proxy_the_clients_addresses_count_and_nobody_locks_another_out(
+    serve: Serve,
+) -> None:
+    """Whose X-Forwarded-For is believed is a setting; one that anybody sends is not."""
+    guess = {"token": "guess"}
+    for proxies, others in ((("127.0.0.0/8",), 303), (("192.0.2.1", "gateway"), 429)):
+        with serve(web_proxies=proxies).client(logged_in=False) as client:
+            for _ in range(TRIES):
+                forwarded = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1"}
+                assert client.post("/login", data=guess, headers=forwarded).status_code == 401
+            for name, right in (("198.51.100.1", 429), ("198.51.100.2", others)):
+                answer = client.post(
+                    "/login", data={"token": TOKEN}, headers={"X-Forwarded-For": name}
+                )
+                assert answer.status_code == right
+
+
+HTTPS, HTTP = "https://mirror.example.com", "http://mirror.example.com"
+
+
+@pytest.mark.parametrize(
+    ("headers", "secure"),
+    [
+        ({"X-Forwarded-Proto": "https", "Host": "mirror.example.com"}, True),
+        ({"Host": "mirror.example.com", "Origin": HTTPS}, True),
+        ({"Host": "mirror.example.com"}, True),
+        # Over plain http a browser drops what is Secure: nobody could log in.
+        ({"Host": "mirror.example.com", "Origin": HTTP}, False),
+        ({}, False),
+    ],
+)
+def test_the_session_is_sent_over_https_alone_unless_the_page_came_without(
+    serve: Serve, headers: dict[str, str], secure: bool
+) -> None:
+    """Also behind a proxy that does not say that it speaks https."""
+    with serve().client(logged_in=False) as client:
+        answer = client.post("/login", data={"token": TOKEN}, headers=headers)
+        assert answer.status_code == 303
+        assert ("; secure" in answer.headers["set-cookie"].lower()) is secure
+
+
+def test_what_a_stranger_says_of_https_is_not_believed(serve: Serve) -> None:
+    with serve(web_proxies=("192.0.2.1",)).client(logged_in=False) as client:
+        said = {"X-Forwarded-Proto": "https"}
+        answer = client.post("/login", data={"token": TOKEN}, headers=said)
+        assert "secure" not in answer.headers["set-cookie"].lower()
+
+
 @pytest.mark.parametrize(
     "wanted", ["//evil.example.com", "https://evil.example.com", "/\\evil", "javascript:x", ""]
 )
