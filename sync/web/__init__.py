@@ -9,6 +9,6 @@ pictures.py  the request budget as a picture
 security.py  sessions, CSRF, attempts to log in, headers
 words.py     numbers, moments and states for people
 
-Rendered on the server and readable without JavaScript; static/app.js only keeps a page fresh. All
+Rendered on the server and readable without JavaScript; static/page.js only keeps a page fresh. All
 that is shown passes Jinja's escaping: store names, error texts and rejected values are hostile.
 """

@@ -11,7 +11,6 @@ from sync.web.looks import Use
 MINUTES = 60
 SHOWN = 5
 """Stores with a colour of their own; the rest share one."""
-OTHERS = "all others"
 WIDTH, HEIGHT = 600, 120
 _STEP = WIDTH / MINUTES
 
