@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from sync.analysts import dictionary, readers
-from tests.integration.analysts.conftest import MakeRole
+from sync.mirror.custom_fields import refresh_views
+from tests.integration.analysts.conftest import MakeRole, add_store, put
 
 QUERIES = sorted(dictionary.QUERIES.glob("*.sql"))
 
@@ -27,6 +28,33 @@ def test_the_example_queries_run_as_an_analyst_runs_them(analyst: sa.Engine) -> 
             text = path.read_text(encoding="utf-8")
             assert text.startswith("-- "), path
             connection.exec_driver_sql(text.replace("%", "%%")).all()
+
+
+def test_the_front_page_says_where_custom_fields_and_masked_tables_are(
+    engine: sa.Engine, make_role: MakeRole
+) -> None:
+    """A view of a store's fields by that name and key; the same names, masked, but for it."""
+    store, role = add_store(engine, "shop"), make_role()
+    field = {"store_id": store, "id": 1, "entity": "order", "code": "gift", "name": "Gift"}
+    put(engine, "custom_fields", field)
+    put(engine, "orders", {"store_id": store, "id": 1, "custom_fields": {"gift": "tea"}})
+    with engine.begin() as connection:
+        refresh_views(connection, store, "shop")
+        front = dictionary.pages(connection)["README.md"]
+        joined = connection.exec_driver_sql(
+            "SELECT gift FROM crm.orders JOIN crm.orders_custom_shop USING (store_id, id)"
+        ).scalar()
+    assert "`crm.orders_custom_<store>`, joined by `store_id, id`" in front
+    assert joined == "tea"
+    readers.grant(engine, role.name, store_ids=None, is_masked=True)
+    names = (
+        "SELECT relname FROM pg_class WHERE relnamespace = '{}'::regnamespace AND relkind <> 'i'"
+    )
+    crm, masked = (
+        {name for (name,) in role.rows(names.format(schema))} for schema in ("crm", "crm_masked")
+    )
+    assert crm - masked == {"orders_custom_shop"}
+    assert "in\n`crm_masked`, except these views of custom fields" in front
 
 
 @pytest.fixture
