@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
+from sync import telemetry
 from sync.web import security
 from sync.web.security import (
     SESSION_SECONDS,
@@ -104,14 +107,22 @@ def test_the_gateway_is_where_the_default_route_leads() -> None:
     assert gateway("") is None
 
 
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What was logged since it was asked last."""
+    telemetry.configure("console")
+    yield lambda: capsys.readouterr().err
+    structlog.reset_defaults()
+
+
 def test_proxies_are_addresses_with_the_gateway_among_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logged: Callable[[], str]
 ) -> None:
     """Without one nobody else is believed in its place, and that is said."""
     routes = tmp_path / "route"
     monkeypatch.setattr(security, "ROUTES", routes)
     assert trusted(("192.0.2.1", "gateway")) == ["192.0.2.1"]
-    assert "no gateway" in "".join(capsys.readouterr())
+    assert "no gateway" in logged()
     routes.write_text(ROUTES)
     assert trusted(("192.0.2.1", "gateway")) == ["192.0.2.1", gateway(ROUTES)]
     assert trusted(("10.0.0.0/8",)) == ["10.0.0.0/8"]

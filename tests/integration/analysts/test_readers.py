@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import psycopg
 import pytest
 import sqlalchemy as sa
+import structlog
 
+from sync import telemetry
 from sync.analysts import readers
 from sync.embedded import Servers
 from sync.errors import BadRequest
@@ -418,25 +422,25 @@ def test_a_membership_made_after_both_grants_is_told_by_the_next_settling(
     engine: sa.Engine,
     two_stores: tuple[int, int],
     make_role: MakeRole,
-    capsys: pytest.CaptureFixture[str],
+    logged: Callable[[], str],
 ) -> None:
     """`migrate` says which, and what to run; it goes on, and what it names does end it."""
     team, masked = make_role(), make_role()
     readers.grant(engine, masked.name, store_ids=None, is_masked=True)
     readers.grant(engine, team.name, store_ids=None, is_masked=False)
     readers.settle(engine)
-    assert masked.name not in "".join(capsys.readouterr())
+    assert masked.name not in logged()
     by_hand(engine, f"GRANT {team.name} TO {masked.name} WITH INHERIT FALSE")
     with masked.connect() as connection:
         connection.execute(f"SET ROLE {team.name}")
         assert connection.execute("SELECT count(*) FROM crm.orders").fetchone() == (2,)
     readers.settle(engine)
-    said = "".join(capsys.readouterr())
+    said = logged()
     assert f"{masked.name} is a member of {team.name}, which reads crm unmasked" in said
     by_hand(engine, said[said.index("REVOKE") :].splitlines()[0])
     assert masked.is_refused(f"SET ROLE {team.name}")
     readers.settle(engine)
-    assert masked.name not in "".join(capsys.readouterr())
+    assert masked.name not in logged()
 
 
 def test_a_role_that_replicates_reads_every_change_and_cannot_be_held(
@@ -459,6 +463,14 @@ def test_a_member_of_a_role_that_sees_no_more_is_no_trouble(
     readers.grant(engine, masked.name, store_ids=[two], is_masked=True)
     readers.grant(engine, both.name, store_ids=[one, two], is_masked=False)
     assert both.value("SELECT count(*) FROM crm.orders") == 2
+
+
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What was logged since it was asked last."""
+    telemetry.configure("console")
+    yield lambda: capsys.readouterr().err
+    structlog.reset_defaults()
 
 
 def by_hand(engine: sa.Engine, statement: str) -> None:
