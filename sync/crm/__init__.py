@@ -23,6 +23,7 @@ from sync.crm.client import Account, Answer, CrmClient, Prepared
 from sync.crm.fetch import Passage, fetch
 from sync.crm.limiter import Clock, Limiter, Stop
 from sync.crm.slot import Bucket, Slot, WorkClass, bucket_of
+from sync.crm.turns import Turns
 from sync.crm.wire import Gate
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Report",
     "Slot",
     "Stop",
+    "Turns",
     "Usage",
     "WorkClass",
     "bucket_of",

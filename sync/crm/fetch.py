@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from sync.crm.client import Account, Answer, CrmClient
 from sync.crm.limiter import Limiter, Stop
 from sync.crm.slot import Bucket, Slot, WorkClass, bucket_of
+from sync.crm.turns import Turns
 from sync.errors import OverLimit, SyncError, TryLater
 
 
@@ -59,7 +61,8 @@ def fetch(
 class Passage:
     """The gate of one request: asks for slots until one is met, and reports a late sending.
 
-    `slot` is the one the request was sent in, None when nothing was sent.
+    `slot` is the one the request was sent in, None when nothing was sent. With `turns`, requests
+    of one slice ask in the order their passages were made.
     """
 
     def __init__(
@@ -72,8 +75,11 @@ class Passage:
         give_up_after: float,
         stop: Stop | None = None,
         granted: Callable[[Slot], None] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.slot: Slot | None = None
+        self._turns = turns
+        self._ticket = 0 if turns is None else turns.ticket()
         self._limiter = limiter
         self._store = store
         self._bucket = bucket
@@ -86,20 +92,26 @@ class Passage:
         # Called again when the connection was found closed in front of the slot: that one is lost.
         missed, self.slot = self.slot, None
         while True:
-            slot = self._limiter.reserve(
-                store=self._store,
-                bucket=self._bucket,
-                work=self._work,
-                give_up_after=self._give_up_after,
-                stop=self._stop,
-                missed=missed,
-            )
+            with self._turn():
+                slot = self._limiter.reserve(
+                    store=self._store,
+                    bucket=self._bucket,
+                    work=self._work,
+                    give_up_after=self._give_up_after,
+                    stop=self._stop,
+                    missed=missed,
+                )
             if self._granted is not None:
                 self._granted(slot)
             if self._limiter.wait(slot):
                 self.slot = slot
                 return
             missed = slot
+
+    def _turn(self) -> AbstractContextManager[None]:
+        if self._turns is None:
+            return nullcontext()
+        return self._turns.turn(self._ticket, give_up_after=self._give_up_after, stop=self._stop)
 
     def after(self) -> None:
         if self.slot is not None:

@@ -14,7 +14,17 @@ from typing import Any
 
 from sync import faults
 from sync.crawl import Pagination, pagination_of
-from sync.crm import Account, CrmClient, Limiter, Passage, Slot, Stop, WorkClass, bucket_of
+from sync.crm import (
+    Account,
+    CrmClient,
+    Limiter,
+    Passage,
+    Slot,
+    Stop,
+    Turns,
+    WorkClass,
+    bucket_of,
+)
 from sync.declare import Resource, Shape
 from sync.errors import (
     Forbidden,
@@ -114,6 +124,7 @@ class Asking:
         self._sent = 0
         self.waited_seconds = 0.0
         self._counting = Lock()
+        self._turns = Turns()
 
     @property
     def requests(self) -> int:
@@ -167,6 +178,7 @@ class Asking:
             give_up_after=GIVE_UP_SECONDS,
             stop=self.stop,
             granted=lambda _: draw(),
+            turns=self._turns,
         )
 
     def _feedback(self, slot: Slot | None, refusal: OverLimit | None) -> None:

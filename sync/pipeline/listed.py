@@ -20,7 +20,7 @@ from sync.pipeline.prove import (
     walk_again,
 )
 from sync.pipeline.rolling import compare_ids
-from sync.pipeline.walk import list_params, walk
+from sync.pipeline.walk import plan_windows, walk
 
 
 def crawl_list(ctx: Context, crawl: Crawl) -> bool:
@@ -52,15 +52,14 @@ def _plan(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
     if feed is None:
         set_bookmark(ctx, history)
     counted_only = crawl.kind == "reconcile" and not crawl.deep
-    total = 0
+    total, runs = 0, [crawl.days]
     if not counted_only:
-        params = list_params(ctx, resource, crawl.days, page=1, limit=20)
-        total = ctx.api.first(resource, params, work=work).pagination.total
+        total, runs = plan_windows(ctx, resource, crawl.days, work=work)
 
     def write(connection: sa.Connection) -> None:
         for window in checkpoint.windows(connection, crawl.id, states=("planned", "walked")):
             checkpoint.remove_window(connection, window.id)
-        made = checkpoint.add_windows(connection, crawl, [crawl.days])
+        made = checkpoint.add_windows(connection, crawl, runs)
         if counted_only:
             connection.execute(
                 sa.text("UPDATE sync.window SET state = 'walked' WHERE id = :id"),
@@ -68,7 +67,9 @@ def _plan(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
             )
         else:
             pages = -(-total // resource.page_size)
-            checkpoint.count_pages(connection, crawl, planned=pages, requests=1)
+            checkpoint.count_pages(
+                connection, crawl, planned=pages, requests=1 if len(runs) == 1 else 2
+            )
         if crawl.kind == "load":
             coverage.expect(connection, ctx.store.id, resource.name, total=total)
         checkpoint.set_phase(connection, crawl, "prove" if counted_only else "walk")

@@ -34,6 +34,8 @@ from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 
 PAGES_PER_COMMIT = 5
+SMALL_PAGE = 20
+"""The least the API takes as a limit: for a total, or for what stands at an end of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,46 @@ def is_filter_off(ctx: Context, resource: Resource) -> bool:
         )
 
     return ctx.read(ask)
+
+
+def plan_windows(
+    ctx: Context, resource: Resource, days: Days, *, work: WorkClass
+) -> tuple[int, list[Days]]:
+    """How many records a list has, and the windows to walk it in: cut where it is long.
+
+    Two small requests, instead of two pages that the windows would bring again.
+    """
+
+    def params(page: int) -> dict[str, object]:
+        return list_params(ctx, resource, days, page=page, limit=SMALL_PAGE)
+
+    reply = ctx.api.first(resource, params(1), work=work)
+    found = reply.pagination
+    cuttable = isinstance(resource.listing, DayFilters) and not is_filter_off(ctx, resource)
+    if found.total <= WINDOW_MAX or not cuttable or days.is_one_day:
+        return found.total, [days]
+    first = ctx.normalise(resource, reply.records(resource))
+    oldest = _oldest(ctx, resource, days, params(found.pages), beside=first, work=work)
+    newest = ctx.draw().astimezone(ctx.zone).date()
+    return found.total, slices(days, oldest=oldest, newest=newest, parts=parts_of(found.total))
+
+
+def _oldest(
+    ctx: Context,
+    resource: Resource,
+    days: Days,
+    last_page: dict[str, object],
+    *,
+    beside: Batch,
+    work: WorkClass,
+) -> dt.date:
+    """The oldest creation day of a list, from its last page; lists come newest first."""
+    if days.first is not None:
+        return days.first
+    last = ctx.api.ask(resource.path, last_page, work=work)
+    rows = (*ctx.normalise(resource, last.records(resource)).rows, *beside.rows)
+    newest = days.last or ctx.draw().astimezone(ctx.zone).date()
+    return min([*(row.created_on for row in rows if row.created_on is not None), newest])
 
 
 def walk(
@@ -285,7 +327,14 @@ class _Walker:
         False when it cannot be cut: all of it was made on one day.
         """
         window = page.window
-        oldest = self._oldest(window, page)
+        oldest = _oldest(
+            self.ctx,
+            self.resource,
+            window.days,
+            list_params(self.ctx, self.resource, window.days, page=page.pagination.pages),
+            beside=page.batch,
+            work=self.work,
+        )
         runs = slices(
             window.days,
             oldest=oldest,
@@ -306,22 +355,6 @@ class _Walker:
         for each in reversed(parts if not self.is_alone else []):
             ahead.push_first(Job(each, 1))
         return True
-
-    def _oldest(self, window: Window, page: _Page) -> dt.date:
-        """The oldest creation day of a window, from its last page; lists come newest first."""
-        if window.days.first is not None:
-            return window.days.first
-        last = self.ctx.api.ask(
-            self.resource.path,
-            list_params(self.ctx, self.resource, window.days, page=page.pagination.pages),
-            work=self.work,
-        )
-        batch = self.ctx.normalise(self.resource, last.records(self.resource))
-        days = [
-            row.created_on for row in (*batch.rows, *page.batch.rows) if row.created_on is not None
-        ]
-        newest = window.days.last or self._today
-        return min([*days, newest])
 
     def _go_on(self, ahead: Ahead[Job, Fetched], page: _Page) -> None:
         """The last known page: the list may have grown under the walk."""

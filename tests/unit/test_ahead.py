@@ -42,7 +42,7 @@ def test_a_billion_pages_cost_what_is_in_flight() -> None:
 
 
 def test_a_run_pushed_first_goes_before_what_has_not_begun_and_can_be_dropped() -> None:
-    with Ahead(lambda job: job, width=1) as ahead:
+    with Ahead[str, str](lambda job: job, width=1) as ahead:
         ahead.push_each(["a1", "a2", "a3"], of="a")
         ahead.push("last")
         results = ahead.results()
