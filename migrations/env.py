@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import context
 
-from sync.schema import METADATA
+from sync.schema.everything import METADATA
 
 _LOCK = 0x5D0C_4B1D  # any number, ours alone
 

@@ -17,7 +17,7 @@ from sync.analysts.masked import is_code, short
 from sync.declare import Field
 from sync.declare.personal import Care, judge
 from sync.resources import RESOURCES
-from sync.schema import VERSIONED
+from sync.schema.words import VERSIONED
 
 FOLDER = Path(__file__).resolve().parents[2] / "ops/dictionary"
 QUERIES = FOLDER / "queries"

@@ -16,7 +16,7 @@ from sync.mirror.names import crm_name
 from sync.mirror.stores import Store
 from sync.mirror.suppress import PERSONS, suppress
 from sync.resources import RESOURCES
-from sync.schema import VERSIONED
+from sync.schema.words import VERSIONED
 
 
 @dataclass(frozen=True, slots=True)

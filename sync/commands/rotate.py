@@ -12,7 +12,7 @@ from sync.commands.desk import at_head, read, secret_key
 from sync.commands.shell import examples
 from sync.errors import BadRequest, NeedsOperator
 from sync.mirror import stores
-from sync.schema import STORE
+from sync.schema.service import STORE
 
 
 @click.command(name="rotate-key", epilog=examples("rotate-key --old-key-file old_key"))

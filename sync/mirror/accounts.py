@@ -18,7 +18,8 @@ from sync.errors import BadRequest
 from sync.mirror import stores
 from sync.mirror.names import crm_name
 from sync.mirror.stores import Access, Store
-from sync.schema import STORE, VERSIONED
+from sync.schema.service import STORE
+from sync.schema.words import VERSIONED
 
 PURGED_AT_ONCE = 5_000
 _WORK = ("window", "crawl", "feed", "reread", "unlisted")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sync.crawl import Days
-from sync.schema import CRAWL, FEED, WINDOW
+from sync.schema.crawls import CRAWL, FEED, WINDOW
 
 
 @dataclass(slots=True)

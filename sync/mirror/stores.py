@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from sync.declare import Chain, Followed, Refreshed, Resource
 from sync.errors import BadRequest
-from sync.schema import STORE
+from sync.schema.service import STORE
 
 
 @dataclass(frozen=True, slots=True)

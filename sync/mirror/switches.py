@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from sync.declare import Resource
 from sync.mirror import suppress
-from sync.schema import VERSIONED
+from sync.schema.words import VERSIONED
 
 _ASK = (
     "SELECT (SELECT salt FROM sync.salt WHERE EXISTS"

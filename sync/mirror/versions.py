@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sync.declare import Resource
 from sync.mirror import masking
 from sync.mirror.names import crm_name
-from sync.schema import VERSIONED
+from sync.schema.words import VERSIONED
 
 
 def switch(connection: sa.Connection, store_id: int, *, on: bool, keep_days: int | None) -> None:

@@ -31,7 +31,7 @@ from sync.declare import (
     Updated,
 )
 from sync.resources import RESOURCES
-from sync.schema import crm_tables
+from sync.schema.crm import crm_tables
 
 ALL = RESOURCES
 EACH = pytest.mark.parametrize("resource", ALL.values(), ids=lambda resource: resource.name)

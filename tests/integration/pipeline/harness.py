@@ -46,7 +46,7 @@ from sync.resources import RESOURCES
 from sync.sandbox import Account, Sandbox
 from sync.sandbox.app import App
 from sync.sandbox.sending import steady
-from sync.schema import crm_tables
+from sync.schema.crm import crm_tables
 from sync.settings import Settings
 from tests.integration.pipeline import typed
 

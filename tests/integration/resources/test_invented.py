@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from sync import schema
 from sync.declare import (
     CODE,
     DATETIME,
@@ -25,6 +24,8 @@ from sync.declare import (
     Resource,
 )
 from sync.mirror import migrate
+from sync.schema import everything
+from sync.schema.crm import crm_tables
 from tests.integration.resources.conftest import Open
 from tests.integration.resources.fake import Fake
 
@@ -59,10 +60,10 @@ COUPONS = Resource(
 def migrated(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The database after the migration that alembic wrote for the declaration."""
     metadata = sa.MetaData()
-    for table in schema.METADATA.tables.values():
+    for table in everything.METADATA.tables.values():
         table.to_metadata(metadata)
-    schema.crm_tables({"coupons": COUPONS}, metadata)
-    monkeypatch.setattr(schema, "METADATA", metadata)
+    crm_tables({"coupons": COUPONS}, metadata)
+    monkeypatch.setattr(everything, "METADATA", metadata)
     real = Path(migrate._config().get_main_option("script_location") or "")
     shutil.copytree(real, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
 

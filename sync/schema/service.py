@@ -1,0 +1,251 @@
+"""The service's own tables in `sync`: stores, their lanes, what was rejected, readers, notices."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
+
+from sync.schema.words import (
+    NOW,
+    ZERO,
+    count,
+    ours,
+    owner,
+    resource,
+    serial,
+    store_id,
+    text,
+    timestamp,
+)
+
+STORE = ours(
+    "store",
+    "RetailCRM accounts that are mirrored, one per API key",
+    serial(),
+    text("name", "its name in commands and in crm.coverage", nullable=False, unique=True),
+    text("url", "https://….retailcrm.ru, without a path", nullable=False),
+    text("account", "technicalUrl of system-info: what account it is", nullable=False),
+    sa.Column("api_key", BYTEA, nullable=False, comment="encrypted with SYNC_SECRET_KEY"),
+    text("key_fingerprint", "names the key without telling it", nullable=False),
+    text("zone", "IANA zone of all its local times", nullable=False),
+    text("currency", "ISO 4217 default currency"),
+    text("site_access", "access_full or access_selective"),
+    sa.Column("sites", ARRAY(sa.Text), comment="sites the key is limited to; NULL for all"),
+    sa.Column("scopes", ARRAY(sa.Text), comment="the key's scopes; NULL where it names none"),
+    sa.Column("chosen_sites", ARRAY(sa.Text), comment="sites asked for by --site; NULL for all"),
+    sa.Column("since", sa.Date, comment="first creation day mirrored; NULL for all"),
+    sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true(), comment="crawled"),
+    text("error", "what an operator has to do; NULL when nothing"),
+    timestamp("created_at", "when it was added", nullable=False, server_default=NOW),
+    timestamp("checked_at", "when its key was last found good"),
+)
+
+
+STORE_CLOCK = ours(
+    "store_clock",
+    "The last as_of given out for a store: strictly increasing",
+    store_id("sync.store.id"),
+    timestamp("as_of", "the last moment given out", nullable=False),
+)
+
+
+LANE = ours(
+    "lane",
+    "Work on a (store, resource, lane): when it is due, and who holds the lease",
+    store_id("sync.store.id"),
+    resource(),
+    sa.Column("lane", sa.Text, primary_key=True, comment="feed or walk"),
+    sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true(), comment="wanted"),
+    timestamp("due_at", "when it is to be worked on next", nullable=False, server_default=NOW),
+    timestamp("claimed_until", "a task has been sent for it that expires then"),
+    sa.Column("token", sa.BigInteger, nullable=False, server_default=ZERO, comment="fencing token"),
+    timestamp("lease_until", "the holder of token may write until then"),
+    text("holder", "process that holds the lease"),
+    count("attempts", "attempts since the last progress, counted before work starts"),
+    timestamp("parked_at", "given up until an operator says retry"),
+    timestamp("failing_since", "first failure in a row"),
+    text("error", "the last failure, in words"),
+    timestamp("worked_at", "when it last made progress"),
+    count("failures", "failures ever, also those that were followed by success"),
+    sa.CheckConstraint("lane IN ('feed', 'walk')", name="lane_known"),
+    sa.Index(
+        "lane_due",
+        "lane",
+        "due_at",
+        postgresql_where=sa.text("enabled AND parked_at IS NULL"),
+    ),
+)
+
+
+REJECT = ours(
+    "reject",
+    "Values that could not be normalised, kept with their reason",
+    store_id("sync.store.id"),
+    resource(),
+    sa.Column("record", sa.Text, primary_key=True, comment="the record's id or code"),
+    sa.Column("field", sa.Text, primary_key=True, comment="column, or table.column[n]"),
+    text("value", "the value as JSON text, shortened to 2000 characters"),
+    text("reason", "why it was not taken", nullable=False),
+    timestamp("first_seen_at", "when", nullable=False, server_default=NOW),
+    timestamp("last_seen_at", "when last", nullable=False, server_default=NOW),
+)
+
+
+UNKNOWN_FIELD = ours(
+    "unknown_field",
+    "Paths the API sends that no declaration names; their values stay in raw",
+    store_id("sync.store.id"),
+    resource(),
+    sa.Column("path", sa.Text, primary_key=True, comment="dotted path in the record"),
+    text("example", "a value, shortened to 200 characters"),
+    timestamp("first_seen_at", "when", nullable=False, server_default=NOW),
+)
+
+
+PARKED_PAGE = ours(
+    "parked_page",
+    "Answers that were not what was declared, kept whole",
+    serial(),
+    *owner(),
+    text("request", "method and parameters, without the key", nullable=False),
+    text("reason", "what was wrong", nullable=False),
+    sa.Column("body", BYTEA, comment="the answer as received"),
+    timestamp("seen_at", "when", nullable=False, server_default=NOW),
+)
+
+
+CUSTOM_VIEW = ours(
+    "custom_view",
+    "Views of custom fields, one for each store and kind of record",
+    store_id("sync.store.id"),
+    sa.Column("resource", sa.Text, primary_key=True, comment="Resource.name"),
+    text("name", "the view's name in crm", nullable=False),
+    text("definition", "the statements it was made by", nullable=False),
+    sa.UniqueConstraint("name", name="custom_view_name"),
+)
+
+
+CUSTOM_COLUMN = ours(
+    "custom_column",
+    "Columns of those views: names once given stay",
+    store_id("sync.store.id"),
+    sa.Column("resource", sa.Text, primary_key=True, comment="Resource.name"),
+    sa.Column(
+        "position",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="place in the view: new ones come last",
+    ),
+    text("code", "the field's code", nullable=False),
+    text("type", "the field's type", nullable=False),
+    text("name", "the column's name", nullable=False),
+    text("dictionary", "crm.custom_dictionaries.code"),
+    text("label", "the field's name", nullable=False),
+)
+
+
+HEARTBEAT = ours(
+    "heartbeat",
+    "Proof that queues are consumed: worker processes and the last task they ended",
+    sa.Column("process", sa.Text, primary_key=True, comment="host:pid"),
+    sa.Column("queue", sa.Text, primary_key=True, comment="feeds or crawls"),
+    timestamp("consumed_at", "when it last ended a task", nullable=False),
+)
+
+
+BUDGET_USE = ours(
+    "budget_use",
+    "Samples of the request budget's counts, which only grow: the last hours, by store",
+    sa.Column("egress", sa.Text, primary_key=True, comment="SYNC_EGRESS"),
+    sa.Column("bucket", sa.Text, primary_key=True, comment="default or telephony"),
+    store_id("sync.store.id"),
+    sa.Column("at", sa.DateTime(timezone=True), primary_key=True, comment="when it was read"),
+    count("granted", "requests granted until then"),
+    count("waited_ms", "milliseconds they waited for their slots"),
+    count("refused", "requests the API answered with 503 or 429"),
+    sa.Index("budget_use_at", "at"),
+)
+
+
+NOTIFICATION = ours(
+    "notification",
+    "What an operator is told by webhook: one row for each trouble, from its beginning to its end",
+    serial(),
+    sa.Column("store_id", sa.BigInteger, nullable=False, comment="sync.store.id"),
+    text("kind", "operator or lag", nullable=False),
+    text("resource", "Resource.name; empty for the store as a whole", nullable=False),
+    text("text", "what is wrong and what to do", nullable=False),
+    timestamp("began_at", "when it was first seen", nullable=False, server_default=NOW),
+    timestamp("ended_at", "when it was gone"),
+    text("told", "what was delivered last: trouble or recovered; NULL for nothing yet"),
+    timestamp("told_at", "when"),
+    text("telling", "what waits to be delivered: trouble or recovered; NULL for nothing"),
+    timestamp("due_at", "when delivery is tried next"),
+    count("attempts", "deliveries tried of what waits"),
+    text("error", "why the last one failed"),
+    sa.CheckConstraint("kind IN ('operator', 'lag')", name="notification_kind_known"),
+    sa.CheckConstraint(
+        "told IN ('trouble', 'recovered') AND telling IN ('trouble', 'recovered')",
+        name="notification_message_known",
+    ),
+    sa.Index(
+        "notification_open",
+        "store_id",
+        "kind",
+        "resource",
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+    sa.Index("notification_due", "due_at", postgresql_where=sa.text("telling IS NOT NULL")),
+)
+
+
+READER = ours(
+    "reader",
+    "Database roles that were granted reading, and how far",
+    sa.Column("role", sa.Text, primary_key=True, comment="name of the role"),
+    sa.Column("store_ids", ARRAY(sa.BigInteger), comment="stores it may see; NULL for all"),
+    sa.Column(
+        "masked",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="it reads crm_masked instead of crm",
+    ),
+    timestamp("granted_at", "when", nullable=False, server_default=NOW),
+)
+
+
+SALT = ours(
+    "salt",
+    "The secret that hashes are made with; one row, made with the database",
+    sa.Column(
+        "one",
+        sa.Boolean,
+        primary_key=True,
+        server_default=sa.true(),
+        comment="true: there is one",
+    ),
+    sa.Column("salt", BYTEA, nullable=False, comment="32 random bytes"),
+    sa.CheckConstraint("one", name="salt_is_one"),
+)
+
+
+SUPPRESSED = ours(
+    "suppressed",
+    "Erased persons and what is theirs, by salted hash: masked whenever they come again",
+    store_id("sync.store.id"),
+    sa.Column("digest", BYTEA, primary_key=True, comment="salted hash of resource and key"),
+    sa.Column("resource", sa.Text, nullable=False, comment="Resource.name"),
+    timestamp("erased_at", "when", nullable=False, server_default=NOW),
+)
+
+
+VERSIONED_STORE = ours(
+    "versioned",
+    "Stores that keep earlier contents, and for how long",
+    store_id("sync.store.id"),
+    sa.Column("is_on", sa.Boolean, nullable=False, comment="kept from now on"),
+    sa.Column("keep_days", sa.BigInteger, comment="days after its end; NULL for ever"),
+)
