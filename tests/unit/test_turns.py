@@ -1,67 +1,43 @@
-"""Threads of one slice ask for their slots in the order of their pages."""
+"""Every month of an account has its turn, for ever the same one."""
 
 from __future__ import annotations
 
-from threading import Event, Thread
+import datetime as dt
 
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sync.crm.turns import Turns
-from sync.errors import TryLater
+from sync.crawl import Days, months_of_turn
 
-
-def waiting(turns: Turns, count: int) -> None:
-    """Return once so many threads wait for their turn."""
-    while True:
-        with turns._changed:
-            if len(turns._waiting) == count:
-                return
-            turns._changed.wait(1)
+dates = st.dates(dt.date(2015, 1, 1), dt.date(2035, 12, 31))
 
 
-def test_of_those_that_wait_the_earliest_asks_next() -> None:
-    """However late it came to the gate, and one at a time."""
-    turns, asked = Turns(), list[int]()
-    tickets = [turns.ticket() for _ in range(6)]
-    held = Event()
-
-    def ask(ticket: int) -> None:
-        with turns.turn(ticket, give_up_after=30):
-            if ticket == tickets[5]:
-                held.wait(30)
-            asked.append(ticket)
-
-    threads = [Thread(target=ask, args=(tickets[5],))]
-    threads[0].start()  # alone at the gate: it does not wait for tickets that are not there
-    while turns._is_free:
-        waiting(turns, 0)
-    for number in (3, 0, 4, 1, 2):
-        threads.append(Thread(target=ask, args=(tickets[number],)))
-        threads[-1].start()
-    waiting(turns, 5)
-    held.set()
-    for thread in threads:
-        thread.join(30)
-    assert asked == [tickets[5], *tickets[:5]]
+def holds(days: Days, day: dt.date) -> bool:
+    return (days.first is None or days.first <= day) and (days.last is None or day <= days.last)
 
 
-def test_a_thread_gives_up_in_time_and_leaves_the_others_their_turn() -> None:
-    turns = Turns()
-    first, second, third = turns.ticket(), turns.ticket(), turns.ticket()
-    with turns.turn(first, give_up_after=30):
-        with pytest.raises(TryLater), turns.turn(second, give_up_after=0.05):
-            pytest.fail("two at once")
-        stop = Event()
-        stop.set()
-        with pytest.raises(TryLater), turns.turn(third, give_up_after=30, stop=stop):
-            pytest.fail("stopped")
-    with turns.turn(third, give_up_after=0.05):
-        pass
+@given(dates, dates, dates)
+def test_each_day_is_compared_by_exactly_one_turn(
+    one: dt.date, other: dt.date, day: dt.date
+) -> None:
+    """Thirty turns tile the line: days older and newer than the account included."""
+    oldest, newest = min(one, other), max(one, other)
+    found = [
+        months
+        for turn in range(30)
+        for months in months_of_turn(turn, oldest=oldest, newest=newest, turns=30)
+        if holds(months, day)
+    ]
+    assert len(found) == 1
 
 
-def test_an_error_while_asking_ends_the_turn() -> None:
-    turns = Turns()
-    with pytest.raises(TryLater), turns.turn(turns.ticket(), give_up_after=30):
-        raise TryLater("Redis is away")
-    with turns.turn(turns.ticket(), give_up_after=0.05):
-        pass
+def test_a_month_keeps_its_turn_while_the_account_grows() -> None:
+    """What was compared last night is not compared tonight because a month went by."""
+    for turn in range(30):
+        before = months_of_turn(
+            turn, oldest=dt.date(2023, 5, 9), newest=dt.date(2026, 3, 1), turns=30
+        )
+        after = months_of_turn(
+            turn, oldest=dt.date(2023, 5, 9), newest=dt.date(2026, 4, 1), turns=30
+        )
+        assert {d.first for d in before} <= {d.first for d in after}
