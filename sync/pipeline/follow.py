@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync import faults
+from sync.crawl import record_id_of
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
@@ -116,16 +117,17 @@ def entries_of(ctx: Context, history: Resource, reply: Reply, *, after_id: int) 
 
 def _tell(ctx: Context, listing: Chain, record: dict[str, Any], told: dict[int, Told]) -> None:
     subject = record.get(listing.subject)
-    subject_id = subject.get("id") if isinstance(subject, dict) else None
-    if not isinstance(subject_id, int) or isinstance(subject_id, bool):
+    subject_id = record_id_of(subject.get("id")) if isinstance(subject, dict) else None
+    if subject_id is None:
         return
     about = told.setdefault(subject_id, Told())
     about.moved |= _moves(record)
     combined = record.get("combinedTo")
-    if isinstance(combined, dict) and isinstance(combined.get("id"), int):
-        about.combined_to = combined["id"]
+    survivor = record_id_of(combined.get("id")) if isinstance(combined, dict) else None
+    if survivor is not None:
+        about.combined_to = survivor
         about.gone_at = ctx.moment(record.get("createdAt"))
-        told.setdefault(combined["id"], Told())  # the survivor changed too
+        told.setdefault(survivor, Told())  # the survivor changed too
     elif record.get("deleted") is True:
         about.gone_at = ctx.moment(record.get("createdAt"))
     elif record.get("created") is True:
@@ -290,13 +292,15 @@ def _drain_parents(ctx: Context, resource: Resource) -> None:
         due = ctx.read(lambda c: rereads.due(c, ctx.store.id, resource.name))
         if not due:
             return
-        if not read_parents(ctx, resource, list(due)):
+        done = {key: due[key] for key in read_parents(ctx, resource, list(due))}
+
+        def write(connection: sa.Connection, done: dict[int, dt.datetime] = done) -> None:
+            rereads.tick_off(connection, ctx.store.id, resource.name, done)
+
+        if done:
+            ctx.write(write)
+        if len(done) < len(due):
             return
-
-        def write(connection: sa.Connection, due: dict[int, dt.datetime] = due) -> None:
-            rereads.tick_off(connection, ctx.store.id, resource.name, due)
-
-        ctx.write(write)
 
 
 def _look_for_orphans(ctx: Context) -> None:
@@ -361,7 +365,8 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
     """Find the newest history id, before anything is walked, and start the feed there.
 
     startDate goes back by doubling until something is there, then the chain is followed to its
-    end. Where there is no history the bookmark is 0.
+    end, or to the slice's: an older bookmark is as good, what comes after it is followed like all
+    else. Where there is no history the bookmark is 0.
     """
     newest, recent = find_newest(ctx, history)
     ctx.write(
@@ -398,7 +403,8 @@ def find_newest(ctx: Context, history: Resource) -> tuple[int, int]:
 def _end_of(
     ctx: Context, history: Resource, entries: Entries, *, now: dt.datetime
 ) -> tuple[int, int]:
-    """Follow a chain to its end: its last id, and where the last minutes before `now` begin."""
+    """Follow a chain to its end, or as far as the slice allows: the last id seen, and where the
+    last minutes before `now` begin."""
     recent = now - dt.timedelta(minutes=RECENT_MINUTES)
     newest, begin = 0, 0
     while True:
@@ -407,7 +413,7 @@ def _end_of(
             if not begin and created is not None and created >= recent:
                 begin = int(row.key)
         newest = entries.last_id if entries.ids else newest
-        if entries.is_end:
+        if entries.is_end or ctx.is_over:
             return newest, max(0, (begin or newest + 1) - 1 - TAIL_MARGIN)
         entries = ask_chain(ctx, history, after_id=newest, work=WorkClass.FEED)
 

@@ -1,9 +1,14 @@
-"""One parent: which are live, and what the API holds of one of them."""
+"""One parent: which are live, and what the API holds of one of them.
+
+A parent's list is short as a rule, so it is read whole and written at once. One that is not is
+handed over in parts, and no list keeps its reader for ever: it has so many pages, and the slice's
+end is looked for between two of them.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -13,16 +18,30 @@ import sqlalchemy as sa
 from sync.crawl import PassCheck, pages_bound
 from sync.crm import WorkClass
 from sync.declare import Once, Resource, Shape
-from sync.errors import NotFound, Refused, TryLater
+from sync.errors import NotFound, Refused, TryLater, UnexpectedData
 from sync.mirror.names import crm_name
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
 from sync.pipeline.sweep import PASSES, unusable
 
+HELD_PAGES = 10
+HELD_BYTES = 2_000_000
+"""What is held of a list at once, as sent; several parents are read side by side."""
+MOST_PAGES = 500
+"""Fifty thousand records of one parent: a list said to be longer is not one."""
+
 
 class NotStill(TryLater):
     """A list moved under every reading of it."""
+
+
+class Unfinished(TryLater):
+    """The slice was over amid a list: it is read from its first page again."""
+
+
+class Long(TryLater):
+    """A list of more than is held at once: it has to be handed over in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +54,36 @@ class ParentRow:
 
 @dataclass(slots=True)
 class Answered:
-    """What one parent's list held, whole; `is_missing`: the API says that it has none (404)."""
+    """What one parent's list held, whole; `is_missing`: the API says that it has none (404).
+
+    `batches` are those not handed over yet. `keys` are of all records, `is_doubtful`: some could
+    not be read, `is_refused`: newer knowledge stood in the way of some that were handed over.
+    """
 
     parent: ParentRow
     first_as_of: dt.datetime
     batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
     is_missing: bool = False
+    keys: set[Any] = field(default_factory=set)
+    is_doubtful: bool = False
+    is_refused: bool = False
+    held_bytes: int = 0
+
+    def take(self, batch: Batch, reply: Reply) -> None:
+        """Add a page."""
+        self.batches.append((batch, reply.as_of))
+        self.keys.update(row.key for row in batch.rows)
+        self.is_doubtful |= bool(unusable(batch))
+        self.held_bytes += len(reply.body)
 
     @property
-    def keys(self) -> set[Any]:
-        """Keys of the records it held."""
-        return {row.key for batch, _ in self.batches for row in batch.rows}
+    def is_full(self) -> bool:
+        """Whether it holds what may be held at once."""
+        return len(self.batches) > HELD_PAGES or self.held_bytes > HELD_BYTES
+
+
+Keep = Callable[[Answered], None]
+"""Writes the batches of a list whose reading goes on, and empties them."""
 
 
 def live_parents(
@@ -95,61 +133,116 @@ def _filled(text: str, columns: Mapping[str, Any]) -> str:
     return text
 
 
-def ask_parent(ctx: Context, resource: Resource, parent: ParentRow) -> Answered:
+def ask_parent(
+    ctx: Context,
+    resource: Resource,
+    parent: ParentRow,
+    *,
+    is_over: Callable[[], bool],
+    most_pages: int = MOST_PAGES,
+    keep: Keep | None = None,
+) -> Answered:
     """Read one parent's whole list, again until it holds still.
 
     One page is one answer: nothing can have shifted inside it. Several are read until two passes
-    saw the same: NotStill after some.
+    saw the same: NotStill after some, Unfinished when it `is_over` before. A list of more than is
+    held at once goes to `keep` in parts; Long without.
     """
     before: PassCheck | None = None
     for _ in range(PASSES):
         check = PassCheck()
-        answered = _ask_once(ctx, resource, parent, check)
+        reading = _Reading(ctx, resource, parent, check, is_over, most_pages, keep)
+        answered = reading.run()
         if check.pages <= 1 or check.agrees_with(before):
             return answered
         before = check
+        reading.insist_on_time()
     raise NotStill(f"{resource.name} of {parent.key} did not hold still: {check.problem}")
 
 
-def _ask_once(ctx: Context, resource: Resource, parent: ParentRow, check: PassCheck) -> Answered:
-    path = _filled(
-        resource.path, {name: quote(str(value), safe="") for name, value in parent.columns.items()}
-    )
-    params: dict[str, Any] = {
-        name: _filled(value, parent.columns) if isinstance(value, str) else value
-        for name, value in resource.params
-    }
-    is_paged = not isinstance(resource.listing, Once)
-    answered = Answered(parent, ctx.draw())
-    page, last, bound = 1, 1, 1
-    repeats: dict[str, int] = {}
-    while page <= last:
-        if is_paged:
-            params |= {"limit": resource.page_size, "page": page}
-        try:
-            reply = ctx.api.of_parent(resource, path, params, work=WorkClass.REFRESH)
-        except Refused as refusal:
-            if page == 1 and isinstance(refusal, NotFound):
-                answered.is_missing = True
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One pass over a parent's list."""
+
+    ctx: Context
+    resource: Resource
+    parent: ParentRow
+    check: PassCheck
+    is_over: Callable[[], bool]
+    most_pages: int
+    keep: Keep | None
+
+    def run(self) -> Answered:
+        answered = Answered(self.parent, self.ctx.draw())
+        is_paged = not isinstance(self.resource.listing, Once)
+        page, last, bound = 1, 1, 1
+        repeats: dict[str, int] = {}
+        while page <= last:
+            try:
+                reply = self._ask(page if is_paged else None)
+            except Refused as refusal:
+                if page == 1 and isinstance(refusal, NotFound):
+                    answered.is_missing = True
+                    break
+                self.check.add([], -1)  # beyond the end: it shrank, and the totals will not agree
                 break
-            check.add([], -1)  # beyond the end: it shrank, and the totals will not agree
-            break
-        batch = ctx.normalise(
-            resource, _records(reply, resource), parent=parent.key, repeats=repeats
+            records = _records(reply, self.resource)
+            batch = self.ctx.normalise(
+                self.resource, records, parent=self.parent.key, repeats=repeats
+            )
+            repeats = batch.repeats
+            answered.take(batch, reply)
+            if not is_paged:
+                break
+            pagination = reply.pagination
+            keys = [row.key for row in batch.rows]
+            self.check.add(keys, pagination.total)
+            self.check.ids.update(unusable(batch))
+            if page == 1:
+                self._insist_on_length(pagination.pages, reply)
+                bound = pages_bound(pagination.pages)
+            last = min(pagination.pages, bound) if keys else page
+            page += 1
+            if page <= last:
+                self._make_room(answered)
+                self.insist_on_time()
+        return answered
+
+    def _ask(self, page: int | None) -> Reply:
+        columns = self.parent.columns
+        path = _filled(
+            self.resource.path,
+            {name: quote(str(value), safe="") for name, value in columns.items()},
         )
-        repeats = batch.repeats
-        answered.batches.append((batch, reply.as_of))
-        if not is_paged:
-            break
-        pagination = reply.pagination
-        keys = [row.key for row in batch.rows]
-        check.add(keys, pagination.total)
-        check.ids.update(unusable(batch))
-        if page == 1:
-            bound = pages_bound(pagination.pages)
-        last = min(pagination.pages, bound) if keys else page
-        page += 1
-    return answered
+        params: dict[str, Any] = {
+            name: _filled(value, columns) if isinstance(value, str) else value
+            for name, value in self.resource.params
+        }
+        if page is not None:
+            params |= {"limit": self.resource.page_size, "page": page}
+        return self.ctx.api.of_parent(self.resource, path, params, work=WorkClass.REFRESH)
+
+    def _insist_on_length(self, pages: int, reply: Reply) -> None:
+        if pages > self.most_pages:
+            raise UnexpectedData(
+                f"{self.resource.name} of {self.parent.key} have {pages} pages, more than"
+                f" {self.most_pages}",
+                body=reply.body,
+            )
+        if pages > HELD_PAGES and self.keep is None:
+            raise Long(f"{self.resource.name} of {self.parent.key} have {pages} pages")
+
+    def _make_room(self, answered: Answered) -> None:
+        if not answered.is_full:
+            return
+        if self.keep is None:
+            raise Long(f"{self.resource.name} of {self.parent.key} are too large to be held")
+        self.keep(answered)
+
+    def insist_on_time(self) -> None:
+        """Unfinished when the slice is over."""
+        if self.is_over():
+            raise Unfinished(f"{self.resource.name} of {self.parent.key} were not read to the end")
 
 
 def _records(reply: Reply, resource: Resource) -> list[Any]:

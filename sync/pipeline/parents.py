@@ -7,6 +7,7 @@ between, a parent that its history names is asked for again (follow.py drains th
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,18 +27,31 @@ from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, keys_of_parent, load, orphans
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.parent import Answered, NotStill, ParentRow, ask_parent, live_parents
+from sync.pipeline.parent import (
+    Answered,
+    Long,
+    NotStill,
+    ParentRow,
+    Unfinished,
+    ask_parent,
+    live_parents,
+)
 from sync.pipeline.reread import insist_on_access
-from sync.pipeline.sweep import PASSES, unusable
+from sync.pipeline.sweep import PASSES
 
 PARENTS_AT_ONCE = 200
+FEED_PAGES = 50
+"""A feed reads lists of so many pages, and leaves longer ones to the pass."""
 SUSPECT_AFTER = 20
 """So many parents that have none, and no other: is the method there at all?"""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a pass has found so far, over all its slices; kept in the crawl's report."""
+    """What a pass has found so far, over all its slices; kept in the crawl's report.
+
+    `first` is the first parent of this slice.
+    """
 
     began: dt.datetime
     live: int
@@ -46,6 +60,7 @@ class Tally:
     absent: int = 0
     withheld: int = 0
     approved: bool = False
+    first: Any = None
 
 
 def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
@@ -57,26 +72,55 @@ def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
     tally = _tally(ctx, crawl, resource)
     if tally is None:
         return False
-    while True:
-        after = ctx.read(lambda c: checkpoint.rebuilt_to(c, crawl))
-        parents = live_parents(ctx, resource, after=after, at_most=PARENTS_AT_ONCE)
-        with Ahead[ParentRow, Answered](partial(ask_parent, ctx, resource)) as ahead:
-            for parent in parents:
-                ahead.push(parent)
-            for _, result, _ in ahead.results():
-                if isinstance(result, Exception):
-                    raise result
-                _take(ctx, crawl, resource, result, tally)
-                if tally.missing == SUSPECT_AFTER and not tally.answered:
-                    _insist_on_method(ctx, crawl, resource)
-                if ctx.is_over:
-                    return False
-        if len(parents) < PARENTS_AT_ONCE:
-            break
+    try:
+        while _ask_next(ctx, crawl, resource, tally):
+            if ctx.is_over:
+                return False
+    except Unfinished:
+        return False
     if tally.missing and not tally.answered:
         _insist_on_method(ctx, crawl, resource)
     _close(ctx, crawl, resource, tally)
     return True
+
+
+def _ask_next(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> bool:
+    """Ask for the next parents; False when they were the last. Unfinished when the slice is over.
+
+    A long list is read in its turn, by one thread, which writes it in parts.
+    """
+    after = ctx.read(lambda c: checkpoint.rebuilt_to(c, crawl))
+    parents = live_parents(ctx, resource, after=after, at_most=PARENTS_AT_ONCE)
+    keep = partial(_keep, ctx, crawl, resource)
+
+    def ask(parent: ParentRow) -> Answered:
+        return ask_parent(ctx, resource, parent, is_over=_end_for(ctx, parent, tally))
+
+    def ask_in_parts(parent: ParentRow) -> Answered:
+        return ask_parent(ctx, resource, parent, is_over=_end_for(ctx, parent, tally), keep=keep)
+
+    with Ahead(ask) as ahead:
+        for parent in parents:
+            tally.first = parent.key if tally.first is None else tally.first
+            ahead.push(parent)
+        for parent, result, _ in ahead.results():
+            answered = ask_in_parts(parent) if isinstance(result, Long) else result
+            if isinstance(answered, Exception):
+                raise answered
+            _take(ctx, crawl, resource, answered, tally, again=ask_in_parts)
+            if tally.missing == SUSPECT_AFTER and not tally.answered:
+                _insist_on_method(ctx, crawl, resource)
+            if ctx.is_over:
+                raise Unfinished("the slice is over")
+    return len(parents) == PARENTS_AT_ONCE
+
+
+def _end_for(ctx: Context, parent: ParentRow, tally: Tally) -> Callable[[], bool]:
+    """When a parent's list is left for the next slice.
+
+    The first of a slice may outlast it, or a list that takes longer would be begun for ever.
+    """
+    return ctx.stop.is_set if parent.key == tally.first else lambda: ctx.is_over
 
 
 def _tally(ctx: Context, crawl: Crawl, resource: Resource) -> Tally | None:
@@ -136,13 +180,21 @@ def _is_there(ctx: Context, resource: Resource, parent: ParentRow) -> bool:
     return True
 
 
-def _take(ctx: Context, crawl: Crawl, resource: Resource, answered: Answered, tally: Tally) -> None:
+def _take(
+    ctx: Context,
+    crawl: Crawl,
+    resource: Resource,
+    answered: Answered,
+    tally: Tally,
+    *,
+    again: Callable[[ParentRow], Answered],
+) -> None:
     """Commit a parent's answer; asked again where newer knowledge stood in the way of it."""
     for _ in range(PASSES):
-        loaded = _commit(ctx, crawl, resource, answered, tally)
-        if not loaded.refused:
+        _commit(ctx, crawl, resource, answered, tally)
+        if not answered.is_refused:
             break
-        answered = ask_parent(ctx, resource, answered.parent)
+        answered = again(answered.parent)
     tally.answered += not answered.is_missing
     tally.missing += answered.is_missing
 
@@ -160,7 +212,7 @@ def _absent(ctx: Context, resource: Resource, answered: Answered, tally: Tally |
         lambda c: keys_of_parent(c, resource, ctx.store.id, parent, known_before=first)
     )
     absent = known - answered.keys
-    if not absent or any(unusable(batch) for batch, _ in answered.batches):
+    if not absent or answered.is_doubtful:
         return set()  # a record that cannot be read may be the one that seems to be gone
     insist_on_access(ctx, work=WorkClass.REFRESH)
     if tally is None:
@@ -181,42 +233,63 @@ def _commit(
     resource: Resource,
     answered: Answered,
     tally: Tally | None,
-) -> Loaded:
+) -> None:
     """Write a parent's records, tombstone what its list lacks, move the checkpoint."""
     before = (tally.absent, tally.withheld) if tally else (0, 0)
     absent = _absent(ctx, resource, answered, tally)
     reason = "not_found" if answered.is_missing else "absent"
 
-    def write(connection: sa.Connection) -> Loaded:
-        rows = [Dated(row, as_of) for batch, as_of in answered.batches for row in batch.rows]
-        loaded = load(connection, resource, ctx.store.id, rows, origin=Origin.WALK)
+    def write(connection: sa.Connection) -> bool:
+        loaded = _load(ctx, connection, crawl, resource, answered)
         graves = [Grave(key, answered.first_as_of, reason) for key in absent]
-        loaded.add(bury(connection, resource, ctx.store.id, graves))
-        for batch, _ in answered.batches:
-            ctx.keep_notes(connection, resource, batch)
-        coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.REREAD)
+        buried = bury(connection, resource, ctx.store.id, graves)
+        coverage.add_loaded(connection, resource, ctx.store.id, buried, origin=Origin.REREAD)
+        is_refused = answered.is_refused or bool(loaded.refused) or bool(buried.refused)
         if crawl is not None and tally is not None:
-            checkpoint.count_pages(
-                connection,
-                crawl,
-                pages=len(answered.batches),
-                seen=loaded.seen,
-                changed=loaded.written,
-                requests=max(1, len(answered.batches)),
-            )
             found = {
                 "answered": int(not answered.is_missing),
                 "missing": int(answered.is_missing),
                 "absent": tally.absent - before[0],
                 "withheld": tally.withheld - before[1],
             }
-            if not loaded.refused:
+            if not is_refused:
                 counts = {name: number for name, number in found.items() if number}
                 checkpoint.add_report(connection, crawl, counts)
                 checkpoint.set_rebuilt_to(connection, crawl, str(answered.parent.key))
-        return loaded
+        return is_refused
 
-    return ctx.write(write)
+    answered.is_refused = ctx.write(write)
+
+
+def _keep(ctx: Context, crawl: Crawl | None, resource: Resource, answered: Answered) -> None:
+    """Write what was read of a long list so far: true as of its request, whatever the rest says."""
+    loaded = ctx.write(lambda connection: _load(ctx, connection, crawl, resource, answered))
+    answered.is_refused |= bool(loaded.refused)
+    answered.batches, answered.held_bytes = [], 0
+
+
+def _load(
+    ctx: Context,
+    connection: sa.Connection,
+    crawl: Crawl | None,
+    resource: Resource,
+    answered: Answered,
+) -> Loaded:
+    rows = [Dated(row, as_of) for batch, as_of in answered.batches for row in batch.rows]
+    loaded = load(connection, resource, ctx.store.id, rows, origin=Origin.WALK)
+    for batch, _ in answered.batches:
+        ctx.keep_notes(connection, resource, batch)
+    coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.REREAD)
+    if crawl is not None:
+        checkpoint.count_pages(
+            connection,
+            crawl,
+            pages=len(answered.batches),
+            seen=loaded.seen,
+            changed=loaded.written,
+            requests=max(1, len(answered.batches)),
+        )
+    return loaded
 
 
 def _close(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> None:
@@ -253,26 +326,43 @@ def _bury_orphans(
     coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.REREAD)
 
 
-def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> bool:
+def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]:
     """Ask again for parents that changed; the records of those that are gone are buried.
 
-    False when the slice ended before. This is the parents' feed, which must not stumble over a
-    method it is not for: what is off or unavailable is not asked, and what refuses is left to a
-    pass of its own, which finds out what that means.
+    Returns the keys that are done with: not all when the slice ended before. This is the parents'
+    feed, which must not stumble over a method it is not for: what is off or unavailable is not
+    asked, and what refuses, or is too long, is left to a pass of its own, which finds out what that
+    means.
     """
     if not ctx.read(lambda c: passes.is_asked_for(c, ctx.store.id, resource.name)):
-        return True
+        return keys
+    done: list[Any] = []
     try:
         for parent in live_parents(ctx, resource, only=keys, at_most=len(keys)):
             if ctx.is_over:
-                return False
-            for _ in range(PASSES):
-                answered = ask_parent(ctx, resource, parent)
-                if not _commit(ctx, None, resource, answered, None).refused:
-                    break
+                return done
+            # The first may outlast the slice, as in a pass.
+            is_over = (lambda: ctx.is_over) if done else ctx.stop.is_set
+            _read_parent(ctx, resource, parent, is_over=is_over)
+            done.append(parent.key)
+    except Unfinished:
+        return done
     except (MissingScope, Unavailable, UnexpectedData, NotStill):
         ctx.write(lambda c: stores.queue_once(c, ctx.store.id, resource.name, kind="refresh"))
-        return True
+        return keys
     as_of = ctx.draw()
     ctx.write(lambda connection: _bury_orphans(ctx, connection, resource, as_of))
-    return True
+    return keys
+
+
+def _read_parent(
+    ctx: Context, resource: Resource, parent: ParentRow, *, is_over: Callable[[], bool]
+) -> None:
+    keep = partial(_keep, ctx, None, resource)
+    for _ in range(PASSES):
+        answered = ask_parent(
+            ctx, resource, parent, is_over=is_over, most_pages=FEED_PAGES, keep=keep
+        )
+        _commit(ctx, None, resource, answered, None)
+        if not answered.is_refused:
+            return

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
+import pytest
+
+from sync.pipeline import context
+from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
 
@@ -72,6 +77,90 @@ def test_a_burst_is_followed_page_by_page(mirror: Mirror) -> None:
             mirror.account.update_order(order, managerComment=f"turn {turn}")
     mirror.come_to_rest()
     mirror.assert_equal_to_oracle()
+
+
+def test_a_bookmark_stands_where_its_slice_ended(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Amid a long import there is more history of the last minutes than a slice can follow: the
+    rest is followed like what comes later, and nothing is lost."""
+    mirror = open_mirror()
+    orders = sorted(mirror.truth("orders"))
+    for turn in range(16):
+        for order in orders:
+            mirror.account.update_order(order, managerComment=f"turn {turn}")
+    with monkeypatch.context() as short:
+        short.setattr(context, "SLICE_SECONDS", 0.03)
+        mirror.work("order_history", "feed")
+    mirror.settle()
+    feed = mirror.rows("SELECT bookmark, head_id FROM sync.feed WHERE resource = 'order_history'")
+    assert 0 < feed[0].bookmark < feed[0].head_id - 100
+    mirror.assert_equal_to_oracle()
+    assert mirror.coverage("order_history").state == "following"
+
+
+def test_a_history_without_end_ends_with_the_slice(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer says that there is more: the feed goes on from where it was, as always."""
+    mirror = open_mirror()
+    asked: list[int] = []
+
+    def endless(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path != "/api/v5/orders/history":
+            return None
+        after = int(request.url.params.get("filter[sinceId]") or 1_000_000)
+        asked.append(after)
+        if len(asked) > 300:
+            return None
+        entries = [
+            {"id": after + number, "createdAt": "2026-01-01 10:00:00", "field": "x",
+             "order": {"id": 10**9 + number}}
+            for number in range(1, 4)
+        ]  # fmt: skip
+        block = {"limit": 100, "totalCount": 10**6, "currentPage": 1, "totalPageCount": 10**4}
+        return httpx.Response(200, json={"success": True, "history": entries, "pagination": block})
+
+    mirror.wire.answers = endless
+    monkeypatch.setattr(context, "SLICE_SECONDS", 0.1)
+    heads = []
+    for _ in range(2):
+        before = len(asked)
+        mirror.work("order_history", "feed")
+        assert len(asked) - before < 30
+        heads.append(mirror.value("SELECT head_id FROM sync.feed WHERE resource = 'order_history'"))
+    assert 1_000_000 < heads[0] < heads[1]
+
+
+@pytest.mark.parametrize(
+    "said", [2**63, 10**4_000, -1, True, "7", None], ids=lambda said: str(said)[:20]
+)
+def test_an_entry_that_names_no_possible_record_disturbs_no_other(
+    mirror: Mirror, said: object
+) -> None:
+    """Neither as its subject nor as the survivor of a merge."""
+    order = min(mirror.truth("orders"))
+    mirror.account.update_order(order, managerComment="well")
+    newest = mirror.value("SELECT head_id FROM sync.feed WHERE resource = 'order_history'")
+    about = {"createdAt": "2026-01-01 10:00:00", "field": "x"}
+    entries = [
+        {"id": newest + 1, "order": {"id": said}, **about},
+        {"id": newest + 2, "order": {"id": order}, "combinedTo": {"id": said}, **about},
+        {"id": newest + 3, "order": {"id": order}, "created": True, **about},
+    ]
+    block = {"limit": 100, "totalCount": 3, "currentPage": 1, "totalPageCount": 1}
+    first = [{"success": True, "history": entries, "pagination": block}]
+
+    def odd(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path == "/api/v5/orders/history" and first:
+            return httpx.Response(200, json=first.pop())
+        return None
+
+    mirror.wire.answers = odd
+    mirror.work("order_history", "feed")
+    assert not first
+    assert mirror.lane("order_history", "feed").error is None
+    assert mirror.live("orders")[order]["managerComment"] == "well"
 
 
 def test_a_gap_in_the_history_takes_coverage_back_until_reconciled(mirror: Mirror) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.pipeline import parents
+from sync.pipeline import context, parent, parents
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
 from tests.integration.resources.fake import Fake, Record, answer
@@ -98,8 +98,152 @@ def test_a_list_that_goes_on_without_end_ends(mirror: Mirror, fake: Fake, tasks:
     mirror.work("task_comments", "walk")
     assert "did not hold still" in mirror.lane("task_comments").error
     assert mirror.coverage("task_comments").complete_as_of is None
-    assert fake.count(path(tasks[0])) <= 2 * 4 * 14
+    assert fake.count(path(tasks[0])) <= 2 * 4 * 14 + parent.HELD_PAGES + 1
     assert mirror.lane("task_history", "feed").error is None
+
+
+def asked_pages(fake: Fake, task: int) -> list[int]:
+    return [int(asked["page"][0]) for where, asked in fake.asked if where == path(task)]
+
+
+def test_a_long_list_is_written_in_parts(
+    mirror: Mirror, fake: Fake, tasks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held of it at once is bounded; what it lacks is still known in the end."""
+    monkeypatch.setattr(parent, "HELD_PAGES", 2)
+    mirror.settle()
+    records = fake.serve(path(tasks[1]), "comments", comments(*range(1_001, 1_151)))
+    written: list[int] = []
+    with mirror.between("page=7", lambda: written.append(len(live(mirror)))):
+        refresh(mirror)
+    assert written
+    assert written[0] >= 8 - 2 + 3 * 20
+    assert {key for key, task in live(mirror).items() if task == tasks[1]} == set(
+        range(1_001, 1_151)
+    )
+    assert mirror.coverage("task_comments").state == "fresh"
+    gone = records.pop(30)["id"]
+    refresh(mirror)
+    assert mirror.tombstones("task_comments") == {201: "absent", 202: "absent", gone: "absent"}
+    assert mirror.coverage("task_comments").state == "fresh"
+
+
+def test_a_list_of_large_answers_is_written_in_parts(
+    mirror: Mirror, fake: Fake, tasks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not pages are held but what is in them."""
+    monkeypatch.setattr(parent, "HELD_BYTES", 20_000)
+    mirror.settle()
+    fake.serve(path(tasks[1]), "comments", comments(*range(1_001, 1_101), text="x" * 1_000))
+    written: list[int] = []
+    with mirror.between("page=4", lambda: written.append(len(live(mirror)))):
+        refresh(mirror)
+    assert written[0] >= 2 * 20
+    assert mirror.coverage("task_comments").state == "fresh"
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_long_list_ends_with_its_slice_and_is_read_some_day(
+    mirror: Mirror,
+    fake: Fake,
+    tasks: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    place: int,
+) -> None:
+    """It takes longer than any slice. Amid a slice it is left for the next, at whose beginning it
+    is read to its end."""
+    mirror.settle()
+    fake.serve(path(tasks[place]), "comments", comments(*range(1_001, 1_301)))
+    monkeypatch.setattr(context, "SLICE_SECONDS", 0.12)
+    mirror.queue("task_comments", "refresh")
+    begun = fake.count(path(tasks[place]))
+    mirror.work("task_comments", "walk")
+    if place:
+        assert fake.count(path(tasks[place])) - begun < 15
+    assert mirror.open_crawls("task_comments")
+    for _ in range(4):
+        mirror.work("task_comments", "walk")
+    assert not mirror.open_crawls("task_comments")
+    assert sum(task == tasks[place] for task in live(mirror).values()) == 300
+    assert mirror.coverage("task_comments").state == "fresh"
+
+
+def test_a_process_that_is_to_end_waits_for_no_list(
+    mirror: Mirror, fake: Fake, tasks: list[int]
+) -> None:
+    """SIGTERM ends a slice at the next page, also of the first parent."""
+    mirror.settle()
+    fake.serve(path(tasks[0]), "comments", comments(*range(1_001, 1_301)))
+    begun = fake.count(path(tasks[0]))
+    mirror.queue("task_comments", "refresh")
+    with mirror.between(f"tasks/{tasks[0]}/comments", mirror.services.stop.set, nth=3):
+        mirror.work("task_comments", "walk")
+    assert fake.count(path(tasks[0])) - begun <= 4
+    mirror.services.stop.clear()
+    mirror.work("task_comments", "walk")
+    assert mirror.coverage("task_comments").state == "fresh"
+
+
+def test_a_list_said_to_be_without_end_is_not_begun(
+    mirror: Mirror, fake: Fake, tasks: list[int]
+) -> None:
+    """It is parked with what was said; the parents' feed goes on without it."""
+    mirror.settle()
+
+    def boundless(parameters: dict[str, list[str]]) -> httpx.Response:
+        page = int(parameters["page"][0])
+        block = {"limit": 20, "totalCount": 10**9, "currentPage": page, "totalPageCount": 900_000}
+        return answer(comments=comments(*range(page * 20, page * 20 + 20)), pagination=block)
+
+    fake.handle(path(tasks[1]), boundless)
+    begun = fake.count(path(tasks[1]))
+    mirror.account.update_task(tasks[1], text="something else")
+    mirror.come_to_rest()
+    assert mirror.lane("task_history", "feed").error is None
+    mirror.work("task_comments", "walk")
+    assert fake.count(path(tasks[1])) - begun <= 4
+    lane = mirror.lane("task_comments")
+    assert lane.parked_at is not None
+    assert "900000 pages" in lane.error
+    assert b"900000" in mirror.value("SELECT body FROM sync.parked_page")
+
+
+def test_a_feed_leaves_a_long_list_to_the_pass(
+    mirror: Mirror, fake: Fake, tasks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parents, "FEED_PAGES", 5)
+    mirror.settle()
+    fake.serve(path(tasks[1]), "comments", comments(*range(1_001, 1_151)))
+    begun = fake.count(path(tasks[1]))
+    mirror.account.update_task(tasks[1], text="something else")
+    mirror.come_to_rest()
+    assert set(asked_pages(fake, tasks[1])[begun:]) == {1}
+    assert mirror.open_crawls("task_comments")
+    mirror.work("task_comments", "walk")
+    assert sum(task == tasks[1] for task in live(mirror).values()) == 150
+    assert mirror.coverage("task_comments").state == "fresh"
+
+
+def test_what_a_feeds_slice_has_read_is_not_read_again_by_the_next(
+    mirror: Mirror, fake: Fake, tasks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more parents due than fit into a slice, each slice is done with some of them."""
+    mirror.settle()
+    asked = {task: fake.count(path(task)) for task in tasks}
+    mirror.rows(
+        "INSERT INTO sync.reread (store_id, resource, id, not_before, reason, asked_at)"
+        " SELECT :store, 'task_comments', unnest(cast(:ids AS bigint[])), now(), 'test', now()",
+        ids=tasks,
+    )
+    stop = mirror.services.stop
+    for turn in range(1, len(tasks) + 1):
+        with mirror.between("/comments", stop.set):
+            monkeypatch.setattr(context.Context, "is_over", property(lambda _: stop.is_set()))
+            mirror.work("task_history", "feed")
+        stop.clear()
+        assert sum(fake.count(path(task)) - asked[task] for task in tasks) == turn
+    assert {fake.count(path(task)) - asked[task] for task in tasks} == {1}
+    assert not mirror.rows("SELECT 1 FROM sync.reread WHERE resource = 'task_comments'")
 
 
 def test_lack_of_the_scope_makes_this_resource_unavailable_and_no_other(
