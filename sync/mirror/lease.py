@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sync import faults
 from sync.errors import LeaseLost
 from sync.mirror.engine import TRANSACTION_SECONDS
+from sync.telemetry import plain
 
 Lane = Literal["feed", "walk"]
 LEASE_SECONDS = faults.scaled(75)
@@ -203,9 +204,13 @@ def release(connection: sa.Connection, lease: Lease, *, due_at: dt.datetime) -> 
 def fail(
     connection: sa.Connection, lease: Lease, *, error: str, due_at: dt.datetime, parked: bool
 ) -> None:
-    """Give the lease back after a failure; a parked lane waits for `retry`."""
+    """Give the lease back after a failure; a parked lane waits for `retry`.
+
+    Whatever the error quotes, it is kept: a failure that cannot be written down would be repeated
+    for ever, unseen.
+    """
     connection.execute(
-        _FAIL, _key(lease) | {"due_at": due_at, "error": error[:2_000], "parked": parked}
+        _FAIL, _key(lease) | {"due_at": due_at, "error": plain(error), "parked": parked}
     )
 
 

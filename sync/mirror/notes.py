@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from sync.crawl import Count
 from sync.normalise import Reject
+from sync.telemetry import plain, scrubbed
 
 _PARKED_BYTES = 1_000_000
 
@@ -101,7 +102,7 @@ def park_page(
     reason: str,
     body: bytes,
 ) -> None:
-    """Keep an answer that was not what was declared."""
+    """Keep an answer that was not what was declared, without any key it quotes."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.parked_page (store_id, resource, request, reason, body)"
@@ -110,9 +111,9 @@ def park_page(
         {
             "store": store_id,
             "resource": resource,
-            "request": request[:2_000],
-            "reason": reason[:2_000],
-            "body": body[:_PARKED_BYTES],
+            "request": plain(request),
+            "reason": plain(reason),
+            "body": scrubbed(body)[:_PARKED_BYTES],
         },
     )
 

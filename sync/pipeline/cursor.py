@@ -10,6 +10,7 @@ part of what makes them equal, only the counts of the last moment matter for the
 from __future__ import annotations
 
 import datetime as dt
+from reprlib import repr as shortened
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,8 @@ from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
 
 SETTLED_SECONDS = 300
+CURSOR_CHARACTERS = 2_000
+"""A cursor is a hundred characters; it goes into a URL and is kept."""
 
 
 def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
@@ -75,8 +78,14 @@ def _next(reply: Reply) -> str:
     if block is None or block == []:
         return ""
     if not isinstance(block, dict):
-        raise UnexpectedData(f"pagination is {block!r}", body=reply.body)
-    return str(block.get("nextCursor") or "")
+        raise UnexpectedData(f"pagination is {shortened(block)}", body=reply.body)
+    cursor = block.get("nextCursor") or ""
+    if isinstance(cursor, int):
+        cursor = str(cursor)
+    is_cursor = isinstance(cursor, str) and cursor.isprintable()
+    if not is_cursor or len(cursor) > CURSOR_CHARACTERS:
+        raise UnexpectedData(f"nextCursor is {shortened(cursor)}", body=reply.body)
+    return str(cursor)
 
 
 def _moments(resource: Resource, batch: Batch) -> dict[str, dt.datetime]:

@@ -50,7 +50,7 @@ from sync.pipeline.services import Services
 from sync.pipeline.sweep import crawl_sweep
 from sync.pipeline.updated import poll
 from sync.resources import RESOURCES
-from sync.telemetry import counting, log, scrubbed, span
+from sync.telemetry import counting, log, plain, span, told
 
 RENEW_SECONDS = faults.scaled(20)
 CRASHES = 8
@@ -61,6 +61,8 @@ MAINTENANCE = dt.timedelta(seconds=faults.scaled(900))
 SURE_ATTEMPTS = 4
 """Failures in a row, over some seconds, before an account is believed to be gone: a proxy that has
 a bad moment answers `credentials` with its page too."""
+PAUSE = dt.timedelta(hours=1)
+"""The longest an account may put us off: looking once more costs one request."""
 HANDED_OVER_SECONDS = 0.0
 INCONCLUSIVE_SECONDS = 5.0
 REFRESH_EARLY = 0.95
@@ -104,7 +106,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         except Exception as error:
             # A bug fails loudly, once, and waits for a person; the rest of the mirror goes on.
             say.exception("bug")
-            _park(engine, held, f"bug: {type(error).__name__}: {error}"[:500])
+            _park(engine, held, f"bug: {told(error)}")
             raise
         else:
             faults.point("before_acknowledge")
@@ -321,9 +323,7 @@ def _never_failed(engine: sa.Engine, held: Lease) -> bool:
 
 def _park(engine: sa.Engine, held: Lease, text: str) -> None:
     now = dt.datetime.now(dt.UTC)
-    in_transaction(
-        engine, lambda c: lease.fail(c, held, error=scrubbed(text), due_at=now, parked=True)
-    )
+    in_transaction(engine, lambda c: lease.fail(c, held, error=text, due_at=now, parked=True))
 
 
 def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
@@ -331,8 +331,9 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     engine = services.engine
     say = log(store=store.name, resource=held.resource, lane=held.lane)
     now = dt.datetime.now(dt.UTC)
+    reason = plain(error)
     if isinstance(error, LeaseLost):
-        say.info("lease lost", reason=str(error))
+        say.info("lease lost", reason=reason)
         _give_back(engine, held, due_at=now)
         return
     stopping = isinstance(error, TryLater) and services.stop.is_set()
@@ -341,7 +342,7 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     parked = False
 
     def write(connection: sa.Connection) -> None:
-        lease.fail(connection, held, error=scrubbed(str(error)), due_at=due_at, parked=parked)
+        lease.fail(connection, held, error=reason, due_at=due_at, parked=parked)
 
     try:
         if stopping:
@@ -349,7 +350,7 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
             return
         if isinstance(error, MissingScope | Unavailable):
             due_at = now + DAY
-            in_transaction(engine, lambda c: _unavailable(c, store, held, error, due_at))
+            in_transaction(engine, lambda c: _unavailable(c, store, held, reason, due_at))
         elif isinstance(error, NoSuchAccount) and held.attempts < SURE_ATTEMPTS:
             in_transaction(engine, write)
         elif isinstance(error, WrongKey | NoSuchAccount | AccessChanged):
@@ -359,7 +360,7 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
             in_transaction(engine, write)
             in_transaction(
                 engine,
-                lambda c: stores.stop_all(c, store.id, error=str(error), again_after=pause),
+                lambda c: stores.stop_all(c, store.id, error=reason, again_after=pause),
             )
         elif isinstance(error, UnexpectedData | NeedsOperator):
             parked = True
@@ -370,7 +371,7 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
             in_transaction(engine, write)
     except SyncError as second:
         say.warning("could not note the failure", reason=str(second))
-    say.warning("failed", reason=str(error), again_in_seconds=round(seconds, 1))
+    say.warning("failed", reason=reason, again_in_seconds=round(seconds, 1))
 
 
 def _give_back(engine: sa.Engine, held: Lease, *, due_at: dt.datetime) -> None:
@@ -391,18 +392,18 @@ def _keep_body(connection: sa.Connection, store: Store, held: Lease, error: Unex
         held.resource,
         request=held.resource,
         reason=str(error),
-        body=scrubbed(error.body),
+        body=error.body,
     )
 
 
 def _unavailable(
-    connection: sa.Connection, store: Store, held: Lease, error: SyncError, due_at: dt.datetime
+    connection: sa.Connection, store: Store, held: Lease, reason: str, due_at: dt.datetime
 ) -> None:
-    coverage.set_unavailable(connection, store.id, held.resource, reason=str(error))
+    coverage.set_unavailable(connection, store.id, held.resource, reason=reason)
     lease.release(connection, held, due_at=due_at)
 
 
 def _retry_after(held: Lease, error: SyncError) -> float:
     asked = error.after if isinstance(error, TryLater) and error.after is not None else 0.0
     own = retry_seconds(held.attempts, jitter=random.random(), most=60.0)  # noqa: S311
-    return max(asked, own)
+    return max(min(asked, PAUSE.total_seconds()), own)
