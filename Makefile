@@ -6,12 +6,12 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 
 help: ## This page
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/.ready ## A store, a full load and a query, on this machine alone
+run: .venv/.ready ## Servers, a made-up RetailCRM, a full load, questions in SQL: on this machine alone
 	$(PY) -m celery -A sync mirror demo
 
-up: .venv/.ready ## The same, and stay up: worker, beat, sandbox, until Ctrl-C
+up: .venv/.ready ## The same, and stay up with the status page, until Ctrl-C
 	$(PY) -m celery -A sync mirror demo --stay
 
 test: .venv/.ready ## All tests, on every core (ARGS='tests/unit -k settings' for some)
