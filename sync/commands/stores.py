@@ -18,7 +18,7 @@ from sync.commands.shell import Family, examples, say
 from sync.crm import Account, check_url
 from sync.crm.slot import WorkClass
 from sync.errors import BadRequest, NoSuchAccount, SyncError
-from sync.mirror import accounts, stores
+from sync.mirror import accounts, clock, stores
 from sync.mirror.stores import Access, Store
 from sync.pipeline.account import Told, look_up
 from sync.pipeline.asking import Asking
@@ -167,6 +167,7 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
     else:
         key = words.api_key(variable=api_key_env, file=api_key_file)
     url = url or before.url
+    began = read(clock.now)
     told = _look_up(asking(found, Account(url, key), store_id=before.id), url)
     # Where system-info tells no account, the address stands for it, and an address may change.
     if told.account not in {before.account, url}:
@@ -184,10 +185,11 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
             sealed_key=sealed,
             key_fingerprint=accounts.fingerprint(key),
         )
-        _take_note(connection, before, told)
+        _take_note(connection, before, told, as_of=began)
 
     read(save)
     say(f"{name} is set: {_seen(url, told)}.")
+    _warn_of_hidden(read(lambda c: _known(c, name)))
     _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, before.id)))
 
 
@@ -216,21 +218,23 @@ def check(name: str) -> None:
     """
     found = at_head()
     before = read(lambda c: _known(c, name))
+    began = read(clock.now)
     told = _look_up(asking(found, found.account(before), store_id=before.id), before.url)
     if told.account not in {before.account, before.url}:
         raise BadRequest(
             f"{before.url} is another account now ({told.account}); {name} mirrors "
             f"{before.account}. Set its address: {ADD} set {name} --url URL"
         )
-    read(lambda c: _take_note(c, before, told))
+    read(lambda c: _take_note(c, before, told, as_of=began))
     say(f"{name}: {_seen(before.url, told)}.")
     if told.access != before.access:
         click.echo("What the key may see has changed, and is accepted.")
+    _warn_of_hidden(read(lambda c: _known(c, name)))
     _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, before.id)))
 
 
-def _take_note(connection: sa.Connection, before: Store, told: Told) -> None:
-    stores.set_access(connection, before.id, told.access)
+def _take_note(connection: sa.Connection, before: Store, told: Told, *, as_of: dt.datetime) -> None:
+    stores.set_access(connection, before.id, told.access, RESOURCES.values(), as_of=as_of)
     if (told.zone, told.currency) != (before.zone, before.currency):
         stores.set_zone(connection, before.id, zone=told.zone, currency=told.currency)
         queue_where_stale(connection, RESOURCES)
@@ -299,6 +303,17 @@ def _seen(url: str, told: Told) -> str:
     sites = "all sites" if access.sites is None else f"sites {', '.join(access.sites)}"
     scopes = "" if access.scopes is None else f", {len(access.scopes)} scopes"
     return f"{url}, {told.zone}, {told.currency or 'no currency'}, {sites}{scopes}"
+
+
+def _warn_of_hidden(known: Store) -> None:
+    """Say what becomes of the rows of sites the key has lost."""
+    if known.hidden_sites:
+        names = ", ".join("others" if s == stores.OTHER_SITES else s for s in known.hidden_sites)
+        say(
+            f"The key has lost sites ({names}): their rows stay as they were, and coverage stays at"
+            f" {known.hidden_as_of:%Y-%m-%d %H:%M:%S %Z} until it sees them again.",
+            err=True,
+        )
 
 
 def _warn_of_scopes(access: Access, selected: Sequence[str]) -> None:

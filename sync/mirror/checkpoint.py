@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from sync import faults
 from sync.crawl import Days
 from sync.schema.crawls import CRAWL, FEED, WINDOW
+
+TAIL_SECONDS = faults.scaled(60)
+"""What a history may publish late: it is read to its end only up to that long ago."""
 
 
 @dataclass(slots=True)
@@ -387,13 +391,18 @@ def advance_tail(
 
 
 def set_clear(connection: sa.Connection, store_id: int, history: str, *, at: dt.datetime) -> None:
-    """Everything the history published before `at` is in the mirror; never backwards."""
+    """Everything the history published before `at` is in the mirror; never backwards.
+
+    Except where a clock was ahead and has been set right: `as_of` goes on from where it was, but
+    what is yet to come nobody has read.
+    """
     connection.execute(
         sa.text(
-            "UPDATE sync.feed SET clear_at = greatest(clear_at, :at)"
+            "UPDATE sync.feed SET clear_at = least(greatest(clear_at, :at),"
+            " clock_timestamp() - make_interval(secs => :tail))"
             " WHERE store_id = :store AND resource = :history"
         ),
-        {"store": store_id, "history": history, "at": at},
+        {"store": store_id, "history": history, "at": at, "tail": TAIL_SECONDS},
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from sync.declare import Chain, Followed, Refreshed, Resource
+from sync.declare import Chain, Followed, Refreshed, Resource, Shape
 from sync.errors import BadRequest
 from sync.schema.service import STORE
 
@@ -21,10 +21,27 @@ class Access:
     sites: tuple[str, ...] | None
     scopes: tuple[str, ...] | None
 
+    def sees_all_of(self, before: Access) -> bool:
+        """Whether every site that was seen before is seen still.
+
+        Scopes are no part of it: what a scope lacks is refused, not missing.
+        """
+        if self.sites is None:
+            return True
+        return before.sites is not None and set(self.sites) >= set(before.sites)
+
+
+OTHER_SITES = "*"
+"""Stands, among hidden sites, for whichever ones a key that saw all of them saw."""
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A row of `sync.store`. `chosen_sites` are those asked for with --site; None for all."""
+    """A row of `sync.store`. `chosen_sites` are those asked for with --site; None for all.
+
+    `hidden_sites` are those whose rows were mirrored and that the key sees no more, since some
+    moment after `hidden_as_of`.
+    """
 
     id: int
     name: str
@@ -40,6 +57,8 @@ class Store:
     enabled: bool
     error: str | None
     old_keys: Sequence[object] = ()
+    hidden_sites: tuple[str, ...] = ()
+    hidden_as_of: dt.datetime | None = None
 
     @property
     def sites(self) -> list[str] | None:
@@ -68,6 +87,8 @@ def _of(row: sa.Row[tuple[object, ...]]) -> Store:
         since=row.since,
         enabled=row.enabled,
         error=row.error,
+        hidden_sites=tuple(row.hidden_sites),
+        hidden_as_of=row.hidden_as_of,
     )
 
 
@@ -268,7 +289,7 @@ def stop_all(
 def recovered(connection: sa.Connection, store_id: int) -> None:
     """The account answers again: every lane is due now."""
     connection.execute(
-        sa.text("UPDATE sync.store SET error = NULL, checked_at = now() WHERE id = :store"),
+        sa.text("UPDATE sync.store SET error = NULL WHERE id = :store"),
         {"store": store_id},
     )
     connection.execute(
@@ -280,8 +301,24 @@ def recovered(connection: sa.Connection, store_id: int) -> None:
     )
 
 
-def set_access(connection: sa.Connection, store_id: int, access: Access) -> None:
-    """Take note of what the key may see."""
+def set_access(
+    connection: sa.Connection,
+    store_id: int,
+    access: Access,
+    resources: Iterable[Resource],
+    *,
+    as_of: dt.datetime,
+) -> None:
+    """Take note of what the key was seen to see at `as_of`.
+
+    More sites than before are more records in every list and more entries in every history, old
+    ones too: nothing stands proven then. Of fewer sites the rows stay, and coverage is held back
+    to when the key was last known to see them.
+    """
+    row = connection.execute(sa.select(STORE).where(STORE.c.id == store_id).with_for_update()).one()
+    before = _of(row)
+    hidden = _hidden(before, access)
+    last_seen = before.hidden_as_of if before.hidden_sites else row.checked_at
     connection.execute(
         sa.update(STORE)
         .where(STORE.c.id == store_id)
@@ -289,9 +326,81 @@ def set_access(connection: sa.Connection, store_id: int, access: Access) -> None
             site_access=access.site_access,
             sites=list(access.sites) if access.sites is not None else None,
             scopes=list(access.scopes) if access.scopes is not None else None,
-            checked_at=sa.func.now(),
+            hidden_sites=hidden,
+            hidden_as_of=(last_seen or row.created_at) if hidden else None,
+            checked_at=as_of,
         )
     )
+    if (access.site_access, access.sites) == (before.access.site_access, before.access.sites):
+        return
+    _fence(connection, store_id)
+    if before.access.sees_all_of(access) and access.sites != before.access.sites:
+        return
+    for resource in resources:
+        if resource.shape is not Shape.SINGLE:
+            _prove_anew(connection, store_id, resource, since=before.since)
+
+
+def seen_unchanged(connection: sa.Connection, store_id: int, *, as_of: dt.datetime) -> None:
+    """The key was found to see at `as_of` what it saw before."""
+    connection.execute(
+        sa.text("UPDATE sync.store SET checked_at = :as_of WHERE id = :store"),
+        {"store": store_id, "as_of": as_of},
+    )
+
+
+def _hidden(before: Store, access: Access) -> list[str]:
+    if access.sites is None:
+        return []
+    was = {OTHER_SITES} if before.access.sites is None else set(before.access.sites)
+    return sorted((was | set(before.hidden_sites)) - set(access.sites))
+
+
+def _fence(connection: sa.Connection, store_id: int) -> None:
+    """Whoever works on the store goes by the sites of before: what they prove is not written.
+
+    Except for `credentials`, whose lane tells of the change.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET token = token + 1, lease_until = NULL, holder = NULL,"
+            " claimed_until = NULL, due_at = least(due_at, now())"
+            " WHERE store_id = :store AND resource <> 'credentials'"
+            " AND lease_until IS NOT NULL"
+        ),
+        {"store": store_id},
+    )
+
+
+def _prove_anew(
+    connection: sa.Connection, store_id: int, resource: Resource, *, since: dt.date | None
+) -> None:
+    """Take a resource's proof back and queue what proves it; what is under way begins anew."""
+    binds = {"store": store_id, "resource": resource.name}
+    was_complete = connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
+            " WHERE store_id = :store AND resource = :resource AND selected"
+            " RETURNING old.proven_as_of IS NOT NULL OR old.complete_as_of IS NOT NULL"
+        ),
+        binds,
+    ).scalar()
+    begun = connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET phase = 'plan', report = NULL WHERE store_id = :store"
+            " AND resource = :resource AND state IN ('pending', 'running', 'parked')"
+            " AND kind <> 'rebuild' RETURNING id"
+        ),
+        binds,
+    ).scalars()
+    connection.execute(
+        sa.text("DELETE FROM sync.window WHERE crawl_id = ANY(:ids)"), {"ids": list(begun)}
+    )
+    if was_complete and resource.is_followed:
+        days = (since if resource.created_field else None, None)
+        queue_crawl(connection, store_id, resource.name, kind="reconcile", days=days, deep=True)
+    elif was_complete:
+        queue_crawl(connection, store_id, resource.name, kind="load")
 
 
 def set_zone(connection: sa.Connection, store_id: int, *, zone: str, currency: str | None) -> None:

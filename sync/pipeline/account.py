@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
-from sync.mirror import custom_fields, stores
+from sync.mirror import clock, custom_fields, stores
 from sync.mirror.stores import Access
 from sync.pipeline.asking import Asking, access_of
 from sync.pipeline.context import Context
@@ -135,9 +136,12 @@ def _note_access(ctx: Context) -> None:
         return
     access = access_of(raw)
     before = ctx.store.access
+    as_of = ctx.read(lambda c: _read_as_of(c, ctx.store.id))
     if access == before:
+        if as_of is not None:
+            ctx.write(lambda c: stores.seen_unchanged(c, ctx.store.id, as_of=as_of))
         return
-    if access.sites != before.sites and not _is_wider(access, before):
+    if not access.sees_all_of(before):
         raise AccessChanged(
             f"the API key of {ctx.store.name} sees fewer sites than before: "
             f"{_sites(before)} → {_sites(access)}. Restore its access, or accept it with: "
@@ -145,7 +149,13 @@ def _note_access(ctx: Context) -> None:
         )
 
     def write(connection: sa.Connection) -> None:
-        stores.set_access(connection, ctx.store.id, access)
+        stores.set_access(
+            connection,
+            ctx.store.id,
+            access,
+            ctx.resources.values(),
+            as_of=as_of or clock.now(connection),
+        )
         connection.execute(
             sa.text(
                 "UPDATE sync.lane AS l SET due_at = now() FROM sync.coverage AS c"
@@ -158,10 +168,16 @@ def _note_access(ctx: Context) -> None:
     ctx.write(write)
 
 
-def _is_wider(access: Access, before: Access) -> bool:
-    if access.sites is None:
-        return True
-    return before.sites is not None and set(access.sites) >= set(before.sites)
+def _read_as_of(connection: sa.Connection, store_id: int) -> dt.datetime | None:
+    """When `credentials` were asked for the last time."""
+    found: dt.datetime | None = connection.execute(
+        sa.text(
+            "SELECT complete_as_of FROM sync.coverage"
+            " WHERE store_id = :store AND resource = 'credentials'"
+        ),
+        {"store": store_id},
+    ).scalar()
+    return found
 
 
 def _sites(access: Access) -> str:

@@ -61,7 +61,8 @@ def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
     feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
     if feed is None:
         feed = set_bookmark(ctx, history)
-    bookmark = feed.bookmark
+    # Of a chain that was followed for a while and is read again, all that was followed.
+    bookmark = max(feed.bookmark, feed.head_id)
     starts = _slice_starts(ctx, history, bookmark)
     edges = sorted({start - 1 for start in starts if start - 1 < bookmark} | {bookmark})
     ranges = list(itertools.pairwise(edges))

@@ -15,13 +15,14 @@ import sqlalchemy as sa
 
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.errors import AccessChanged, Forbidden, NotFound
-from sync.mirror import coverage, rereads
+from sync.errors import AccessChanged, Forbidden, NotFound, TryLater
+from sync.mirror import coverage, rereads, stores
 from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, live_among, load, relist
 from sync.normalise import Batch
 from sync.pipeline.context import Context
 
 IDS_PER_REQUEST = 100
+ACCESS_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -134,18 +135,56 @@ def verify_missing(
                 _take(ctx, batch, reply.as_of, read)
     if graves:
         insist_on_access(ctx, work=work)
-        read.graves += graves
+        hidden = ctx.read(lambda c: _may_be_hidden(ctx, c, resource, graves))
+        read.graves += [grave for grave in graves if grave.key not in hidden]
+
+
+def _may_be_hidden(
+    ctx: Context, connection: sa.Connection, resource: Resource, graves: list[Grave]
+) -> set[Any]:
+    """Rows last seen before the key lost sites, and not known to be of a site it sees still."""
+    if not ctx.store.hidden_sites:
+        return set()
+    where = ""
+    binds: list[object] = [
+        ctx.store.id,
+        [grave.key for grave in graves],
+        ctx.store.hidden_as_of,
+    ]
+    if any(f.name == "site" for f in resource.fields):
+        where = " AND (site = ANY(%s)) IS NOT TRUE"
+        binds.append(list(ctx.store.access.sites or ()))
+    rows = connection.exec_driver_sql(
+        f'SELECT id FROM crm."{resource.name}" WHERE store_id = %s AND id = ANY(%s)'
+        f" AND deleted_at IS NULL AND as_of <= %s{where}",
+        tuple(binds),
+    )
+    return {row[0] for row in rows}
 
 
 def insist_on_access(ctx: Context, *, work: WorkClass) -> None:
-    """AccessChanged unless the key sees what it saw: absence proves nothing otherwise."""
+    """TryLater or AccessChanged unless the key sees what it saw: absence proves nothing otherwise.
+
+    A key that sees more is noted by `credentials`, asked at once; so is one a person has accepted
+    while this slice went by what was before.
+    """
     access = ctx.api.credentials(work=work)
-    if access != ctx.store.access:
-        raise AccessChanged(
-            f"the key of {ctx.store.name} sees other things than before (was "
-            f"{ctx.store.access}, is {access}); restore its access, or accept it with: "
-            f"celery -A sync mirror store check {ctx.store.name}"
+    if access == ctx.store.access:
+        return
+    known = ctx.read(lambda c: stores.by_id(c, ctx.store.id))
+    if known is None or access.sees_all_of(known.access):
+        if known is not None and access != known.access and "credentials" in ctx.resources:
+            ctx.read(lambda c: stores.queue_once(c, ctx.store.id, "credentials", kind="refresh"))
+        raise TryLater(
+            f"the key of {ctx.store.name} sees other things than when this began; what it does not"
+            " find is asked for again",
+            after=ACCESS_SECONDS,
         )
+    raise AccessChanged(
+        f"the key of {ctx.store.name} sees other things than before (was "
+        f"{ctx.store.access}, is {access}); restore its access, or accept it with: "
+        f"celery -A sync mirror store check {ctx.store.name}"
+    )
 
 
 def apply(

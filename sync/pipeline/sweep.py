@@ -179,6 +179,16 @@ def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], i
     return ctx.read(ask)
 
 
+def _may_be_hidden(ctx: Context, resource: Resource, absent: set[Any]) -> bool:
+    """Whether any of what is absent was last seen before the key lost sites."""
+    as_of = ctx.store.hidden_as_of
+    if as_of is None or not absent:
+        return False
+    return bool(
+        absent & ctx.read(lambda c: live_keys(c, resource, ctx.store.id, known_before=as_of))
+    )
+
+
 def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None:
     """A closed pass: tombstone what it lacks, and say what is complete as of when."""
     first = closed.first_as_of
@@ -186,8 +196,11 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
     absent, live, approved = _absent(ctx, resource, closed)
     if absent:
         insist_on_access(ctx, work=WorkClass.REFRESH)
-    # A record that cannot be read may be the one that seems to be gone.
-    in_doubt = not closed.check.ids or bool(closed.unusable)
+    # A record that cannot be read may be the one that seems to be gone, and so may one of a site
+    # the key has lost.
+    in_doubt = (
+        not closed.check.ids or bool(closed.unusable) or _may_be_hidden(ctx, resource, absent)
+    )
     is_much = passes.is_too_many(len(absent), of=live)
     waits = bool(absent) and (in_doubt or is_much) and not approved
 

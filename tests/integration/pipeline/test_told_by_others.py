@@ -70,3 +70,26 @@ def test_a_history_that_is_off_holds_nothing_back(mirror: Mirror) -> None:
     mirror.pass_time(130)
     mirror.work("order_history", "feed")
     assert mirror.coverage("orders").complete_as_of > before
+
+
+def test_a_clock_that_was_ahead_and_is_set_right(mirror: Mirror) -> None:
+    """Moments go on from where they were, but nobody has read what is yet to come."""
+    ahead = dt.timedelta(hours=1)
+    mirror.pass_time(ahead.total_seconds())
+    mirror.feeds()
+    mirror.pass_time(-ahead.total_seconds())
+    for _ in range(2):
+        complete = mirror.coverage("orders").complete_as_of
+        assert complete <= mirror.value("SELECT clock_timestamp()")
+        mirror.feeds()
+    minute_ago = mirror.value("SELECT clock_timestamp()") - dt.timedelta(seconds=60)
+    assert mirror.coverage("orders").complete_as_of <= minute_ago
+
+
+def test_a_history_nobody_has_read_to_its_end_proves_nothing(mirror: Mirror) -> None:
+    """Whatever the other histories say of it: unknown is not the same as unbounded."""
+    mirror.rows(
+        "UPDATE sync.feed SET clear_at = NULL WHERE store_id = :store"
+        " AND resource = 'order_history'"
+    )
+    assert mirror.coverage("orders").complete_as_of is None
