@@ -12,6 +12,7 @@ answers.py      the one table from an answer to its meaning
 address.py      which URLs a store may have
 limiter.py      the request budget, all workers together
 slot.py         a slot, and what it is asked for
+turns.py        pages ask for their slots in the order they are wanted
 budget.py       the budget as Redis keeps it: keys, scripts, what is told of it
 redis_clock.py  where Redis's clock stands against this process's
 wire.py         connections that pause just before the first byte of a request

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SYNC = Path(__file__).parents[2] / "sync"
-PACKAGES = ("analysts", "commands", "crm", "declare", "demo", "mirror", "pipeline", "web")
+PACKAGES = ("analysts", "commands", "crm", "declare", "demo", "mirror", "pipeline", "schema", "web")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
