@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,10 +109,19 @@ def test_the_gateway_is_where_the_default_route_leads() -> None:
 
 
 @pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     """What was logged since it was asked last."""
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
     telemetry.configure("console")
-    yield lambda: capsys.readouterr().err
+
+    def read() -> str:
+        text = out.getvalue()
+        out.seek(0)
+        out.truncate()
+        return text
+
+    yield read
     structlog.reset_defaults()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -466,10 +468,19 @@ def test_a_member_of_a_role_that_sees_no_more_is_no_trouble(
 
 
 @pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     """What was logged since it was asked last."""
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
     telemetry.configure("console")
-    yield lambda: capsys.readouterr().err
+
+    def read() -> str:
+        text = out.getvalue()
+        out.seek(0)
+        out.truncate()
+        return text
+
+    yield read
     structlog.reset_defaults()
 
 
