@@ -132,6 +132,8 @@ def pages_bound(planned: int) -> int:
 
 
 MOST_IN_FLIGHT = 12
+MOST_PAGES_A_SECOND = 40.0
+"""What one process can make rows of, at about 20 ms of CPU a page: more would wait in memory."""
 
 
 def in_flight(*, requests_per_second: float, latency_seconds: float) -> int:
@@ -141,7 +143,8 @@ def in_flight(*, requests_per_second: float, latency_seconds: float) -> int:
     latency allows (crm/limiter); three that are done while an earlier one is still being awaited
     or committed, since pages are taken in order.
     """
-    needed = math.ceil(requests_per_second * latency_seconds) + 5
+    rate = min(requests_per_second, MOST_PAGES_A_SECOND)
+    needed = math.ceil(rate * latency_seconds) + 5
     return max(3, min(needed, MOST_IN_FLIGHT))
 
 

@@ -32,6 +32,8 @@ _LIMITS = (
     f"-c transaction_timeout={TRANSACTION_SECONDS * 1000:.0f}ms "
     f"-c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000:.0f}ms "
     f"-c lock_timeout={LOCK_SECONDS * 1000:.0f}ms "
+    # A plan made for an empty table is a sequential scan, and would be kept while it fills.
+    "-c plan_cache_mode=force_custom_plan "
     "-c timezone=UTC"
 )
 

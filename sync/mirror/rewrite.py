@@ -55,10 +55,13 @@ def stored(
     parent = f'"{resource.parent.column}"' if resource.parent else "NULL"
     binds: tuple[Any, ...] = (store_id,) if after is None else (store_id, after)
     beyond = "" if after is None else f" AND {key} > %s::{kind}"
+    # Text is made of the rows that are wanted, not of all that may be sorted to find them.
     rows = connection.exec_driver_sql(
-        f"SELECT {key}, raw::text, as_of, {parent}, deleted_at IS NULL"
+        "SELECT key, raw::text, as_of, parent, live FROM ("
+        f"SELECT {key} AS key, raw, as_of, {parent} AS parent, deleted_at IS NULL AS live"
         f" FROM {crm_name(resource.name)}"
-        f" WHERE store_id = %s{beyond} AND raw IS NOT NULL ORDER BY 1 LIMIT {at_most:d}",
+        f" WHERE store_id = %s{beyond} AND raw IS NOT NULL ORDER BY 1 LIMIT {at_most:d}"
+        ") AS wanted ORDER BY key",
         binds,
     )
     return [Stored(*row) for row in rows]

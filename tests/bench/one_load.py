@@ -11,24 +11,22 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import threading
 import time
 
 import sqlalchemy as sa
 
 from sync.mirror import stores
 from sync.mirror.lease import Claim
-from sync.pipeline.services import Services
+from sync.pipeline.services import Services, services
 from sync.pipeline.work import work
-from sync.settings import settings
 
 
-def one(services: Services, store_id: int) -> tuple[float, float]:
+def one(made: Services, store_id: int) -> tuple[float, float]:
     """Seconds and CPU seconds of a slice of the orders' walk lane, until no crawl is left."""
     began, cpu = time.perf_counter(), time.process_time()
     while True:
-        work(Claim(store_id, "orders", "walk"), services)
-        with services.engine.begin() as connection:
+        work(Claim(store_id, "orders", "walk"), made)
+        with made.engine.begin() as connection:
             left = connection.execute(
                 sa.text("SELECT count(*) FROM sync.crawl WHERE state IN ('pending', 'running')"
                         " AND resource = 'orders'")
@@ -39,12 +37,12 @@ def one(services: Services, store_id: int) -> tuple[float, float]:
 
 def main() -> None:
     """Print the figures."""
-    services = Services(settings(), threading.Event())
-    services.__dict__["limiter"] = None
-    with services.engine.begin() as connection:
+    made = services()
+    made.__dict__["limiter"] = None
+    with made.engine.begin() as connection:
         store_id = connection.execute(sa.text("SELECT id FROM sync.store")).scalar_one()
-    seconds, cpu = one(services, store_id)
-    with services.engine.begin() as connection:
+    seconds, cpu = one(made, store_id)
+    with made.engine.begin() as connection:
         rows = connection.execute(
             sa.text("SELECT count(*) FROM crm.orders WHERE deleted_at IS NULL")
         ).scalar_one()
@@ -55,11 +53,11 @@ def main() -> None:
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     if "again" in sys.argv:
-        with services.engine.begin() as connection:
+        with made.engine.begin() as connection:
             stores.queue_crawl(connection, store_id, "orders", kind="backfill")
             before = connection.execute(sa.text("SELECT pg_current_wal_insert_lsn()")).scalar()
-        found["again_seconds"], _ = one(services, store_id)
-        with services.engine.begin() as connection:
+        found["again_seconds"], _ = one(made, store_id)
+        with made.engine.begin() as connection:
             wal = connection.execute(
                 sa.text("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), CAST(:w AS pg_lsn))"),
                 {"w": before},
@@ -70,10 +68,10 @@ def main() -> None:
                         " WHERE schemaname = 'crm'")
             ).scalar_one()  # fmt: skip
     if "rebuild" in sys.argv:
-        with services.engine.begin() as connection:
+        with made.engine.begin() as connection:
             connection.execute(sa.text("UPDATE crm.orders SET content_hash = ''"))
             stores.queue_crawl(connection, store_id, "orders", kind="rebuild")
-        found["rebuild_seconds"], _ = one(services, store_id)
+        found["rebuild_seconds"], _ = one(made, store_id)
     print(json.dumps(found))
 
 
