@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from sync.crawl import Days
 from sync.declare import Resource
+from sync.mirror import passes
 from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.telemetry import counted
@@ -26,7 +27,8 @@ def count_live(
     """Live rows of a window: those found before a moment, and those found from then on.
 
     Counted by the local creation day as sent, which is what the API's filter compares. Records no
-    list shows (`sync.unlisted`) are left out: the API does not count them either.
+    list shows (`sync.unlisted`) are left out: the API does not count them either. Unless they are
+    more than half of many: then it is the list that is not believed, and they are counted.
     """
     where = "t.store_id = %(store)s AND t.deleted_at IS NULL"
     binds: dict[str, object] = {"store": store_id, "before": found_before}
@@ -41,17 +43,23 @@ def count_live(
     if sites is not None and any(field.name == "site" for field in resource.fields):
         where += " AND t.site = ANY(%(sites)s)"
         binds["sites"] = list(sites)
-    if resource.is_followed:
-        where += (
-            " AND NOT EXISTS (SELECT FROM sync.unlisted u WHERE u.store_id = t.store_id"
-            f" AND u.resource = '{resource.name}' AND u.id = t.id)"
-        )
     row = connection.exec_driver_sql(
         f"SELECT count(*) FILTER (WHERE {before}), count(*) FILTER (WHERE NOT ({before}))"
         f" FROM {crm_name(resource.name)} AS t WHERE {where}",
         binds,
     ).one()
-    return row[0], row[1]
+    if not resource.is_followed:
+        return row[0], row[1]
+    hidden = connection.exec_driver_sql(
+        f"SELECT count(*) FILTER (WHERE {before}), count(*) FILTER (WHERE NOT ({before}))"
+        f" FROM sync.unlisted AS u JOIN {crm_name(resource.name)} AS t"
+        " ON t.store_id = u.store_id AND t.id = u.id"
+        f" WHERE u.resource = '{resource.name}' AND {where}",
+        binds,
+    ).one()
+    if passes.is_too_many(hidden[0] + hidden[1], of=row[0] + row[1]):
+        return row[0], row[1]
+    return row[0] - hidden[0], row[1] - hidden[1]
 
 
 def add_loaded(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -108,14 +108,29 @@ def tick_off(
 
 
 def orphans_of_merges(
-    connection: sa.Connection, store_id: int, resource: str, column: str, *, merged: str
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    column: str,
+    *,
+    merged: str,
+    among: Sequence[int] | None = None,
 ) -> list[int]:
-    """Live rows of `resource` whose `column` points at a record of `merged` that was combined."""
+    """Live rows of `resource` whose `column` points at a record of `merged` that was combined.
+
+    At any such record, or at one of `among`.
+
+    Of those that were read since and point at it still, only whose turn it is: the time since the
+    merge doubles from one read to the next, up to a day. The API may never say otherwise.
+    """
     rows = connection.exec_driver_sql(
         f"SELECT t.id FROM {crm_name(merged)} AS m JOIN {crm_name(resource)} AS t"
         f' ON t.store_id = m.store_id AND t."{column}" = m.id AND t.deleted_at IS NULL'
-        " WHERE m.store_id = %s AND m.deleted_reason = 'combined' LIMIT 5000",
-        (store_id,),
+        " WHERE m.store_id = %s AND m.deleted_reason = 'combined'"
+        " AND (now() - m.changed_at >= 2 * (t.as_of - m.changed_at)"
+        " OR t.as_of < now() - interval '1 day')"
+        " AND (%s::bigint[] IS NULL OR m.id = ANY(%s::bigint[])) LIMIT 5000",
+        (store_id, among, among),
     )
     return [row[0] for row in rows]
 

@@ -281,20 +281,21 @@ def _queue_of_buried(
             told_by=ctx.lease.resource,
             after_seconds=also.after_seconds,
         )
-    merged = [grave.key for grave in read.graves if grave.reason == "combined"]
+    merged = [
+        grave.key
+        for grave in read.graves
+        if grave.reason == "combined" and isinstance(grave.key, int)
+    ]
     for name, column in resource.combined if merged else ():
         if name not in ctx.resources:
             continue
-        rows = connection.exec_driver_sql(
-            f'SELECT id FROM crm."{name}" WHERE store_id = %s AND "{column}" = ANY(%s)'
-            " AND deleted_at IS NULL",
-            (ctx.store.id, merged),
-        )
         rereads.ask_again(
             connection,
             ctx.store.id,
             name,
-            [row[0] for row in rows],
+            rereads.orphans_of_merges(
+                connection, ctx.store.id, name, column, merged=resource.name, among=merged
+            ),
             reason="combined",
             told_by=ctx.lease.resource,
         )

@@ -287,3 +287,67 @@ class _Soon:
 
     def clear(self) -> None:
         self._until = 10**9
+
+
+def test_a_list_that_shows_nothing_at_all_proves_nothing(mirror: Mirror) -> None:
+    """Every record answers by its id: then it is the list that is not believed."""
+    block = {"limit": 20, "totalCount": 0, "currentPage": 1, "totalPageCount": 0}
+    nothing = {"success": True, "orders": [], "pagination": block}
+    mirror.wire.answers = lambda request: (
+        httpx.Response(200, json=nothing) if request.url.path == "/api/v5/orders" else None
+    )
+    crawl = mirror.queue("orders", "reconcile")
+    for _ in range(3):
+        mirror.work("orders", "walk")
+    assert len(mirror.live("orders")) == 45
+    assert mirror.crawl(crawl).state != "done"
+    assert mirror.lane("orders").error
+    mirror.wire.answers = None
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+def test_an_order_that_names_a_merged_customer_for_ever(mirror: Mirror) -> None:
+    """The CRM says so each time it is asked, so it is asked less and less often."""
+    source = mirror.value(
+        "SELECT customer_id FROM crm.orders WHERE store_id = :store AND customer_id IS NOT NULL"
+        " ORDER BY id DESC LIMIT 1"
+    )
+    into = next(c for c in sorted(mirror.truth("customers")) if c != source)
+    orders = {
+        row[0]
+        for row in mirror.rows(
+            "SELECT id FROM crm.orders WHERE store_id = :store AND customer_id = :i", i=source
+        )
+    }
+    read: list[int] = []
+
+    def still_named(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path != "/api/v5/orders":
+            return None
+        answer = mirror.wire._answer(request)
+        told = answer.json()
+        for order in told["orders"]:
+            if order["id"] in orders:
+                order["customer"]["id"] = source
+                read.append(order["id"])
+        return httpx.Response(200, json=told)
+
+    mirror.wire.answers = still_named
+    mirror.account.merge_customers(into, [source], write_order_history=False)
+    for _ in range(6):
+        mirror.pass_time(31)
+        mirror.feeds()
+    assert read, "as long as the CRM may only be slow, it is asked again"
+    read.clear()
+    for _ in range(30):
+        mirror.pass_time(31)
+        mirror.feeds()
+    assert len(read) <= 4 * len(orders)
+    mirror.wire.answers = None
+    mirror.pass_time(7_200)
+    for _ in range(3):
+        mirror.pass_time(31)
+        mirror.feeds()
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
