@@ -6,9 +6,10 @@ import socket
 from contextlib import suppress
 from threading import BoundedSemaphore
 
-from sync import faults, metrics, notify
+from sync import faults, notify
 from sync.celery import PLACES, app
 from sync.errors import TryLater
+from sync.metrics.budget import sample
 from sync.mirror import lease
 from sync.mirror.engine import in_transaction
 from sync.mirror.heartbeat import consumed
@@ -78,7 +79,7 @@ def housekeeping() -> None:
 def watch() -> None:
     """Take a sample of the request budget, and tell an operator what there is to tell."""
     try:
-        metrics.sample(services().engine, services().limiter)
+        sample(services().engine, services().limiter)
         notify.notify(services())
     except TryLater as error:
         log().warning("not watched", reason=str(error))

@@ -16,8 +16,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from sync import metrics
 from sync.errors import BadRequest, SyncError
+from sync.metrics.ready import readiness
+from sync.metrics.scraping import scrape
 from sync.pipeline.services import Services
 from sync.telemetry import log, scrubbed, told
 from sync.web import actions, pages
@@ -129,7 +130,7 @@ def _alive(_: Site, __: Request) -> Response:
 
 def _ready(site: Site, _: Request) -> Response:
     """Database, Redis, consumption proven: 503 when one of them is not."""
-    checks: dict[str, Any] = metrics.readiness(site.services)
+    checks: dict[str, Any] = readiness(site.services)
     ready = all(each["ok"] for each in checks.values())
     return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
 
@@ -142,5 +143,5 @@ def _metrics(site: Site, request: Request) -> Response:
             raise Refusal(401, "Metrics need the token", "Authorization: Bearer SYNC_WEB_TOKEN")
     else:
         site.insist_on_reader(request)
-    body, kind = metrics.scrape(site.services)
+    body, kind = scrape(site.services)
     return Response(body, headers={"Content-Type": kind})

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sync import metrics
 from sync.celery import QUEUES
 from sync.crm import Bucket, Limiter, WorkClass
 from sync.metrics import budget, rows
+from sync.metrics.budget import sample
+from sync.metrics.scraping import scrape
 from sync.mirror.heartbeat import consumed
 from sync.mirror.lease import LEASE_SECONDS
 from sync.pipeline.services import Services
@@ -58,7 +59,7 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     )
     served = serve()
     _spend(served.services.limiter, mirror.store_id, requests=3)
-    body, kind = metrics.scrape(served.services)
+    body, kind = scrape(served.services)
     assert kind.startswith("text/plain")
     done = subprocess.run(
         [promtool, "check", "metrics"], input=body, capture_output=True, check=False
@@ -168,7 +169,7 @@ def test_every_address_that_shares_the_budgets_redis_is_told_of(
 
 
 def _text(services: Services) -> str:
-    return metrics.scrape(services)[0].decode()
+    return scrape(services)[0].decode()
 
 
 def test_the_picture_of_the_budget_adds_up_also_after_redis_was_emptied(
@@ -178,11 +179,11 @@ def test_the_picture_of_the_budget_adds_up_also_after_redis_was_emptied(
     services = serve().services
     for requests in (2, 3):
         _spend(services.limiter, mirror.store_id, requests=requests)
-        metrics.sample(mirror.engine, services.limiter)
+        sample(mirror.engine, services.limiter)
     services.redis.flushdb()
     _spend(services.limiter, mirror.store_id, requests=1)
-    metrics.sample(mirror.engine, services.limiter)
-    metrics.sample(mirror.engine, services.limiter)  # nothing new: no row
+    sample(mirror.engine, services.limiter)
+    sample(mirror.engine, services.limiter)  # nothing new: no row
     with mirror.engine.begin() as connection:
         uses = looks.budget_use(connection)
     assert sum(use.granted for use in uses) == 6
@@ -223,7 +224,7 @@ def test_every_alert_leads_to_its_section_of_the_runbook() -> None:
 
 def test_alerts_and_dashboard_name_only_metrics_there_are(serve: Serve, open_mirror: Open) -> None:
     open_mirror()
-    text = metrics.scrape(serve().services)[0].decode()
+    text = scrape(serve().services)[0].decode()
     there = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
     board = json.loads((OPS / "grafana" / "mirror.json").read_text("utf-8"))
     asked = [str(rule["expr"]) for rule in alerts()]

@@ -1,0 +1,48 @@
+"""`/readyz`: whether this service can do its work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sync.errors import SyncError, TryLater
+from sync.metrics.rows import QUEUES
+from sync.mirror.engine import in_transaction
+from sync.mirror.migrate import insist_on_head
+from sync.mirror.status import consumed_seconds_ago
+from sync.pipeline.services import Services
+
+CONSUMED_SECONDS = 60.0
+
+
+def readiness(services: Services) -> dict[str, dict[str, Any]]:
+    """What has to be so: database at this release's schema, Redis there, both queues consumed.
+
+    Anybody may ask, so no error's own words are told: they name hosts, ports and users.
+    """
+    checks: dict[str, dict[str, Any]] = {}
+    try:
+        in_transaction(services.engine, insist_on_head)
+        checks["database"] = {"ok": True}
+    except TryLater:
+        checks["database"] = {"ok": False, "why": "Postgres cannot be reached"}
+    except SyncError:
+        checks["database"] = {"ok": False, "why": "the schema is not this release's"}
+    try:
+        services.limiter.report()
+        checks["redis"] = {"ok": True}
+    except TryLater:
+        checks["redis"] = {"ok": False, "why": "Redis cannot be reached"}
+    for queue in QUEUES:
+        checks[queue] = _consumed(services, queue)
+    return checks
+
+
+def _consumed(services: Services, queue: str) -> dict[str, Any]:
+    try:
+        age = in_transaction(services.engine, lambda c: consumed_seconds_ago(c, queue=queue))
+    except TryLater:
+        return {"ok": False, "why": "Postgres cannot be reached"}
+    if age is None or age > CONSUMED_SECONDS:
+        told = "never" if age is None else f"{age:.0f} seconds ago"
+        return {"ok": False, "why": f"last consumed: {told}"}
+    return {"ok": True, "consumed_seconds_ago": round(age, 1)}

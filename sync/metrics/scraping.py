@@ -1,0 +1,50 @@
+"""`/metrics`: everything there is to tell at this moment, in Prometheus's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from sync.errors import TryLater
+from sync.metrics.budget import budget_metrics
+from sync.metrics.rows import database_metrics, names_of_stores
+from sync.mirror.engine import in_transaction
+from sync.pipeline.services import Services
+
+
+class _Now(Collector):
+    """Everything there is to tell at this moment."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily(
+            "mirror_server_up", "Whether a server could be asked: 1 or 0", labels=["server"]
+        )
+        names: dict[int, str] = {}
+        try:
+            names = in_transaction(self._services.engine, names_of_stores)
+            found = in_transaction(self._services.engine, lambda c: list(database_metrics(c)))
+            up.add_metric(["postgres"], 1)
+        except TryLater:
+            found = []
+            up.add_metric(["postgres"], 0)
+        yield from found
+        try:
+            yield from list(budget_metrics(self._services, names))
+            up.add_metric(["redis"], 1)
+        except TryLater:
+            up.add_metric(["redis"], 0)
+        yield up
+
+
+def scrape(services: Services) -> tuple[bytes, str]:
+    """The metrics as Prometheus's text, and its content type."""
+    registry = CollectorRegistry()
+    registry.register(_Now(services))
+    return generate_latest(registry), CONTENT_TYPE_LATEST
