@@ -87,6 +87,8 @@ def watch() -> None:
 
 
 def _note(queue: str) -> None:
-    process = f"{socket.gethostname()}:{services().pid}"
+    process, egress = f"{socket.gethostname()}:{services().pid}", services().settings.egress
     with suppress(TryLater):  # without Postgres the note that is missing says so
-        in_transaction(services().engine, lambda c: consumed(c, process=process, queue=queue))
+        in_transaction(
+            services().engine, lambda c: consumed(c, process=process, queue=queue, egress=egress)
+        )

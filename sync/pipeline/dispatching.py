@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from sync.cadence import cadences
+from sync.cadence import cadences, egress_addresses
 from sync.errors import TryLater
-from sync.mirror import checkpoint, lease, stores, versions
+from sync.mirror import checkpoint, heartbeat, lease, stores, versions
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Claim
 from sync.pipeline.rebuild import queue_where_stale
@@ -42,15 +42,20 @@ def claim(services: Services) -> list[Claim]:
 
 
 def set_cadence(services: Services) -> None:
-    """Fit the feeds' intervals to the request budget, busy feeds before idle ones."""
+    """Fit the feeds' intervals to the request budget, busy feeds before idle ones.
 
-    def write(connection: sa.Connection) -> bool:
+    The budget is that of all addresses whose workers take feeds: this one, and those of others.
+    """
+    rate, ceiling = services.settings.rate_limit, services.settings.feed_max_seconds
+
+    def write(connection: sa.Connection) -> str | None:
         feeds = checkpoint.feed_rates(connection)
+        addresses = working_addresses(connection, own=services.settings.egress)
         found = cadences(
-            [rate for _, _, rate, _ in feeds],
-            requests_per_second=services.settings.rate_limit,
+            [changes for _, _, changes, _ in feeds],
+            requests_per_second=rate * addresses,
             floor_seconds=services.settings.feed_seconds,
-            ceiling_seconds=services.settings.feed_max_seconds,
+            ceiling_seconds=ceiling,
         )
         checkpoint.set_cadence(
             connection,
@@ -60,15 +65,24 @@ def set_cadence(services: Services) -> None:
                 if now is None or abs(seconds - now) > now * CADENCE_TOLERANCE
             ],
         )
-        return found.fits
+        if found.fits:
+            return None
+        needed = egress_addresses(len(feeds), lag_seconds=ceiling, requests_per_second=rate)
+        return (
+            f"feeds do not fit the request budget: {len(feeds):,} feeds every {ceiling:g} s need "
+            f"{needed:,} egress addresses; at work: {addresses:,} (ops/scaling.md)"
+        )
 
     try:
-        if not in_transaction(services.engine, write):
-            log().warning(
-                "feeds do not fit the request budget; add an egress address (ops/scaling.md)"
-            )
+        if (problem := in_transaction(services.engine, write)) is not None:
+            log().warning(problem)
     except TryLater as error:
         log().warning("cadence not set", reason=str(error))
+
+
+def working_addresses(connection: sa.Connection, *, own: str) -> int:
+    """How many egress addresses look at feeds: those of the workers that live, and `own`."""
+    return len(heartbeat.working_egresses(connection, queue="feeds") | {own})
 
 
 def housekeep(services: Services) -> None:

@@ -159,6 +159,7 @@ HEARTBEAT = ours(
     sa.Column("process", sa.Text, primary_key=True, comment="host:pid"),
     sa.Column("queue", sa.Text, primary_key=True, comment="feeds or crawls"),
     timestamp("consumed_at", "when it last ended a task", nullable=False),
+    text("egress", "SYNC_EGRESS: the address it sends from"),
 )
 
 

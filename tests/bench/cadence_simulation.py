@@ -13,7 +13,7 @@ import math
 import random
 from itertools import repeat
 
-from sync.cadence import FEED_SHARE, REQUESTS_PER_LOOK, cadences
+from sync.cadence import FEED_SHARE, REQUESTS_PER_LOOK, cadences, egress_addresses
 
 FEEDS_PER_STORE = 5
 MEAN_CHANGES_PER_DAY = 400
@@ -46,10 +46,11 @@ def main() -> None:
     for stores in (10, 100, 1_000, 10_000):
         changes = rates(stores)
         # As many addresses as keep the ceiling's promise.
-        looks = REQUESTS_PER_SECOND * FEED_SHARE / REQUESTS_PER_LOOK
-        addresses = max(1, math.ceil(len(changes) / CEILING / looks))
+        addresses = egress_addresses(
+            len(changes), lag_seconds=CEILING, requests_per_second=REQUESTS_PER_SECOND
+        )
         budget = REQUESTS_PER_SECOND * addresses
-        even = max(FLOOR, len(changes) / (looks * addresses))
+        even = max(FLOOR, len(changes) / (budget * FEED_SHARE / REQUESTS_PER_LOOK))
         ours = cadences(
             changes, requests_per_second=budget, floor_seconds=FLOOR, ceiling_seconds=CEILING
         ).intervals

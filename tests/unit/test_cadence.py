@@ -24,6 +24,23 @@ def test_few_feeds_are_looked_at_as_often_as_asked_for() -> None:
     assert intervals([0.0] * 60) == (15,) * 60
 
 
+def test_what_several_addresses_send_adds_up() -> None:
+    """Twice the budget, half the intervals; the mean is told, also where the ceiling breaks."""
+
+    def mean(feeds: int, *, addresses: int) -> float:
+        return cadences(
+            [1e-4] * feeds,
+            requests_per_second=10 * addresses,
+            floor_seconds=15,
+            ceiling_seconds=900,
+        ).mean_seconds
+
+    assert mean(10, addresses=1) == 15
+    assert mean(500, addresses=1) == pytest.approx(500 / LOOKS)
+    assert mean(500, addresses=2) == pytest.approx(250 / LOOKS)
+    assert mean(10_000, addresses=1) == pytest.approx(10_000 / LOOKS)
+
+
 def test_busy_feeds_come_before_idle_ones() -> None:
     """Beyond what fits, an interval goes with one over the root of the rate of changes."""
     found = intervals([4e-4, 2e-4] + [1e-4] * 500)
