@@ -28,6 +28,7 @@ from sync.embedded import Servers, private
 from sync.embedded.process import wait_until
 from sync.sandbox import spawn
 from sync.sandbox.sending import steady
+from tests.bench import growth
 from tests.bench.stage import ROOT, Figure, Stage, call, table
 
 HERE = Path(__file__).resolve().parent
@@ -393,6 +394,7 @@ MEASURES: dict[str, Callable[[Servers], list[Figure]]] = {
     "visible": visible,
     "budget": budget,
     "dispatch": dispatch,
+    "growth": lambda servers: growth.looks(servers) + growth.upserts(servers, records()),
 }
 
 

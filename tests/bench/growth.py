@@ -1,0 +1,158 @@
+"""What does not grow with the mirror: a page's upsert, `status`, `crm.coverage`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sync.crm.decode import decode
+from sync.declare.moments import zone_of
+from sync.embedded import Servers
+from sync.mirror import status as look
+from sync.mirror.load import Dated, Origin, load
+from sync.normalise import Normaliser
+from sync.resources import RESOURCES
+from tests.bench.stage import Figure, Stage
+
+ROWS = 5_000_000
+STORES = 10_000
+PAGES = 40
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
+
+
+def _pages(file: str, *, first_id: int) -> list[list[Dated]]:
+    """Pages of a hundred orders under rising ids, their items and payments under their own."""
+    templates = [json.loads(line) for line in Path(file).read_bytes().splitlines()][:100]
+    normaliser = Normaliser(RESOURCES["orders"], zone_of("Europe/Moscow"), "Europe/Moscow")
+    now = dt.datetime.now(dt.UTC)
+    pages = []
+    for page in range(PAGES):
+        records = []
+        for number, template in enumerate(templates):
+            order = first_id + page * 100 + number
+            payments = list((template.get("payments") or {}).values())
+            record = {
+                **template,
+                "id": order,
+                "items": [{**i, "id": order * 100 + n} for n, i in enumerate(template["items"])],
+                "payments": {
+                    str(order * 100 + n): {**p, "id": order * 100 + n}
+                    for n, p in enumerate(payments)
+                },
+            }
+            records.append(decode(json.dumps(record).encode()))
+        pages.append([Dated(row, now) for row in normaliser.batch(records).rows])
+    return pages
+
+
+def _changed(dated: Dated) -> Dated:
+    dated.row.content_hash = b"changed"
+    return Dated(dated.row, dated.as_of + dt.timedelta(seconds=9))
+
+
+def upserts(servers: Servers, records: str) -> list[Figure]:
+    """Pages of new orders, then of the same orders changed, into 5 million rows and into none."""
+    stage = Stage(servers, "bench_growth")
+    store = stage.add_store("https://127.0.0.1", "benchkey")
+    took: dict[str, float] = {}
+    for size in (0, ROWS):
+        if size:
+            with stage.engine.begin() as connection:
+                connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
+                connection.exec_driver_sql(
+                    "INSERT INTO crm.orders (store_id, id, number, status, total_summ, created_at,"
+                    " created_on, raw, content_hash, as_of, first_seen_at, changed_at)"
+                    f" SELECT {store}, n, n::text, 'new', n, now(), current_date - n::int %% 2000,"
+                    " '{}', decode(md5(n::text), 'hex'), now(), now(), now()"
+                    f" FROM generate_series(1, {size}) AS n"
+                )
+            with stage.engine.connect().execution_options(
+                isolation_level="AUTOCOMMIT"
+            ) as connection:
+                connection.exec_driver_sql("SET transaction_timeout = 0")
+                connection.exec_driver_sql("VACUUM ANALYZE crm.orders")
+        for what in ("new", "changed"):
+            pages = _pages(records, first_id=10_000_000 + size)
+            times = []
+            if what == "changed":
+                pages = [[_changed(dated) for dated in page] for page in pages]
+            for each in pages:
+
+                def write(page: list[Dated] = each) -> None:
+                    with stage.engine.begin() as connection:
+                        load(connection, RESOURCES["orders"], store, page, origin=Origin.WALK)
+
+                times.append(_timed(write))
+            took[f"{what} {size}"] = statistics.median(times)
+    ratios = {what: took[f"{what} {ROWS}"] / took[f"{what} 0"] for what in ("new", "changed")}
+    words = "; ".join(
+        f"{what} {took[f'{what} {ROWS}']:.0f} ms ({ratio:.2f} ×)" for what, ratio in ratios.items()
+    )
+    return [
+        Figure(
+            f"a page's upsert into {ROWS:,} rows (× that into an empty table)",
+            words, "about 1 ×", "–", max(ratios.values()) <= 1.3,
+        )
+    ]  # fmt: skip
+
+
+def looks(servers: Servers) -> list[Figure]:
+    """`status` of one store, `crm.coverage` of one, and both of all, with 10,000 stores."""
+    stage = Stage(servers, "bench_looks")
+    first = stage.add_store("https://127.0.0.1", "benchkey")
+    with stage.engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
+        copied = (
+            "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone,"
+            " site_access, scopes) SELECT 'shop' || n, url || n, account || n, api_key,"
+            f" key_fingerprint, zone, site_access, scopes FROM sync.store,"
+            f" generate_series(2, {STORES}) AS n WHERE id = {first} RETURNING id"
+        )
+        connection.exec_driver_sql(copied)
+        for table in ("coverage", "lane", "crawl"):
+            columns = ", ".join(
+                f'"{row[0]}"'
+                for row in connection.exec_driver_sql(
+                    "SELECT column_name FROM information_schema.columns WHERE table_schema = 'sync'"
+                    f" AND table_name = '{table}' AND column_name NOT IN ('store_id', 'id')"
+                    " AND is_generated = 'NEVER'"
+                )
+            )
+            connection.exec_driver_sql(
+                f"INSERT INTO sync.{table} (store_id, {columns}) SELECT s.id, t.*"
+                f" FROM sync.store AS s, (SELECT {columns} FROM sync.{table}"
+                f" WHERE store_id = {first}) AS t WHERE s.id <> {first}"
+            )
+    with stage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in ("store", "coverage", "lane", "crawl"):
+            connection.exec_driver_sql(f"VACUUM ANALYZE sync.{table}")
+    order = list(RESOURCES)
+
+    def told() -> None:
+        with stage.engine.begin() as connection:
+            look.statuses(connection, look.chosen(connection, "bench"), order=order)
+
+    one = statistics.median(_timed(told) for _ in range(5))
+    coverage = statistics.median(
+        _timed(lambda: stage.rows("SELECT * FROM crm.coverage WHERE store = 'bench'"))
+        for _ in range(5)
+    )
+    everything = _timed(lambda: stage.one("SELECT count(complete_as_of) FROM crm.coverage"))
+    count = stage.one("SELECT count(*) FROM sync.coverage")
+    return [
+        Figure(
+            f"{STORES:,} stores ({count:,} rows of coverage): one store's status; its coverage;"
+            " all of coverage",
+            f"{one:.0f} ms; {coverage:.0f} ms; {everything / 1000:.1f} s", "≤ 100 ms; ≤ 100 ms",
+            "–", one <= 100 and coverage <= 100,
+        )
+    ]  # fmt: skip
