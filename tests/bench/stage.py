@@ -51,17 +51,23 @@ class Stage:
         self.key = vault.Key.generate()
 
     def add_store(
-        self, url: str, api_key: str, *, only: tuple[str, ...] = (), zone: str = "Europe/Moscow"
+        self,
+        url: str,
+        api_key: str,
+        *,
+        only: tuple[str, ...] = (),
+        zone: str = "Europe/Moscow",
+        name: str = "bench",
     ) -> int:
         """A store as `store add` makes it; with `only`, everything else is switched off."""
         with self.engine.begin() as connection:
             store_id: int = connection.execute(
                 sa.text(
                     "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone,"
-                    " site_access, scopes) VALUES ('bench', :url, :url, '', 'x', :zone,"
+                    " site_access, scopes) VALUES (:name, :url, :url, '', 'x', :zone,"
                     " 'access_full', ARRAY['order_read']) RETURNING id"
                 ),
-                {"url": url, "zone": zone},
+                {"name": name, "url": url, "zone": zone},
             ).scalar_one()
             sealed = vault.seal(api_key, key=self.key, store_id=store_id)
             connection.execute(
