@@ -16,6 +16,7 @@ from typing import TypeVar
 import psycopg.errors
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from sync import faults
 from sync.errors import TryLater
@@ -24,6 +25,8 @@ from sync.telemetry.told import first_line
 TRANSACTION_SECONDS = faults.scaled(40)
 IDLE_SECONDS = faults.scaled(20)
 LOCK_SECONDS = faults.scaled(15)
+SILENCE_SECONDS = 30
+"""A server that acknowledges nothing for so long is gone: a dropped network says nothing."""
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _ATTEMPTS = 5
 T = TypeVar("T")
@@ -38,13 +41,23 @@ _LIMITS = (
 )
 
 
-def connect(url: str, *, size: int = 20, name: str = "mirror", limits: str = _LIMITS) -> sa.Engine:
-    """A pool of at most `size` connections; nothing is opened yet."""
+def connect(
+    url: str,
+    *,
+    size: int = 20,
+    name: str = "mirror",
+    limits: str = _LIMITS,
+    wait_seconds: float = 30,
+) -> sa.Engine:
+    """A pool of at most `size` connections; nothing is opened yet.
+
+    Who finds all of them taken waits for one, `wait_seconds` at most.
+    """
     made = sa.create_engine(
         url,
         pool_size=min(size, 5),
         max_overflow=max(size - 5, 0),
-        pool_timeout=30,
+        pool_timeout=wait_seconds,
         pool_pre_ping=True,
         # A worker lives for weeks: behind a proxy a connection may not.
         pool_recycle=1800,
@@ -53,6 +66,10 @@ def connect(url: str, *, size: int = 20, name: str = "mirror", limits: str = _LI
             "options": limits,
             "application_name": name,
             "connect_timeout": 10,
+            "tcp_user_timeout": SILENCE_SECONDS * 1000,
+            "keepalives_idle": SILENCE_SECONDS // 3,
+            "keepalives_interval": SILENCE_SECONDS // 6,
+            "keepalives_count": 4,
             # Statements are few and repeated: psycopg prepares them after five uses.
             "prepare_threshold": 5,
         },
@@ -77,6 +94,8 @@ def outages() -> Iterator[None]:
     """Turn "Postgres is out of reach" into TryLater, whatever was being done."""
     try:
         yield
+    except NoConnectionFree as error:
+        raise TryLater("Postgres does not answer: every connection of the pool is taken") from error
     except (OperationalError, InterfaceError) as error:
         raise TryLater(f"Postgres could not serve us: {first_line(error)}") from error
     except DBAPIError as error:
