@@ -7,6 +7,7 @@ stores.py    store add, set, list, check, enable, disable, remove
 crawls.py    plan, backfill, reconcile, rebuild
 wait.py      --wait: how a crawl comes along, until it is done
 status.py    status, --json, --watch
+budget.py    the request budget: who used it, who waited, who was refused
 repair.py    retry, approve, reset, resource
 grant.py     who reads what
 export.py    crm as Parquet files
@@ -33,6 +34,7 @@ mirror = Shell(
         "backfill": ("crawls:backfill", "Walk lists again, wholly or by creation day."),
         "reconcile": ("crawls:reconcile", "Count against the CRM and repair what differs."),
         "status": ("status:status", "How far, how fresh, and what needs a person."),
+        "budget": ("budget:budget", "Who uses the request budget, waits for it, is refused."),
         "retry": ("repair:retry", "Release what was parked or keeps failing."),
         "approve": ("repair:approve", "Let a refresh tombstone what it found absent."),
         "reset": ("repair:reset", "Load a resource anew; its rows stay readable."),

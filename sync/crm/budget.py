@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -20,6 +21,10 @@ from sync.errors import TryLater
 
 _KEYS = ("pace", "turn", "seen", "wturn", "wseen", "store:", "use", "known")
 _BIN_SECONDS = 10  # of the `use` bins in budget.lua
+MOST_EGRESSES = 50
+"""Addresses told of; a mirror has one or a few, a Redis may hold anything."""
+_SCANS, _KEYS_A_SCAN = 100, 1000
+_PACE = re.compile(r"sync:limit:\{([A-Za-z0-9._-]{1,64}):[a-z]+\}:pace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ class Usage:
     granted: int
     waited_ms: int
     refused: int
+
+    @property
+    def mean_wait_seconds(self) -> float:
+        """From the ask to the slot's moment."""
+        return self.waited_ms / 1000 / max(self.granted, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,33 @@ class Budget:
             paused_seconds=paused,
         )
 
+    def others(self) -> list[Budget]:
+        """The budgets of the other addresses that share this Redis.
+
+        Limits are not in Redis: another address's pace and use are told by the limits of this one.
+        """
+        return [
+            Budget(self._server, egress=egress, limits=self._limits, redis_now=self._redis_now)
+            for egress in sorted(self._egresses() - {self._egress})[: MOST_EGRESSES - 1]
+        ]
+
+    def _egresses(self) -> set[str]:
+        found: set[str] = set()
+        cursor = 0
+        try:
+            for _ in range(_SCANS):
+                cursor, keys = self._server.scan(  # type: ignore[misc]
+                    cursor, match="sync:limit:{*}:pace", count=_KEYS_A_SCAN
+                )
+                for key in keys:
+                    if (named := _PACE.fullmatch(_text(key))) is not None:
+                        found.add(named[1])
+                if not cursor:
+                    break
+        except RedisError as error:
+            raise _away(error) from error
+        return found
+
     def _counts(self, bucket: Bucket, stores: list[int]) -> list[dict[str, int]]:
         names = [f"{name}{work.value}" for work in WorkClass for name in "gwx"] + ["pu"]
         try:
@@ -222,4 +259,4 @@ def _away(error: RedisError) -> TryLater:
 
 
 def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

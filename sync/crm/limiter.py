@@ -201,6 +201,11 @@ class Limiter:
         """Pace, use, waits and refusals of each bucket, by store and class."""
         return tuple(self._budget.report(bucket) for bucket in Bucket)
 
+    def reports(self) -> tuple[Report, ...]:
+        """The same of every address that shares this Redis and was used within a week."""
+        others = (each.report(bucket) for each in self._budget.others() for bucket in Bucket)
+        return (*self.report(), *(report for report in others if report.usage))
+
     def _tell(self, slot: Slot, what: str, micros: int) -> None:
         try:
             self._budget.tell(slot, what, micros)

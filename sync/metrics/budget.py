@@ -9,26 +9,18 @@ are not in Redis: another address's pace and use are told by this process's SYNC
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
-import redis
 import sqlalchemy as sa
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from sync.crm import Limiter
-from sync.crm.budget import Report
-from sync.errors import TryLater
 from sync.metrics.rows import QUEUES
 from sync.mirror.engine import in_transaction
 from sync.pipeline.services import Services
 
 KEPT = "2 hours"
-MOST_EGRESSES = 50
-"""Addresses told of; a mirror has one or a few, a Redis may hold anything."""
-_SCANS, _KEYS_A_SCAN = 100, 1000
 _BUDGET = ("egress", "bucket")
-_PACE = re.compile(r"sync:limit:\{([A-Za-z0-9._-]{1,64}):[a-z]+\}:pace")
 
 _SAMPLE = sa.text(
     """
@@ -84,41 +76,9 @@ def sample(engine: sa.Engine, limiter: Limiter) -> None:
     in_transaction(engine, write)
 
 
-def _reports(services: Services) -> Iterator[Report]:
-    """The budgets of this process's address, and of the others that were used within a week."""
-    yield from services.limiter.report()
-    settings = services.settings
-    for egress in _other_egresses(services.redis, settings.egress):
-        limiter = Limiter(
-            services.redis,
-            egress=egress,
-            rate_limit=settings.rate_limit,
-            telephony_rate_limit=settings.telephony_rate_limit,
-        )
-        yield from (report for report in limiter.report() if report.usage)
-
-
-def _other_egresses(server: redis.Redis, own: str) -> list[str]:
-    found: set[str] = set()
-    cursor = 0
-    try:
-        for _ in range(_SCANS):
-            cursor, keys = server.scan(  # type: ignore[misc]
-                cursor, match="sync:limit:{*}:pace", count=_KEYS_A_SCAN
-            )
-            for key in keys:
-                if (named := _PACE.fullmatch(key.decode("utf-8", "replace"))) is not None:
-                    found.add(named[1])
-            if not cursor:
-                break
-    except redis.RedisError as error:
-        raise TryLater(f"Redis did not serve us: {type(error).__name__}") from error
-    return sorted(found - {own})[: MOST_EGRESSES - 1]
-
-
 def budget_metrics(services: Services, names: Mapping[int, str]) -> Iterator[Metric]:
     """What the limiters of all addresses report; TryLater without Redis."""
-    reports = list(_reports(services))
+    reports = services.limiter.reports()
     labels = (*_BUDGET, "store", "class")
     granted = CounterMetricFamily(
         "mirror_requests_granted", "Requests that were given a slot", labels=labels
