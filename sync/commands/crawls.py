@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import click
 import sqlalchemy as sa
 
+from sync.cadence import cadences, egress_addresses
 from sync.commands import words
 from sync.commands.desk import asking_store, at_head, read
 from sync.commands.shell import examples, say
+from sync.commands.status import duration
 from sync.commands.wait import wait
 from sync.crawl import WINDOW_MAX, parts_of
 from sync.crm.slot import WorkClass
@@ -22,6 +24,8 @@ from sync.mirror import asked, stores
 from sync.mirror.asked import store_with_key
 from sync.mirror.stores import Store
 from sync.pipeline.asking import Asking
+from sync.pipeline.dispatching import working_addresses
+from sync.settings import Settings
 
 USED_SHARE = 0.98
 """Of the limit, paced evenly; what a walk gets when it is alone."""
@@ -34,15 +38,31 @@ _days = (
 )
 
 
-@click.command(epilog=examples("plan shop", "plan shop orders --since 2024-01-01"))
+@click.command(
+    epilog=examples("plan shop", "plan shop orders --since 2024-01-01", "plan shop --lag 60")
+)
 @click.argument("name")
 @click.argument("resources", nargs=-1, metavar="[RESOURCE]...")
 @_days[0]
 @_days[1]
+@click.option(
+    "--lag",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="How often every feed is to be looked at. Default: SYNC_FEED_SECONDS.",
+)
 def plan(
-    name: str, resources: tuple[str, ...], since: dt.date | None, until: dt.date | None
+    name: str,
+    resources: tuple[str, ...],
+    since: dt.date | None,
+    until: dt.date | None,
+    lag: int | None,
 ) -> None:
-    """What a backfill would cost: requests and minutes. Asks for the totals, queues nothing."""
+    """What a backfill would cost: requests and minutes. Asks for the totals, queues nothing.
+
+    The last line is about the feeds of all stores: how often they are looked at by the egress
+    addresses at work, and how many addresses a wished lag needs.
+    """
     words.check_days(since, until)
     wanted = words.check_resources(resources)
     found = at_head()
@@ -66,6 +86,44 @@ def plan(
         f"{requests:,} requests, about {_minutes(requests / rate)} at {rate:.1f} a second"
         f" ({share})."
     )
+    if feeds := read(lambda c: _feeds(c, found.settings, lag)):
+        click.echo(feeds)
+
+
+def _feeds(connection: sa.Connection, settings: Settings, lag: int | None) -> str | None:
+    """`2 stores, 10 feeds: looked at every 15 s on average with 1 egress address; …`."""
+    rows = connection.execute(
+        sa.text(
+            # Also those whose load has not begun: they will be followed.
+            "SELECT l.store_id, coalesce(f.changes_per_second, 0) FROM sync.lane AS l"
+            " LEFT JOIN sync.feed AS f ON f.store_id = l.store_id AND f.resource = l.resource"
+            " WHERE l.lane = 'feed' AND l.enabled AND l.parked_at IS NULL"
+        )
+    ).all()
+    if not rows:
+        return None
+    addresses = working_addresses(connection, own=settings.egress)
+    mean = cadences(
+        [changes for _, changes in rows],
+        requests_per_second=settings.rate_limit * addresses,
+        floor_seconds=settings.feed_seconds,
+        ceiling_seconds=settings.feed_max_seconds,
+    ).mean_seconds
+    wished = settings.feed_seconds if lag is None else lag
+    needed = egress_addresses(
+        len(rows), lag_seconds=wished, requests_per_second=settings.rate_limit
+    )
+    floor = f", and SYNC_FEED_SECONDS={wished:g}" if wished < settings.feed_seconds else ""
+    return (
+        f"{_several(len({store for store, _ in rows}), 'store')}, {_several(len(rows), 'feed')}:"
+        f" looked at every {duration(mean)} on average with"
+        f" {_several(addresses, 'egress address', 'egress addresses')}; every {duration(wished)}"
+        f" would need {needed:,}{floor}."
+    )
+
+
+def _several(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 from click.testing import CliRunner, Result
 
-from sync import settings
+from sync import settings, tasks
 from sync.commands import mirror
 from sync.commands import wait as waiting
+from sync.crm import Bucket, Limiter, Slot, WorkClass
 from sync.pipeline import services
 from sync.resources import RESOURCES
 from sync.sandbox import Account, Sandbox, running
@@ -510,8 +512,148 @@ def test_plan_counts_requests_without_queueing(
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert any(line.split()[:2] == ["orders", "60"] for line in lines)
-    assert "requests, about" in lines[-1]
+    assert "requests, about" in lines[-2]
     assert rows("SELECT count(*) FROM sync.crawl") == before
+
+
+def test_plan_says_how_many_addresses_a_wished_lag_needs(
+    added: Run, url: str, rows: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all stores together, loaded or not; by the addresses whose workers live."""
+
+    def told(*options: str) -> str:
+        result = added("plan", "shop", "statuses", *options)
+        assert result.exit_code == 0, result.output
+        return str(result.stdout.splitlines()[-1])
+
+    monkeypatch.setenv("SYNC_RATE_LIMIT", "0.5")
+    assert added("store", "add", "other", url, key="o" * 32).exit_code == 0
+    _let_go()
+    [(feeds,)] = rows("SELECT count(*) FROM sync.lane WHERE lane = 'feed' AND enabled")
+    assert feeds == 10
+    # A quarter of a request a second is for feeds, and 1.15 requests are a look.
+    assert told() == (
+        "2 stores, 10 feeds: looked at every 46 s on average with 1 egress address;"
+        " every 15 s would need 4."
+    )
+    monkeypatch.setenv("SYNC_EGRESS", "second")
+    _let_go()
+    tasks.pulse("feeds")
+    assert rows("SELECT queue, egress FROM sync.heartbeat") == [("feeds", "second")]
+    monkeypatch.setenv("SYNC_EGRESS", "default")
+    _let_go()
+    assert told("--lag", "120") == (
+        "2 stores, 10 feeds: looked at every 23 s on average with 2 egress addresses;"
+        " every 2 min would need 1."
+    )
+    assert told("--lag", "5").endswith("; every 5 s would need 10, and SYNC_FEED_SECONDS=5.")
+    assert added("plan", "shop", "--lag", "0").exit_code == 2
+
+
+# --- budget ---------------------------------------------------------------------------------
+
+
+def _ids(rows: Callable[[str], list[Any]]) -> dict[str, int]:
+    return dict(rows("SELECT name, id FROM sync.store"))
+
+
+@pytest.fixture
+def spent(
+    added: Run, url: str, redis_url: str, rows: Callable[[str], list[Any]]
+) -> Callable[..., Result]:
+    """Two stores asked from two addresses; one of them was refused for a minute."""
+    assert added("store", "add", "other", url, key="o" * 32).exit_code == 0
+    ids = _ids(rows)
+    with redis.Redis.from_url(redis_url) as server:
+        server.flushdb()  # what adding them cost
+        first, second = (
+            Limiter(server, egress=name, rate_limit=500) for name in ("default", "second-1")
+        )
+
+        def take(limiter: Limiter, store: str, work: WorkClass) -> Slot:
+            return limiter.reserve(
+                store=ids[store], bucket=Bucket.DEFAULT, work=work, give_up_after=10
+            )
+
+        for work in (WorkClass.FEED, WorkClass.WALK, WorkClass.WALK):
+            take(first, "shop", work)
+        take(first, "other", WorkClass.FEED)
+        take(second, "other", WorkClass.RECONCILE)
+        second.refused(take(second, "other", WorkClass.RECONCILE), after=60)
+        second.reserve(store=10**6, bucket=Bucket.DEFAULT, work=WorkClass.WALK, give_up_after=10)
+    return added
+
+
+def test_budget_json_tells_who_was_granted_waited_and_was_refused(spent: Run) -> None:
+    """By address, store and class; of all addresses that share the Redis."""
+    result = spent("budget", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)["budgets"]
+    assert [(each["egress"], each["bucket"], each["limit"]) for each in told] == [
+        ("default", "default", 500),
+        ("default", "telephony", 40),
+        ("second-1", "default", 500),
+    ]
+    used = {
+        (each["egress"], line["store"], line["class"]): (line["granted"], line["refused"])
+        for each in told
+        for line in each["requests"]
+    }
+    assert used == {
+        ("default", "shop", "feed"): (1, 0),
+        ("default", "shop", "walk"): (2, 0),
+        ("default", "other", "feed"): (1, 0),
+        ("second-1", "other", "reconcile"): (2, 1),
+        ("second-1", "#1000000", "walk"): (1, 0),
+    }
+    [line, *_] = told[0]["requests"]
+    assert line["waited_seconds"] >= 0.3  # a Redis without a state grants nothing for that long
+    assert line["mean_wait_seconds"] == pytest.approx(line["waited_seconds"] / line["granted"])
+    first, _, second = told
+    assert first["paused"] == []
+    [paused] = second["paused"]
+    assert paused["store"] == "other"
+    assert 50 < paused["seconds"] <= 60
+    assert first["pace"] == 490
+    assert 245 <= second["pace"] < 490  # refused while it was the only store that asked
+    numbers = ("frozen_seconds", "used_last_minute", "used_last_hour", "stores_with_work", "lost")
+    assert all(each[name] >= 0 for each in told for name in (*numbers, "late", "overdue"))
+
+
+def test_budget_is_a_table_with_a_line_for_each_store_and_class(spent: Run) -> None:
+    result = spent("budget")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0][:4] == ["egress", "bucket", "limit/s", "pace/s"]
+    assert ["default", "default", "500", "490.0"] in [line[:4] for line in lines]
+    assert ["default", "telephony", "40", "39.2"] in [line[:4] for line in lines]
+    by_store = [line[:5] for line in lines if line[3:4] and line[3] in {"feed", "walk"}]
+    assert by_store == [
+        ["default", "default", "other", "feed", "1"],
+        ["default", "default", "shop", "feed", "1"],
+        ["default", "default", "shop", "walk", "2"],
+        ["second-1", "default", "#1000000", "walk", "1"],
+    ]
+    [refused] = [line for line in lines if line[3:4] == ["reconcile"]]
+    assert (refused[2], refused[4], refused[-1]) == ("other", "2", "1")
+    assert "second-1, default: other was refused and is paused for" in result.stdout
+
+
+def test_a_budget_nobody_used_is_told_all_the_same(run: Run) -> None:
+    result = run("budget")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[:3] for line in result.stdout.splitlines()[1:]] == [
+        ["default", "default", "500"],
+        ["default", "telephony", "40"],
+    ]
+
+
+def test_budget_without_redis_is_status_3(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNC_REDIS_URL", "redis://127.0.0.1:9/0")
+    _let_go()
+    result = run("budget", "--json")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "the request budget's Redis did not serve us" in one_line(result)
 
 
 # --- set, check, disable, remove ------------------------------------------------------------
@@ -575,7 +717,9 @@ def test_remove_forgets_the_key_and_keeps_the_rows_until_purged(
     assert rows("SELECT count(*) FROM sync.lane") == [(0,)]
 
 
-@pytest.mark.parametrize("command", [[], ["store"], ["store", "add"], ["backfill"], ["status"]])
+@pytest.mark.parametrize(
+    "command", [[], ["store"], ["store", "add"], ["backfill"], ["status"], ["budget"], ["plan"]]
+)
 def test_help_has_examples(command: list[str]) -> None:
     result = CliRunner().invoke(mirror, [*command, "--help"])
     assert result.exit_code == 0
