@@ -105,7 +105,8 @@ def _held_back(report: Report, names: Mapping[int, str]) -> Iterator[str]:
     if report.frozen_seconds:
         yield f"{where}: after refusals nobody sends for {_short(report.frozen_seconds)} more."
     for store, seconds in report.paused_seconds.items():
-        yield f"{where}: {_name(names, store)} was refused and is paused for {_short(seconds)} more."
+        name = _name(names, store)
+        yield f"{where}: {name} was refused and is paused for {_short(seconds)} more."
 
 
 def _budget_line(report: Report) -> dict[str, str]:
