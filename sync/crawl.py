@@ -62,15 +62,15 @@ _COUNT_DIGITS = 12
 def pagination_of(data: dict[str, Any], body: bytes = b"") -> Pagination:
     """The pagination block; UnexpectedData without one, for then nothing could be proven.
 
-    Also when its numbers cannot be: pages without end, or more pages than records. An empty list
-    may have a page or none.
+    Also when its pages are without end. More pages than records are believed: asking for them
+    costs little, and a walk ends at the first empty one (walk.py).
     """
     block = data.get("pagination")
     if isinstance(block, dict):
         total, pages = count_of(block.get("totalCount")), count_of(block.get("totalPageCount"))
         page = count_of(block.get("currentPage") or 1)
         if total is not None and pages is not None and page is not None:
-            if pages <= MOST_PAGES and (pages <= total or total == 0):
+            if pages <= MOST_PAGES:
                 return Pagination(total, page, pages)
             raise UnexpectedData(f"{total} records cannot be {pages} pages", body=body)
     raise UnexpectedData(f"no usable pagination block: {shortened(block)}", body=body)

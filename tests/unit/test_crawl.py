@@ -148,16 +148,16 @@ def test_a_whole_number_is_a_count_however_it_is_written(count: bytes) -> None:
     assert pagination_of(decode(body)).total == 45
 
 
-@pytest.mark.parametrize(
-    ("total", "pages"), [(3, 4), (1, 1_000_000), (10**11, 1_000_001), (0, 10**9)]
-)
+@pytest.mark.parametrize(("total", "pages"), [(10**11, 1_000_001), (0, 10**9)])
 def test_pages_that_cannot_be_are_unexpected(total: int, pages: int) -> None:
-    """Each page but an empty list's holds a record, and a list of pages without end is none."""
+    """A list of pages without end is none."""
     with pytest.raises(UnexpectedData, match="cannot be"):
         pagination_of({"pagination": {"totalCount": total, "totalPageCount": pages}})
 
 
-@pytest.mark.parametrize(("total", "pages"), [(0, 0), (0, 1), (7, 1), (8, 8), (10**11, 1_000_000)])
+@pytest.mark.parametrize(
+    ("total", "pages"), [(0, 0), (0, 1), (7, 1), (3, 4), (8, 8), (10**11, 1_000_000)]
+)
 def test_pages_that_can_be_are_believed(total: int, pages: int) -> None:
     found = pagination_of({"pagination": {"totalCount": total, "totalPageCount": pages}})
     assert (found.total, found.pages) == (total, pages)
