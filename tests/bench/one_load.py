@@ -9,12 +9,14 @@ what is measured is our own cost.
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import sys
 import time
 
 import sqlalchemy as sa
 
+from sync import telemetry
 from sync.mirror import stores
 from sync.mirror.lease import Claim
 from sync.pipeline.services import Services, services
@@ -37,6 +39,7 @@ def one(made: Services, store_id: int) -> tuple[float, float]:
 
 def main() -> None:
     """Print the figures."""
+    telemetry.configure("console", level=logging.WARNING)
     made = services()
     made.__dict__["limiter"] = None
     with made.engine.begin() as connection:
