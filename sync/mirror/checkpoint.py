@@ -374,6 +374,15 @@ def advance_head(
             "ended": ended_at,
         },
     )
+    if ended_at is not None:
+        # Read to its end, so it is given: nothing else asks again whether a history is.
+        connection.execute(
+            sa.text(
+                "UPDATE sync.coverage SET unavailable = NULL WHERE store_id = :store"
+                " AND resource = :history AND unavailable IS NOT NULL"
+            ),
+            {"store": store_id, "history": history},
+        )
 
 
 def advance_tail(

@@ -7,7 +7,6 @@ raises the token, so that the former holder's next transaction finds nothing to 
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,7 +93,8 @@ _HOLD = sa.text(
 _RELEASE = sa.text(
     f"""
     UPDATE sync.lane
-    SET lease_until = NULL, holder = NULL, due_at = :due_at, attempts = 0, error = NULL,
+    SET lease_until = NULL, holder = NULL, attempts = 0, error = NULL,
+        due_at = clock_timestamp() + make_interval(secs => :after),
         failing_since = NULL, worked_at = clock_timestamp()
     WHERE {_WHERE} AND token = :token
     """
@@ -103,7 +103,8 @@ _RELEASE = sa.text(
 _FAIL = sa.text(
     f"""
     UPDATE sync.lane
-    SET lease_until = NULL, holder = NULL, error = :error, due_at = :due_at,
+    SET lease_until = NULL, holder = NULL, error = :error,
+        due_at = clock_timestamp() + make_interval(secs => :after),
         failing_since = coalesce(failing_since, clock_timestamp()),
         parked_at = CASE WHEN :parked THEN clock_timestamp() END, failures = failures + 1
     WHERE {_WHERE} AND token = :token
@@ -196,13 +197,17 @@ def progressed(connection: sa.Connection, lease: Lease) -> None:
     )
 
 
-def release(connection: sa.Connection, lease: Lease, *, due_at: dt.datetime) -> None:
-    """Give the lease back after work that went well; the lane is due again at `due_at`."""
-    connection.execute(_RELEASE, _key(lease) | {"due_at": due_at})
+def release(connection: sa.Connection, lease: Lease, *, after_seconds: float) -> None:
+    """Give the lease back after work that went well; the lane is due again after so long.
+
+    By Postgres's clock, like all else: neither a host's, nor `as_of`, which stands still for an
+    hour when a clock was put back by one.
+    """
+    connection.execute(_RELEASE, _key(lease) | {"after": after_seconds})
 
 
 def fail(
-    connection: sa.Connection, lease: Lease, *, error: str, due_at: dt.datetime, parked: bool
+    connection: sa.Connection, lease: Lease, *, error: str, after_seconds: float, parked: bool
 ) -> None:
     """Give the lease back after a failure; a parked lane waits for `retry`.
 
@@ -210,7 +215,7 @@ def fail(
     for ever, unseen.
     """
     connection.execute(
-        _FAIL, _key(lease) | {"due_at": due_at, "error": plain(error), "parked": parked}
+        _FAIL, _key(lease) | {"after": after_seconds, "error": plain(error), "parked": parked}
     )
 
 

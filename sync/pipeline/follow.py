@@ -15,11 +15,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync import faults
-from sync.crawl import record_id_of
+from sync.crawl import next_on_grid, record_id_of
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
-from sync.mirror import checkpoint, coverage, notes, rereads, stores
+from sync.mirror import checkpoint, clock, coverage, notes, rereads, stores
 from sync.mirror.checkpoint import Feed
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.mirror.names import crm_name
@@ -70,6 +70,13 @@ def follow(ctx: Context) -> bool:
         _look_for_orphans(ctx)
         _set_clear(ctx)
     return ended
+
+
+def until_next_look(ctx: Context) -> float:
+    """Seconds until the feed whose lease this is is to be looked at again."""
+    now = ctx.read(clock.now)
+    due = next_on_grid(now, every_seconds=ctx.cadence(), offset=ctx.store.id)
+    return (due - now).total_seconds()
 
 
 def follow_head(ctx: Context) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 import sqlalchemy as sa
 
 from sync import faults
-from sync.crawl import Count, Days, is_leaf, next_on_grid, slices
+from sync.crawl import Count, Days, is_leaf, slices
 from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.declare import Followed, Resource
@@ -26,7 +26,7 @@ from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.follow import _check_gap, follow_head
+from sync.pipeline.follow import _check_gap, follow_head, until_next_look
 from sync.pipeline.reread import Told, apply, read_again
 from sync.pipeline.walk import is_filter_off, list_params, walk_one
 
@@ -72,8 +72,6 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
     if held is None:
         return False
     theirs = dataclasses.replace(ctx, lease=held)
-    now = ctx.draw()
-    due = next_on_grid(now, every_seconds=ctx.feed_seconds, offset=ctx.store.id)
     try:
         # Before the head moves on: what it passes over can never be missed again.
         feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
@@ -82,9 +80,10 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
         follow_head(theirs)
     except SyncError as error:
         text = str(error)
-        ctx.read(lambda c: lease.fail(c, held, error=text, due_at=due, parked=False))
+        again = ctx.feed_seconds
+        ctx.read(lambda c: lease.fail(c, held, error=text, after_seconds=again, parked=False))
         raise
-    ctx.read(lambda c: lease.release(c, held, due_at=due))
+    ctx.read(lambda c: lease.release(c, held, after_seconds=until_next_look(theirs)))
     return True
 
 

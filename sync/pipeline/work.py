@@ -12,13 +12,12 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from threading import Event, Thread
 
 import sqlalchemy as sa
 
 from sync import faults
-from sync.crawl import next_night, next_on_grid, retry_seconds
+from sync.crawl import next_night, retry_seconds
 from sync.declare import Cursor, Refreshed, Resource, Updated
 from sync.errors import (
     AccessChanged,
@@ -32,7 +31,7 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
-from sync.mirror import checkpoint, coverage, lease, notes, stores
+from sync.mirror import checkpoint, clock, coverage, lease, notes, stores
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Claim, Lease
@@ -41,7 +40,7 @@ from sync.pipeline import account
 from sync.pipeline.asking import Asking
 from sync.pipeline.context import Context
 from sync.pipeline.cursor import crawl_cursor
-from sync.pipeline.follow import follow
+from sync.pipeline.follow import follow, until_next_look
 from sync.pipeline.listed import crawl_list
 from sync.pipeline.older import crawl_older
 from sync.pipeline.parents import crawl_parents
@@ -56,23 +55,17 @@ RENEW_SECONDS = faults.scaled(20)
 CRASHES = 8
 """A lane whose worker died this often without any progress is parked for a person to look at."""
 DAY = dt.timedelta(days=1)
+DAY_SECONDS = DAY.total_seconds()
 MAINTENANCE = dt.timedelta(seconds=faults.scaled(900))
 """Until an account whose host answered no API at all is asked again."""
 SURE_ATTEMPTS = 4
-"""Failures in a row, over some seconds, before an account is believed to be gone: a proxy that has
-a bad moment answers `credentials` with its page too."""
+"""Failures in a row, over some seconds, before an account is believed to be gone, or a history not
+to be given any more: a proxy that has a bad moment answers `credentials` with its page too."""
 PAUSE = dt.timedelta(hours=1)
 """The longest an account may put us off: looking once more costs one request."""
 HANDED_OVER_SECONDS = 0.0
 INCONCLUSIVE_SECONDS = 5.0
 REFRESH_EARLY = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """When the lane is due again."""
-
-    due_at: dt.datetime
 
 
 def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = RESOURCES) -> None:
@@ -100,7 +93,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
     with renewed(engine, held, store), counting() as tally, span("slice", **named):
         try:
             ctx = _context(services, store, held, resources)
-            due_at = _slice(ctx)
+            after_seconds = _slice(ctx)
         except SyncError as error:
             _failed(services, store, held, error)
         except Exception as error:
@@ -110,7 +103,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
             raise
         else:
             faults.point("before_acknowledge")
-            _released(ctx, due_at)
+            _released(ctx, after_seconds)
             say.info(
                 "slice",
                 requests=ctx.api.requests,
@@ -124,14 +117,12 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
 def _context(
     services: Services, store: Store, held: Lease, resources: Mapping[str, Resource]
 ) -> Context:
-    from sync.mirror.clock import draw
-
     api = Asking(
         services.client,
         services.account(store),
         store_id=store.id,
         limiter=services.limiter,
-        draw=lambda: draw(services.engine, store.id),
+        draw=lambda: clock.draw(services.engine, store.id),
         stop=services.stop,
         say=log(store=store.name, resource=held.resource, lane=held.lane),
     )
@@ -170,16 +161,14 @@ def renewed(engine: sa.Engine, held: Lease, store: Store) -> Iterator[None]:
         ended.set()
 
 
-def _slice(ctx: Context) -> dt.datetime:
-    """Do what is due; return when the lane is due again."""
+def _slice(ctx: Context) -> float:
+    """Do what is due; return in how many seconds the lane is due again."""
     if ctx.lease.lane == "feed":
-        if not follow(ctx):
-            return ctx.draw()
-        return next_on_grid(ctx.draw(), every_seconds=ctx.cadence(), offset=ctx.store.id)
+        return until_next_look(ctx) if follow(ctx) else HANDED_OVER_SECONDS
     return _walk_slice(ctx)
 
 
-def _walk_slice(ctx: Context) -> dt.datetime:
+def _walk_slice(ctx: Context) -> float:
     resource = ctx.resource
     while True:
         crawl = ctx.read(lambda c: checkpoint.next_crawl(c, ctx.store.id, resource.name))
@@ -193,11 +182,10 @@ def _walk_slice(ctx: Context) -> dt.datetime:
         ctx.write(lambda c, started=started: checkpoint.start_crawl(c, started))  # type: ignore[misc]
         if not _carry_on(ctx, crawl):
             over = ctx.monotonic() >= ctx.deadline or ctx.stop.is_set()
-            wait = HANDED_OVER_SECONDS if over else INCONCLUSIVE_SECONDS
-            return ctx.draw() + dt.timedelta(seconds=wait)
+            return HANDED_OVER_SECONDS if over else INCONCLUSIVE_SECONDS
         account.take_note(ctx, resource)
         if ctx.is_over:
-            return ctx.draw()
+            return HANDED_OVER_SECONDS
 
 
 def _carry_on(ctx: Context, crawl: Crawl) -> bool:
@@ -263,20 +251,21 @@ def _settled(
     return row.read_at, row.settled_at
 
 
-def _next_due(ctx: Context, resource: Resource) -> dt.datetime:
-    now = ctx.draw()
+def _next_due(ctx: Context, resource: Resource) -> float:
     changes = resource.changes
     if resource.is_history or not isinstance(changes, Refreshed):
-        return next_night(now, offset=ctx.store.id)
+        now = ctx.read(clock.now)
+        return (next_night(now, offset=ctx.store.id) - now).total_seconds()
+    now = ctx.draw()  # what the passes' moments are drawn from
     complete, _ = ctx.read(lambda c: _settled(c, ctx.store.id, resource.name))
     # From the pass itself, not from a grid: its age then never exceeds the cadence by much.
     full = (complete or now) + dt.timedelta(seconds=changes.every_seconds * REFRESH_EARLY)
     if isinstance(changes, Updated):
         full = min(full, now + dt.timedelta(seconds=changes.poll_seconds))
-    return max(full, now + dt.timedelta(seconds=1))
+    return max((full - now).total_seconds(), 1.0)
 
 
-def _released(ctx: Context, due_at: dt.datetime) -> None:
+def _released(ctx: Context, after_seconds: float) -> None:
     """Give the lease back; a crawl asked for meanwhile makes the lane due at once."""
 
     def write(connection: sa.Connection) -> None:
@@ -285,7 +274,8 @@ def _released(ctx: Context, due_at: dt.datetime) -> None:
         waiting = ctx.lease.lane == "walk" and checkpoint.next_crawl(
             connection, ctx.store.id, ctx.lease.resource
         )
-        lease.release(connection, ctx.lease, due_at=_now_if(waiting, due_at, connection))
+        most = INCONCLUSIVE_SECONDS if waiting else after_seconds
+        lease.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
         if ctx.store.error is not None and ctx.lease.resource == "credentials":
             stores.recovered(connection, ctx.store.id)
 
@@ -295,14 +285,6 @@ def _released(ctx: Context, due_at: dt.datetime) -> None:
         log(store=ctx.store.name, resource=ctx.lease.resource).info(
             "not released", reason=str(error)
         )
-
-
-def _now_if(waiting: object, due_at: dt.datetime, connection: sa.Connection) -> dt.datetime:
-    from sync.mirror.clock import now
-
-    if not waiting:
-        return due_at
-    return min(due_at, now(connection) + dt.timedelta(seconds=INCONCLUSIVE_SECONDS))
 
 
 def _never_failed(engine: sa.Engine, held: Lease) -> bool:
@@ -322,41 +304,39 @@ def _never_failed(engine: sa.Engine, held: Lease) -> bool:
 
 
 def _park(engine: sa.Engine, held: Lease, text: str) -> None:
-    now = dt.datetime.now(dt.UTC)
-    in_transaction(engine, lambda c: lease.fail(c, held, error=text, due_at=now, parked=True))
+    in_transaction(engine, lambda c: lease.fail(c, held, error=text, after_seconds=0, parked=True))
 
 
 def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
     """What happens after each kind of error; nothing of it loses a row or a checkpoint."""
     engine = services.engine
     say = log(store=store.name, resource=held.resource, lane=held.lane)
-    now = dt.datetime.now(dt.UTC)
     reason = plain(error)
     if isinstance(error, LeaseLost):
         say.info("lease lost", reason=reason)
-        _give_back(engine, held, due_at=now)
+        _give_back(engine, held)
         return
     stopping = isinstance(error, TryLater) and services.stop.is_set()
     seconds = 0.0 if stopping else _retry_after(held, error)
-    due_at = now + dt.timedelta(seconds=seconds)
     parked = False
 
     def write(connection: sa.Connection) -> None:
-        lease.fail(connection, held, error=reason, due_at=due_at, parked=parked)
+        lease.fail(connection, held, error=reason, after_seconds=seconds, parked=parked)
 
     try:
         if stopping:
-            in_transaction(engine, lambda c: lease.release(c, held, due_at=due_at))
+            in_transaction(engine, lambda c: lease.release(c, held, after_seconds=seconds))
             return
-        if isinstance(error, MissingScope | Unavailable):
-            due_at = now + DAY
-            in_transaction(engine, lambda c: _unavailable(c, store, held, reason, due_at))
-        elif isinstance(error, NoSuchAccount) and held.attempts < SURE_ATTEMPTS:
+        if _is_to_be_seen_again(held, error):
+            seconds = max(seconds, services.settings.feed_seconds)
             in_transaction(engine, write)
+        elif isinstance(error, MissingScope | Unavailable):
+            seconds = DAY_SECONDS
+            in_transaction(engine, lambda c: _unavailable(c, store, held, reason, seconds))
         elif isinstance(error, WrongKey | NoSuchAccount | AccessChanged):
             # Only a person gives a key its access back, but a page of maintenance goes by itself.
             pause = MAINTENANCE if isinstance(error, NoSuchAccount) else DAY
-            due_at = now + pause
+            seconds = pause.total_seconds()
             in_transaction(engine, write)
             in_transaction(
                 engine,
@@ -374,12 +354,24 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     say.warning("failed", reason=reason, again_in_seconds=round(seconds, 1))
 
 
-def _give_back(engine: sa.Engine, held: Lease, *, due_at: dt.datetime) -> None:
+def _is_to_be_seen_again(held: Lease, error: SyncError) -> bool:
+    """Whether an answer is not believed before it has come several times in a row.
+
+    A history that was read until now, above all: what it tells of would not wait for it any more.
+    """
+    if held.attempts >= SURE_ATTEMPTS:
+        return False
+    return isinstance(error, NoSuchAccount) or (
+        held.lane == "feed" and isinstance(error, MissingScope | Unavailable)
+    )
+
+
+def _give_back(engine: sa.Engine, held: Lease) -> None:
     """A lease refused because the store's zone changed is still ours: another slice may begin."""
 
     def write(connection: sa.Connection) -> None:
         lease.lock(connection, held)
-        lease.release(connection, held, due_at=due_at)
+        lease.release(connection, held, after_seconds=0)
 
     with suppress(SyncError):  # taken over: it is somebody else's now
         in_transaction(engine, write)
@@ -397,10 +389,10 @@ def _keep_body(connection: sa.Connection, store: Store, held: Lease, error: Unex
 
 
 def _unavailable(
-    connection: sa.Connection, store: Store, held: Lease, reason: str, due_at: dt.datetime
+    connection: sa.Connection, store: Store, held: Lease, reason: str, after_seconds: float
 ) -> None:
     coverage.set_unavailable(connection, store.id, held.resource, reason=reason)
-    lease.release(connection, held, due_at=due_at)
+    lease.release(connection, held, after_seconds=after_seconds)
 
 
 def _retry_after(held: Lease, error: SyncError) -> float:

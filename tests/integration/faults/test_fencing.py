@@ -152,9 +152,8 @@ def test_a_former_holder_gives_nothing_back(engine: sa.Engine) -> None:
     second = _acquire(engine, "second")
     assert second is not None
     with engine.begin() as connection:
-        now = connection.exec_driver_sql("SELECT now()").scalar_one()
-        lease.release(connection, first, due_at=now)
-        lease.fail(connection, first, error="late", due_at=now, parked=True)
+        lease.release(connection, first, after_seconds=0)
+        lease.fail(connection, first, error="late", after_seconds=0, parked=True)
         row = connection.exec_driver_sql(
             "SELECT holder, token, error, parked_at FROM sync.lane"
         ).one()

@@ -45,11 +45,10 @@ def test_a_refusal_is_kept_whatever_it_says(mirror: Mirror, fake: Fake, errors: 
 
 def test_a_failure_is_put_down_whatever_it_quotes(mirror: Mirror) -> None:
     claim = Claim(mirror.store_id, "users", "walk")
-    now = dt.datetime.now(dt.UTC)
     with mirror.engine.begin() as connection:
         held = lease.acquire(connection, claim, holder="test")
         assert held is not None
-        lease.fail(connection, held, error="a\x00b \ud800\nc", due_at=now, parked=False)
+        lease.fail(connection, held, error="a\x00b \ud800\nc", after_seconds=0, parked=False)
     assert mirror.lane("users").error == "a b   c"
 
 
