@@ -16,6 +16,9 @@ notes.py           rejects, unknown fields, parked answers, drift, proofs
 heartbeat.py       which process last ended a task of a queue, by which address it sends
 
 load.py            rows into crm: newer knowledge wins, unchanged rows cost nothing
+graves.py          records that are proven gone, made tombstones
+statements.py      the SQL of both, one of each per resource
+live.py            which rows are live, for sweeps, parents and answers to compare with
 rewrite.py         typed columns and children anew from raw
 switches.py        what a store has switched on that a write must know of
 versions.py        earlier contents of orders and customers

@@ -12,22 +12,26 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from psycopg.types.json import Json
 
-from sync.declare import Child, Resource
+from sync.declare import Resource
 from sync.mirror import suppress, versions
-from sync.mirror.names import crm_name
+from sync.mirror.statements import (
+    altered_sql,
+    child_counts_sql,
+    children_sql,
+    delete_children_sql,
+    known_sql,
+    move_sql,
+    upsert_sql,
+)
 from sync.mirror.switches import Switches, switches
 from sync.normalise import JsonRow, Row
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_EMPTY_KEY = "''"
-_BOOKKEEPING = ("first_seen_at", "changed_at")
 Key = int | str
 
 
@@ -45,21 +49,6 @@ class Dated:
 
     row: Row
     as_of: dt.datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Grave:
-    """A record that is proven gone.
-
-    `as_of` is the send moment of the request that proved it, `deleted_at` the CRM's own time
-    where history tells it.
-    """
-
-    key: Key
-    as_of: dt.datetime
-    reason: str
-    deleted_at: dt.datetime | None = None
-    combined_to: int | None = None
 
 
 @dataclass(slots=True)
@@ -141,7 +130,7 @@ def _known(
     connection: sa.Connection, resource: Resource, store_id: int, keys: list[Key]
 ) -> dict[Key, _Known]:
     # Not locked: locking unchanged rows would write every one of them. The upsert decides again.
-    rows = connection.exec_driver_sql(_known_sql(resource), (store_id, keys))
+    rows = connection.exec_driver_sql(known_sql(resource), (store_id, keys))
     return {
         key: _Known(bytes(digest) if digest is not None else None, as_of, deleted_at is None)
         for key, digest, as_of, deleted_at in rows
@@ -182,11 +171,11 @@ def _altered(
 ) -> list[Dated]:
     """Rows whose hash is right and whose columns or children are not: altered by hand."""
     keys = {key for (key,) in connection.exec_driver_sql(
-        _altered_sql(resource), (_document(resource, store_id, same),)
+        altered_sql(resource), (_document(resource, store_id, same),)
     )}  # fmt: skip
     for index, child in enumerate(resource.children):
         rows = connection.exec_driver_sql(
-            _child_counts_sql(resource, child), (store_id, [dated.row.key for dated in same])
+            child_counts_sql(resource, child), (store_id, [dated.row.key for dated in same])
         )
         counts: dict[Key, int] = {row[0]: row[1] for row in rows}
         keys |= {
@@ -204,7 +193,7 @@ def _move_as_of(
 ) -> None:
     ordered = sorted(touched, key=lambda dated: dated.row.key)
     connection.exec_driver_sql(
-        _move_sql(resource),
+        move_sql(resource),
         ([dated.row.key for dated in ordered], [dated.as_of for dated in ordered], store_id),
     )
 
@@ -218,7 +207,7 @@ def _write(
     *,
     on: Switches,
 ) -> None:
-    sql = _upsert_sql(resource)
+    sql = upsert_sql(resource)
     written = connection.exec_driver_sql(
         versions.keeping(resource, sql) if on.versions else sql,
         (_document(resource, store_id, wanted),),
@@ -296,290 +285,3 @@ def _document(resource: Resource, store_id: int, wanted: Sequence[Dated]) -> Jso
             values["listed_at"] = dated.as_of
         rows.append(values)
     return json_of(rows)
-
-
-def bury(
-    connection: sa.Connection, resource: Resource, store_id: int, graves: Iterable[Grave]
-) -> Loaded:
-    """Turn rows into tombstones, also rows the mirror never had; children go, `raw` stays.
-
-    A row known from later than the grave's `as_of` stays as it is: it was seen alive after.
-    """
-    newest: dict[Key, Grave] = {}
-    for grave in graves:
-        if grave.key not in newest or grave.as_of >= newest[grave.key].as_of:
-            newest[grave.key] = grave
-    result = Loaded(seen=len(newest))
-    if not newest:
-        return result
-    ordered = [newest[key] for key in sorted(newest)]
-    on = switches(connection, resource, store_id)
-    sql = _bury_sql(resource)
-    buried = connection.exec_driver_sql(
-        versions.keeping(resource, sql) if on.versions else sql,
-        (
-            store_id,
-            [grave.key for grave in ordered],
-            [grave.as_of for grave in ordered],
-            [grave.deleted_at for grave in ordered],
-            [grave.reason for grave in ordered],
-            [grave.combined_to for grave in ordered],
-        ),
-    ).all()
-    if on.salt is not None:
-        merges = {grave.key: grave.combined_to for grave in ordered if grave.combined_to}
-        suppress.follow_merges(connection, resource, store_id, merges, salt=on.salt)
-    result.buried = sum(1 for _, was_live in buried if was_live)
-    keys = sorted(key for key, was_live in buried if was_live)
-    if keys:
-        for child in resource.children:
-            connection.exec_driver_sql(
-                delete_children_sql(resource, child),
-                (store_id, keys) if resource.key else (store_id,),
-            )
-    return result
-
-
-# The statements, one of each per resource. Names come from declarations, values are bound.
-
-
-def key_name(resource: Resource) -> str:
-    """The key column in SQL; the empty text for single objects."""
-    return resource.key_column or _EMPTY_KEY
-
-
-def key_type(resource: Resource) -> str:
-    """The SQL type of the key."""
-    return resource.key_sql or "text"
-
-
-def _match(resource: Resource, alias: str) -> str:
-    """How a statement finds one row: by key, or by store alone for single objects."""
-    return f"{alias}.{resource.key_column}" if resource.key_column else _EMPTY_KEY
-
-
-@cache
-def _known_sql(resource: Resource) -> str:
-    return (
-        f"SELECT {key_name(resource)}, content_hash, as_of, deleted_at"
-        f" FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f" AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
-    )
-
-
-@cache
-def _move_sql(resource: Resource) -> str:
-    return (
-        f"UPDATE {crm_name(resource.name)} AS t SET as_of = n.as_of"
-        f" FROM unnest(%s::{key_type(resource)}[], %s::timestamptz[]) AS n(key, as_of)"
-        f" WHERE t.store_id = %s AND {_match(resource, 't')} = n.key AND t.as_of < n.as_of"
-    )
-
-
-@cache
-def _upsert_sql(resource: Resource) -> str:
-    table = crm_name(resource.name)
-    keys = ["store_id", *([resource.key_column] if resource.key_column else [])]
-    columns = [*keys, *(f.name for f in resource.fields if f.name not in keys)]
-    extra = ["raw", "content_hash", "as_of"]
-    if resource.created_field:
-        extra.append("created_on")
-    if resource.is_followed:
-        extra.append("listed_at")
-    columns += extra
-    names = ", ".join(f'"{name}"' for name in columns)
-    sets = [
-        f'"{name}" = excluded."{name}"'
-        for name in columns
-        if name not in keys and name != "listed_at"
-    ]
-    if resource.is_followed:
-        moved = (
-            " OR t.created_on IS DISTINCT FROM excluded.created_on"
-            if resource.created_field
-            else ""
-        )
-        sets.append(
-            f"listed_at = CASE WHEN t.deleted_at IS NOT NULL{moved}"
-            " THEN excluded.listed_at ELSE t.listed_at END"
-        )
-    sets += [
-        "changed_at = CASE WHEN t.deleted_at IS NOT NULL"
-        " OR t.content_hash IS DISTINCT FROM excluded.content_hash"
-        " THEN excluded.changed_at ELSE t.changed_at END",
-        "deleted_at = NULL",
-        "deleted_reason = NULL",
-    ]
-    if resource.is_followed:
-        sets.append("combined_to = NULL")
-    bookkeeping = ", ".join(_BOOKKEEPING)
-    key = key_name(resource) if not resource.key_column else f"new.{resource.key_column}"
-    return (
-        f"INSERT INTO {table} AS t ({names}, {bookkeeping})"
-        f" SELECT {names}, now(), now() FROM json_populate_recordset(NULL::{table}, %s::json)"
-        f" ORDER BY {', '.join(keys)}"
-        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(sets)}"
-        f" WHERE t.as_of < excluded.as_of"
-        f" RETURNING {key}, old.store_id IS NOT NULL, old.deleted_at IS NULL"
-    )
-
-
-@cache
-def _altered_sql(resource: Resource) -> str:
-    table = crm_name(resource.name)
-    columns = [f.name for f in resource.fields] + ["raw"]
-    if resource.created_field:
-        columns.append("created_on")
-    ours = ", ".join(f't."{name}"' for name in columns)
-    sent = ", ".join(f'n."{name}"' for name in columns)
-    key = resource.key_column
-    join = f"t.store_id = n.store_id{f' AND t.{key} = n.{key}' if key else ''}"
-    return (
-        f"SELECT {f't.{key}' if key else _EMPTY_KEY}"
-        f" FROM json_populate_recordset(NULL::{table}, %s::json) AS n"
-        f" JOIN {table} AS t ON {join} WHERE ({ours}) IS DISTINCT FROM ({sent})"
-    )
-
-
-@cache
-def _child_counts_sql(resource: Resource, child: Child) -> str:
-    parent = resource.parent_column or _EMPTY_KEY
-    return (
-        f"SELECT {parent}, count(*) FROM {crm_name(child.name)} WHERE store_id = %s"
-        f" AND {parent} = ANY(%s::{key_type(resource)}[]) GROUP BY 1"
-    )
-
-
-@cache
-def delete_children_sql(resource: Resource, child: Child) -> str:
-    """Delete the children of parents."""
-    sql = f"DELETE FROM {crm_name(child.name)} WHERE store_id = %s"
-    if resource.parent_column:
-        sql += f" AND {resource.parent_column} = ANY(%s::{key_type(resource)}[])"
-    return sql
-
-
-@cache
-def children_sql(resource: Resource, child: Child) -> str:
-    """Insert children from a JSON document."""
-    table = crm_name(child.name)
-    keys = ["store_id", *([resource.parent_column] if resource.parent_column else [])]
-    keys.append(child.key or "ordinal")
-    columns = [*keys, *(f.name for f in child.fields if f.name not in keys)]
-    names = ", ".join(f'"{name}"' for name in columns)
-    return (
-        f"INSERT INTO {table} ({names})"
-        f" SELECT {names} FROM json_populate_recordset(NULL::{table}, %s::json)"
-        f" ORDER BY {', '.join(keys)}"
-    )
-
-
-@cache
-def _bury_sql(resource: Resource) -> str:
-    """A tombstone keeps its first time and reason, unless history now tells them better."""
-    table, kind = crm_name(resource.name), key_type(resource)
-    key = resource.key_column
-    keys = f"store_id, {key}" if key else "store_id"
-    combined = resource.is_followed
-    better = (
-        "t.deleted_at IS NULL OR (excluded.deleted_reason IN ('history', 'combined')"
-        " AND t.deleted_reason NOT IN ('history', 'combined'))"
-    )
-    sets = [
-        "as_of = excluded.as_of",
-        f"deleted_at = CASE WHEN {better} THEN excluded.deleted_at ELSE t.deleted_at END",
-        f"deleted_reason = CASE WHEN {better}"
-        " THEN excluded.deleted_reason ELSE t.deleted_reason END",
-        "changed_at = CASE WHEN t.deleted_at IS NULL THEN now() ELSE t.changed_at END",
-    ]
-    if combined:
-        sets.append("combined_to = coalesce(excluded.combined_to, t.combined_to)")
-    columns = f"{keys}, as_of, first_seen_at, changed_at, deleted_at, deleted_reason"
-    values = f"%s{', n.key' if key else ''}, n.as_of, now(), now()"
-    values += ", coalesce(n.deleted_at, now()), n.reason"
-    if combined:
-        columns += ", combined_to"
-        values += ", n.combined_to"
-    returned = f"new.{key}" if key else "''"
-    return (
-        f"INSERT INTO {table} AS t ({columns}) SELECT {values}"
-        f" FROM unnest(%s::{kind}[], %s::timestamptz[], %s::timestamptz[], %s::text[],"
-        " %s::bigint[]) AS n(key, as_of, deleted_at, reason, combined_to)"
-        " ORDER BY n.key"
-        f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(sets)} WHERE t.as_of < excluded.as_of"
-        f" RETURNING {returned}, old.store_id IS NOT NULL AND old.deleted_at IS NULL"
-    )
-
-
-def live_keys(
-    connection: sa.Connection, resource: Resource, store_id: int, *, known_before: dt.datetime
-) -> set[Any]:
-    """Keys of live rows known from before a moment: what a closed sweep can find absent."""
-    rows = connection.exec_driver_sql(
-        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)}"
-        " WHERE store_id = %s AND deleted_at IS NULL AND as_of < %s",
-        (store_id, known_before),
-    )
-    return {key for (key,) in rows}
-
-
-def relist(
-    connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
-) -> None:
-    """Records that came into the list, or back, at some moment before their last read.
-
-    Whether they were in it when a total was asked for earlier nobody knows, so that count leaves
-    them out (coverage.count_live).
-    """
-    if keys and resource.is_followed:
-        connection.exec_driver_sql(
-            f"UPDATE {crm_name(resource.name)} SET listed_at = as_of WHERE store_id = %s"
-            f" AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
-            " AND deleted_at IS NULL AND listed_at < as_of",
-            (store_id, sorted(keys)),
-        )
-
-
-def live_among(
-    connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
-) -> set[Any]:
-    """Which of the keys are live rows."""
-    rows = connection.exec_driver_sql(
-        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f" AND deleted_at IS NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
-        (store_id, list(keys)),
-    )
-    return {key for (key,) in rows}
-
-
-def keys_of_parent(
-    connection: sa.Connection,
-    resource: Resource,
-    store_id: int,
-    parent: Any,
-    *,
-    known_before: dt.datetime,
-) -> set[Any]:
-    """Keys of one parent's live rows known from before a moment."""
-    assert resource.parent is not None
-    rows = connection.exec_driver_sql(
-        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f' AND "{resource.parent.column}" = %s AND deleted_at IS NULL AND as_of < %s',
-        (store_id, parent, known_before),
-    )
-    return {key for (key,) in rows}
-
-
-def orphans(
-    connection: sa.Connection, resource: Resource, parents: Resource, store_id: int
-) -> list[Any]:
-    """Keys of live rows whose parent is not live."""
-    assert resource.parent is not None
-    rows = connection.exec_driver_sql(
-        f"SELECT t.{key_name(resource)} FROM {crm_name(resource.name)} AS t"
-        " WHERE t.store_id = %s AND t.deleted_at IS NULL AND NOT EXISTS"
-        f" (SELECT FROM {crm_name(parents.name)} AS p WHERE p.store_id = t.store_id"
-        f' AND p."{resource.parent.by}" = t."{resource.parent.column}" AND p.deleted_at IS NULL)',
-        (store_id,),
-    )
-    return [key for (key,) in rows]

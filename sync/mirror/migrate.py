@@ -20,7 +20,7 @@ from sync.mirror.engine import outages
 
 _ROOT = Path(__file__).resolve().parents[2]
 OLDEST_POSTGRES = 180_000
-"""RETURNING old/new (load.py) came with 18."""
+"""RETURNING old/new (statements.py) came with 18."""
 
 
 def url_of_settings() -> str:

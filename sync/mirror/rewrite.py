@@ -17,17 +17,9 @@ import sqlalchemy as sa
 
 from sync.declare import Child, Resource
 from sync.mirror import suppress
-from sync.mirror.load import (
-    Dated,
-    Key,
-    children_sql,
-    delete_children_sql,
-    json_of,
-    key_name,
-    key_type,
-    parent_of,
-)
+from sync.mirror.load import Dated, Key, json_of, parent_of
 from sync.mirror.names import crm_name
+from sync.mirror.statements import children_sql, delete_children_sql, key_name, key_type
 from sync.mirror.switches import switches
 
 

@@ -24,7 +24,9 @@ from sync.errors import (
 )
 from sync.mirror import checkpoint, coverage, passes, stores
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, keys_of_parent, load, orphans
+from sync.mirror.graves import Grave, bury
+from sync.mirror.live import keys_of_parent, orphans
+from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.parent import (

@@ -17,7 +17,9 @@ from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.errors import AccessChanged, Forbidden, NotFound, TryLater
 from sync.mirror import coverage, rereads, stores
-from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, live_among, load, relist
+from sync.mirror.graves import Grave, bury
+from sync.mirror.live import live_among, relist
+from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.context import Context
 

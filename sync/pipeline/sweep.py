@@ -18,7 +18,9 @@ from sync.declare import Once, Resource
 from sync.errors import Refused, TryLater
 from sync.mirror import checkpoint, coverage, notes, passes
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.load import Dated, Grave, Loaded, Origin, bury, live_keys, load
+from sync.mirror.graves import Grave, bury
+from sync.mirror.live import live_keys
+from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.asking import Reply

@@ -28,7 +28,8 @@ from sync.declare import Resource
 from sync.errors import Refused, UnexpectedData
 from sync.mirror import checkpoint, coverage, notes, rereads
 from sync.mirror.checkpoint import Crawl, Window
-from sync.mirror.load import Dated, Loaded, Origin, load, relist
+from sync.mirror.live import relist
+from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context

@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from sync.declare import Resource
-from sync.mirror import checkpoint, lease, load
+from sync.mirror import checkpoint, graves, lease, load
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.load import Grave, Loaded
+from sync.mirror.graves import Grave
+from sync.mirror.load import Loaded
 from sync.pipeline import follow, listed, prove, reread
 from sync.pipeline.context import Context
 from tests.integration.model.world import World
@@ -74,7 +75,7 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
 
 def no_as_of(patch: pytest.MonkeyPatch) -> None:
     """What is committed last wins, however old it is."""
-    real_known, real_upsert, real_bury = load._known, load._upsert_sql, load._bury_sql
+    real_known, real_upsert, real_bury = load._known, load.upsert_sql, graves.bury_sql
 
     def known(*arguments: Any) -> dict[Any, Any]:
         return {
@@ -87,8 +88,8 @@ def no_as_of(patch: pytest.MonkeyPatch) -> None:
         return sql.replace("WHERE t.as_of < excluded.as_of", "")
 
     patch.setattr(load, "_known", known)
-    patch.setattr(load, "_upsert_sql", lambda resource: without_the_rule(real_upsert(resource)))
-    patch.setattr(load, "_bury_sql", lambda resource: without_the_rule(real_bury(resource)))
+    patch.setattr(load, "upsert_sql", lambda resource: without_the_rule(real_upsert(resource)))
+    patch.setattr(graves, "bury_sql", lambda resource: without_the_rule(real_bury(resource)))
 
 
 def no_move_of_as_of(patch: pytest.MonkeyPatch) -> None:
@@ -98,7 +99,7 @@ def no_move_of_as_of(patch: pytest.MonkeyPatch) -> None:
 
 def no_bare_tombstones(patch: pytest.MonkeyPatch) -> None:
     """The deletion of a record that is not mirrored yet is forgotten."""
-    real = load.bury
+    real = graves.bury
 
     def bury(
         connection: sa.Connection, resource: Resource, store_id: int, graves: Iterable[Grave]

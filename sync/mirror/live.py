@@ -1,0 +1,88 @@
+"""Which rows of `crm` are live, which a sweep, a parent or an answer is compared with."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from sync.declare import Resource
+from sync.mirror.load import Key
+from sync.mirror.names import crm_name
+from sync.mirror.statements import key_name, key_type
+
+
+def live_keys(
+    connection: sa.Connection, resource: Resource, store_id: int, *, known_before: dt.datetime
+) -> set[Any]:
+    """Keys of live rows known from before a moment: what a closed sweep can find absent."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)}"
+        " WHERE store_id = %s AND deleted_at IS NULL AND as_of < %s",
+        (store_id, known_before),
+    )
+    return {key for (key,) in rows}
+
+
+def relist(
+    connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
+) -> None:
+    """Records that came into the list, or back, at some moment before their last read.
+
+    Whether they were in it when a total was asked for earlier nobody knows, so that count leaves
+    them out (coverage.count_live).
+    """
+    if keys and resource.is_followed:
+        connection.exec_driver_sql(
+            f"UPDATE {crm_name(resource.name)} SET listed_at = as_of WHERE store_id = %s"
+            f" AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
+            " AND deleted_at IS NULL AND listed_at < as_of",
+            (store_id, sorted(keys)),
+        )
+
+
+def live_among(
+    connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
+) -> set[Any]:
+    """Which of the keys are live rows."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f" AND deleted_at IS NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
+        (store_id, list(keys)),
+    )
+    return {key for (key,) in rows}
+
+
+def keys_of_parent(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    parent: Any,
+    *,
+    known_before: dt.datetime,
+) -> set[Any]:
+    """Keys of one parent's live rows known from before a moment."""
+    assert resource.parent is not None
+    rows = connection.exec_driver_sql(
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f' AND "{resource.parent.column}" = %s AND deleted_at IS NULL AND as_of < %s',
+        (store_id, parent, known_before),
+    )
+    return {key for (key,) in rows}
+
+
+def orphans(
+    connection: sa.Connection, resource: Resource, parents: Resource, store_id: int
+) -> list[Any]:
+    """Keys of live rows whose parent is not live."""
+    assert resource.parent is not None
+    rows = connection.exec_driver_sql(
+        f"SELECT t.{key_name(resource)} FROM {crm_name(resource.name)} AS t"
+        " WHERE t.store_id = %s AND t.deleted_at IS NULL AND NOT EXISTS"
+        f" (SELECT FROM {crm_name(parents.name)} AS p WHERE p.store_id = t.store_id"
+        f' AND p."{resource.parent.by}" = t."{resource.parent.column}" AND p.deleted_at IS NULL)',
+        (store_id,),
+    )
+    return [key for (key,) in rows]
