@@ -2,38 +2,24 @@
 
 Quirks (evidence in the API facts): `[]` stands for an empty map; payments come as a map or a
 list; an absent field means empty in a whole record; empty text stands for a missing date or
-number; text may hold NUL characters and lone surrogates, which Postgres cannot store.
+number. What Postgres cannot store at all is storable.py's.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from sync.declare import Child, Field, Reading, Rejected, Resource, Shape
-from sync.declare.kinds import is_storable
 from sync.declare.moments import Zone, day_as_sent
+from sync.storable import encode, storable
 
 JsonRow = dict[str, Any]
 """A row as `json_populate_recordset` takes it: only the columns that have a value."""
 
-_encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
-# Digits become 0, signs -, e and E e, all else a space: numbers too large for jsonb are searched
-# for in this, a tenth of what regular expressions over all text would take.
-_NUMERALS = bytes(
-    48 if byte in b"0123456789" else 101 if byte in b"eE" else 45 if byte in b"+-" else 32
-    for byte in range(256)
-)
-_LONG = b"0" * 1_000
-_EXPONENTS = (b"0e0000", b"0e-0000")
-_NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 _VALUE_LENGTH = 2_000
 _LONGEST_KEY = 500  # characters; an index row holds 2,700 bytes
 _MOST_UNKNOWN = 200
@@ -207,7 +193,7 @@ class Normaliser:
 
     def _row(self, record: Any, batch: Batch, parent: int | str | None) -> Row | None:
         resource = self.resource
-        raw, cleaned, record = _storable(record)
+        raw, cleaned, record = storable(record)
         into = _Taken({}, [[] for _ in resource.children], [], batch.unknown)
         if resource.shape is Shape.SCALARS and not isinstance(record, dict | list):
             self._leaves(self._tree, record, into)
@@ -332,69 +318,6 @@ class Normaliser:
         return list(rows.values())
 
 
-def _storable(record: Any) -> tuple[bytes, str, Any]:
-    """The record as JSON that jsonb takes; what had to be changed, as text; the record changed."""
-    try:
-        raw = _encode(record)
-        if not _is_unstorable(raw):
-            return raw, "", record
-    except UnicodeEncodeError:  # a lone surrogate
-        raw = b""
-    changed = "; ".join(_unstorable_parts(record, ""))
-    if not changed:  # text that only looked like it
-        return raw, "", record
-    cleaned = _clean(record)
-    return _encode(cleaned), changed, cleaned
-
-
-def _unstorable_parts(value: Any, path: str) -> Iterator[str]:
-    """Where a record holds what `_clean` replaces, and what that was."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            if _NUL_OR_SURROGATE.search(name):
-                yield f"{path or 'the record'}: a member named {name!a}"
-            place = _NUL_OR_SURROGATE.sub("\ufffd", name)
-            yield from _unstorable_parts(member, f"{path}.{place}" if path else place)
-    elif isinstance(value, list):
-        for number, member in enumerate(value):
-            yield from _unstorable_parts(member, f"{path}[{number}]")
-    elif isinstance(value, str):
-        if _NUL_OR_SURROGATE.search(value):
-            yield f"{path}: {value!a}"
-    elif isinstance(value, Decimal) and not is_storable(value):
-        yield f"{path}: {value}"
-
-
-def _is_unstorable(raw: bytes) -> bool:
-    """Whether JSON may hold a NUL or a number that jsonb does not take."""
-    if b"\\u0000" in raw:
-        return True
-    numerals = raw.translate(_NUMERALS)
-    if _LONG in numerals:
-        return True
-    for exponent in _EXPONENTS:
-        at = numerals.find(exponent)
-        while at >= 0:
-            # A number stands after one of these, what else looks like one (a hash) in a text.
-            if raw[: at + 1].rstrip(b"0123456789.-")[-1:] in b":,[":
-                return True
-            at = numerals.find(exponent, at + 1)
-    return False
-
-
-def _clean(value: Any) -> Any:
-    """Replace what jsonb cannot hold: NULs and surrogates by U+FFFD, endless numbers by text."""
-    if isinstance(value, str):
-        return _NUL_OR_SURROGATE.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {_clean(name): _clean(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_clean(member) for member in value]
-    if isinstance(value, Decimal) and not is_storable(value):
-        return str(value)
-    return value
-
-
 def _text_at(record: Any, path: str) -> Any:
     for step in path.split("."):
         record = record.get(step) if isinstance(record, dict) else None
@@ -407,7 +330,7 @@ def _escaped(part: Any) -> str:
 
 
 def _shorten(value: Any, length: int) -> str:
-    return (value if isinstance(value, str) else _encode(value).decode())[:length]
+    return (value if isinstance(value, str) else encode(value).decode())[:length]
 
 
 def _reject(record: str, name: str, value: Any, reason: str) -> Reject:
