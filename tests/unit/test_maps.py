@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 SYNC = Path(__file__).parents[2] / "sync"
-PACKAGES = ("analysts", "commands", "crm", "declare", "demo", "mirror", "pipeline", "schema", "web")
+PACKAGES = (
+    "analysts", "commands", "crm", "declare", "demo", "mirror", "pipeline", "schema", "settings",
+    "web",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("package", PACKAGES)

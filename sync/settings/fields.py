@@ -1,180 +1,24 @@
-"""Every SYNC_ variable, parsed once; all mistakes are reported together.
-
-Below `settings()` nothing reads the environment. A new setting is one field of `Settings`: its
-type, its default, what to write (`description`) and an example; messages and docs follow from it.
-Secrets may also come from a file: `SYNC_SECRET_KEY_FILE=/run/secrets/key`.
-"""
+"""Every setting: one field of `Settings` each, with what is asked of several together."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
-import ipaddress
-import os
-import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core.core_schema import ValidationInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sync.errors import NeedsOperator
+from sync.settings import values
 
 PREFIX = "SYNC_"
-KEY_PREFIX = "sync:"
-"""What all our keys in Redis begin with."""
 TEST_PREFIX = "SYNC_TEST_"  # sync/faults.py
-GATEWAY = "gateway"
-"""Among the proxies: the way out of a container, by which its host comes in."""
 _GENERATE_KEY = (
     "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
 )
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?")
-_EGRESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-def _split(url: str, schemes: Mapping[str, str]) -> str:
-    """Check a URL and give its scheme the name our libraries use. Messages never quote the URL."""
-    scheme, separator, _ = url.partition("://")
-    if not separator or scheme.lower() not in schemes:
-        known = " or ".join(f"{known}://" for known in schemes)
-        raise ValueError(f"it does not begin with {known}")
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # parsed only when read
-    except ValueError:
-        raise ValueError(
-            "its host or port cannot be read; special characters of a password are written as "
-            "%-codes (@ is %40, / is %2F, # is %23)"
-        ) from None
-    return urlunsplit(parts._replace(scheme=schemes[scheme.lower()]))
-
-
-def _database_url(text: Any) -> Any:
-    schemes = ("postgresql", "postgres", "postgresql+psycopg")
-    if not isinstance(text, str):
-        return text
-    url = _split(text, dict.fromkeys(schemes, "postgresql+psycopg"))
-    # urlunsplit drops the empty host of a socket URL (postgresql:///mirror?host=/run).
-    return url if "://" in url else url.replace(":", "://", 1)
-
-
-def _redis_url(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    url = _split(text, {"redis": "redis", "rediss": "rediss"})
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ValueError("it names no host")
-    if not re.fullmatch(r"/?\d*", parts.path):
-        raise ValueError("what follows the host is not a database number, e.g. /0")
-    return url
-
-
-def _sentry_dsn(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    url = _split(text, {"https": "https", "http": "http"})
-    if not urlsplit(url).username or not urlsplit(url).hostname:
-        raise ValueError("it has no public key before the host")
-    return url
-
-
-def _webhook_url(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    url = _split(text, {"https": "https", "http": "http"})
-    host = urlsplit(url).hostname
-    if not host:
-        raise ValueError("it names no host")
-    if url.startswith("http:") and host not in {"localhost", "127.0.0.1", "::1"}:
-        raise ValueError("plain http goes only to this machine")
-    return url
-
-
-def _endpoint(text: Any) -> Any:
-    if not isinstance(text, str) or not text:
-        return text
-    url = _split(text, {"https": "https", "http": "http"})
-    if not urlsplit(url).hostname:
-        raise ValueError("it names no host")
-    return url.rstrip("/")
-
-
-def _secret_text(text: Any) -> Any:
-    if isinstance(text, str) and (len(text) < 20 or not text.isascii() or not text.isprintable()):
-        raise ValueError("it has fewer than 20 plain characters")
-    return text
-
-
-def _secret_key(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    secret_bytes(text)
-    return text
-
-
-def secret_bytes(text: str) -> bytes:
-    """The 32 bytes a SYNC_SECRET_KEY stands for, or ValueError in words."""
-    # Python lets + and / through even with `altchars`; no alphabet has a space.
-    text = text.replace("+", " ").replace("/", " ")
-    try:
-        raw = base64.b64decode(text, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("it is not url-safe base64") from None
-    if len(raw) != 32:
-        raise ValueError(f"it holds {len(raw)} bytes instead of 32")
-    return raw
-
-
-def _hosts(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    hosts = [host.strip().lower() for host in text.split(",") if host.strip()]
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            told = "one of them" if "@" in host else f'"{host}"'
-            raise ValueError(f"{told} is not a bare host name")
-    return tuple(dict.fromkeys(hosts))
-
-
-def _egress(text: Any) -> Any:
-    if isinstance(text, str) and not _EGRESS.fullmatch(text):
-        raise ValueError("it becomes part of Redis keys")
-    return text
-
-
-def _address(text: Any) -> Any:
-    if isinstance(text, str) and text:
-        try:
-            return str(ipaddress.ip_address(text))
-        except ValueError:
-            raise ValueError("it is not an IP address") from None
-    return text
-
-
-def _proxies(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    found = []
-    for each in (part.strip() for part in text.split(",")):
-        if each == GATEWAY:
-            found.append(each)
-        elif each:
-            try:
-                network = ipaddress.ip_network(each)
-            except ValueError:
-                raise ValueError("one of them is no IP address or network") from None
-            if network.prefixlen == 0:
-                raise ValueError("whoever it is would be believed")
-            found.append(each)
-    return tuple(dict.fromkeys(found))
-
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Rate = Annotated[_Number, Field(gt=0)]
@@ -187,17 +31,17 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    database_url: Annotated[SecretStr | None, BeforeValidator(_database_url)] = Field(
+    database_url: Annotated[SecretStr | None, BeforeValidator(values.database_url)] = Field(
         default=None,
         description="the Postgres URL, or leave it empty for the embedded Postgres",
         examples=["postgresql://mirror:secret@db.example.com:5432/mirror"],
     )
-    redis_url: Annotated[SecretStr | None, BeforeValidator(_redis_url)] = Field(
+    redis_url: Annotated[SecretStr | None, BeforeValidator(values.redis_url)] = Field(
         default=None,
         description="the Redis URL, or leave it empty for the embedded valkey",
         examples=["redis://:secret@redis.example.com:6379/0"],
     )
-    secret_key: Annotated[SecretStr | None, BeforeValidator(_secret_key)] = Field(
+    secret_key: Annotated[SecretStr | None, BeforeValidator(values.secret_key)] = Field(
         default=None,
         validate_default=True,
         description="32 random bytes in url-safe base64, which encrypt the API keys at rest",
@@ -215,12 +59,12 @@ class Settings(BaseSettings):
     telephony_rate_limit: _Rate = Field(
         default=40, description="telephony requests per second above 0", examples=["40"]
     )
-    egress: Annotated[str, BeforeValidator(_egress)] = Field(
+    egress: Annotated[str, BeforeValidator(values.egress)] = Field(
         default="default",
         description="a name for the IP address requests leave from: letters, digits, . _ -",
         examples=["default"],
     )
-    egress_address: Annotated[str, BeforeValidator(_address)] = Field(
+    egress_address: Annotated[str, BeforeValidator(values.address)] = Field(
         default="",
         description="the local IP address to send from, or leave it empty",
         examples=["192.0.2.10"],
@@ -234,7 +78,7 @@ class Settings(BaseSettings):
         description="the longest wait for a quiet feed in seconds, at least SYNC_FEED_SECONDS",
         examples=["900"],
     )
-    allow_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = Field(
+    allow_hosts: Annotated[tuple[str, ...], BeforeValidator(values.hosts)] = Field(
         default=(),
         description="host names a store may have besides RetailCRM's and Simla's, comma between, "
         "without scheme, port or path",
@@ -243,35 +87,35 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         default="console", description="console or json", examples=["json"]
     )
-    sentry_dsn: Annotated[SecretStr | None, BeforeValidator(_sentry_dsn)] = Field(
+    sentry_dsn: Annotated[SecretStr | None, BeforeValidator(values.sentry_dsn)] = Field(
         default=None,
         description="the DSN from Sentry's project settings, or leave it empty",
         examples=["https://key@sentry.example.com/1"],
     )
-    otel_endpoint: Annotated[str, BeforeValidator(_endpoint)] = Field(
+    otel_endpoint: Annotated[str, BeforeValidator(values.endpoint)] = Field(
         default="",
         repr=False,
         description="where an OpenTelemetry collector takes OTLP over HTTP, or leave it empty",
         examples=["http://collector.example.com:4318"],
     )
-    web_token: Annotated[SecretStr | None, BeforeValidator(_secret_text)] = Field(
+    web_token: Annotated[SecretStr | None, BeforeValidator(values.secret_text)] = Field(
         default=None,
         description="what an operator types to log in to the status page, 20 characters or more",
         examples=[f"what this prints: {_GENERATE_KEY}"],
     )
-    web_proxies: Annotated[tuple[str, ...], BeforeValidator(_proxies)] = Field(
+    web_proxies: Annotated[tuple[str, ...], BeforeValidator(values.proxies)] = Field(
         default=("127.0.0.1", "::1"),
         description="the addresses or networks of the https proxies before the status page, whose "
         "X-Forwarded-Proto and X-Forwarded-For are believed, comma between; gateway stands for the "
         "host of this container",
         examples=["127.0.0.1,192.0.2.0/24"],
     )
-    webhook_url: Annotated[SecretStr | None, BeforeValidator(_webhook_url)] = Field(
+    webhook_url: Annotated[SecretStr | None, BeforeValidator(values.webhook_url)] = Field(
         default=None,
         description="the https URL that is told when a store needs an operator, or leave it empty",
         examples=["https://hooks.example.com/services/T0/B0/x"],
     )
-    webhook_secret: Annotated[SecretStr | None, BeforeValidator(_secret_text)] = Field(
+    webhook_secret: Annotated[SecretStr | None, BeforeValidator(values.secret_text)] = Field(
         default=None,
         validate_default=True,
         description="what the webhook's messages are signed with, 20 characters or more",
@@ -428,14 +272,3 @@ def unknown_warning(name: str) -> str:
     """One sentence about a SYNC_ variable that is no setting, with the likely meant one."""
     near = difflib.get_close_matches(name, [variable(field) for field in FIELDS], n=1, cutoff=0.7)
     return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ".")
-
-
-@cache
-def settings() -> Settings:
-    """This process's settings, read from the environment on the first call."""
-    return Settings.from_env(os.environ)
-
-
-def forget() -> None:
-    """Read the environment again on the next call (tests)."""
-    settings.cache_clear()

@@ -1,0 +1,52 @@
+"""Every SYNC_ variable, parsed once; all mistakes are reported together.
+
+Below `settings()` nothing reads the environment. A new setting is one field of `Settings`: its
+type, its default, what to write (`description`) and an example; messages and docs follow from it.
+Secrets may also come from a file: `SYNC_SECRET_KEY_FILE=/run/secrets/key`.
+
+fields.py  Settings, and how the environment becomes one: read this first
+values.py  what an operator's text becomes, or why it is refused
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from sync.settings.fields import (
+    FIELDS,
+    FROM_FILE,
+    PREFIX,
+    Settings,
+    unknown_warning,
+    variable,
+)
+from sync.settings.values import GATEWAY, secret_bytes
+
+__all__ = [
+    "FIELDS",
+    "FROM_FILE",
+    "GATEWAY",
+    "KEY_PREFIX",
+    "PREFIX",
+    "Settings",
+    "forget",
+    "secret_bytes",
+    "settings",
+    "unknown_warning",
+    "variable",
+]
+
+KEY_PREFIX = "sync:"
+"""What all our keys in Redis begin with."""
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings, read from the environment on the first call."""
+    return Settings.from_env(os.environ)
+
+
+def forget() -> None:
+    """Read the environment again on the next call (tests)."""
+    settings.cache_clear()
