@@ -1,4 +1,4 @@
-"""What the measures share: servers, a store, workers, and a table to print."""
+"""What the measures share: servers, a store, workers, orders, and a table to print."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ from sync.mirror import migrate, stores
 from sync.mirror.engine import connect
 from sync.resources import RESOURCES
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 CELERY = [sys.executable, "-m", "celery", "-A", "sync"]
+ORDERS = 20_000
+ONLY = ("orders", "order_history")
 
 
 @dataclass
@@ -126,6 +129,17 @@ def call(url: str, path: str, body: dict[str, Any] | None = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url + path, data), timeout=120) as answer:  # noqa: S310
         return json.loads(answer.read())
+
+
+def records(count: int = 200) -> str:
+    """Some orders as the sandbox sends them, in a file."""
+    from sync.sandbox import Sandbox
+
+    sandbox = Sandbox(seed=7)
+    sandbox.account("bench", orders=count, customers=80, awkward=0)
+    path = Path(tempfile.mkstemp(suffix=".jsonl")[1])
+    path.write_bytes(b"\n".join(json.dumps(r).encode() for r in sandbox.truth("bench", "orders")))
+    return str(path)
 
 
 def table(figures: list[Figure]) -> str:
