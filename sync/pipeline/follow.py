@@ -196,6 +196,10 @@ def follow_tail(ctx: Context) -> None:
         if feed.tail_id >= feed.head_id or not _tail_is_due(ctx, history, feed):
             return
         entries = ask_chain(ctx, history, after_id=feed.tail_id, work=WorkClass.FEED)
+        if not entries.ids:
+            # Entries the head saw are no longer there, or the answer is wrong: one alone would
+            # have the tail pass them unread.
+            entries = ask_chain(ctx, history, after_id=feed.tail_id, work=WorkClass.FEED)
         _pass_tail(ctx, history, entries, feed)
         if not entries.ids or entries.is_end:
             return
@@ -440,6 +444,7 @@ def _check_gap(ctx: Context, history: Resource, feed: Feed) -> None:
     if feed.head_id in entries.ids:
         return
     target = history.listing.target
+    since = ctx.store.since if ctx.resources[target].created_field else None
 
     def write(connection: sa.Connection) -> None:
         connection.execute(
@@ -456,6 +461,8 @@ def _check_gap(ctx: Context, history: Resource, feed: Feed) -> None:
             kind="gap",
             detail=f"entry {feed.head_id} is no longer in the history after {pause:.0f} s",
         )
-        stores.queue_crawl(connection, ctx.store.id, target, kind="reconcile", deep=True)
+        stores.queue_crawl(
+            connection, ctx.store.id, target, kind="reconcile", days=(since, None), deep=True
+        )
 
     ctx.write(write)

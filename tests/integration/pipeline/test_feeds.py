@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import httpx
 import pytest
 
 from sync.pipeline import context
+from sync.sandbox import Sandbox
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -180,6 +183,55 @@ def test_a_gap_in_the_history_takes_coverage_back_until_reconciled(mirror: Mirro
     assert mirror.live("orders")[edited]["managerComment"] == "told by no entry"
     mirror.assert_equal_to_oracle()
     assert mirror.coverage("orders").state == "following"
+
+
+def test_a_gap_is_bridged_within_what_the_store_mirrors(open_mirror: Open) -> None:
+    """A store that mirrors from a day on loads nothing older for it, and is proven again."""
+    sandbox = Sandbox(seed=7)
+    account = sandbox.account("demo", orders=45, customers=20, products=6, awkward=0)
+    made = sorted(record["createdAt"][:10] for record in sandbox.truth("demo", "orders"))
+    since = dt.date.fromisoformat(made[len(made) // 2])
+    mirror = open_mirror(sandbox=sandbox, account=account, since=since)
+    mirror.settle()
+    before = set(mirror.live("orders"))
+    assert 0 < len(before) < len(made)
+    mirror.pass_time(7_200)
+    mirror.account.update_order(max(before), managerComment="told by no entry")
+    mirror.pass_time(7_200)
+    mirror.sandbox.knobs.turn(history_retention=3_600)
+    mirror.work("order_history", "feed")
+    assert mirror.drifts("order_history") == ["gap"]
+    mirror.settle()
+    assert set(mirror.live("orders")) == before
+    assert mirror.live("orders")[max(before)]["managerComment"] == "told by no entry"
+    assert mirror.coverage("orders").state == "following"
+    assert mirror.coverage("orders").complete_as_of is not None
+
+
+def test_one_empty_answer_does_not_have_the_tail_pass_what_it_has_not_read(mirror: Mirror) -> None:
+    """The list lagged behind, and the second reading met a bad moment of the history: it is the
+    second reading that brings the change, so it is not skipped for one wrong answer."""
+    order = min(mirror.truth("orders"))
+    mirror.sandbox.knobs.turn(list_lag_seconds=20)
+    mirror.account.update_order(order, managerComment="lagging")
+    mirror.work("order_history", "feed")
+    feed = mirror.rows("SELECT head_id, tail_id FROM sync.feed WHERE resource = 'order_history'")[0]
+    assert feed.tail_id < feed.head_id
+    wrong = [1]
+
+    def empty_once(request: httpx.Request) -> httpx.Response | None:
+        after = request.url.params.get("filter[sinceId]")
+        if request.url.path != "/api/v5/orders/history" or after != str(feed.tail_id) or not wrong:
+            return None
+        wrong.clear()
+        block = {"limit": 100, "totalCount": 0, "currentPage": 1, "totalPageCount": 0}
+        return httpx.Response(200, json={"success": True, "history": [], "pagination": block})
+
+    mirror.wire.answers = empty_once
+    mirror.pass_time(61)
+    mirror.work("order_history", "feed")
+    assert not wrong
+    assert mirror.live("orders")[order]["managerComment"] == "lagging"
 
 
 def test_a_pause_without_a_gap_changes_nothing(mirror: Mirror) -> None:
