@@ -160,6 +160,16 @@ def acquire(
     return Lease(claim.store_id, claim.resource, claim.lane, row.token, row.attempts)
 
 
+def is_at_rest(connection: sa.Connection, claim: Claim) -> bool:
+    """Whether a lane is parked or off, so that nobody will work on it."""
+    return bool(
+        connection.execute(
+            sa.text(f"SELECT NOT enabled OR parked_at IS NOT NULL FROM sync.lane WHERE {_WHERE}"),
+            {"store_id": claim.store_id, "resource": claim.resource, "lane": claim.lane},
+        ).scalar()
+    )
+
+
 def hold(
     connection: sa.Connection, lease: Lease, *, zone: str, seconds: float = LEASE_SECONDS
 ) -> None:

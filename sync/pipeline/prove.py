@@ -52,8 +52,9 @@ def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | N
     """Have the feed read to its end by a request sent after `moment`; the head's id then.
 
     Does it itself when nobody holds the feed's lease, else waits for the holder. None when that
-    takes too long. The end of the slice is not waited for: a total that was asked for is judged, or
-    a store whose requests are long in coming would never prove anything.
+    takes too long, TryLater when nobody will: its lane is parked or off. The end of the slice is
+    not waited for: a total that was asked for is judged, or a store whose requests are long in
+    coming would never prove anything.
     """
     until = ctx.monotonic() + FOLLOW_SECONDS
     while True:
@@ -70,6 +71,11 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
     claim = lease.Claim(ctx.store.id, history.name, "feed")
     held = ctx.read(lambda c: lease.acquire(c, claim, holder="prover"))
     if held is None:
+        if ctx.read(lambda c: lease.is_at_rest(c, claim)):
+            raise TryLater(
+                f"{history.name} is not followed: its feed is parked or off",
+                after=FRUITLESS_SECONDS,
+            )
         return False
     theirs = dataclasses.replace(ctx, lease=held)
     try:

@@ -6,6 +6,7 @@ import pytest
 
 from sync.errors import TryLater
 from sync.mirror.engine import connect, in_transaction
+from sync.pipeline import prove
 from sync.pipeline.work import SURE_ATTEMPTS
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, engine_of
@@ -101,3 +102,23 @@ def test_a_host_whose_clock_is_wrong_tries_again_when_it_should(mirror: Mirror) 
     mirror.work("order_history", "feed")
     assert mirror.lane("order_history", "feed").error
     assert 0 < mirror.value(DUE, r="order_history", l="feed") < 5
+
+
+def test_a_reconcile_does_not_wait_for_a_feed_that_is_parked(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would hold a crawl's place for half a minute at every try; the reason is told, and it
+    goes on once the feed does."""
+    mirror.rows(
+        "UPDATE sync.lane SET parked_at = now(), error = 'odd data' WHERE store_id = :store"
+        " AND resource = 'order_history' AND lane = 'feed'"
+    )
+    mirror.queue("orders", "reconcile")
+    # A wait for the feed would end at once, and without a reason.
+    monkeypatch.setattr(prove, "FOLLOW_SECONDS", 0.5)
+    mirror.work("orders", "walk")
+    assert "order_history" in mirror.lane("orders").error
+    assert mirror.value(DUE, r="orders", l="walk") > 60
+    mirror.rows("UPDATE sync.lane SET parked_at = NULL WHERE store_id = :store")
+    mirror.settle()
+    assert mirror.lane("orders").error is None
