@@ -63,7 +63,7 @@ def _changed(dated: Dated) -> Dated:
 def upserts(servers: Servers, records: str) -> list[Figure]:
     """Pages of new orders, then of the same orders changed, into 5 million rows and into none."""
     stage = Stage(servers, "bench_growth")
-    store = stage.add_store("https://127.0.0.1", "benchkey")
+    store = stage.add_store("https://127.0.0.1", "")
     took: dict[str, float] = {}
     for size in (0, ROWS):
         if size:
@@ -109,7 +109,7 @@ def upserts(servers: Servers, records: str) -> list[Figure]:
 def looks(servers: Servers) -> list[Figure]:
     """`status` of one store, `crm.coverage` of one, and both of all, with 10,000 stores."""
     stage = Stage(servers, "bench_looks")
-    first = stage.add_store("https://127.0.0.1", "benchkey")
+    first = stage.add_store("https://127.0.0.1", "")
     with stage.engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
         copied = (

@@ -20,6 +20,8 @@ from sync import vault
 from sync.embedded import Servers
 from sync.mirror import migrate, stores
 from sync.mirror.engine import connect
+from sync.mirror.stores import Access
+from sync.pipeline.asking import access_of
 from sync.resources import RESOURCES
 
 HERE = Path(__file__).resolve().parent
@@ -63,14 +65,26 @@ class Stage:
         name: str = "bench",
     ) -> int:
         """A store as `store add` makes it; with `only`, everything else is switched off."""
+        access = (
+            access_of(call(url, "/api/credentials", key=api_key))
+            if api_key
+            else Access(None, None, None)
+        )
         with self.engine.begin() as connection:
             store_id: int = connection.execute(
                 sa.text(
                     "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone,"
-                    " site_access, scopes) VALUES (:name, :url, :url, '', 'x', :zone,"
-                    " 'access_full', ARRAY['order_read']) RETURNING id"
+                    " site_access, sites, scopes) VALUES (:name, :url, :url, '', 'x', :zone,"
+                    " :site_access, :sites, :scopes) RETURNING id"
                 ),
-                {"name": name, "url": url, "zone": zone},
+                {
+                    "name": name,
+                    "url": url,
+                    "zone": zone,
+                    "site_access": access.site_access,
+                    "sites": None if access.sites is None else list(access.sites),
+                    "scopes": None if access.scopes is None else list(access.scopes),
+                },
             ).scalar_one()
             sealed = vault.seal(api_key, key=self.key, store_id=store_id)
             connection.execute(
@@ -124,10 +138,11 @@ class Stage:
         return self.rows(sql, **binds)[0][0]
 
 
-def call(url: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """The sandbox's oracle (GET) or control (POST)."""
+def call(url: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> Any:
+    """The sandbox's oracle (GET) or control (POST), or a method of the API."""
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url + path, data), timeout=120) as answer:  # noqa: S310
+    asked = urllib.request.Request(url + path, data, headers={"X-API-KEY": key} if key else {})  # noqa: S310
+    with urllib.request.urlopen(asked, timeout=120) as answer:  # noqa: S310
         return json.loads(answer.read())
 
 
