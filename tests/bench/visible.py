@@ -15,7 +15,7 @@ from tests.bench.stage import ONLY, Figure, Stage, call
 def visible(servers: Servers) -> list[Figure]:
     """A change in the CRM seen in SQL; and the requests of a cycle in which nothing changes."""
     figures = []
-    for seconds, target, changes, gap in ((1, 2.5, 20, 0.7), (15, 17.0, 20, 2.9)):
+    for seconds, target, changes, gap in ((1, 2.5, 20, 0.7), (15, 17.0, 20, 1.7)):
         stage = Stage(servers, f"bench_visible_{seconds}")
         with spawn(
             "--account", "bench:Europe/Moscow:300:100:benchkey", "--rate", "10",
