@@ -111,11 +111,14 @@ def resource(name: str, resource: str, turn: str) -> None:
 
 
 def _needed(name: str) -> list[str]:
-    """A resource and the history it is followed by; a history and what its entries name."""
+    """A resource and the history it is followed by; a history and what its entries name; before
+    them, what it is asked for by, with what that needs."""
     changes, listing = RESOURCES[name].changes, RESOURCES[name].listing
     if isinstance(listing, Chain):
         return [listing.target, name]
-    return [changes.by, name] if isinstance(changes, Followed) else [name]
+    parent = RESOURCES[name].parent
+    before = _needed(parent.resource) if parent is not None else []
+    return [*before, *([changes.by] if isinstance(changes, Followed) else []), name]
 
 
 def _insist_on_unneeded(name: str, selected: list[str]) -> None:

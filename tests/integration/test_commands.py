@@ -497,6 +497,22 @@ def test_an_optional_resource_is_loaded_when_turned_on(
     assert rows(ask) == [(1,)]
 
 
+def test_what_a_resource_is_asked_for_by_is_turned_on_with_it(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    """Alone it would wait for ever."""
+    ask = "SELECT selected FROM sync.coverage WHERE resource = 'loyalty_accounts'"
+    assert added("resource", "shop", "loyalty_accounts", "off").exit_code == 0
+    assert rows(ask) == [(False,)]
+    child = next(
+        name
+        for name, each in RESOURCES.items()
+        if each.parent is not None and each.parent.resource == "loyalty_accounts"
+    )
+    assert "loyalty_accounts" in added("resource", "shop", child, "on").stdout
+    assert rows(ask) == [(True,)]
+
+
 def test_rebuild_queues_every_resource_of_every_store(
     added: Run, rows: Callable[[str], list[Any]]
 ) -> None:
