@@ -101,6 +101,18 @@ def start_crawl(connection: sa.Connection, crawl: Crawl) -> None:
     )
 
 
+def age_seconds(connection: sa.Connection, crawl: Crawl) -> float:
+    """How long ago a crawl was begun."""
+    found: float = connection.execute(
+        sa.text(
+            "SELECT cast(coalesce(extract(epoch FROM clock_timestamp() - started_at), 0) AS float8)"
+            " FROM sync.crawl WHERE id = :id"
+        ),
+        {"id": crawl.id},
+    ).scalar_one()
+    return found
+
+
 def set_phase(connection: sa.Connection, crawl: Crawl, phase: str) -> None:
     """Move a crawl to its next phase."""
     connection.execute(

@@ -200,6 +200,29 @@ def set_unavailable(
     )
 
 
+def set_asked(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """It is asked for anew: whether the API gives it is to be seen."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET unavailable = NULL"
+            " WHERE store_id = :store AND resource = :resource AND unavailable IS NOT NULL"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bool, str | None]:
+    """Whether the store mirrors a resource, and why the API does not give it."""
+    row = connection.execute(
+        sa.text(
+            "SELECT selected, unavailable FROM sync.coverage"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
+    ).one_or_none()
+    return (False, None) if row is None else (row.selected, row.unavailable)
+
+
 def polled_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
     """From when on changes are to be read: the last poll, or the last full pass."""
     found: dt.datetime | None = connection.execute(

@@ -46,6 +46,15 @@ FEED_PAGES = 50
 """A feed reads lists of so many pages, and leaves longer ones to the pass."""
 SUSPECT_AFTER = 20
 """So many parents that have none, and no other: is the method there at all?"""
+WITHOUT_PARENTS_SECONDS = 300.0
+"""Until it is looked again whether there are parents after all: a query, and no request."""
+LOOK_SECONDS = (5.0, 60.0)
+"""A pass that waits for its parents looks again after a tenth of its age, but not sooner, nor
+later, than these."""
+
+
+class WithoutParents(Unavailable):
+    """What the records belong to is off, or not given: there is nothing to ask for."""
 
 
 @dataclass(slots=True)
@@ -73,6 +82,7 @@ def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
     resource = ctx.resources[crawl.resource]
     tally = _tally(ctx, crawl, resource)
     if tally is None:
+        _insist_on_parents(ctx, resource)
         return False
     try:
         while _ask_next(ctx, crawl, resource, tally):
@@ -84,6 +94,27 @@ def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
         _insist_on_method(ctx, crawl, resource)
     _close(ctx, crawl, resource, tally)
     return True
+
+
+def _insist_on_parents(ctx: Context, resource: Resource) -> None:
+    """WithoutParents when they will not become complete by being waited for."""
+    assert resource.parent is not None
+    parents = resource.parent.resource
+    is_selected, unavailable = ctx.read(lambda c: coverage.why_not(c, ctx.store.id, parents))
+    if not is_selected:
+        raise WithoutParents(
+            f"it is asked for by {parents}, which is off; turn it on: "
+            f"celery -A sync mirror resource {ctx.store.name} {parents} on"
+        )
+    if unavailable is not None:
+        raise WithoutParents(f"it is asked for by {parents}: {unavailable}")
+
+
+def seconds_to_parents(ctx: Context, crawl: Crawl) -> float:
+    """In how many seconds a pass that waits for its parents looks for them again."""
+    least, most = LOOK_SECONDS
+    age = ctx.read(lambda c: checkpoint.age_seconds(c, crawl))
+    return min(most, max(least, age / 10))
 
 
 def _ask_next(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> bool:
@@ -139,6 +170,7 @@ def _tally(ctx: Context, crawl: Crawl, resource: Resource) -> Tally | None:
     moment = min(moment, known)
 
     def write(connection: sa.Connection) -> Tally:
+        coverage.set_asked(connection, ctx.store.id, resource.name)
         live = passes.count_live(connection, resource, ctx.store.id)
         report: dict[str, Any] = connection.execute(
             sa.text(

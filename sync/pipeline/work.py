@@ -43,7 +43,12 @@ from sync.pipeline.cursor import crawl_cursor
 from sync.pipeline.follow import follow, until_next_look
 from sync.pipeline.listed import crawl_list
 from sync.pipeline.older import crawl_older
-from sync.pipeline.parents import crawl_parents
+from sync.pipeline.parents import (
+    WITHOUT_PARENTS_SECONDS,
+    WithoutParents,
+    crawl_parents,
+    seconds_to_parents,
+)
 from sync.pipeline.rebuild import crawl_rebuild
 from sync.pipeline.services import Services
 from sync.pipeline.sweep import crawl_sweep
@@ -182,6 +187,8 @@ def _walk_slice(ctx: Context) -> float:
         ctx.write(lambda c, started=started: checkpoint.start_crawl(c, started))  # type: ignore[misc]
         if not _carry_on(ctx, crawl):
             over = ctx.monotonic() >= ctx.deadline or ctx.stop.is_set()
+            if not over and resource.parent is not None:
+                return seconds_to_parents(ctx, crawl)
             return HANDED_OVER_SECONDS if over else INCONCLUSIVE_SECONDS
         account.take_note(ctx, resource)
         if ctx.is_over:
@@ -271,10 +278,12 @@ def _released(ctx: Context, after_seconds: float) -> None:
     def write(connection: sa.Connection) -> None:
         lease.lock(connection, ctx.lease)
         # Read after the lane's row is locked: whoever queues a crawl locks it too.
-        waiting = ctx.lease.lane == "walk" and checkpoint.next_crawl(
-            connection, ctx.store.id, ctx.lease.resource
-        )
-        most = INCONCLUSIVE_SECONDS if waiting else after_seconds
+        # One that was begun is the one that was worked on, and said itself how long it waits.
+        crawl = None
+        if ctx.lease.lane == "walk":
+            crawl = checkpoint.next_crawl(connection, ctx.store.id, ctx.lease.resource)
+        is_new = crawl is not None and crawl.state == "pending"
+        most = INCONCLUSIVE_SECONDS if is_new else after_seconds
         lease.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
         if ctx.store.error is not None and ctx.lease.resource == "credentials":
             stores.recovered(connection, ctx.store.id)
@@ -332,6 +341,8 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
             in_transaction(engine, write)
         elif isinstance(error, MissingScope | Unavailable):
             seconds = DAY_SECONDS
+            if isinstance(error, WithoutParents):
+                seconds = WITHOUT_PARENTS_SECONDS
             in_transaction(engine, lambda c: _unavailable(c, store, held, reason, seconds))
         elif isinstance(error, WrongKey | NoSuchAccount | AccessChanged):
             # Only a person gives a key its access back, but a page of maintenance goes by itself.

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sync.mirror import stores
 from sync.pipeline import context, parent, parents
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
@@ -495,3 +496,50 @@ def test_a_customer_without_a_cart_has_no_row(open_mirror: Open) -> None:
     mirror.queue("carts", "refresh")
     mirror.work("carts", "walk")
     assert mirror.tombstones("carts") == {1: "absent"}
+
+
+UNAVAILABLE = "SELECT unavailable FROM sync.coverage WHERE resource = 'task_comments'"
+DUE = "SELECT extract(epoch FROM due_at - now()) FROM sync.lane WHERE resource = 'task_comments'"
+
+
+def turn_tasks(mirror: Mirror, *, is_on: bool) -> None:
+    """Turn the parents and their history on or off, as the command does."""
+    mirror.rows("UPDATE sync.coverage SET selected = :on WHERE resource LIKE 'task%y'", on=is_on)
+    mirror.rows("UPDATE sync.coverage SET selected = :on WHERE resource = 'tasks'", on=is_on)
+    with mirror.engine.begin() as connection:
+        stores.set_lanes(connection, mirror.store_id)
+
+
+@pytest.mark.parametrize("trouble", ["off", "missing"])
+def test_a_pass_without_parents_says_so_and_waits(mirror: Mirror, fake: Fake, trouble: str) -> None:
+    """An account without tasks, or a store that does not mirror them: nothing can be asked for,
+    and its lane does not come round every five seconds for it. It comes back with them."""
+    if trouble == "off":
+        turn_tasks(mirror, is_on=False)
+    else:
+        mirror.sandbox.knobs.turn(missing=["tasks"])
+        mirror.work("tasks", "walk")
+    mirror.work("task_comments", "walk")
+    assert mirror.coverage("task_comments").state == "unavailable"
+    assert "tasks" in mirror.value(UNAVAILABLE)
+    assert 200 < mirror.value(DUE) < 400
+    mirror.sandbox.knobs.turn(missing=[])
+    turn_tasks(mirror, is_on=True)
+    mirror.settle()
+    assert mirror.value(UNAVAILABLE) is None
+    assert mirror.coverage("task_comments").state == "fresh"
+    assert len(live(mirror)) == 8
+
+
+def test_a_pass_looks_for_its_parents_the_more_seldom_the_longer_it_waits(mirror: Mirror) -> None:
+    """Parents that take hours to load are not looked for a thousand times."""
+    mirror.work("task_comments", "walk")
+    assert 4 < mirror.value(DUE) < 6
+    mirror.pass_time(200)
+    mirror.work("task_comments", "walk")
+    assert 15 < mirror.value(DUE) < 25
+    mirror.pass_time(20_000)
+    mirror.work("task_comments", "walk")
+    assert 55 < mirror.value(DUE) < 65
+    mirror.settle()
+    assert mirror.coverage("task_comments").state == "fresh"
