@@ -57,6 +57,7 @@ class Fetched:
     as_of: dt.datetime
     elapsed_seconds: float
     is_empty: bool
+    body_bytes: int
 
 
 @dataclass(slots=True)
@@ -221,7 +222,7 @@ class _Walker:
         )
 
     def run(self, windows: list[Window]) -> Walk:
-        with Ahead(self._fetch) as ahead:
+        with Ahead(self._fetch, size=lambda page: page.body_bytes) as ahead:
             for window in windows:
                 if window.state == "planned":
                     ahead.push(Job(window, 1))
@@ -258,6 +259,7 @@ class _Walker:
             reply.as_of,
             reply.elapsed_seconds,
             is_empty=not records,
+            body_bytes=len(reply.body),
         )
 
     def _take(self, ahead: Ahead[Job, Fetched], job: Job, result: Fetched | Exception) -> None:

@@ -41,6 +41,28 @@ def test_a_billion_pages_cost_what_is_in_flight() -> None:
     assert len(begun) <= 20 + IN_FLIGHT <= 20 + MOST_IN_FLIGHT
 
 
+def test_a_run_of_large_pages_is_fetched_one_at_a_time() -> None:
+    """A page may weigh sixteen megabytes: a dozen of them, decoded, would be all the memory."""
+    running: list[int] = []
+    beside: list[int] = []
+    lock = Lock()
+
+    def fetch(job: int) -> int:
+        with lock:
+            running.append(job)
+        return 16_000_000
+
+    with Ahead(fetch, size=lambda size: size) as ahead:
+        ahead.push(0)
+        for job, _, _ in ahead.results():
+            if job == 0:
+                ahead.push_each(range(1, 10))
+            with lock:
+                beside.append(len(running) - job - 1)
+    assert running == list(range(10))
+    assert max(beside) <= 1
+
+
 def test_a_run_pushed_first_goes_before_what_has_not_begun_and_can_be_dropped() -> None:
     with Ahead[str, str](lambda job: job, width=1) as ahead:
         ahead.push_each(["a1", "a2", "a3"], of="a")
