@@ -75,6 +75,8 @@ REFRESH_EARLY = 0.95
 
 def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = RESOURCES) -> None:
     """Do one slice of a lane's work, if its lease can be had. Never raises a SyncError."""
+    if claim.resource not in resources:
+        return  # of another release: whoever knows it takes its lease, once the claim has run out
     holder = f"{socket.gethostname()}:{os.getpid()}"
     engine = services.engine
     try:
@@ -85,8 +87,8 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
     except TryLater as error:
         log(resource=claim.resource, lane=claim.lane).warning("not begun", reason=str(error))
         return
-    if store is None or claim.resource not in resources:
-        return  # removed, or of a newer release
+    if store is None:
+        return  # removed
     say = log(store=store.name, resource=claim.resource, lane=claim.lane)
     if held.attempts > CRASHES and _never_failed(engine, held):
         _park(engine, held, f"its worker died {held.attempts - 1} times without any progress")

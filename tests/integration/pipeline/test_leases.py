@@ -7,6 +7,7 @@ import pytest
 from sync.errors import LeaseLost
 from sync.mirror import lease
 from sync.mirror.lease import Claim
+from sync.pipeline.work import CRASHES, work
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, expire_lease, take_over
 
@@ -95,3 +96,15 @@ def test_a_token_that_is_not_the_present_one_locks_nothing(mirror: Mirror) -> No
     take_over(mirror, "orders", "walk")
     with mirror.engine.begin() as connection, pytest.raises(LeaseLost):
         lease.hold(connection, held, zone="Europe/Moscow")
+
+
+def test_a_worker_of_another_release_leaves_alone_what_it_does_not_know(mirror: Mirror) -> None:
+    """It would use up the attempts of a resource that a newer release brought, until the lane is
+    parked for a worker that never died."""
+    before = mirror.lane("orders")
+    claim = Claim(mirror.store_id, "orders", "walk")
+    for _ in range(CRASHES + 2):
+        work(claim, mirror.services, {"customers": mirror.resources["customers"]})
+        mirror.pass_time(lease.LEASE_SECONDS + 1)
+    after = mirror.lane("orders")
+    assert (after.attempts, after.token, after.parked_at) == (before.attempts, before.token, None)
