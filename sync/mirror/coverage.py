@@ -14,6 +14,10 @@ from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.telemetry import counted
 
+MIXED = "mixed"
+"""Stands for `Resource.version` where rows were made by more than one: workers of two releases
+side by side, or a new one before its rebuild. No release's own, so each has them rebuilt."""
+
 
 def count_live(
     connection: sa.Connection,
@@ -73,6 +77,7 @@ def add_loaded(
     """Carry the counts along with the rows just written, in their transaction.
 
     What a feed tells of changes the CRM's own number too; what a walk finds was there before.
+    Rows written by another declaration than the rest are noted, so that they are rebuilt.
     """
     delta = loaded.live_delta
     expected = delta if origin is Origin.REREAD else 0
@@ -84,7 +89,9 @@ def add_loaded(
         sa.text(
             "UPDATE sync.coverage SET mirrored = mirrored + :delta,"
             " expected = expected + :expected, refused_writes = refused_writes + :refused,"
-            " rows_written = rows_written + :written"
+            " rows_written = rows_written + :written,"
+            " version = CASE WHEN :written = 0 OR version = :version THEN version"
+            f" ELSE '{MIXED}' END"
             " WHERE store_id = :store AND resource = :resource"
         ),
         {
@@ -94,6 +101,7 @@ def add_loaded(
             "expected": expected,
             "refused": len(loaded.refused),
             "written": written,
+            "version": resource.version,
         },
     )
 
@@ -197,6 +205,30 @@ def set_unavailable(
             " WHERE store_id = :store AND resource = :resource"
         ),
         {"store": store_id, "resource": resource, "reason": reason[:1_000]},
+    )
+
+
+def begin_rebuild(connection: sa.Connection, resource: Resource, store_id: int) -> None:
+    """From now on its rows are made by this declaration; who writes by another is noted.
+
+    It is said first and not last, or what another wrote behind the rebuild would be forgotten.
+    Meanwhile nothing is complete.
+    """
+    _set_version(connection, resource, store_id, to=resource.version)
+
+
+def carry_on_rebuild(connection: sa.Connection, resource: Resource, store_id: int) -> None:
+    """A part of its rows are made by this declaration: noted where the others were not."""
+    _set_version(connection, resource, store_id, to=MIXED)
+
+
+def _set_version(connection: sa.Connection, resource: Resource, store_id: int, *, to: str) -> None:
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET version = :to WHERE store_id = :store"
+            " AND resource = :resource AND version IS DISTINCT FROM :version"
+        ),
+        {"to": to, "store": store_id, "resource": resource.name, "version": resource.version},
     )
 
 

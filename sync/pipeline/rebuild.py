@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from sync.crm.decode import decode
 from sync.declare import Resource
-from sync.mirror import checkpoint
+from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Dated
 from sync.mirror.rewrite import Stored, rewrite, stored
@@ -96,6 +96,10 @@ def _repeats_before(key: Any) -> dict[str, int]:
 
 def _write(ctx: Context, crawl: Crawl, resource: Resource, made: Made) -> None:
     def write(connection: sa.Connection) -> None:
+        if checkpoint.rebuilt_to(connection, crawl) is None:
+            coverage.begin_rebuild(connection, resource, ctx.store.id)
+        else:
+            coverage.carry_on_rebuild(connection, resource, ctx.store.id)
         changed = rewrite(connection, resource, ctx.store.id, made.rows)
         ctx.keep_notes(connection, resource, made.notes)
         checkpoint.count_pages(connection, crawl, pages=1, seen=made.seen, changed=changed)
@@ -104,12 +108,11 @@ def _write(ctx: Context, crawl: Crawl, resource: Resource, made: Made) -> None:
         if made.is_end:
             connection.execute(
                 sa.text(
-                    "UPDATE sync.coverage SET zone = :zone, version = :version"
+                    "UPDATE sync.coverage SET zone = :zone"
                     " WHERE store_id = :store AND resource = :resource"
                 ),
                 {
                     "zone": ctx.store.zone,
-                    "version": resource.version,
                     "store": ctx.store.id,
                     "resource": resource.name,
                 },

@@ -14,7 +14,7 @@ from sync.pipeline import rebuild
 from sync.pipeline.dispatching import housekeep
 from sync.pipeline.rebuild import queue_where_stale
 from tests.integration.pipeline import typed
-from tests.integration.pipeline.harness import Mirror
+from tests.integration.pipeline.harness import Mirror, small
 from tests.integration.resources.conftest import Open
 
 SALES = ("orders", "order_history", "customers", "customer_history")
@@ -154,6 +154,84 @@ def test_a_column_added_to_a_declaration_is_filled_from_raw(mirror: Mirror) -> N
     assert mirror.coverage("orders").complete_as_of is not None
     with mirror.engine.begin() as connection:
         assert queue_where_stale(connection, mirror.resources) == 0
+
+
+WRONG = "SELECT id FROM crm.orders WHERE weight_again IS DISTINCT FROM raw ->> 'weight'"
+
+
+def by_the_release_before(mirror: Mirror, order: int) -> None:
+    """A worker that was not replaced yet follows the feed, and reads an order its own way."""
+    newer = dict(mirror.resources)
+    mirror.resources["orders"] = small(*SALES)["orders"]
+    mirror.account.update_order(order, managerComment="read the old way", weight=77)
+    mirror.work("order_history", "feed")
+    mirror.resources.update(newer)
+
+
+def rebuild_where_stale(mirror: Mirror) -> int:
+    with mirror.engine.begin() as connection:
+        queued = queue_where_stale(connection, mirror.resources)
+    mirror.work("orders", "walk")
+    return queued
+
+
+def test_what_the_release_before_wrote_after_a_rebuild_is_rebuilt(mirror: Mirror) -> None:
+    """Old workers beside new ones: their rows lack the new column, so nothing may stand as read
+    by the new declaration."""
+    mirror.rows("ALTER TABLE crm.orders ADD weight_again text")
+    mirror.resources["orders"] = wider(mirror.resources["orders"])
+    assert rebuild_where_stale(mirror) == 1
+    order = max(mirror.truth("orders"))
+    by_the_release_before(mirror, order)
+    assert [row.id for row in mirror.rows(WRONG)] == [order]
+    assert rebuild_where_stale(mirror) == 1
+    assert mirror.rows(WRONG) == []
+    assert rebuild_where_stale(mirror) == 0
+    mirror.come_to_rest()
+    assert rebuild_where_stale(mirror) == 0
+
+
+def test_what_the_release_before_writes_amid_a_rebuild_is_rebuilt_after_it(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rebuild has passed the row already, and cannot say that all are read the new way."""
+    monkeypatch.setattr(rebuild, "BATCH", 10)
+    mirror.rows("ALTER TABLE crm.orders ADD weight_again text")
+    mirror.resources["orders"] = wider(mirror.resources["orders"])
+    with mirror.engine.begin() as connection:
+        queue_where_stale(connection, mirror.resources)
+    mirror.services.stop.set()
+    mirror.work("orders", "walk")
+    mirror.services.stop.clear()
+    order = min(mirror.truth("orders"))
+    by_the_release_before(mirror, order)
+    mirror.work("orders", "walk")
+    assert not mirror.open_crawls("orders")
+    assert [row.id for row in mirror.rows(WRONG)] == [order]
+    assert rebuild_where_stale(mirror) == 1
+    assert mirror.rows(WRONG) == []
+    assert rebuild_where_stale(mirror) == 0
+
+
+def test_a_rebuild_that_another_release_carried_on_is_made_again(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second half of it is read the old way."""
+    monkeypatch.setattr(rebuild, "BATCH", 10)
+    mirror.rows("ALTER TABLE crm.orders ADD weight_again text")
+    newer = wider(mirror.resources["orders"])
+    mirror.resources["orders"] = newer
+    mirror.queue("orders", "rebuild")
+    mirror.services.stop.set()
+    mirror.work("orders", "walk")
+    mirror.services.stop.clear()
+    mirror.resources["orders"] = small(*SALES)["orders"]
+    mirror.work("orders", "walk")
+    assert not mirror.open_crawls("orders")
+    mirror.resources["orders"] = newer
+    assert rebuild_where_stale(mirror) == 1
+    assert mirror.rows(WRONG) == []
+    assert rebuild_where_stale(mirror) == 0
 
 
 def test_a_proof_before_the_rebuild_does_not_stand_for_it(mirror: Mirror) -> None:
