@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from sync.declare import Resource
-from sync.mirror import checkpoint, graves, lease, load
+from sync.mirror import checkpoint, graves, lease, load, statements
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.graves import Grave
 from sync.mirror.load import Loaded
@@ -75,7 +75,8 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
 
 def no_as_of(patch: pytest.MonkeyPatch) -> None:
     """What is committed last wins, however old it is."""
-    real_known, real_upsert, real_bury = load._known, load.upsert_sql, graves.bury_sql
+    real_known = load._known
+    real_upsert, real_bury = statements.upsert_sql, statements.bury_sql
 
     def known(*arguments: Any) -> dict[Any, Any]:
         return {
