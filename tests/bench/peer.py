@@ -22,7 +22,9 @@ def dlt_python() -> Path | None:
         made = subprocess.run([sys.executable, "-m", "venv", str(DLT)], check=False)
         if made.returncode == 0:
             subprocess.run(
-                [str(python), "-m", "pip", "install", "-q", "dlt[postgres]==1.31.0"], check=False
+                [str(python), "-m", "pip", "install", "-q", "dlt[postgres]==1.31.0"],
+                check=False,
+                capture_output=True,
             )
     tried = subprocess.run([str(python), "-c", "import dlt"], check=False, capture_output=True)
     return python if tried.returncode == 0 else None
