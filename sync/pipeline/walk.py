@@ -7,6 +7,7 @@ has to be cut. Pages shift while they are walked; what is lost that way is found
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -157,8 +158,10 @@ def _oldest(
     """The oldest creation day of a list, from its last page; lists come newest first."""
     if days.first is not None:
         return days.first
-    last = ctx.api.ask(resource.path, last_page, work=work)
-    rows = (*ctx.normalise(resource, last.records(resource)).rows, *beside.rows)
+    rows = beside.rows
+    with contextlib.suppress(Refused):  # the list became shorter: older ones fall in the last part
+        last = ctx.api.later(resource, last_page, work=work)
+        rows = [*ctx.normalise(resource, last.records(resource)).rows, *rows]
     newest = days.last or ctx.draw().astimezone(ctx.zone).date()
     return min([*(row.created_on for row in rows if row.created_on is not None), newest])
 

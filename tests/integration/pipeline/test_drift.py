@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from sync.pipeline import context
+from sync.pipeline import context, walk
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -113,3 +113,19 @@ def test_half_an_answer_is_parked_with_its_body(mirror: Mirror) -> None:
     assert "surprise" in parked[0]
     assert mirror.lane("orders").parked_at is not None
     assert mirror.coverage("orders").state == "attention"
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_list_whose_last_page_is_refused_is_planned_by_its_first(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list became shorter between two requests of the plan: no failure, nothing is left out."""
+    monkeypatch.setattr(walk, "WINDOW_MAX", 10)
+    mirror = open_mirror()
+    mirror.sandbox.knobs.turn(total_page_count_never_ends=True, beyond_end="404")
+    mirror.work("orders", "walk")
+    assert mirror.errors() == []
+    assert set(mirror.live("orders")) == set(mirror.truth("orders"))
+    mirror.sandbox.knobs.turn(total_page_count_never_ends=False)
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
