@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from sync.pipeline.work import SURE_ATTEMPTS
 from tests.integration.pipeline.harness import Mirror
 
 
@@ -93,3 +94,29 @@ def test_a_history_nobody_has_read_to_its_end_proves_nothing(mirror: Mirror) -> 
         " AND resource = 'order_history'"
     )
     assert mirror.coverage("orders").complete_as_of is None
+
+
+def test_a_history_that_is_refused_holds_back_what_it_told_of(mirror: Mirror) -> None:
+    """The key lost the orders' scope: from then on nobody tells how customers' totals change."""
+    mirror.account.revoke_scope("order_read")
+    for _ in range(SURE_ATTEMPTS):
+        mirror.work("order_history", "feed")
+    assert mirror.coverage("order_history").state == "unavailable"
+    order = mirror.value(
+        "SELECT max(id) FROM crm.orders WHERE store_id = :store AND deleted_at IS NULL"
+        " AND customer_type = 'customer'"
+    )
+    changed = moment(mirror)
+    mirror.account.delete_order(order)
+    mirror.pass_time(130)
+    mirror.work("customer_history", "feed")
+    mirror.pass_time(130)
+    mirror.work("customer_history", "feed")
+    assert mirror.coverage("customers").state == "following"
+    assert mirror.coverage("customers").complete_as_of <= changed
+    mirror.rows("UPDATE sync.coverage SET selected = false WHERE resource LIKE 'order%'")
+    assert mirror.coverage("customers").complete_as_of > changed, "it is not wanted any more"
+    mirror.rows("UPDATE sync.coverage SET selected = true WHERE resource LIKE 'order%'")
+    mirror.account.grant_scope("order_read")
+    mirror.come_to_rest()
+    assert mirror.coverage("customers").complete_as_of > changed
