@@ -122,6 +122,10 @@ def _needed(name: str) -> list[str]:
 
 
 def _insist_on_unneeded(name: str, selected: list[str]) -> None:
+    if name == "credentials":
+        raise BadRequest(
+            "credentials say what the key may see, which decides what an absence means"
+        )
     for other in selected:
         changes = RESOURCES[other].changes if other in RESOURCES else None
         if isinstance(changes, Followed) and changes.by == name and other != name:

@@ -236,6 +236,7 @@ BAD = [
     (("reconcile", "shop", "--wiat"), "--wait"),
     (("resource", "shop", "orders", "maybe"), "maybe"),
     (("resource", "shop", "order_history", "off"), "turn orders off first"),
+    (("resource", "shop", "credentials", "off"), "decides what an absence means"),
     (("approve", "shop", "statuses"), "Nothing of statuses waits"),
     (("reset", "shop", "carts"), "does not mirror carts"),
     (("retry", "shop", "odrers"), "Did you mean 'orders'?"),
