@@ -20,6 +20,7 @@ reread.py       records read again by id, and what their absence means
 The walk lane:
 
 listed.py       a list with a feed: load, backfill, reconcile
+windows.py      the days a list is walked in: how many windows, and what is asked for one
 walk.py         the windows' pages, fetched ahead, committed in order
 prove.py        windows counted in a bracket of the feed, until nothing differs
 rolling.py      ids and contents compared, a part of the months each night

@@ -20,7 +20,8 @@ from sync.pipeline.prove import (
     walk_again,
 )
 from sync.pipeline.rolling import compare_ids
-from sync.pipeline.walk import plan_windows, walk
+from sync.pipeline.walk import walk
+from sync.pipeline.windows import plan_windows
 
 
 def crawl_list(ctx: Context, crawl: Crawl) -> bool:

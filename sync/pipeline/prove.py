@@ -28,7 +28,8 @@ from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.follow import _check_gap, follow_head, until_next_look
 from sync.pipeline.reread import Told, apply, read_again
-from sync.pipeline.walk import is_filter_off, list_params, walk_one
+from sync.pipeline.walk import walk_one
+from sync.pipeline.windows import is_filter_off, list_params
 
 FOLLOW_SECONDS = 30.0
 WHOLE_TRIES = 3

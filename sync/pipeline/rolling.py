@@ -20,7 +20,7 @@ from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.pipeline.context import Context
 from sync.pipeline.prove import UNPROVEN, walk_again
-from sync.pipeline.walk import is_filter_off
+from sync.pipeline.windows import is_filter_off
 
 TURNS = 30
 

@@ -26,7 +26,7 @@ from sync.pipeline.ahead import Ahead
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
 from sync.pipeline.reread import insist_on_access
-from sync.pipeline.walk import list_params
+from sync.pipeline.windows import list_params
 
 PASSES = 4
 

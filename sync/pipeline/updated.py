@@ -20,7 +20,7 @@ from sync.mirror.load import Dated, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.context import Context
 from sync.pipeline.sweep import PASSES, unusable
-from sync.pipeline.walk import list_params
+from sync.pipeline.windows import list_params
 
 
 def poll(ctx: Context, resource: Resource) -> None:

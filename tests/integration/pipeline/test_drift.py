@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from sync.pipeline import context, walk
+from sync.pipeline import context, walk, windows
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -120,7 +120,8 @@ def test_a_list_whose_last_page_is_refused_is_planned_by_its_first(
     open_mirror: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list became shorter between two requests of the plan: no failure, nothing is left out."""
-    monkeypatch.setattr(walk, "WINDOW_MAX", 10)
+    for module in (walk, windows):
+        monkeypatch.setattr(module, "WINDOW_MAX", 10)
     mirror = open_mirror()
     mirror.sandbox.knobs.turn(total_page_count_never_ends=True, beyond_end="404")
     mirror.work("orders", "walk")

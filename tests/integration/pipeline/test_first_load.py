@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync import crawl
-from sync.pipeline import walk
+from sync.pipeline import walk, windows
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -115,18 +115,19 @@ def test_a_window_that_holds_too_much_is_cut(
     open_mirror: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows stay small, so that little is walked again; their union is still everything."""
-    monkeypatch.setattr(walk, "WINDOW_MAX", 15)
+    for module in (walk, windows):
+        monkeypatch.setattr(module, "WINDOW_MAX", 15)
     monkeypatch.setattr(crawl, "WINDOW_TARGET", 10)
     mirror = open_mirror(resources=None)
     mirror.settle()
-    windows = mirror.rows(
+    cut = mirror.rows(
         "SELECT first_day, last_day, total FROM sync.window WHERE store_id = :store"
         " AND resource = 'orders' ORDER BY id"
     )
-    assert len(windows) > 3
-    assert all(w.total <= 15 or w.first_day == w.last_day for w in windows)
-    assert sum(w.first_day is None for w in windows) == 1, "the oldest one is open"
-    assert sum(w.last_day is None for w in windows) == 1, "the newest one is open"
+    assert len(cut) > 3
+    assert all(w.total <= 15 or w.first_day == w.last_day for w in cut)
+    assert sum(w.first_day is None for w in cut) == 1, "the oldest one is open"
+    assert sum(w.last_day is None for w in cut) == 1, "the newest one is open"
     mirror.assert_equal_to_oracle()
 
 
@@ -134,7 +135,8 @@ def test_a_date_filter_that_does_nothing_is_noticed(
     open_mirror: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unknown filters may be ignored: then the list is one window, and still proven."""
-    monkeypatch.setattr(walk, "WINDOW_MAX", 15)
+    for module in (walk, windows):
+        monkeypatch.setattr(module, "WINDOW_MAX", 15)
     monkeypatch.setattr(crawl, "WINDOW_TARGET", 10)
     mirror = open_mirror()
     mirror.sandbox.knobs.turn(ignore_date_filter=True)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from sync import crawl
-from sync.pipeline import context, walk
+from sync.pipeline import context, walk, windows
 from sync.sandbox import Sandbox
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, small
@@ -22,7 +22,8 @@ def end_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
 
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut whatever holds more than two pages."""
-    monkeypatch.setattr(walk, "WINDOW_MAX", 40)
+    for module in (walk, windows):
+        monkeypatch.setattr(module, "WINDOW_MAX", 40)
     monkeypatch.setattr(crawl, "WINDOW_TARGET", 20)
 
 
