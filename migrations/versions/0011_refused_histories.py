@@ -31,8 +31,8 @@ SELECT s.name AS store, c.resource, c.expected, c.mirrored,
         WHEN f.store_id IS NULL THEN
             CASE WHEN c.complete_as_of IS NOT NULL THEN least(c.complete_as_of, now()) END
         WHEN c.proven_as_of IS NULL THEN NULL
-        WHEN f.clear_at IS NULL OR t.untold THEN NULL
-        ELSE least(f.clear_at, r.oldest, t.clear_at, h.hidden_as_of, now())
+        ELSE CASE WHEN f.clear_at IS NULL OR t.untold THEN NULL
+            ELSE least(f.clear_at, r.oldest, t.clear_at, h.hidden_as_of, now()) END
     END AS complete_as_of,
     CASE
         WHEN NOT s.enabled OR NOT c.selected THEN 'disabled'

@@ -1,0 +1,155 @@
+"""Migrations: forward and back leave the same schema, rows stay, nothing an analyst uses goes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+from sync.errors import SyncError
+from sync.mirror import migrate
+from sync.mirror.engine import connect
+
+ROOT = Path(__file__).resolve().parents[2]
+REVISIONS = [
+    script.revision
+    for script in reversed(
+        list(ScriptDirectory.from_config(migrate._config()).walk_revisions("base", "heads"))
+    )
+]
+_OURS = "n.nspname IN ('crm', 'sync') AND c.relname <> 'alembic_version'"
+COLUMNS = f"""
+    SELECT n.nspname, c.relname, c.relkind, a.attname, format_type(a.atttypid, a.atttypmod),
+        a.attnotnull, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    WHERE {_OURS} AND c.relkind IN ('r', 'v', 'm', 'p') ORDER BY 1, 2, 4
+"""
+REST = f"""
+    SELECT 'index', pg_get_indexdef(i.indexrelid) FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE {_OURS}
+    UNION ALL SELECT 'constraint', c.relname || ': ' || pg_get_constraintdef(o.oid)
+    FROM pg_constraint AS o JOIN pg_class AS c ON c.oid = o.conrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE {_OURS}
+    UNION ALL SELECT 'view', c.relname || ': ' || pg_get_viewdef(c.oid) FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE {_OURS} AND c.relkind = 'v'
+    UNION ALL SELECT 'function', regexp_replace(pg_get_functiondef(p.oid), '\\s+', ' ', 'g')
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname IN ('crm', 'sync') AND p.prokind = 'f'
+    UNION ALL SELECT 'policy', tablename || ': ' || policyname || ' ' || coalesce(qual, '')
+    FROM pg_policies WHERE schemaname IN ('crm', 'sync') ORDER BY 1, 2
+"""
+
+
+@pytest.fixture
+def engine(empty_database: str) -> Iterator[sa.Engine]:
+    made = connect(empty_database)
+    yield made
+    made.dispose()
+
+
+def rows(engine: sa.Engine, sql: str) -> list[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql)]
+
+
+def schema(engine: sa.Engine) -> list[tuple[object, ...]]:
+    """Everything that is in the two schemas, as Postgres tells it."""
+    return rows(engine, COLUMNS) + rows(engine, REST)
+
+
+def test_all_the_way_up_down_and_up_again_is_the_same_schema(
+    empty_database: str, engine: sa.Engine
+) -> None:
+    """Also that the declarations ask for nothing more."""
+    migrate.upgrade(empty_database)
+    first = schema(engine)
+    assert len(first) > 1000
+    migrate.check(empty_database)
+    migrate.downgrade(empty_database, "base")
+    assert schema(engine) == []
+    migrate.upgrade(empty_database)
+    assert schema(engine) == first
+
+
+def test_each_step_back_leaves_what_was_there_before(
+    empty_database: str, engine: sa.Engine
+) -> None:
+    before = {"base": schema(engine)}
+    for revision in REVISIONS:
+        migrate.upgrade(empty_database, revision)
+        before[revision] = schema(engine)
+    for revision, earlier in zip(reversed(REVISIONS), [*reversed(REVISIONS[:-1]), "base"],
+                                 strict=True):  # fmt: skip
+        migrate.downgrade(empty_database, earlier)
+        assert schema(engine) == before[earlier], f"{revision} down to {earlier}"
+
+
+def test_nothing_an_analyst_uses_is_dropped_or_retyped(
+    empty_database: str, engine: sa.Engine
+) -> None:
+    """Old workers run beside new ones, and queries are written to last."""
+    known: dict[tuple[object, ...], object] = {}
+    for revision in REVISIONS:
+        migrate.upgrade(empty_database, revision)
+        now = {row[:2] + row[3:4]: row[4] for row in rows(engine, COLUMNS)}
+        changed = {name: (kind, now.get(name)) for name, kind in known.items()
+                   if now.get(name) != kind}  # fmt: skip
+        assert changed == {}, revision
+        known = now
+
+
+@pytest.mark.parametrize("start", REVISIONS[:-1])
+def test_rows_of_every_earlier_release_are_there_after_the_upgrade(
+    start: str, empty_database: str, engine: sa.Engine
+) -> None:
+    migrate.upgrade(empty_database, start)
+    with engine.begin() as connection:
+        for sql in (
+            "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone)"
+            " VALUES ('shop', 'https://shop.retailcrm.ru', '', 'x', 'y', 'Europe/Moscow')",
+            "INSERT INTO sync.coverage (store_id, resource) SELECT id, 'orders' FROM sync.store",
+            "INSERT INTO sync.lane (store_id, resource, lane) SELECT id, 'orders', 'walk'"
+            " FROM sync.store",
+            "INSERT INTO crm.orders (store_id, id, number, as_of, first_seen_at, changed_at)"
+            " SELECT id, 7, '7A', now(), now(), now() FROM sync.store",
+        ):
+            connection.exec_driver_sql(sql)
+    migrate.upgrade(empty_database)
+    assert rows(engine, "SELECT id, number FROM crm.orders") == [(7, "7A")]
+    assert rows(engine, "SELECT resource, lane FROM sync.lane") == [("orders", "walk")]
+    told = rows(engine, "SELECT store, resource, complete_as_of, state FROM crm.coverage")
+    assert told == [("shop", "orders", None, "pending")]
+
+
+def test_two_migrators_at_once_take_turns(empty_database: str, engine: sa.Engine) -> None:
+    """Several hosts are deployed together: whoever comes second finds it done."""
+    code = "import sys; from sync.mirror import migrate; migrate.upgrade(sys.argv[1])"
+    migrators = [
+        subprocess.Popen([sys.executable, "-c", code, empty_database], cwd=ROOT) for _ in range(3)
+    ]
+    assert [migrator.wait(120) for migrator in migrators] == [0, 0, 0]
+    assert rows(engine, "SELECT version_num FROM sync.alembic_version") == [(REVISIONS[-1],)]
+
+
+def test_a_table_somebody_holds_is_not_waited_for_long(
+    empty_database: str, engine: sa.Engine
+) -> None:
+    """A migration that queues for a lock would hold up every reader behind it: it fails whole,
+    and is run again."""
+    migrate.upgrade(empty_database, "0008")
+    with engine.begin() as holder:
+        holder.exec_driver_sql("LOCK sync.store, sync.coverage IN ACCESS SHARE MODE")
+        with pytest.raises((SyncError, sa.exc.DBAPIError), match="lock"):
+            migrate.upgrade(empty_database)
+    assert rows(engine, "SELECT version_num FROM sync.alembic_version") == [("0008",)]
+    migrate.upgrade(empty_database)
+    migrate.check(empty_database)
