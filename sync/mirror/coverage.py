@@ -124,6 +124,20 @@ def _count_all(resource: Resource) -> str:
     )
 
 
+def _lock(connection: sa.Connection, resource: Resource, store_id: int) -> None:
+    """Wait for whoever is adding to the running count, so that the next statement counts theirs.
+
+    A count inside the UPDATE that waits is of the moment before the wait, and theirs is lost.
+    """
+    connection.execute(
+        sa.text(
+            "SELECT FROM sync.coverage WHERE store_id = :store AND resource = :resource"
+            " FOR NO KEY UPDATE"
+        ),
+        {"store": store_id, "resource": resource.name},
+    )
+
+
 def prove(
     connection: sa.Connection,
     resource: Resource,
@@ -136,6 +150,7 @@ def prove(
 
     How rows were read (zone, version) is no part of it: only a rebuild has read all of them.
     """
+    _lock(connection, resource, store_id)
     connection.execute(
         sa.text(
             f"UPDATE sync.coverage SET proven_as_of = :as_of, proven_at = now(),"
@@ -161,6 +176,7 @@ def close(
     complete_as_of: dt.datetime,
 ) -> None:
     """A pass over a list without a feed closed: complete as of its first request."""
+    _lock(connection, resource, store_id)
     connection.execute(
         sa.text(
             f"UPDATE sync.coverage SET complete_as_of = :as_of, proven_at = now(),"

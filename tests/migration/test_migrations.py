@@ -25,7 +25,8 @@ REVISIONS = [
 _OURS = "n.nspname IN ('crm', 'sync') AND c.relname <> 'alembic_version'"
 COLUMNS = f"""
     SELECT n.nspname, c.relname, c.relkind, a.attname, format_type(a.atttypid, a.atttypmod),
-        a.attnotnull, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
+        a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
+        CASE WHEN c.relkind = 'r' THEN col_description(c.oid, a.attnum) END
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum

@@ -1,0 +1,63 @@
+"""The running count of live rows: right however two lanes meet at it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from sync.embedded.process import wait_until
+from sync.mirror import coverage
+from sync.mirror.clock import draw
+from sync.mirror.load import Loaded, Origin
+from tests.integration.pipeline.conftest import Open
+from tests.integration.pipeline.harness import Mirror
+
+Count = Callable[[Mirror, sa.Connection], None]
+
+
+def _proven(mirror: Mirror, connection: sa.Connection) -> None:
+    as_of = draw(mirror.engine, mirror.store_id)
+    coverage.prove(connection, mirror.resources["orders"], mirror.store_id, as_of=as_of)
+
+
+def _closed(mirror: Mirror, connection: sa.Connection) -> None:
+    as_of = draw(mirror.engine, mirror.store_id)
+    coverage.close(connection, mirror.resources["orders"], mirror.store_id, complete_as_of=as_of)
+
+
+@pytest.mark.parametrize("count", [_proven, _closed])
+def test_rows_a_feed_adds_while_a_walk_counts_are_counted_once(
+    open_mirror: Open, count: Count
+) -> None:
+    """The walk waits for the feed's transaction, and counts what is there then."""
+    mirror = open_mirror()
+    mirror.settle()
+    before = len(mirror.live("orders"))
+
+    def walk() -> None:
+        with mirror.engine.begin() as connection:
+            count(mirror, connection)
+
+    with mirror.engine.begin() as feed:
+        feed.exec_driver_sql(
+            "INSERT INTO crm.orders (store_id, id, as_of, first_seen_at, changed_at)"
+            f" VALUES ({mirror.store_id}, 1000001, now(), now(), now())"
+        )
+        coverage.add_loaded(
+            feed, mirror.resources["orders"], mirror.store_id, Loaded(seen=1, inserted=1),
+            origin=Origin.REREAD,
+        )  # fmt: skip
+        walking = threading.Thread(target=walk)
+        walking.start()
+        waits = (
+            "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database()"
+        )
+        wait_until(lambda: bool(mirror.value(waits)), seconds=30, what="the walk waits")
+    walking.join(30)
+    assert mirror.value("SELECT count(*) FROM crm.orders WHERE deleted_at IS NULL") == before + 1
+    counted = "SELECT mirrored FROM sync.coverage WHERE resource = 'orders'"
+    assert mirror.value(counted) == before + 1
