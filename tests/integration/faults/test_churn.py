@@ -22,8 +22,12 @@ def test_twenty_changes_a_second_during_a_load(rig: Rig, ends_exact: Ends) -> No
     ends_exact(rig, "20 changes a second, 1,500 orders", 1)
 
 
+@pytest.mark.timeout(900)
 def test_twenty_changes_a_second_during_a_whole_load(rig: Rig, ends_exact: Ends) -> None:
-    """The size people have: 20,000 orders, 10 requests a second, 250 to 350 ms an answer."""
+    """The size people have: 20,000 orders, 10 requests a second, 250 to 350 ms an answer.
+
+    Their history is 170,000 entries, so its walk alone is three minutes of the budget.
+    """
     rig.rate = 10
     rig.turn(rate=10, latency_ms=(250, 350))
     rig.add_store(rig.open_account(orders=20_000, customers=2_000), only=FEW)
@@ -33,4 +37,4 @@ def test_twenty_changes_a_second_during_a_whole_load(rig: Rig, ends_exact: Ends)
     wait_for(60)
     rig.wait_pages(150)
     rig.struck()
-    ends_exact(rig, "20 changes a second, 20,000 orders", 1)
+    ends_exact(rig, "20 changes a second, 20,000 orders", 1, seconds=700)
