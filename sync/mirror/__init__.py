@@ -8,7 +8,8 @@ migrate.py         a database brought to this release's schema
 clock.py           as_of: when a request was sent, strictly increasing per store
 
 lease.py           the right to work on a lane for a while; what is due, claimed
-checkpoint.py      how far each crawl, window and feed has come
+checkpoint.py      how far each crawl and window has come
+feeds.py           how far each feed has been followed: head, tail, bookmark, cadence
 rereads.py         records waiting to be read again by id
 passes.py          what passes over lists without a feed have to know
 coverage.py        what is proven of each resource, and the counting that proves it

@@ -9,12 +9,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from sync import faults
 from sync.crawl import Days
-from sync.schema.crawls import CRAWL, FEED, WINDOW
-
-TAIL_SECONDS = faults.scaled(60)
-"""What a history may publish late: it is read to its end only up to that long ago."""
+from sync.schema.crawls import CRAWL, WINDOW
 
 
 @dataclass(slots=True)
@@ -46,21 +42,6 @@ class Crawl:
     deep: bool
     phase: str
     state: str
-
-
-@dataclass(slots=True)
-class Feed:
-    """A row of `sync.feed`: the two cursors of a history and what they stand for.
-
-    `every_seconds` is how often it is looked at, None for SYNC_FEED_SECONDS.
-    """
-
-    bookmark: int
-    head_id: int
-    tail_id: int
-    head_at: dt.datetime | None
-    clear_at: dt.datetime | None
-    every_seconds: float | None = None
 
 
 def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl | None:
@@ -302,155 +283,6 @@ def verify(connection: sa.Connection, window_ids: Sequence[int], as_of: dt.datet
         ),
         {"ids": list(window_ids), "as_of": as_of},
     )
-
-
-def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
-    """The cursors of a history; None before its bookmark is set."""
-    row = connection.execute(
-        sa.select(FEED).where(FEED.c.store_id == store_id, FEED.c.resource == history)
-    ).one_or_none()
-    if row is None:
-        return None
-    return Feed(
-        row.bookmark, row.head_id, row.tail_id, row.head_at, row.clear_at, row.every_seconds
-    )
-
-
-def feed_rates(connection: sa.Connection) -> list[tuple[int, str, float, float | None]]:
-    """Every feed that is followed: store, history, changes a second, present interval."""
-    rows = connection.execute(
-        sa.text(
-            "SELECT f.store_id, f.resource, f.changes_per_second, f.every_seconds"
-            " FROM sync.feed AS f JOIN sync.lane AS l ON l.store_id = f.store_id"
-            " AND l.resource = f.resource AND l.lane = 'feed' AND l.enabled"
-            " AND l.parked_at IS NULL"
-        )
-    )
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
-
-
-def set_cadence(connection: sa.Connection, changed: Sequence[tuple[int, str, float]]) -> None:
-    """Set the intervals of feeds: (store, history, seconds)."""
-    if not changed:
-        return
-    connection.exec_driver_sql(
-        "UPDATE sync.feed AS f SET every_seconds = n.seconds"
-        " FROM unnest(%s::bigint[], %s::text[], %s::float8[]) AS n(store_id, resource, seconds)"
-        " WHERE f.store_id = n.store_id AND f.resource = n.resource",
-        (
-            [store for store, _, _ in changed],
-            [history for _, history, _ in changed],
-            [seconds for _, _, seconds in changed],
-        ),
-    )
-
-
-def set_bookmark(
-    connection: sa.Connection, store_id: int, history: str, entry_id: int, *, tail_id: int
-) -> None:
-    """Store the bookmark of a first load; the first one set stands, for it is the oldest."""
-    connection.execute(
-        sa.text(
-            "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id)"
-            " VALUES (:store, :history, :id, :id, :tail) ON CONFLICT DO NOTHING"
-        ),
-        {"store": store_id, "history": history, "id": entry_id, "tail": tail_id},
-    )
-
-
-def advance_head(
-    connection: sa.Connection,
-    store_id: int,
-    history: str,
-    *,
-    head_id: int,
-    entries: int,
-    ended_at: dt.datetime | None,
-) -> None:
-    """Commit entries up to `head_id`; `ended_at` is set when the answer had nothing after it."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.feed SET head_id = greatest(head_id, :head), entries = entries + :entries,"
-            " head_at = greatest(head_at, :ended),"
-            # An average that forgets: what was seen an hour ago counts a third of what is new.
-            " changes_per_second = changes_per_second * exp(-least(20, greatest(0,"
-            " extract(epoch FROM cast(:ended AS timestamptz) - head_at)) / 3600.0))"
-            " + cast(:entries AS float8) / 3600"
-            " WHERE store_id = :store AND resource = :history"
-        ),
-        {
-            "store": store_id,
-            "history": history,
-            "head": head_id,
-            "entries": entries,
-            "ended": ended_at,
-        },
-    )
-    if ended_at is not None:
-        # Read to its end, so it is given: nothing else asks again whether a history is.
-        connection.execute(
-            sa.text(
-                "UPDATE sync.coverage SET unavailable = NULL WHERE store_id = :store"
-                " AND resource = :history AND unavailable IS NOT NULL"
-            ),
-            {"store": store_id, "history": history},
-        )
-
-
-def advance_tail(
-    connection: sa.Connection, store_id: int, history: str, *, tail_id: int, late: int
-) -> None:
-    """Commit the second reading up to `tail_id`."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.feed SET tail_id = greatest(tail_id, :tail),"
-            " late_entries = late_entries + :late, entries = entries + :late"
-            " WHERE store_id = :store AND resource = :history"
-        ),
-        {"store": store_id, "history": history, "tail": tail_id, "late": late},
-    )
-
-
-def set_clear(connection: sa.Connection, store_id: int, history: str, *, at: dt.datetime) -> None:
-    """Everything the history published before `at` is in the mirror; never backwards.
-
-    Except where a clock was ahead and has been set right: `as_of` goes on from where it was, but
-    what is yet to come nobody has read.
-    """
-    connection.execute(
-        sa.text(
-            "UPDATE sync.feed SET clear_at = least(greatest(clear_at, :at),"
-            " clock_timestamp() - make_interval(secs => :tail))"
-            " WHERE store_id = :store AND resource = :history"
-        ),
-        {"store": store_id, "history": history, "at": at, "tail": TAIL_SECONDS},
-    )
-
-
-def bridge_gap(connection: sa.Connection, crawl: Crawl, history: str) -> bool:
-    """Whether a crawl may prove its resource although the history may have had a gap.
-
-    What the entries that are missing told, no count can know: two errors may cancel. A gap is
-    bridged by the first crawl begun after it that has compared every id, and is forgotten with it.
-    """
-    is_open = connection.execute(
-        sa.text(
-            "SELECT EXISTS (SELECT FROM sync.feed AS f, sync.crawl AS w"
-            " WHERE f.store_id = :store AND f.resource = :history AND w.id = :id"
-            " AND f.gap_at IS NOT NULL AND NOT (w.deep AND w.started_at >= f.gap_at))"
-        ),
-        {"store": crawl.store_id, "history": history, "id": crawl.id},
-    ).scalar_one()
-    if is_open:
-        return False
-    connection.execute(
-        sa.text(
-            "UPDATE sync.feed SET gap_at = NULL"
-            " WHERE store_id = :store AND resource = :history AND gap_at IS NOT NULL"
-        ),
-        {"store": crawl.store_id, "history": history},
-    )
-    return True
 
 
 @dataclass(frozen=True, slots=True)

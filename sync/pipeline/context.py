@@ -15,7 +15,7 @@ from sync import faults
 from sync.crm import Stop
 from sync.declare import Reread, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
-from sync.mirror import checkpoint, clock, lease, notes
+from sync.mirror import clock, feeds, lease, notes
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Lease
 from sync.mirror.stores import Store
@@ -60,7 +60,7 @@ class Context:
 
     def cadence(self) -> float:
         """Seconds between two looks at the feed whose lease this is."""
-        feed = self.read(lambda c: checkpoint.feed(c, self.store.id, self.lease.resource))
+        feed = self.read(lambda c: feeds.feed(c, self.store.id, self.lease.resource))
         stretched = feed.every_seconds if feed is not None else None
         return max(stretched or self.feed_seconds, self.feed_seconds)
 

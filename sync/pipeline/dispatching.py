@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from sync.cadence import cadences, egress_addresses
 from sync.errors import TryLater
-from sync.mirror import checkpoint, heartbeat, lease, stores, versions
+from sync.mirror import feeds, heartbeat, lease, stores, versions
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Claim
 from sync.pipeline.rebuild import queue_where_stale
@@ -49,27 +49,27 @@ def set_cadence(services: Services) -> None:
     rate, ceiling = services.settings.rate_limit, services.settings.feed_max_seconds
 
     def write(connection: sa.Connection) -> str | None:
-        feeds = checkpoint.feed_rates(connection)
+        rates = feeds.feed_rates(connection)
         addresses = working_addresses(connection, own=services.settings.egress)
         found = cadences(
-            [changes for _, _, changes, _ in feeds],
+            [changes for _, _, changes, _ in rates],
             requests_per_second=rate * addresses,
             floor_seconds=services.settings.feed_seconds,
             ceiling_seconds=ceiling,
         )
-        checkpoint.set_cadence(
+        feeds.set_cadence(
             connection,
             [
                 (store, history, seconds)
-                for (store, history, _, now), seconds in zip(feeds, found.intervals, strict=True)
+                for (store, history, _, now), seconds in zip(rates, found.intervals, strict=True)
                 if now is None or abs(seconds - now) > now * CADENCE_TOLERANCE
             ],
         )
         if found.fits:
             return None
-        needed = egress_addresses(len(feeds), lag_seconds=ceiling, requests_per_second=rate)
+        needed = egress_addresses(len(rates), lag_seconds=ceiling, requests_per_second=rate)
         return (
-            f"feeds do not fit the request budget: {len(feeds):,} feeds every {ceiling:g} s need "
+            f"feeds do not fit the request budget: {len(rates):,} feeds every {ceiling:g} s need "
             f"{needed:,} egress addresses; at work: {addresses:,} (ops/scaling.md)"
         )
 

@@ -19,8 +19,8 @@ from sync.crawl import next_on_grid, record_id_of
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
-from sync.mirror import checkpoint, clock, coverage, notes, rereads, stores
-from sync.mirror.checkpoint import Feed
+from sync.mirror import clock, coverage, feeds, notes, rereads, stores
+from sync.mirror.feeds import Feed
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.mirror.names import crm_name
 from sync.normalise import Batch
@@ -58,7 +58,7 @@ def follow(ctx: Context) -> bool:
     False when the slice was over before the head had come to the end.
     """
     history = ctx.resource
-    feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+    feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
     if feed is None:
         feed = set_bookmark(ctx, history)
     if feed.head_at is not None:
@@ -94,7 +94,7 @@ def follow_head(ctx: Context) -> bool:
 
 
 def _feed(ctx: Context, history: Resource) -> Feed:
-    feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+    feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
     assert feed is not None, "a feed is followed from its bookmark"
     return feed
 
@@ -162,7 +162,7 @@ def commit_entries(ctx: Context, history: Resource, entries: Entries, *, head: b
         loaded = _write_entries(ctx, connection, history, entries)
         apply(ctx, connection, target, read)
         if head:
-            checkpoint.advance_head(
+            feeds.advance_head(
                 connection,
                 ctx.store.id,
                 history.name,
@@ -260,7 +260,7 @@ def _pass_tail(ctx: Context, history: Resource, entries: Entries, feed: Feed) ->
     def write(connection: sa.Connection) -> None:
         _write_entries(ctx, connection, history, entries)
         apply(ctx, connection, target, read)
-        checkpoint.advance_tail(
+        feeds.advance_tail(
             connection,
             ctx.store.id,
             history.name,
@@ -369,7 +369,7 @@ def _set_clear(ctx: Context) -> None:
     oldest = ctx.read(waiting)
     if oldest is not None and feed.tail_id < feed.head_id:
         clear = min(clear, oldest)
-    ctx.write(lambda c: checkpoint.set_clear(c, ctx.store.id, history.name, at=clear))
+    ctx.write(lambda c: feeds.set_clear(c, ctx.store.id, history.name, at=clear))
 
 
 def set_bookmark(ctx: Context, history: Resource) -> Feed:
@@ -380,9 +380,7 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
     else. Where there is no history the bookmark is 0.
     """
     newest, recent = find_newest(ctx, history)
-    ctx.write(
-        lambda c: checkpoint.set_bookmark(c, ctx.store.id, history.name, newest, tail_id=recent)
-    )
+    ctx.write(lambda c: feeds.set_bookmark(c, ctx.store.id, history.name, newest, tail_id=recent))
     faults.point("bookmarked")
     return _feed(ctx, history)
 

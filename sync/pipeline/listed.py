@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from sync import faults
 from sync.crm import WorkClass
-from sync.mirror import checkpoint, coverage
+from sync.mirror import checkpoint, coverage, feeds
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Origin
 from sync.pipeline.context import Context
@@ -49,7 +49,7 @@ def _plan(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
     """
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
-    feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+    feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
     if feed is None:
         set_bookmark(ctx, history)
     counted_only = crawl.kind == "reconcile" and not crawl.deep

@@ -16,7 +16,7 @@ from sync import faults
 from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.declare.moments import local_text
-from sync.mirror import checkpoint, coverage
+from sync.mirror import checkpoint, coverage, feeds
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.pipeline.ahead import IN_FLIGHT, Ahead
@@ -58,7 +58,7 @@ def _has_met(ctx: Context, history: Resource) -> bool:
 
 
 def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
-    feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+    feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
     if feed is None:
         feed = set_bookmark(ctx, history)
     # Of a chain that was followed for a while and is read again, all that was followed.

@@ -20,7 +20,7 @@ from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.declare import Followed, Resource
 from sync.errors import SyncError, TryLater
-from sync.mirror import checkpoint, coverage, lease, notes
+from sync.mirror import checkpoint, coverage, feeds, lease, notes
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
@@ -59,7 +59,7 @@ def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | N
     """
     until = ctx.monotonic() + FOLLOW_SECONDS
     while True:
-        feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+        feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
         if feed is not None and feed.head_at is not None and feed.head_at > moment:
             return feed.head_id
         if ctx.monotonic() > until or ctx.stop.is_set():
@@ -81,7 +81,7 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
     theirs = dataclasses.replace(ctx, lease=held)
     try:
         # Before the head moves on: what it passes over can never be missed again.
-        feed = ctx.read(lambda c: checkpoint.feed(c, ctx.store.id, history.name))
+        feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
         if feed is not None and feed.head_at is not None:
             _check_gap(theirs, history, feed)
         follow_head(theirs)
@@ -475,7 +475,7 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
         since = ctx.store.since if resource.created_field else None
         whole = crawl.days.last is None and crawl.days.first == since
         history = history_of(ctx, resource).name
-        bridged = not whole or checkpoint.bridge_gap(connection, crawl, history)
+        bridged = not whole or feeds.bridge_gap(connection, crawl, history)
         if whole and bridged and as_of is not None:
             coverage.prove(
                 connection,

@@ -26,7 +26,11 @@ def visible(servers: Servers) -> list[Figure]:
                 complete = "SELECT count(*) = 2 FROM crm.coverage WHERE complete_as_of IS NOT NULL"
                 wait_until(lambda: stage.one(complete), seconds=120, what="loaded")  # noqa: B023
                 ids = [
-                    r[0] for r in stage.rows("SELECT id FROM crm.orders ORDER BY id DESC LIMIT 99")
+                    r[0]
+                    for r in stage.rows(
+                        "SELECT id FROM crm.orders WHERE deleted_at IS NULL ORDER BY id DESC"
+                        " LIMIT 99"
+                    )
                 ]
                 waits: list[float] = []
                 threads = []
