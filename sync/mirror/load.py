@@ -130,7 +130,7 @@ def _known(
     connection: sa.Connection, resource: Resource, store_id: int, keys: list[Key]
 ) -> dict[Key, _Known]:
     # Not locked: locking unchanged rows would write every one of them. The upsert decides again.
-    rows = connection.exec_driver_sql(known_sql(resource), (store_id, keys))
+    rows = connection.exec_driver_sql(known_sql(resource), (keys, store_id))
     return {
         key: _Known(bytes(digest) if digest is not None else None, as_of, deleted_at is None)
         for key, digest, as_of, deleted_at in rows

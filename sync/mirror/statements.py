@@ -32,11 +32,22 @@ def _match(resource: Resource, alias: str) -> str:
 
 @cache
 def known_sql(resource: Resource) -> str:
-    """What is known of records, by key."""
+    """What is known of rows by their keys: binds the keys, then the store.
+
+    Each key is looked up by itself, whatever Postgres knows of the table: while it is filled for
+    the first time that is nothing, and it would rather read all rows of the store.
+    """
+    table = crm_name(resource.name)
+    if not resource.key_column:
+        return (
+            f"SELECT {_EMPTY_KEY}, content_hash, as_of, deleted_at FROM {table}"
+            f" WHERE {_EMPTY_KEY} = ANY(%s::text[]) AND store_id = %s"
+        )
     return (
-        f"SELECT {key_name(resource)}, content_hash, as_of, deleted_at"
-        f" FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f" AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
+        "SELECT k.key, t.content_hash, t.as_of, t.deleted_at"
+        f" FROM unnest(%s::{key_type(resource)}[]) AS k(key) CROSS JOIN LATERAL ("
+        f"SELECT content_hash, as_of, deleted_at FROM {table}"
+        f" WHERE store_id = %s AND {resource.key_column} = k.key OFFSET 0) AS t"
     )
 
 

@@ -12,6 +12,7 @@ from sync.embedded.process import wait_until
 from sync.mirror import coverage
 from sync.mirror.clock import draw
 from sync.mirror.load import Loaded, Origin
+from sync.mirror.statements import known_sql
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -61,3 +62,20 @@ def test_rows_a_feed_adds_while_a_walk_counts_are_counted_once(
     assert mirror.value("SELECT count(*) FROM crm.orders WHERE deleted_at IS NULL") == before + 1
     counted = "SELECT mirrored FROM sync.coverage WHERE resource = 'orders'"
     assert mirror.value(counted) == before + 1
+
+
+def test_a_page_is_looked_up_by_key_in_a_table_postgres_knows_nothing_of(
+    open_mirror: Open,
+) -> None:
+    """While a table is filled for the first time it has no statistics: reading all rows of the
+    store for each page would make a load quadratic."""
+    mirror = open_mirror()
+    mirror.settle()
+    keys = list(mirror.live("orders"))
+    with mirror.engine.connect() as connection:
+        plan = connection.exec_driver_sql(
+            "EXPLAIN " + known_sql(mirror.resources["orders"]), (keys, mirror.store_id)
+        )
+        told = "\n".join(row[0] for row in plan)
+    assert "Index Scan using orders_pkey" in told, told
+    assert "Seq Scan on orders" not in told, told
