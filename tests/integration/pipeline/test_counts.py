@@ -73,6 +73,11 @@ def test_a_page_is_looked_up_by_key_in_a_table_postgres_knows_nothing_of(
     mirror.settle()
     keys = list(mirror.live("orders"))
     with mirror.engine.connect() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO crm.orders (store_id, id, as_of, first_seen_at, changed_at)"
+            f" SELECT {mirror.store_id}, 1000000 + n, now(), now(), now()"
+            " FROM generate_series(1, 3000) AS n"
+        )
         plan = connection.exec_driver_sql(
             "EXPLAIN " + known_sql(mirror.resources["orders"]), (keys, mirror.store_id)
         )
