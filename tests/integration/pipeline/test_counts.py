@@ -71,12 +71,13 @@ def test_a_page_is_looked_up_by_key_in_a_table_postgres_knows_nothing_of(
     store for each page would make a load quadratic."""
     mirror = open_mirror()
     mirror.settle()
-    keys = list(mirror.live("orders"))
+    keys = list(range(2_000_000, 2_000_400))
     with mirror.engine.connect() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO crm.orders (store_id, id, as_of, first_seen_at, changed_at)"
-            f" SELECT {mirror.store_id}, 1000000 + n, now(), now(), now()"
-            " FROM generate_series(1, 3000) AS n"
+            "INSERT INTO crm.orders (store_id, id, manager_comment, as_of, first_seen_at,"
+            f" changed_at) SELECT {mirror.store_id}, 1000000 + n, (SELECT string_agg("
+            "md5((n * m)::text), '') FROM generate_series(1, 60) AS m), now(), now(), now()"
+            " FROM generate_series(1, 3000) AS n"  # as large as orders are
         )
         plan = connection.exec_driver_sql(
             "EXPLAIN " + known_sql(mirror.resources["orders"]), (keys, mirror.store_id)
