@@ -19,6 +19,7 @@ from sync.declare import Resource
 from sync.errors import (
     MissingScope,
     NotFound,
+    TryLater,
     Unavailable,
     UnexpectedData,
 )
@@ -380,6 +381,12 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
             _read_parent(ctx, resource, parent, is_over=is_over)
             done.append(parent.key)
     except Unfinished:
+        return done
+    except TryLater:
+        if not done:
+            raise
+        # What was read counts: of a hundred requests one in ten may fail, and all together they
+        # would never come through.
         return done
     except (MissingScope, Unavailable, UnexpectedData, NotStill):
         ctx.write(lambda c: stores.queue_once(c, ctx.store.id, resource.name, kind="refresh"))

@@ -247,6 +247,27 @@ def test_what_a_feeds_slice_has_read_is_not_read_again_by_the_next(
     assert not mirror.rows("SELECT 1 FROM sync.reread WHERE resource = 'task_comments'")
 
 
+def test_what_was_read_before_a_passing_fault_is_not_read_again(
+    mirror: Mirror, fake: Fake, tasks: list[int]
+) -> None:
+    """Where one answer in ten fails, a hundred parents would never come through all together."""
+    mirror.settle()
+    asked = {task: fake.count(path(task)) for task in tasks}
+    mirror.rows(
+        "INSERT INTO sync.reread (store_id, resource, id, not_before, reason, asked_at)"
+        " SELECT :store, 'task_comments', unnest(cast(:ids AS bigint[])), now(), 'test', now()",
+        ids=tasks,
+    )
+    fake.handle(path(tasks[2]), lambda _: httpx.Response(500, json={"success": False}))
+    mirror.work("task_history", "feed")
+    waiting = "SELECT id FROM sync.reread WHERE resource = 'task_comments' ORDER BY id"
+    assert [row.id for row in mirror.rows(waiting)] == tasks[2:]
+    del fake.handlers[path(tasks[2])]
+    mirror.settle()
+    assert [fake.count(path(task)) - asked[task] for task in tasks[:2]] == [1, 1]
+    assert not mirror.rows(waiting)
+
+
 def test_lack_of_the_scope_makes_this_resource_unavailable_and_no_other(
     mirror: Mirror, fake: Fake, tasks: list[int]
 ) -> None:
