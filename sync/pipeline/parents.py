@@ -382,15 +382,15 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
             done.append(parent.key)
     except Unfinished:
         return done
+    except (MissingScope, Unavailable, UnexpectedData, NotStill):
+        ctx.write(lambda c: stores.queue_once(c, ctx.store.id, resource.name, kind="refresh"))
+        return keys
     except TryLater:
         if not done:
             raise
         # What was read counts: of a hundred requests one in ten may fail, and all together they
         # would never come through.
         return done
-    except (MissingScope, Unavailable, UnexpectedData, NotStill):
-        ctx.write(lambda c: stores.queue_once(c, ctx.store.id, resource.name, kind="refresh"))
-        return keys
     as_of = ctx.draw()
     ctx.write(lambda connection: _bury_orphans(ctx, connection, resource, as_of))
     return keys
