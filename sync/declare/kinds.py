@@ -44,11 +44,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A column's type and its parser. `name` is stable: it is part of `content_hash`."""
+    """A column's type and its parser. `name` is stable: it is part of `content_hash`.
+
+    Values of exactly the type `as_is` come out of the parser as they are: it need not be called.
+    """
 
     name: str
     sql: SqlType
     parse: Callable[[Any, Reading], Any]
+    as_is: type | None = None
 
 
 def _text(value: Any, _: Reading) -> str:
@@ -225,14 +229,14 @@ def _shape(value: Any) -> str:
     return f"{type(value).__name__} {str(value)[:40]}"
 
 
-TEXT = Kind("text", "text", _text)
-CODE = Kind("code", "text", _text)
+TEXT = Kind("text", "text", _text, str)
+CODE = Kind("code", "text", _text, str)
 ID = Kind("id", "bigint", _bigint)
 INTEGER = Kind("integer", "bigint", _bigint)
 NUMBER = Kind("number", "numeric", _numeric)
 MONEY = Kind("money", "numeric", _numeric)
 QUANTITY = Kind("quantity", "numeric", _numeric)
-BOOLEAN = Kind("boolean", "boolean", _boolean)
+BOOLEAN = Kind("boolean", "boolean", _boolean, bool)
 DATE = Kind("date", "date", _date)
 DATETIME = Kind("datetime", "timestamptz", _datetime)
 MINUTE = Kind("minute", "timestamptz", _datetime)

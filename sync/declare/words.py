@@ -67,6 +67,9 @@ class Child:
     key: str | None = None
     map_key: str | None = None
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Days:
@@ -226,6 +229,10 @@ class Resource:
     parent: Parent | None = None
     made: Made | None = None
     after: After | None = None
+
+    def __hash__(self) -> int:
+        # Statements are kept by resource: hashing all its fields took longer than some of them.
+        return hash(self.name)
 
     @cached_property
     def version(self) -> str:

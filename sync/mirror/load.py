@@ -1,7 +1,7 @@
 """Rows into `crm`: newer knowledge wins, unchanged rows cost nothing.
 
 One page or several become one batch per table: a JSON document taken apart by
-`json_populate_recordset` and upserted in key order (unsorted batches deadlock). What is known
+`json_populate_recordset`, with `raw` beside it, and upserted in key order (unsorted batches deadlock). What is known
 already is read first, so that an unchanged re-walk writes nothing at all. A row gives way only to
 a later `as_of`; that is decided inside the upsert, so a concurrent writer cannot slip between.
 """
@@ -15,7 +15,7 @@ from enum import Enum
 
 import msgspec
 import sqlalchemy as sa
-from psycopg.types.json import Json
+from psycopg.types.json import Json, Jsonb
 
 from sync.declare import Resource
 from sync.mirror import suppress, versions
@@ -171,7 +171,7 @@ def _altered(
 ) -> list[Dated]:
     """Rows whose hash is right and whose columns or children are not: altered by hand."""
     keys = {key for (key,) in connection.exec_driver_sql(
-        altered_sql(resource), (_document(resource, store_id, same),)
+        altered_sql(resource), _sent(resource, store_id, same)
     )}  # fmt: skip
     for index, child in enumerate(resource.children):
         rows = connection.exec_driver_sql(
@@ -210,7 +210,7 @@ def _write(
     sql = upsert_sql(resource)
     written = connection.exec_driver_sql(
         versions.keeping(resource, sql) if on.versions else sql,
-        (_document(resource, store_id, wanted),),
+        _sent(resource, store_id, wanted),
     ).all()
     accepted: set[Key] = set()
     for key, was_there, was_live in written:
@@ -245,18 +245,16 @@ def _write_children(
             delete_children_sql(resource, child),
             (store_id, parents) if resource.key else (store_id,),
         )
-        rows = [
-            {"store_id": store_id, **parent_of(resource, dated.row.key), **member}
-            for dated in taken
-            for member in dated.row.children[index]
-        ]
+        rows = [row for dated in taken for row in child_rows(resource, store_id, dated.row, index)]
         if rows:
             connection.exec_driver_sql(children_sql(resource, child), (json_of(rows),))
 
 
-def parent_of(resource: Resource, key: Key) -> JsonRow:
-    """How a child's row names its parent."""
-    return {resource.parent_column: key} if resource.parent_column else {}
+def child_rows(resource: Resource, store_id: int, row: Row, index: int) -> list[JsonRow]:
+    """One parent's rows for one of its child tables."""
+    column = resource.parent_column
+    named: JsonRow = {"store_id": store_id, column: row.key} if column else {"store_id": store_id}
+    return [named | member for member in row.children[index]]
 
 
 def _as_it_is(encoded: bytes) -> bytes:
@@ -268,14 +266,13 @@ def json_of(rows: list[JsonRow]) -> Json:
     return Json(_encode(rows), dumps=_as_it_is)
 
 
-def _document(resource: Resource, store_id: int, wanted: Sequence[Dated]) -> Json:
-    """The rows as one JSON document; `raw` goes in as it stands, without being encoded again."""
+def _sent(resource: Resource, store_id: int, wanted: Sequence[Dated]) -> tuple[list[Jsonb], Json]:
+    """The rows as the statements take them: every `raw` as it stands, and all else as JSON."""
     rows = []
     for dated in wanted:
         row = dated.row
         values = row.values | {
             "store_id": store_id,
-            "raw": msgspec.Raw(row.raw),
             "content_hash": "\\x" + row.content_hash.hex(),
             "as_of": dated.as_of,
         }
@@ -284,4 +281,4 @@ def _document(resource: Resource, store_id: int, wanted: Sequence[Dated]) -> Jso
         if resource.is_followed:
             values["listed_at"] = dated.as_of
         rows.append(values)
-    return json_of(rows)
+    return [Jsonb(dated.row.raw, dumps=_as_it_is) for dated in wanted], json_of(rows)

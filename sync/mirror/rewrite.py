@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from sync.declare import Child, Resource
 from sync.mirror import suppress
-from sync.mirror.load import Dated, Key, json_of, parent_of
+from sync.mirror.load import Dated, Key, child_rows, json_of
 from sync.mirror.names import crm_name
 from sync.mirror.statements import children_sql, delete_children_sql, key_name, key_type
 from sync.mirror.switches import switches
@@ -102,13 +102,7 @@ def _rewrite_children(
     """Replace the children of those parents where they come out otherwise than they are."""
     if not alive:
         return
-    of = {
-        dated.row.key: [
-            {"store_id": store_id, **parent_of(resource, dated.row.key), **member}
-            for member in dated.row.children[index]
-        ]
-        for dated in alive
-    }
+    of = {dated.row.key: child_rows(resource, store_id, dated.row, index) for dated in alive}
     keys = sorted(of)
     binds: tuple[Any, ...] = (store_id, keys) if resource.key else (store_id,)
     document = json_of([member for key in keys for member in of[key]])

@@ -61,9 +61,20 @@ def move_sql(resource: Resource) -> str:
     )
 
 
+def _sent(resource: Resource) -> str:
+    """Rows from two parameters: each one's `raw`, and a JSON document of everything else.
+
+    Inside the document `raw` would be read three times: with the document, as a value, as `jsonb`.
+    """
+    return (
+        "ROWS FROM (unnest(%b::jsonb[]),"
+        f" json_populate_recordset(NULL::{crm_name(resource.name)}, %s::json)) AS n(sent_raw)"
+    )
+
+
 @cache
 def upsert_sql(resource: Resource) -> str:
-    """Insert rows from a JSON document; older knowledge gives way, tombstones come to life."""
+    """Insert rows as `_sent`; older knowledge gives way, tombstones come to life."""
     table = crm_name(resource.name)
     keys = ["store_id", *([resource.key_column] if resource.key_column else [])]
     columns = [*keys, *(f.name for f in resource.fields if f.name not in keys)]
@@ -74,6 +85,7 @@ def upsert_sql(resource: Resource) -> str:
         extra.append("listed_at")
     columns += extra
     names = ", ".join(f'"{name}"' for name in columns)
+    values = names.replace('"raw"', "sent_raw")
     sets = [
         f'"{name}" = excluded."{name}"'
         for name in columns
@@ -102,7 +114,7 @@ def upsert_sql(resource: Resource) -> str:
     key = key_name(resource) if not resource.key_column else f"new.{resource.key_column}"
     return (
         f"INSERT INTO {table} AS t ({names}, {bookkeeping})"
-        f" SELECT {names}, now(), now() FROM json_populate_recordset(NULL::{table}, %s::json)"
+        f" SELECT {values}, now(), now() FROM {_sent(resource)}"
         f" ORDER BY {', '.join(keys)}"
         f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(sets)}"
         f" WHERE t.as_of < excluded.as_of"
@@ -112,19 +124,18 @@ def upsert_sql(resource: Resource) -> str:
 
 @cache
 def altered_sql(resource: Resource) -> str:
-    """Keys of rows whose columns are not what the document says."""
+    """Keys of rows whose columns are not what was sent, as `_sent`."""
     table = crm_name(resource.name)
     columns = [f.name for f in resource.fields] + ["raw"]
     if resource.created_field:
         columns.append("created_on")
     ours = ", ".join(f't."{name}"' for name in columns)
-    sent = ", ".join(f'n."{name}"' for name in columns)
+    sent = ", ".join(f'n."{name}"' if name != "raw" else "n.sent_raw" for name in columns)
     key = resource.key_column
     join = f"t.store_id = n.store_id{f' AND t.{key} = n.{key}' if key else ''}"
     return (
         f"SELECT {f't.{key}' if key else _EMPTY_KEY}"
-        f" FROM json_populate_recordset(NULL::{table}, %s::json) AS n"
-        f" JOIN {table} AS t ON {join} WHERE ({ours}) IS DISTINCT FROM ({sent})"
+        f" FROM {_sent(resource)} JOIN {table} AS t ON {join} WHERE ({ours}) IS DISTINCT FROM ({sent})"
     )
 
 
