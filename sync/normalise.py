@@ -84,12 +84,18 @@ class _Taken:
     unknown: dict[str, str]
 
 
+_Leaf = tuple[str, Callable[[Any, Reading], Any], type | None]
+"""A column, its parser, and the type of value that need not be parsed (`Kind.as_is`)."""
+
+
 @dataclass(slots=True)
 class _Node:
     """Where a step of a record's path leads: to columns, deeper, to a child table, or nowhere."""
 
-    leaves: list[tuple[str, Callable[[Any, Reading], Any], bool]] = field(default_factory=list)
+    leaves: list[_Leaf] = field(default_factory=list)
     steps: dict[str, _Node] = field(default_factory=dict)
+    single: dict[str, _Leaf] = field(default_factory=dict)
+    """Those of `steps` that lead to one column and nowhere else: nearly all."""
     child: int | None = None
     known: bool = False  # named as kept in raw only
 
@@ -106,7 +112,7 @@ def _tree(
         return here
 
     for each in fields:
-        node(each.path).leaves.append((each.name, each.kind.parse, each.kind.sql == "text"))
+        node(each.path).leaves.append((each.name, each.kind.parse, each.kind.as_is))
     for index, child in enumerate(children):
         node(child.path).child = index
     for path, _ in raw_only:
@@ -114,7 +120,15 @@ def _tree(
     for each in fields:
         if each.kind.sql == "jsonb" and each.path:  # holds whatever stands below it
             _mark_known(node(each.path))
+    _mark_single(root)
     return root
+
+
+def _mark_single(node: _Node) -> None:
+    for name, step in node.steps.items():
+        if len(step.leaves) == 1 and not step.steps and step.child is None:
+            node.single[name] = step.leaves[0]
+        _mark_single(step)
 
 
 def _mark_known(node: _Node) -> None:
@@ -166,18 +180,20 @@ class Normaliser:
         *,
         parent: int | str | None = None,
         repeats: Mapping[str, int] | None = None,
+        from_raw: bool = False,
     ) -> Batch:
         """Normalise a page's records; nothing a record holds can make this raise.
 
         `parent` is whose records they are (`Resource.parent`); `repeats` is `Batch.repeats` of
-        the page before (`Made.repeats`).
+        the page before (`Made.repeats`); `from_raw`: they are our own, and storable.
         """
         batch = Batch(repeats=dict(repeats or {}))
         rows: dict[int | str, Row] = {}
         for record in records:
             start = len(batch.rejects)
             try:
-                row = self._row(record, batch, parent)
+                kept = (encode(record), "", record) if from_raw else storable(record)
+                row = self._row(*kept, batch, parent)
             except RecursionError:  # deeper than Python follows, though not than JSON goes
                 batch.rejects.append(_whole(_outline(record), "the record is nested too deeply"))
                 continue
@@ -191,9 +207,10 @@ class Normaliser:
         batch.rejects = list({(r.record, r.field): r for r in batch.rejects}.values())
         return batch
 
-    def _row(self, record: Any, batch: Batch, parent: int | str | None) -> Row | None:
+    def _row(
+        self, raw: bytes, cleaned: str, record: Any, batch: Batch, parent: int | str | None
+    ) -> Row | None:
         resource = self.resource
-        raw, cleaned, record = storable(record)
         into = _Taken({}, [[] for _ in resource.children], [], batch.unknown)
         if resource.shape is Shape.SCALARS and not isinstance(record, dict | list):
             self._leaves(self._tree, record, into)
@@ -239,11 +256,24 @@ class Normaliser:
         batch.repeats[key] = batch.repeats.get(key, 0) + 1
         return f"{key}/{batch.repeats[key]}"
 
-    def _read(  # noqa: PLR0912  the innermost loop: what _leaves does is written out in it
-        self, node: _Node, record: dict[str, Any], into: _Taken, path: str
-    ) -> None:
-        steps, reading, values, found = node.steps, self._reading, into.values, into.found
+    def _read(self, node: _Node, record: dict[str, Any], into: _Taken, path: str) -> None:
+        single, steps = node.single, node.steps
+        reading, values, found = self._reading, into.values, into.found
         for name, value in record.items():
+            leaf = single.get(name)
+            if leaf is not None:  # the innermost loop: what _leaf does is written out in it
+                column, parse, as_is = leaf
+                if value.__class__ is as_is:
+                    values[column] = value
+                elif value is not None and (value != "" or as_is is str):
+                    try:
+                        parsed = parse(value, reading)
+                    except Rejected as why:
+                        found.append((column, value, str(why)))
+                    else:
+                        if parsed is not None:
+                            values[column] = parsed
+                continue
             step = steps.get(name)
             if step is None:
                 if not node.known and len(into.unknown) < _MOST_UNKNOWN:
@@ -251,27 +281,18 @@ class Normaliser:
                 continue
             if value is None:
                 continue
-            for column, parse, is_text in step.leaves:
-                if value == "" and not is_text:
-                    continue
-                try:
-                    parsed = parse(value, reading)
-                except Rejected as why:
-                    found.append((column, value, str(why)))
-                else:
-                    if parsed is not None:
-                        values[column] = parsed
+            self._leaves(step, value, into)
             if step.child is not None:
                 into.children[step.child] = self._children(step.child, value, into)
             elif step.steps:
                 if isinstance(value, dict):
                     self._read(step, value, into, f"{path}{name}.")
                 elif value != [] and not step.leaves:
-                    into.found.append((path + name, value, "expected an object"))
+                    found.append((path + name, value, "expected an object"))
 
     def _leaves(self, node: _Node, value: Any, into: _Taken) -> None:
-        for column, parse, is_text in node.leaves:
-            if value is None or (value == "" and not is_text):
+        for column, parse, as_is in node.leaves:
+            if value is None or (value == "" and as_is is not str):
                 continue  # PHP's ways of saying nothing
             try:
                 parsed = parse(value, self._reading)

@@ -26,7 +26,7 @@ import msgspec
 _FAST = msgspec.json.Decoder(float_hook=Decimal)
 
 
-def decode(body: bytes) -> Any:
+def decode(body: bytes | str) -> Any:
     """Decode one JSON document; ValueError when it is none (cut, empty, nested without end)."""
     try:
         return _FAST.decode(body)
@@ -34,7 +34,7 @@ def decode(body: bytes) -> Any:
         pass
     try:
         return json.loads(
-            body.decode("utf-8-sig", "surrogateescape"),
+            body if isinstance(body, str) else body.decode("utf-8-sig", "surrogateescape"),
             strict=False,
             parse_float=_decimal,
             parse_int=_integer,

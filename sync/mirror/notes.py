@@ -21,19 +21,25 @@ def keep_rejects(
     *,
     rejects: Sequence[Reject],
     read: Iterable[str] = (),
+    from_raw: bool = False,
 ) -> None:
-    """Replace the rejects of the records just read (`read`: their keys as text) by these."""
+    """Replace the rejects of the records just read (`read`: their keys as text) by these.
+
+    Read from our own `raw`, a record no longer holds what Postgres could not store: the note of
+    that (its field is "") stays.
+    """
     keys = list(read)
     gone = connection.execute(
         sa.text(
             "DELETE FROM sync.reject WHERE store_id = :store AND resource = :resource"
-            " AND record = ANY(:keys) AND (record, field) NOT IN"
+            " AND record = ANY(:keys) AND (field <> '' OR NOT :from_raw) AND (record, field) NOT IN"
             " (SELECT * FROM unnest(cast(:records AS text[]), cast(:fields AS text[])))"
         ),
         {
             "store": store_id,
             "resource": resource,
             "keys": keys,
+            "from_raw": from_raw,
             "records": [reject.record for reject in rejects],
             "fields": [reject.field for reject in rejects],
         },

@@ -80,13 +80,14 @@ class Context:
         *,
         parent: Any = None,
         repeats: Mapping[str, int] | None = None,
+        from_raw: bool = False,
     ) -> Batch:
         """Records to rows, in the store's zone."""
         normaliser = self._normalisers.get(resource.name)
         if normaliser is None:
             normaliser = Normaliser(resource, self.zone, self.store.zone)
             self._normalisers[resource.name] = normaliser
-        return normaliser.batch(records, parent=parent, repeats=repeats)
+        return normaliser.batch(records, parent=parent, repeats=repeats, from_raw=from_raw)
 
     def moment(self, text: object) -> dt.datetime | None:
         """A local date-time as sent, in UTC; None when it cannot be read."""
@@ -108,10 +109,18 @@ class Context:
         column = next((f.name for f in resource.fields if f.path == path), "")
         return row.values.get(column) in values
 
-    def keep_notes(self, connection: sa.Connection, resource: Resource, batch: Batch) -> None:
+    def keep_notes(
+        self,
+        connection: sa.Connection,
+        resource: Resource,
+        batch: Batch,
+        *,
+        from_raw: bool = False,
+    ) -> None:
         """Keep what a batch could not take: unknown fields, rejected values.
 
-        Called after the rows were loaded: of erased persons no value is kept.
+        Called after the rows were loaded: of erased persons no value is kept. `from_raw`: the
+        records are our own, so what was taken out of them before is noted nowhere else.
         """
         masked = {str(row.key) for row in batch.rows if row.masked}
         if masked:
@@ -127,6 +136,7 @@ class Context:
             resource.name,
             rejects=batch.rejects,
             read=[str(row.key) for row in batch.rows],
+            from_raw=from_raw,
         )
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:

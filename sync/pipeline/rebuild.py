@@ -74,18 +74,22 @@ def _batches(ctx: Context, resource: Resource, rows: Sequence[Stored]) -> list[B
     if resource.made is not None and resource.made.repeats:
         return [
             ctx.normalise(
-                resource, _records([row]), parent=row.parent, repeats=_repeats_before(row.key)
+                resource,
+                _records([row]),
+                parent=row.parent,
+                repeats=_repeats_before(row.key),
+                from_raw=True,
             )
             for row in rows
         ]
     return [
-        ctx.normalise(resource, _records(list(group)), parent=parent)
+        ctx.normalise(resource, _records(list(group)), parent=parent, from_raw=True)
         for parent, group in groupby(rows, key=lambda row: row.parent)
     ]
 
 
 def _records(rows: Sequence[Stored]) -> list[Any]:
-    return [decode(row.raw.encode()) for row in rows]
+    return [decode(row.raw) for row in rows]
 
 
 def _repeats_before(key: Any) -> dict[str, int]:
@@ -101,7 +105,7 @@ def _write(ctx: Context, crawl: Crawl, resource: Resource, made: Made) -> None:
         else:
             coverage.carry_on_rebuild(connection, resource, ctx.store.id)
         changed = rewrite(connection, resource, ctx.store.id, made.rows)
-        ctx.keep_notes(connection, resource, made.notes)
+        ctx.keep_notes(connection, resource, made.notes, from_raw=True)
         checkpoint.count_pages(connection, crawl, pages=1, seen=made.seen, changed=changed)
         if made.last is not None:
             checkpoint.set_rebuilt_to(connection, crawl, made.last)

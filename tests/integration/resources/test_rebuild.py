@@ -64,6 +64,21 @@ def test_columns_and_children_come_back_without_a_request(
     mirror.assert_equal_to_oracle()
 
 
+def test_what_could_not_be_stored_stays_noted(mirror: Mirror) -> None:
+    """`raw` no longer holds it: the note of the first reading is the only place where it is."""
+    mirror.account.update_order(3, managerComment="before\x00after")
+    mirror.come_to_rest()
+    noted = "SELECT value, reason FROM sync.reject WHERE store_id = :store AND record = '3'"
+    before = mirror.rows(noted)
+    assert [value for value, _ in before] == ["managerComment: 'before\\x00after'"]
+    mirror.queue("orders", "rebuild")
+    mirror.work("orders", "walk")
+    assert mirror.rows(noted) == before
+    mirror.account.update_order(3, managerComment="after")
+    mirror.come_to_rest()
+    assert mirror.rows(noted) == []
+
+
 def test_a_rebuild_that_is_broken_off_goes_on_where_it_was(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
