@@ -276,6 +276,18 @@ def next_on_grid(now: dt.datetime, *, every_seconds: float, offset: int) -> dt.d
     return dt.datetime.fromtimestamp(turn * every_seconds + shift, dt.UTC)
 
 
+def seconds_to_turn(
+    now: dt.datetime, *, began_seconds_ago: float, every_seconds: float, offset: int
+) -> float:
+    """Seconds until the turn after the one whose work began so long ago; 0 when it is late.
+
+    Work that takes most of an interval does not cost the next turn.
+    """
+    began = now - dt.timedelta(seconds=began_seconds_ago)
+    due = next_on_grid(began, every_seconds=every_seconds, offset=offset)
+    return max(0.0, (due - now).total_seconds())
+
+
 def retry_seconds(attempts: int, *, jitter: float, most: float = 300.0) -> float:
     """1 s, 2 s, 4 s … 300 s, each within ±25 %; `jitter` is a random number from 0 to 1."""
     return float(min(most, 2 ** min(attempts - 1, 12)) * (0.75 + jitter / 2))

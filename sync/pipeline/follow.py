@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync import faults
-from sync.crawl import next_on_grid, record_id_of
+from sync.crawl import record_id_of, seconds_to_turn
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
@@ -72,11 +72,18 @@ def follow(ctx: Context) -> bool:
     return ended
 
 
-def until_next_look(ctx: Context) -> float:
-    """Seconds until the feed whose lease this is is to be looked at again."""
-    now = ctx.read(clock.now)
-    due = next_on_grid(now, every_seconds=ctx.cadence(), offset=ctx.store.id)
-    return (due - now).total_seconds()
+def until_next_look(ctx: Context, *, looked_seconds: float = 0.0) -> float:
+    """Seconds until the feed whose lease this is is to be looked at again; 0 when it is late.
+
+    The look began `looked_seconds` ago: one that finds something takes most of a second, which at
+    an interval of one would cost the next turn.
+    """
+    return seconds_to_turn(
+        ctx.read(clock.now),
+        began_seconds_ago=looked_seconds,
+        every_seconds=ctx.cadence(),
+        offset=ctx.store.id,
+    )
 
 
 def follow_head(ctx: Context) -> bool:

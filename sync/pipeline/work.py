@@ -171,7 +171,10 @@ def renewed(engine: sa.Engine, held: Lease, store: Store) -> Iterator[None]:
 def _slice(ctx: Context) -> float:
     """Do what is due; return in how many seconds the lane is due again."""
     if ctx.lease.lane == "feed":
-        return until_next_look(ctx) if follow(ctx) else HANDED_OVER_SECONDS
+        began = ctx.monotonic()
+        if not follow(ctx):
+            return HANDED_OVER_SECONDS
+        return until_next_look(ctx, looked_seconds=ctx.monotonic() - began)
     return _walk_slice(ctx)
 
 

@@ -246,6 +246,21 @@ def test_a_grid_is_fixed_and_ahead(epoch: float, offset: int) -> None:
     ).total_seconds() % 15 == pytest.approx(15, abs=0.01)
 
 
+@given(st.floats(1.5e9, 1.9e9), st.floats(0, 0.999), st.floats(0, 0.999), st.integers(0, 500))
+def test_a_look_longer_than_what_is_left_of_its_interval_costs_no_turn(
+    epoch: float, late: float, took: float, offset: int
+) -> None:
+    """Begun `late` after its turn, it is due again one interval after that turn, or at once."""
+    moment = dt.datetime.fromtimestamp(epoch, dt.UTC)
+    turn = crawl.next_on_grid(moment, every_seconds=1, offset=offset)
+    began = turn + dt.timedelta(seconds=late + 1e-4)
+    now = began + dt.timedelta(seconds=took)
+    wait = crawl.seconds_to_turn(now, began_seconds_ago=took, every_seconds=1, offset=offset)
+    if (began - turn).total_seconds() < 1 - 1e-3:
+        next_turn = (turn - now).total_seconds() + 1
+        assert wait == pytest.approx(max(0, next_turn), abs=1e-3)
+
+
 def test_stores_are_spread_over_the_grid() -> None:
     """Feeds of many stores do not all ask in the same second."""
     turns = {crawl.next_on_grid(NOON, every_seconds=60, offset=n).second for n in range(20)}
