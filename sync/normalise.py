@@ -275,20 +275,22 @@ class Normaliser:
                             values[column] = parsed
                 continue
             step = steps.get(name)
-            if step is None:
-                if not node.known and len(into.unknown) < _MOST_UNKNOWN:
-                    into.unknown.setdefault((path + name)[:NAME_LENGTH], _shorten(value, 200))
-                continue
-            if value is None:
-                continue
-            self._leaves(step, value, into)
-            if step.child is not None:
-                into.children[step.child] = self._children(step.child, value, into)
-            elif step.steps:
-                if isinstance(value, dict):
-                    self._read(step, value, into, f"{path}{name}.")
-                elif value != [] and not step.leaves:
-                    found.append((path + name, value, "expected an object"))
+            if step is not None:
+                if value is not None:
+                    self._read_below(step, value, into, path + name)
+            elif not node.known and len(into.unknown) < _MOST_UNKNOWN:
+                into.unknown.setdefault((path + name)[:NAME_LENGTH], _shorten(value, 200))
+
+    def _read_below(self, step: _Node, value: Any, into: _Taken, path: str) -> None:
+        """What stands at a path that leads to several columns, deeper, or to a child table."""
+        self._leaves(step, value, into)
+        if step.child is not None:
+            into.children[step.child] = self._children(step.child, value, into)
+        elif step.steps:
+            if isinstance(value, dict):
+                self._read(step, value, into, f"{path}.")
+            elif value != [] and not step.leaves:
+                into.found.append((path, value, "expected an object"))
 
     def _leaves(self, node: _Node, value: Any, into: _Taken) -> None:
         for column, parse, as_is in node.leaves:

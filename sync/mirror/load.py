@@ -1,9 +1,10 @@
 """Rows into `crm`: newer knowledge wins, unchanged rows cost nothing.
 
 One page or several become one batch per table: a JSON document taken apart by
-`json_populate_recordset`, with `raw` beside it, and upserted in key order (unsorted batches deadlock). What is known
-already is read first, so that an unchanged re-walk writes nothing at all. A row gives way only to
-a later `as_of`; that is decided inside the upsert, so a concurrent writer cannot slip between.
+`json_populate_recordset`, with `raw` beside it, and upserted in key order (unsorted batches
+deadlock). What is known already is read first, so that an unchanged re-walk writes nothing at all.
+A row gives way only to a later `as_of`; that is decided inside the upsert, so a concurrent writer
+cannot slip between.
 """
 
 from __future__ import annotations

@@ -130,12 +130,13 @@ def altered_sql(resource: Resource) -> str:
     if resource.created_field:
         columns.append("created_on")
     ours = ", ".join(f't."{name}"' for name in columns)
-    sent = ", ".join(f'n."{name}"' if name != "raw" else "n.sent_raw" for name in columns)
+    said = ", ".join(f'n."{name}"' if name != "raw" else "n.sent_raw" for name in columns)
     key = resource.key_column
     join = f"t.store_id = n.store_id{f' AND t.{key} = n.{key}' if key else ''}"
     return (
         f"SELECT {f't.{key}' if key else _EMPTY_KEY}"
-        f" FROM {_sent(resource)} JOIN {table} AS t ON {join} WHERE ({ours}) IS DISTINCT FROM ({sent})"
+        f" FROM {_sent(resource)} JOIN {table} AS t ON {join}"
+        f" WHERE ({ours}) IS DISTINCT FROM ({said})"
     )
 
 
