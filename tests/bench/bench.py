@@ -2,7 +2,8 @@
 
     python tests/bench/bench.py [NAME …]      names of measures (below), all without one
 
-Ratios and counts, since machines are noisy. What is compared runs in one go on the same servers.
+Ratios and counts, since machines are noisy. What is compared runs in one go on the same servers;
+what takes the whole machine runs alone.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -20,12 +23,20 @@ from sync.embedded import Servers, private
 from tests.bench import cost, growth, limits, visible
 from tests.bench.stage import Figure, records, table
 
-MEASURES: dict[str, Callable[[Servers], list[Figure]]] = {
+Measure = Callable[[Servers], list[Figure]]
+
+
+def together(servers: Servers, *measures: Measure) -> list[Figure]:
+    """Measures that wait for a limit and leave the machine idle, side by side."""
+    with ThreadPoolExecutor() as pool:
+        return [f for found in pool.map(lambda m: m(servers), measures) for f in found]
+
+
+MEASURES: dict[str, Measure] = {
     "limit": limits.at_the_limit,
     "busy": limits.busy,
     "cost": cost.our_own_cost,
-    "visible": visible.visible,
-    "budget": limits.budget,
+    "waiting": lambda servers: together(servers, visible.visible, limits.budget),
     "dispatch": growth.dispatch,
     "growth": lambda servers: growth.looks(servers) + growth.upserts(servers, records()),
 }
@@ -35,6 +46,7 @@ def main() -> None:
     """Run the measures and print the table."""
     wanted = sys.argv[1:] or list(MEASURES)
     figures: list[Figure] = []
+    began = time.monotonic()
     with private(fast=False) as servers:
         for name in wanted:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
@@ -46,8 +58,9 @@ def main() -> None:
             for figure in found:
                 print(f"  {figure.measure}: {figure.found}", file=sys.stderr, flush=True)
             figures += found
+    minutes = (time.monotonic() - began) / 60
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-          f"Python {platform.python_version()}\n")  # fmt: skip
+          f"Python {platform.python_version()}; {minutes:.1f} minutes\n")  # fmt: skip
     print(table(figures))
 
 
