@@ -60,7 +60,7 @@ def key_options(command: Command) -> Command:
 @key_options
 @click.option("--site", "sites", multiple=True, metavar="CODE", help="Only this site; repeatable.")
 @click.option("--since", type=words.DAY, help="First creation day to mirror, in the store's zone.")
-@click.option("--no-load", is_flag=True, help="Do not queue the first load.")
+@click.option("--no-load", is_flag=True, help="Hold large lists back until `backfill`.")
 def add(
     name: str,
     url: str,
@@ -81,12 +81,15 @@ def add(
     key = words.api_key(variable=api_key_env, file=api_key_file)
     store_id = read(accounts.next_id)
     api = asking(found, Account(url, key), store_id=store_id)
+    began = read(clock.now)
     told = _look_up(api, url)
     chosen = _chosen(api, told, sites)
 
     def save(connection: sa.Connection) -> int:
         kept = accounts.check_free(connection, name=name, account=told.account)
         mine = kept.id if kept is not None else store_id
+        if kept is not None:  # its rows are still there, also those this key does not see
+            stores.keep_access(connection, mine, told.access, as_of=began)
         accounts.save(
             connection,
             mine,
@@ -110,9 +113,12 @@ def add(
 
     saved = read(save)
     say(f"{name} added: {_seen(url, told)}.")
+    _warn_of_hidden(read(lambda c: _known(c, name)))
     _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, saved)))
     if no_load:
-        click.echo(f"Nothing is loaded yet: celery -A sync mirror backfill {name}")
+        click.echo(
+            f"Small lists are read now, large ones with: celery -A sync mirror backfill {name}"
+        )
     else:
         click.echo(f"The full load is queued: celery -A sync mirror status {name} --watch")
 
@@ -306,14 +312,9 @@ def _seen(url: str, told: Told) -> str:
 
 
 def _warn_of_hidden(known: Store) -> None:
-    """Say what becomes of the rows of sites the key has lost."""
-    if known.hidden_sites:
-        names = ", ".join("others" if s == stores.OTHER_SITES else s for s in known.hidden_sites)
-        say(
-            f"The key has lost sites ({names}): their rows stay as they were, and coverage stays at"
-            f" {known.hidden_as_of:%Y-%m-%d %H:%M:%S %Z} until it sees them again.",
-            err=True,
-        )
+    words = known.hidden_words
+    if words:
+        say(f"{words[0].upper()}{words[1:]}.", err=True)
 
 
 def _warn_of_scopes(access: Access, selected: Sequence[str]) -> None:

@@ -158,6 +158,8 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
     if row.failing_seconds is not None:
         minutes = float(row.failing_seconds) / 60
         return f"{row.error}; failing for {minutes:.0f} min, it is tried again by itself"
+    if store.hidden_words and row.complete_as_of and row.complete_as_of <= store.hidden_as_of:
+        return store.hidden_words
     if row.state == "attention":
         hours = float(row.age_seconds or 0) / 3600
         return (

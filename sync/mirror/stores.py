@@ -61,6 +61,17 @@ class Store:
     hidden_as_of: dt.datetime | None = None
 
     @property
+    def hidden_words(self) -> str:
+        """What becomes of the rows of sites the key has lost, for people; "" when it has not."""
+        if not self.hidden_sites or self.hidden_as_of is None:
+            return ""
+        names = ", ".join("others" if site == OTHER_SITES else site for site in self.hidden_sites)
+        return (
+            f"the key has lost sites ({names}): their rows stay as they were, and coverage stays"
+            f" at {self.hidden_as_of:%Y-%m-%d %H:%M:%S %Z} until it sees them again"
+        )
+
+    @property
     def sites(self) -> list[str] | None:
         """Sites whose records are mirrored; None for all the account has."""
         if self.chosen_sites is not None:
@@ -315,6 +326,24 @@ def set_access(
     ones too: nothing stands proven then. Of fewer sites the rows stay, and coverage is held back
     to when the key was last known to see them.
     """
+    before = keep_access(connection, store_id, access, as_of=as_of)
+    if (access.site_access, access.sites) == (before.access.site_access, before.access.sites):
+        return
+    _fence(connection, store_id)
+    if before.access.sees_all_of(access) and access.sites != before.access.sites:
+        return
+    for resource in resources:
+        if resource.shape is not Shape.SINGLE:
+            _prove_anew(connection, store_id, resource, since=before.since)
+
+
+def keep_access(
+    connection: sa.Connection, store_id: int, access: Access, *, as_of: dt.datetime
+) -> Store:
+    """Write down what the key sees at `as_of`, and which sites it saw before and does no more.
+
+    Returns the store as it was.
+    """
     row = connection.execute(sa.select(STORE).where(STORE.c.id == store_id).with_for_update()).one()
     before = _of(row)
     hidden = _hidden(before, access)
@@ -331,14 +360,7 @@ def set_access(
             checked_at=as_of,
         )
     )
-    if (access.site_access, access.sites) == (before.access.site_access, before.access.sites):
-        return
-    _fence(connection, store_id)
-    if before.access.sees_all_of(access) and access.sites != before.access.sites:
-        return
-    for resource in resources:
-        if resource.shape is not Shape.SINGLE:
-            _prove_anew(connection, store_id, resource, since=before.since)
+    return before
 
 
 def seen_unchanged(connection: sa.Connection, store_id: int, *, as_of: dt.datetime) -> None:

@@ -62,7 +62,7 @@ def follow(ctx: Context) -> bool:
     if feed is None:
         feed = set_bookmark(ctx, history)
     if feed.head_at is not None:
-        _check_gap(ctx, history, feed)
+        check_gap(ctx, history, feed)
     ended = follow_head(ctx)
     if ended:
         follow_tail(ctx)
@@ -434,7 +434,7 @@ def _end_of(
         entries = ask_chain(ctx, history, after_id=newest, work=WorkClass.FEED)
 
 
-def _check_gap(ctx: Context, history: Resource, feed: Feed) -> None:
+def check_gap(ctx: Context, history: Resource, feed: Feed) -> None:
     """After a long pause: is the last entry followed still in the history?
 
     When it is not, entries between may be gone as well, and only a reconcile can tell what they

@@ -250,16 +250,29 @@ def _absent(ctx: Context, resource: Resource, answered: Answered, tally: Tally |
     if not absent or answered.is_doubtful:
         return set()  # a record that cannot be read may be the one that seems to be gone
     insist_on_access(ctx, work=WorkClass.REFRESH)
+    in_doubt = passes.is_too_many(len(absent), of=len(known)) or _may_be_hidden(
+        ctx, resource, parent, absent
+    )
     if tally is None:
-        return set() if passes.is_too_many(len(absent), of=len(known)) else absent
-    many = passes.is_too_many(len(absent), of=len(known))
+        return set() if in_doubt else absent
     if not tally.approved and (
-        many or passes.is_too_many(tally.absent + len(absent), of=tally.live)
+        in_doubt or passes.is_too_many(tally.absent + len(absent), of=tally.live)
     ):
         tally.withheld += len(absent)
         return set()
     tally.absent += len(absent)
     return absent
+
+
+def _may_be_hidden(ctx: Context, resource: Resource, parent: Any, absent: set[Any]) -> bool:
+    """Whether any of what is absent was last seen before the key lost sites."""
+    as_of = ctx.store.hidden_as_of
+    if as_of is None:
+        return False
+    return bool(
+        absent
+        & ctx.read(lambda c: keys_of_parent(c, resource, ctx.store.id, parent, known_before=as_of))
+    )
 
 
 def _commit(

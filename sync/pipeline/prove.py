@@ -26,7 +26,7 @@ from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.follow import _check_gap, follow_head, until_next_look
+from sync.pipeline.follow import check_gap, follow_head, until_next_look
 from sync.pipeline.reread import Told, apply, read_again
 from sync.pipeline.walk import walk_one
 from sync.pipeline.windows import is_filter_off, list_params
@@ -83,7 +83,7 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
         # Before the head moves on: what it passes over can never be missed again.
         feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
         if feed is not None and feed.head_at is not None:
-            _check_gap(theirs, history, feed)
+            check_gap(theirs, history, feed)
         follow_head(theirs)
     except SyncError as error:
         text = str(error)

@@ -734,6 +734,21 @@ def test_remove_forgets_the_key_and_keeps_the_rows_until_purged(
     assert rows("SELECT count(*) FROM sync.lane") == [(0,)]
 
 
+def test_a_store_taken_up_by_a_key_that_sees_less_keeps_what_it_does_not_see(
+    added: Run, url: str, shop: Account, rows: Callable[[str], list[Any]]
+) -> None:
+    """Removed, and added again: its rows of other sites are hidden, not gone, and it says so."""
+    added("store", "remove", "shop", "--yes")
+    shop.limit_sites(["main"])
+    try:
+        again = added("store", "add", "shop", url, key=KEY)
+    finally:
+        shop.limit_sites(None)
+    assert again.exit_code == 0, again.output
+    assert "The key has lost sites (others): their rows stay as they were" in one_line(again)
+    assert rows("SELECT hidden_sites FROM sync.store") == [(["*"],)]
+
+
 @pytest.mark.parametrize(
     "command", [[], ["store"], ["store", "add"], ["backfill"], ["status"], ["budget"], ["plan"]]
 )

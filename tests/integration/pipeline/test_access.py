@@ -7,7 +7,7 @@ import datetime as dt
 
 import pytest
 
-from sync.mirror import stores
+from sync.mirror import status, stores
 from sync.pipeline.asking import access_of
 from sync.sandbox import Sandbox
 from tests.integration.pipeline.conftest import Open
@@ -83,6 +83,14 @@ def test_what_was_proven_of_the_old_sites_is_not_written_after_the_change(
     mirror.assert_equal_to_oracle()
 
 
+def said_of(mirror: Mirror, name: str) -> str:
+    """What `status` tells of a resource."""
+    with mirror.engine.begin() as connection:
+        stores_found = status.chosen(connection, None)
+        (store,) = status.statuses(connection, stores_found, order=list(mirror.resources))
+    return next(line.error or "" for line in store.resources if line.resource == name)
+
+
 def accept(mirror: Mirror) -> None:
     """What `store check` does with what the account answers."""
     _, told = mirror.sandbox.get("/api/credentials", key=mirror.account.key)
@@ -125,6 +133,7 @@ def test_a_narrower_key_that_was_accepted_deletes_nothing_and_claims_nothing(
     assert set(mirror.live("offers")) == offers
     for name in ("orders", "order_history"):
         assert mirror.coverage(name).complete_as_of <= last_seen, name
+        assert "the key has lost sites (others)" in said_of(mirror, name)
     mirror.account.limit_sites(None)
     refresh_credentials(mirror)
     mirror.settle(most=20)

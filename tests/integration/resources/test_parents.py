@@ -444,6 +444,26 @@ def test_more_than_half_of_a_list_waits_for_approval(
     assert mirror.coverage("task_comments").state == "fresh"
 
 
+def test_what_may_be_of_a_site_the_key_has_lost_waits_for_approval(
+    mirror: Mirror, fake: Fake, tasks: list[int]
+) -> None:
+    """Only of records last seen before the site was lost; later ones are absent for good."""
+    mirror.settle()
+    fake.lists[path(tasks[2])][1].append(comments(399)[0])
+    mirror.pass_time(30)
+    mirror.rows("UPDATE sync.store SET hidden_sites = '{outlet}', hidden_as_of = clock_timestamp()")
+    fake.lists[path(tasks[1])][1].pop()
+    refresh(mirror)
+    assert mirror.tombstones("task_comments") == {}
+    assert mirror.coverage("task_comments").state == "attention"
+    mirror.rows("UPDATE sync.coverage SET approved = true WHERE resource = 'task_comments'")
+    refresh(mirror)
+    assert mirror.tombstones("task_comments") == {202: "absent"}
+    fake.lists[path(tasks[2])][1].pop()
+    refresh(mirror)
+    assert mirror.tombstones("task_comments") == {202: "absent", 399: "absent"}
+
+
 def test_many_small_lists_that_are_empty_all_at_once_wait_too(
     mirror: Mirror, fake: Fake, tasks: list[int]
 ) -> None:
