@@ -235,7 +235,11 @@ DRIFT = ours(
     serial(),
     *owner(),
     sa.Column("window_id", sa.BigInteger, comment="sync.window.id"),
-    text("kind", "shrank, grew, repeated, beyond_end, endless or order", nullable=False),
+    text(
+        "kind",
+        "shrank, grew, repeated, beyond_end, endless, order or gap (ops/runbook.md)",
+        nullable=False,
+    ),
     text("detail", "what was seen", nullable=False),
     timestamp("seen_at", "when", nullable=False, server_default=NOW),
     sa.Index("drift_recent", "store_id", "resource", "id"),

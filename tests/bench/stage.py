@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ ORDERS = 20_000
 ONLY = ("orders", "order_history")
 
 
+_one_migrates = threading.Lock()  # Alembic knows one migration at a time in a process
+
+
 @dataclass
 class Figure:
     """A row of the table. `target` and `peers` are words; `good` says whether the target is met."""
@@ -51,7 +55,8 @@ class Stage:
             connection.execute(f"CREATE DATABASE {name}")
         self.url = f"{servers.database_url.rpartition('/')[0]}/{name}"
         self.servers = servers
-        migrate.upgrade(self.url)
+        with _one_migrates:
+            migrate.upgrade(self.url)
         self.engine = connect(self.url)
         self.key = vault.Key.generate()
 
