@@ -14,7 +14,10 @@ ahead.py        pages fetched ahead by a few threads, handed over in the order a
 
 The feed lane:
 
-follow.py       a feed: bookmark, head and tail
+follow.py       a feed: the head to its end, the tail as far as it may, waiting re-reads
+bookmark.py     where a feed begins, and whether it still stands there after a pause
+chain.py        a history's entries by id, and what they tell of the records they name
+tail.py         the second cursor: what was published late, what lagged behind
 reread.py       records read again by id, and what their absence means
 
 The walk lane:
@@ -22,7 +25,9 @@ The walk lane:
 listed.py       a list with a feed: load, backfill, reconcile
 windows.py      the days a list is walked in: how many windows, and what is asked for one
 walk.py         the windows' pages, fetched ahead, committed in order
-prove.py        windows counted in a bracket of the feed, until nothing differs
+prove.py        windows counted until nothing differs, halved or walked again where it does
+bracket.py      one count: totals, the feed followed past them, rows
+again.py        a window walked again; what it did not meet is asked for, then buried
 rolling.py      ids and contents compared, a part of the months each night
 older.py        history older than the bookmark
 sweep.py        small lists read whole

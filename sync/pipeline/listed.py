@@ -9,16 +9,11 @@ from sync.crm import WorkClass
 from sync.mirror import checkpoint, coverage, feeds
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Origin
+from sync.pipeline.again import take_whole, walk_again
+from sync.pipeline.bookmark import set_bookmark
+from sync.pipeline.bracket import history_of
 from sync.pipeline.context import Context
-from sync.pipeline.follow import set_bookmark
-from sync.pipeline.prove import (
-    finish,
-    history_of,
-    prove_whole,
-    settle,
-    take_whole,
-    walk_again,
-)
+from sync.pipeline.prove import finish, prove_whole, settle
 from sync.pipeline.rolling import compare_ids
 from sync.pipeline.walk import walk
 from sync.pipeline.windows import plan_windows

@@ -20,8 +20,9 @@ from sync.mirror import checkpoint, coverage, feeds
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.pipeline.ahead import IN_FLIGHT, Ahead
+from sync.pipeline.bookmark import set_bookmark
+from sync.pipeline.chain import Entries, ask_chain, entries_of
 from sync.pipeline.context import Context
-from sync.pipeline.follow import Entries, ask_chain, entries_of, set_bookmark
 
 ENTRIES_PER_SLICE = 5_000
 MOST_SLICES = 60

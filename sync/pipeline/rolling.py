@@ -18,8 +18,8 @@ from sync.mirror import checkpoint, coverage, notes
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
+from sync.pipeline.again import UNPROVEN, walk_again
 from sync.pipeline.context import Context
-from sync.pipeline.prove import UNPROVEN, walk_again
 from sync.pipeline.windows import is_filter_off
 
 TURNS = 30

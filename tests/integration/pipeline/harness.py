@@ -38,7 +38,7 @@ from sync.mirror import lease, stores
 from sync.mirror.engine import connect
 from sync.mirror.lease import Claim
 from sync.pipeline import account as accounts
-from sync.pipeline import ahead, prove, walk, work
+from sync.pipeline import ahead, bracket, prove, walk, work
 from sync.pipeline.asking import Asking
 from sync.pipeline.context import Context
 from sync.pipeline.services import Services
@@ -487,7 +487,7 @@ def engine_of(database: str) -> sa.Engine:
 def without_waiting(monkeypatch: pytest.MonkeyPatch, *, threads: bool = False) -> None:
     """Nothing sleeps; without `threads` everything happens in the calling one."""
     monkeypatch.setattr(prove, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(prove, "FOLLOW_SECONDS", 0.2)
+    monkeypatch.setattr(bracket, "FOLLOW_SECONDS", 0.2)
     if not threads:
         monkeypatch.setattr(ahead, "ThreadPoolExecutor", InPlace)
     monkeypatch.setattr(work, "renewed", _not_renewed)

@@ -6,7 +6,7 @@ import pytest
 
 from sync.errors import TryLater
 from sync.mirror.engine import connect, in_transaction
-from sync.pipeline import prove
+from sync.pipeline import bracket
 from sync.pipeline.work import SURE_ATTEMPTS
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, engine_of
@@ -115,7 +115,7 @@ def test_a_reconcile_does_not_wait_for_a_feed_that_is_parked(
     )
     mirror.queue("orders", "reconcile")
     # A wait for the feed would end at once, and without a reason.
-    monkeypatch.setattr(prove, "FOLLOW_SECONDS", 0.5)
+    monkeypatch.setattr(bracket, "FOLLOW_SECONDS", 0.5)
     mirror.work("orders", "walk")
     assert "order_history" in mirror.lane("orders").error
     assert mirror.value(DUE, r="orders", l="walk") > 60

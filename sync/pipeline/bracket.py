@@ -1,0 +1,136 @@
+"""Counting in a bracket of the feed: totals asked for, the feed followed past them, rows counted.
+
+Only then do an equal total and an equal count mean equal sets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sync import faults
+from sync.crawl import Count, Days
+from sync.crm import WorkClass
+from sync.declare import Followed, Resource
+from sync.errors import SyncError, TryLater
+from sync.mirror import checkpoint, coverage, feeds, lease, notes
+from sync.mirror.checkpoint import Crawl
+from sync.pipeline.ahead import Ahead
+from sync.pipeline.bookmark import check_gap
+from sync.pipeline.context import Context
+from sync.pipeline.follow import follow_head, until_next_look
+from sync.pipeline.windows import list_params
+
+FOLLOW_SECONDS = 30.0
+UNFOLLOWED_SECONDS = 300.0
+"""Until a proof whose feed is parked or off is tried again."""
+
+
+def history_of(ctx: Context, resource: Resource) -> Resource:
+    """The history a resource is followed by."""
+    assert isinstance(resource.changes, Followed)
+    return ctx.resources[resource.changes.by]
+
+
+def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | None:
+    """Have the feed read to its end by a request sent after `moment`; the head's id then.
+
+    Does it itself when nobody holds the feed's lease, else waits for the holder. None when that
+    takes too long, TryLater when nobody will: its lane is parked or off. The end of the slice is
+    not waited for: a total that was asked for is judged, or a store whose requests are long in
+    coming would never prove anything.
+    """
+    until = ctx.monotonic() + FOLLOW_SECONDS
+    while True:
+        feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
+        if feed is not None and feed.head_at is not None and feed.head_at > moment:
+            return feed.head_id
+        if ctx.monotonic() > until or ctx.stop.is_set():
+            return None
+        if not _follow_here(ctx, history):
+            ctx.stop.wait(0.1)
+
+
+def _follow_here(ctx: Context, history: Resource) -> bool:
+    claim = lease.Claim(ctx.store.id, history.name, "feed")
+    held = ctx.read(lambda c: lease.acquire(c, claim, holder="prover"))
+    if held is None:
+        if ctx.read(lambda c: lease.is_at_rest(c, claim)):
+            raise TryLater(
+                f"{history.name} is not followed: its feed is parked or off",
+                after=UNFOLLOWED_SECONDS,
+            )
+        return False
+    theirs = dataclasses.replace(ctx, lease=held)
+    try:
+        # Before the head moves on: what it passes over can never be missed again.
+        feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
+        if feed is not None and feed.head_at is not None:
+            check_gap(theirs, history, feed)
+        follow_head(theirs)
+    except SyncError as error:
+        text = str(error)
+        again = ctx.feed_seconds
+        ctx.read(lambda c: lease.fail(c, held, error=text, after_seconds=again, parked=False))
+        raise
+    ctx.read(lambda c: lease.release(c, held, after_seconds=until_next_look(theirs)))
+    return True
+
+
+def count_in_bracket(
+    ctx: Context, crawl: Crawl, ranges: Sequence[Days], *, work: WorkClass
+) -> list[Count]:
+    """Ask for the totals, follow the feed past the answers, count the rows. [] when interrupted.
+
+    Every range is judged and kept in `sync.proof`, proven or not.
+    """
+    resource = ctx.resources[crawl.resource]
+    totals: list[tuple[Days, int, dt.datetime]] = []
+
+    def ask(days: Days) -> tuple[int, dt.datetime]:
+        params = list_params(ctx, resource, days, page=1, limit=20)
+        reply = ctx.api.first(resource, params, work=work)
+        return reply.pagination.total, reply.as_of
+
+    with Ahead(ask) as ahead:
+        for days in ranges:
+            ahead.push(days)
+        for days, result, _ in ahead.results():
+            if isinstance(result, Exception):
+                raise result
+            totals.append((days, *result))
+    after = ctx.draw()
+    faults.point("reconcile_counted")
+    head_id = follow_past(ctx, history_of(ctx, resource), after)
+    if head_id is None:
+        return []
+
+    def judge(connection: sa.Connection) -> list[Count]:
+        counts = []
+        for days, total, asked in totals:
+            mirrored, entered = coverage.count_live(
+                connection,
+                resource,
+                ctx.store.id,
+                days,
+                found_before=asked,
+                sites=ctx.store.sites,
+            )
+            count = Count(days, total, mirrored, entered, asked)
+            notes.keep_proof(
+                connection,
+                ctx.store.id,
+                resource.name,
+                count,
+                method="count",
+                head_id=head_id,
+                proven=count.proven,
+            )
+            counts.append(count)
+        checkpoint.count_pages(connection, crawl, requests=len(totals))
+        return counts
+
+    return ctx.write(judge)
