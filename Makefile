@@ -14,7 +14,7 @@ run: .venv/.ready ## Servers, a made-up RetailCRM, a full load, questions in SQL
 up: .venv/.ready ## The same, and stay up with the status page, until Ctrl-C
 	$(PY) -m celery -A sync mirror demo --stay
 
-test: .venv/.ready ## All tests, on every core (ARGS='tests/unit -k settings' for some)
+test: .venv/.ready ## All tests, several at once (ARGS='tests/unit -k settings' for some)
 	$(PY) -m pytest -n auto $(ARGS)
 
 check: .venv/.ready ## What CI checks besides the tests: format, lint, layers, types, migrations

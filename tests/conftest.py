@@ -46,6 +46,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more than cores: half of a run is spent waiting for clocks, leases and intervals."""
+    return (os.cpu_count() or 1) + 2
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
     """Tell an xdist worker the folder."""
     node.workerinput["servers_folder"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined]
