@@ -88,7 +88,9 @@ def add(
     def save(connection: sa.Connection) -> int:
         kept = accounts.check_free(connection, name=name, account=told.account)
         mine = kept.id if kept is not None else store_id
-        if kept is not None:  # its rows are still there, also those this key does not see
+        if kept is not None:
+            _insist_on_sites(kept, chosen)
+            # Its rows are still there, also those this key does not see.
             stores.keep_access(connection, mine, told.access, as_of=began)
         accounts.save(
             connection,
@@ -103,12 +105,12 @@ def add(
             key_fingerprint=accounts.fingerprint(key),
             chosen_sites=chosen,
             since=since,
+            checked_at=began,
         )
         stores.register(connection, mine, RESOURCES.values(), load=not no_load)
         if kept is not None:
             queue_where_stale(connection, RESOURCES)
-            if not no_load:
-                accounts.take_up(connection, mine, RESOURCES)
+            accounts.take_up(connection, mine, RESOURCES, load=not no_load)
         return mine
 
     saved = read(save)
@@ -121,6 +123,16 @@ def add(
         )
     else:
         click.echo(f"The full load is queued: celery -A sync mirror status {name} --watch")
+
+
+def _insist_on_sites(kept: Store, chosen: Sequence[str] | None) -> None:
+    """BadRequest when a removed store is to be taken up for other sites than its rows are of."""
+    if set(kept.chosen_sites or ()) != set(chosen or ()):
+        before = " ".join(f"--site {site}" for site in kept.chosen_sites or ()) or "no --site"
+        raise BadRequest(
+            f"The rows that were kept of {kept.name} are those of {before}: add it so again, or "
+            f"delete them first: {ADD} remove {kept.name} --purge"
+        )
 
 
 def _look_up(api: Asking, url: str) -> Told:

@@ -83,8 +83,12 @@ def save(
     key_fingerprint: str,
     chosen_sites: Sequence[str] | None,
     since: dt.date | None,
+    checked_at: dt.datetime,
 ) -> None:
-    """Write a store's row: a new one, or a removed one that is taken up again."""
+    """Write a store's row: a new one, or a removed one that is taken up again.
+
+    `checked_at`: before the account was asked what the key sees.
+    """
     values = {
         "name": name,
         "url": url,
@@ -100,7 +104,7 @@ def save(
         "since": since,
         "enabled": True,
         "error": None,
-        "checked_at": sa.func.now(),
+        "checked_at": checked_at,
     }
     changed = connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(values))
     if not changed.rowcount:
@@ -114,11 +118,13 @@ def save(
         connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(values))
 
 
-def take_up(connection: sa.Connection, store_id: int, resources: Mapping[str, Resource]) -> None:
-    """Load a removed store anew over the rows that were kept."""
+def take_up(
+    connection: sa.Connection, store_id: int, resources: Mapping[str, Resource], *, load: bool
+) -> None:
+    """Have a removed store worked at again; with `load`, loaded anew over what was kept."""
     release(connection, store_id)
     stores.set_lanes(connection, store_id)
-    for name in selected(connection, store_id):
+    for name in selected(connection, store_id) if load else ():
         if name in resources:
             load_anew(connection, store_id, resources[name])
 

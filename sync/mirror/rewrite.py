@@ -61,10 +61,10 @@ def stored(
 
 def rewrite(
     connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Dated]
-) -> int:
-    """Write rows made anew from their own `raw`; how many of them were still the same rows."""
+) -> set[Key]:
+    """Write rows made anew from their own `raw`; keys of those that were still the same."""
     if not rows:
-        return 0
+        return set()
     on = switches(connection, resource, store_id)
     if on.salt is not None:  # read before an erasure, written after it
         masked = [dated.row for dated in rows]
@@ -88,7 +88,7 @@ def rewrite(
     alive = [dated for dated in rows if written.get(dated.row.key)]
     for index, child in enumerate(resource.children):
         _rewrite_children(connection, resource, child, index, store_id, alive)
-    return len(written)
+    return set(written)
 
 
 def _rewrite_children(

@@ -39,8 +39,8 @@ OTHER_SITES = "*"
 class Store:
     """A row of `sync.store`. `chosen_sites` are those asked for with --site; None for all.
 
-    `hidden_sites` are those whose rows were mirrored and that the key sees no more, since some
-    moment after `hidden_as_of`.
+    `hidden_sites` are those whose rows were mirrored and that the key sees no more: it lost them
+    after `hidden_as_of` and before `hidden_from`.
     """
 
     id: int
@@ -59,11 +59,17 @@ class Store:
     old_keys: Sequence[object] = ()
     hidden_sites: tuple[str, ...] = ()
     hidden_as_of: dt.datetime | None = None
+    hidden_from: dt.datetime | None = None
 
     @property
     def hidden_words(self) -> str:
-        """What becomes of the rows of sites the key has lost, for people; "" when it has not."""
+        """What becomes of the rows of sites the key has lost, for people; "" when it has not.
+
+        Nor where it still sees all that are mirrored.
+        """
         if not self.hidden_sites or self.hidden_as_of is None:
+            return ""
+        if self.chosen_sites is not None and set(self.chosen_sites) <= set(self.access.sites or ()):
             return ""
         names = ", ".join("others" if site == OTHER_SITES else site for site in self.hidden_sites)
         return (
@@ -100,6 +106,7 @@ def _of(row: sa.Row[tuple[object, ...]]) -> Store:
         error=row.error,
         hidden_sites=tuple(row.hidden_sites),
         hidden_as_of=row.hidden_as_of,
+        hidden_from=row.hidden_from or row.hidden_as_of,
     )
 
 
@@ -348,6 +355,7 @@ def keep_access(
     before = _of(row)
     hidden = _hidden(before, access)
     last_seen = before.hidden_as_of if before.hidden_sites else row.checked_at
+    is_more = not set(hidden) <= set(before.hidden_sites)
     connection.execute(
         sa.update(STORE)
         .where(STORE.c.id == store_id)
@@ -357,6 +365,7 @@ def keep_access(
             scopes=list(access.scopes) if access.scopes is not None else None,
             hidden_sites=hidden,
             hidden_as_of=(last_seen or row.created_at) if hidden else None,
+            hidden_from=(as_of if is_more else before.hidden_from) if hidden else None,
             checked_at=as_of,
         )
     )

@@ -65,6 +65,7 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
             )
         return False
     theirs = dataclasses.replace(ctx, lease=held)
+    began = ctx.monotonic()
     try:
         # Before the head moves on: what it passes over can never be missed again.
         feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
@@ -76,7 +77,8 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
         again = ctx.feed_seconds
         ctx.read(lambda c: lease.fail(c, held, error=text, after_seconds=again, parked=False))
         raise
-    ctx.read(lambda c: lease.release(c, held, after_seconds=until_next_look(theirs)))
+    turn = until_next_look(theirs, looked_seconds=ctx.monotonic() - began)
+    ctx.read(lambda c: lease.release(c, held, after_seconds=turn))
     return True
 
 

@@ -265,8 +265,8 @@ def _absent(ctx: Context, resource: Resource, answered: Answered, tally: Tally |
 
 
 def _may_be_hidden(ctx: Context, resource: Resource, parent: Any, absent: set[Any]) -> bool:
-    """Whether any of what is absent was last seen before the key lost sites."""
-    as_of = ctx.store.hidden_as_of
+    """Whether any of what is absent was written before the key was known to have lost sites."""
+    as_of = ctx.store.hidden_from
     if as_of is None:
         return False
     return bool(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +15,7 @@ from sync.crm.decode import decode
 from sync.declare import Resource
 from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.load import Dated
+from sync.mirror.load import Dated, Key
 from sync.mirror.rewrite import Stored, rewrite, stored
 from sync.mirror.stores import queue_crawl
 from sync.normalise import Batch
@@ -104,9 +104,9 @@ def _write(ctx: Context, crawl: Crawl, resource: Resource, made: Made) -> None:
             coverage.begin_rebuild(connection, resource, ctx.store.id)
         else:
             coverage.carry_on_rebuild(connection, resource, ctx.store.id)
-        changed = rewrite(connection, resource, ctx.store.id, made.rows)
-        ctx.keep_notes(connection, resource, made.notes, from_raw=True)
-        checkpoint.count_pages(connection, crawl, pages=1, seen=made.seen, changed=changed)
+        written = rewrite(connection, resource, ctx.store.id, made.rows)
+        ctx.keep_notes(connection, resource, _notes_of(made, written), from_raw=True)
+        checkpoint.count_pages(connection, crawl, pages=1, seen=made.seen, changed=len(written))
         if made.last is not None:
             checkpoint.set_rebuilt_to(connection, crawl, made.last)
         if made.is_end:
@@ -124,6 +124,16 @@ def _write(ctx: Context, crawl: Crawl, resource: Resource, made: Made) -> None:
             checkpoint.end_crawl(connection, crawl)
 
     ctx.write(write)
+
+
+def _notes_of(made: Made, written: set[Key]) -> Batch:
+    """What there is to note; of rows that were changed meanwhile it is noted already."""
+    texts = {str(key) for key in written}
+    return replace(
+        made.notes,
+        rows=[row for row in made.notes.rows if row.key in written],
+        rejects=[each for each in made.notes.rejects if each.is_whole or each.record in texts],
+    )
 
 
 def queue_where_stale(connection: sa.Connection, resources: Mapping[str, Resource]) -> int:

@@ -144,14 +144,14 @@ def verify_missing(
 def _may_be_hidden(
     ctx: Context, connection: sa.Connection, resource: Resource, graves: list[Grave]
 ) -> set[Any]:
-    """Rows last seen before the key lost sites, and not known to be of a site it sees still."""
+    """Rows read before the key was known to have lost sites, and not of a site it sees still."""
     if not ctx.store.hidden_sites:
         return set()
     where = ""
     binds: list[object] = [
         ctx.store.id,
         [grave.key for grave in graves],
-        ctx.store.hidden_as_of,
+        ctx.store.hidden_from,
     ]
     if any(f.name == "site" for f in resource.fields):
         where = " AND (site = ANY(%s)) IS NOT TRUE"

@@ -182,8 +182,8 @@ def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], i
 
 
 def _may_be_hidden(ctx: Context, resource: Resource, absent: set[Any]) -> bool:
-    """Whether any of what is absent was last seen before the key lost sites."""
-    as_of = ctx.store.hidden_as_of
+    """Whether any of what is absent was written before the key was known to have lost sites."""
+    as_of = ctx.store.hidden_from
     if as_of is None or not absent:
         return False
     return bool(

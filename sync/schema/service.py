@@ -41,6 +41,9 @@ STORE = ours(
         comment="sites whose rows were mirrored and that the key sees no more; * for others",
     ),
     timestamp("hidden_as_of", "when the key was last known to see them"),
+    timestamp(
+        "hidden_from", "when it was first seen not to see them: rows read before may be of them"
+    ),
     sa.Column("since", sa.Date, comment="first creation day mirrored; NULL for all"),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true(), comment="crawled"),
     text("error", "what an operator has to do; NULL when nothing"),

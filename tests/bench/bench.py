@@ -29,7 +29,16 @@ Measure = Callable[[Servers], list[Figure]]
 def together(servers: Servers, *measures: Measure) -> list[Figure]:
     """Measures that wait for a limit and leave the machine idle, side by side."""
     with ThreadPoolExecutor() as pool:
-        return [f for found in pool.map(lambda m: m(servers), measures) for f in found]
+        return [f for found in pool.map(lambda m: attempt(m, servers), measures) for f in found]
+
+
+def attempt(measure: Measure, servers: Servers) -> list[Figure]:
+    """A measure's figures; when it fails the others are still worth having."""
+    try:
+        return measure(servers)
+    except Exception as error:
+        traceback.print_exc()
+        return [Figure(measure.__name__, f"failed: {error}"[:200], "", good=False)]
 
 
 MEASURES: dict[str, Measure] = {
@@ -50,11 +59,7 @@ def main() -> None:
     with private(fast=False) as servers:
         for name in wanted:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
-            try:
-                found = MEASURES[name](servers)
-            except Exception as error:  # the other measures are still worth having
-                traceback.print_exc()
-                found = [Figure(name, f"failed: {error}"[:200], "", good=False)]
+            found = attempt(MEASURES[name], servers)
             for figure in found:
                 print(f"  {figure.measure}: {figure.found}", file=sys.stderr, flush=True)
             figures += found

@@ -749,6 +749,20 @@ def test_a_store_taken_up_by_a_key_that_sees_less_keeps_what_it_does_not_see(
     assert rows("SELECT hidden_sites FROM sync.store") == [(["*"],)]
 
 
+def test_a_store_taken_up_again_is_worked_at_once_and_for_the_same_sites(
+    added: Run, url: str, rows: Callable[[str], list[Any]]
+) -> None:
+    """Also when its large lists are held back; and not for other sites than its rows are of."""
+    added("store", "remove", "shop", "--yes")
+    other = added("store", "add", "shop", url, "--site", "main", key=KEY)
+    assert other.exit_code == 2
+    assert "those of no --site: add it so again" in one_line(other)
+    again = added("store", "add", "shop", url, "--no-load", key=KEY)
+    assert again.exit_code == 0, again.output
+    assert rows("SELECT count(*) > 20 FROM sync.lane WHERE enabled") == [(True,)]
+    assert rows("SELECT count(*) FROM sync.crawl WHERE resource = 'orders'") == [(0,)]
+
+
 @pytest.mark.parametrize(
     "command", [[], ["store"], ["store", "add"], ["backfill"], ["status"], ["budget"], ["plan"]]
 )

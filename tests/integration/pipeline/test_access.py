@@ -115,14 +115,16 @@ def test_a_narrower_key_that_was_accepted_deletes_nothing_and_claims_nothing(
     rows, offers = set(mirror.live("orders")), set(mirror.live("offers"))
     last_seen = mirror.value("SELECT clock_timestamp()")
     mirror.pass_time(30)
+    hidden, late, *_ = sorted(of_site(mirror, "outlet"))
+    mirror.account.update_order(late, managerComment="seen after the key was last looked at")
+    mirror.come_to_rest()
     mirror.account.limit_sites(["main"])
-    hidden = min(of_site(mirror, "outlet"))
     mirror.account.update_order(hidden, managerComment="unseen")
     accept(mirror)
     mirror.rows(
         "INSERT INTO sync.reread (store_id, resource, id, reason)"
-        " VALUES (:store, 'orders', :id, 'combined')",
-        id=hidden,
+        " SELECT :store, 'orders', unnest(cast(:ids AS bigint[])), 'combined'",
+        ids=[hidden, late],
     )
     for name in ("orders", "customers"):
         mirror.queue(name, "reconcile", deep=True)

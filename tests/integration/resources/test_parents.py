@@ -451,7 +451,7 @@ def test_what_may_be_of_a_site_the_key_has_lost_waits_for_approval(
     mirror.settle()
     fake.lists[path(tasks[2])][1].append(comments(399)[0])
     mirror.pass_time(30)
-    mirror.rows("UPDATE sync.store SET hidden_sites = '{outlet}', hidden_as_of = clock_timestamp()")
+    mirror.rows("UPDATE sync.store SET hidden_sites = '{outlet}', hidden_from = clock_timestamp()")
     fake.lists[path(tasks[1])][1].pop()
     refresh(mirror)
     assert mirror.tombstones("task_comments") == {}

@@ -125,6 +125,25 @@ def test_a_row_changed_between_reading_and_writing_wins(
         assert mirror.rows("SELECT 1 FROM crm.order_items WHERE order_id = :o", o=order) == []
 
 
+def test_what_is_noted_of_a_row_meanwhile_stays(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rebuild holds an older content of it, and knows nothing of what is wrong with the new."""
+    real = rewrite.rewrite
+
+    def later(*arguments: Any) -> Any:
+        monkeypatch.setattr(rebuild, "rewrite", real)
+        mirror.account.update_order(5, shipmentDate="soon")
+        mirror.work("order_history", "feed")
+        return real(*arguments)
+
+    monkeypatch.setattr(rebuild, "rewrite", later)
+    mirror.queue("orders", "rebuild")
+    mirror.work("orders", "walk")
+    noted = "SELECT field, value FROM sync.reject WHERE store_id = :store AND record = '5'"
+    assert [tuple(row) for row in mirror.rows(noted)] == [("shipment_date", "soon")]
+
+
 def test_a_row_deleted_by_hand_meanwhile_is_not_made_again(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
