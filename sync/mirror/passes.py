@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from sync.declare import Resource
 from sync.mirror.names import crm_name
+from sync.mirror.stores import Store
 
 HALF_COUNTS_FROM = 20
 """A list this long does not lose more than half of itself unnoticed."""
@@ -38,16 +39,18 @@ def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool
 
 
 def wait_for_approval(
-    connection: sa.Connection, store_id: int, store: str, resource: str, *, absent: int, of: int
+    connection: sa.Connection, store: Store, resource: str, *, absent: int, of: int
 ) -> None:
-    """Say what waits, and how to allow it."""
+    """Say what waits, and how to allow it; and what else that may do."""
+    lost = store.lost_sites
+    doubt = f" (some may be of sites the key has lost, {lost}, and would go too)" if lost else ""
     connection.execute(
         sa.text("UPDATE sync.coverage SET approval = :text WHERE store_id = :s AND resource = :r"),
         {
-            "s": store_id,
+            "s": store.id,
             "r": resource,
-            "text": f"{absent} of {of} rows are no longer in the list; let them be tombstoned: "
-            f"celery -A sync mirror approve {store} {resource}",
+            "text": f"{absent} of {of} rows are no longer in the list{doubt}; let them be"
+            f" tombstoned: celery -A sync mirror approve {store.name} {resource}",
         },
     )
 

@@ -62,19 +62,20 @@ class Store:
     hidden_from: dt.datetime | None = None
 
     @property
-    def hidden_words(self) -> str:
-        """What becomes of the rows of sites the key has lost, for people; "" when it has not.
-
-        Nor where it still sees all that are mirrored.
-        """
-        if not self.hidden_sites or self.hidden_as_of is None:
-            return ""
+    def lost_sites(self) -> str:
+        """Names of `hidden_sites`, for people; "" where it sees all that are mirrored."""
         if self.chosen_sites is not None and set(self.chosen_sites) <= set(self.access.sites or ()):
             return ""
-        names = ", ".join("others" if site == OTHER_SITES else site for site in self.hidden_sites)
+        return ", ".join("others" if site == OTHER_SITES else site for site in self.hidden_sites)
+
+    @property
+    def hidden_words(self) -> str:
+        """What becomes of the rows of sites the key has lost, for people; "" when it has not."""
+        if not self.lost_sites or self.hidden_as_of is None:
+            return ""
         return (
-            f"the key has lost sites ({names}): their rows stay as they were, and coverage stays"
-            f" at {self.hidden_as_of:%Y-%m-%d %H:%M:%S %Z} until it sees them again"
+            f"the key has lost sites ({self.lost_sites}): their rows stay as they were, and"
+            f" coverage stays at {self.hidden_as_of:%Y-%m-%d %H:%M:%S %Z} until it sees them again"
         )
 
     @property

@@ -349,8 +349,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> None
         if tally.withheld:
             passes.wait_for_approval(
                 connection,
-                ctx.store.id,
-                ctx.store.name,
+                ctx.store,
                 resource.name,
                 absent=tally.withheld,
                 of=tally.live,

@@ -210,8 +210,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
         if waits:
             passes.wait_for_approval(
                 connection,
-                ctx.store.id,
-                ctx.store.name,
+                ctx.store,
                 resource.name,
                 absent=len(absent),
                 of=live,

@@ -136,6 +136,9 @@ def test_a_narrower_key_that_was_accepted_deletes_nothing_and_claims_nothing(
     for name in ("orders", "order_history"):
         assert mirror.coverage(name).complete_as_of <= last_seen, name
         assert "the key has lost sites (others)" in said_of(mirror, name)
+    assert "(some may be of sites the key has lost, others, and would go too)" in said_of(
+        mirror, "offers"
+    )
     mirror.account.limit_sites(None)
     refresh_credentials(mirror)
     mirror.settle(most=20)
