@@ -47,8 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than cores: half of a run is spent waiting for clocks, leases and intervals."""
-    return (os.cpu_count() or 1) + 2
+    """One more than cores: half of a run is spent waiting for clocks, leases and intervals."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
