@@ -118,7 +118,7 @@ def orphans_of_merges(
 ) -> list[int]:
     """Live rows of `resource` whose `column` points at a record of `merged` that was combined.
 
-    At any such record, or at one of `among`.
+    At any such record, and not waiting to be read already; or at one of `among`.
 
     Of those that were read since and point at it still, only whose turn it is: the time since the
     merge doubles from one read to the next, up to a day. The API may never say otherwise.
@@ -129,8 +129,10 @@ def orphans_of_merges(
         " WHERE m.store_id = %s AND m.deleted_reason = 'combined'"
         " AND (now() - m.changed_at >= 2 * (t.as_of - m.changed_at)"
         " OR t.as_of < now() - interval '1 day')"
-        " AND (%s::bigint[] IS NULL OR m.id = ANY(%s::bigint[])) LIMIT 5000",
-        (store_id, among, among),
+        " AND CASE WHEN %s::bigint[] IS NOT NULL THEN m.id = ANY(%s::bigint[])"
+        " ELSE NOT EXISTS (SELECT FROM sync.reread AS w WHERE w.store_id = t.store_id"
+        " AND w.resource = %s AND w.id = t.id) END LIMIT 5000",
+        (store_id, among, among, resource),
     )
     return [row[0] for row in rows]
 

@@ -134,7 +134,20 @@ def process(*args: object) -> Iterator[subprocess.Popen[str]]:
 def test_many_workers_use_the_limit_and_never_pass_it(
     redis_url: str, rate: int, seconds: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """3 processes of 16 threads: none refused, and nearly all of the limit used."""
+    """3 processes of 16 threads: none refused, at least 96 % of the limit used.
+
+    Tests that run beside it can only lower the use, so the best of three counts; a refusal never.
+    """
+    for _ in range(3):
+        use, figures = ask_for(redis_url, rate, seconds)
+        record_property("figures", figures)
+        if use >= 0.96:
+            break
+    assert use >= 0.96, figures
+
+
+def ask_for(redis_url: str, rate: int, seconds: int) -> tuple[float, str]:
+    """Ask as fast as the limiter lets; the share of the limit that was used, and all in words."""
     with process("serve", rate, 0.05) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())
@@ -156,12 +169,10 @@ def test_many_workers_use_the_limit_and_never_pass_it(
         sum(1 for t in stamps[i : i + rate + 5] if t - s < 1) for i, s in enumerate(stamps)
     )
     figures = f"{len(stamps)} requests, use {use:.1%}, busiest second {busiest} of {rate}"
-    record_property("figures", figures)
     print(figures)
     assert seen["refused"] == 0, figures
     assert busiest <= rate, figures
-    # How much of the limit is used is the bench's to say (96 %): here other tests run beside it.
-    assert use >= 0.75, figures
+    return use, figures
 
 
 if __name__ == "__main__":

@@ -343,8 +343,7 @@ def test_an_order_that_names_a_merged_customer_for_ever(mirror: Mirror) -> None:
     for _ in range(30):
         mirror.pass_time(31)
         mirror.feeds()
-    # Three turns of two reads fit into the quarter of an hour, where it might have been thirty.
-    assert len(read) <= 6 * len(orders)
+    assert len(read) <= 3 * len(orders)
     mirror.wire.answers = None
     mirror.pass_time(7_200)
     for _ in range(3):
