@@ -38,6 +38,15 @@ class Days:
         """Whether it cannot be split."""
         return self.first is not None and self.first == self.last
 
+    def within(self, other: Days) -> Days | None:
+        """The days that are in both, None when there are none."""
+        firsts = [day for day in (self.first, other.first) if day is not None]
+        lasts = [day for day in (self.last, other.last) if day is not None]
+        first, last = max(firsts, default=None), min(lasts, default=None)
+        if first is not None and last is not None and first > last:
+            return None
+        return Days(first, last)
+
     def __str__(self) -> str:
         return f"{self.first or '…'}–{self.last or '…'}"
 

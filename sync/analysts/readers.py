@@ -25,7 +25,7 @@ from sync.mirror.engine import in_transaction
 from sync.telemetry import log
 
 # Views over `sync` that leave out by themselves what a reader may not see.
-_FILTERED = ("store", "coverage")
+_FILTERED = ("store", "coverage", "coverage_months", "known_gaps")
 _OPEN_TO_LIMITED = (
     "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'crm'::regnamespace AND ("
     "(c.relkind IN ('r', 'p') AND c.relrowsecurity) OR (c.relkind = 'v' AND (c.relname = ANY(%s)"

@@ -22,7 +22,7 @@ from sync.schema.service import STORE
 from sync.schema.words import VERSIONED
 
 PURGED_AT_ONCE = 5_000
-_WORK = ("window", "crawl", "feed", "reread", "unlisted")
+_WORK = ("window", "crawl", "feed", "reread", "unlisted", "departure", "doubt")
 _NOTES = (
     "proof", "drift", "reject", "unknown_field", "parked_page", "coverage", "lane", "budget_use",
     "notification", "suppressed", "versioned",

@@ -14,6 +14,8 @@ from sync.schema.crawls import FEED
 
 TAIL_SECONDS = faults.scaled(60)
 """What a history may publish late: it is read to its end only up to that long ago."""
+LATENESS_SECONDS = faults.scaled(60)
+"""The lateness bound of a store of which nothing else is known."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,36 @@ def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
     return Feed(
         row.bookmark, row.head_id, row.tail_id, row.head_at, row.clear_at, row.every_seconds
     )
+
+
+def lateness_seconds(connection: sa.Connection, store_id: int) -> float:
+    """The store's lateness bound B: for how long its histories may tell something new of a moment.
+
+    The largest that any of its histories taught, and no less than what is set for the store.
+    """
+    found: float = connection.execute(
+        sa.text(
+            "SELECT greatest(coalesce(s.least_lateness_seconds, :usual), (SELECT"
+            " max(f.lateness_seconds) FROM sync.feed AS f WHERE f.store_id = s.id))"
+            " FROM sync.store AS s WHERE s.id = :store"
+        ),
+        {"store": store_id, "usual": LATENESS_SECONDS},
+    ).scalar_one()
+    return found
+
+
+def hold(connection: sa.Connection, store_id: int, history: str) -> dt.datetime:
+    """Lock a feed until the transaction ends; Postgres's clock at the moment after.
+
+    Whoever learns of departures and whoever counts rows hold it, so that each count is wholly
+    before or wholly after what a page told.
+    """
+    connection.execute(
+        sa.text("SELECT FROM sync.feed WHERE store_id = :s AND resource = :h FOR UPDATE"),
+        {"s": store_id, "h": history},
+    )
+    moment: dt.datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return moment
 
 
 def feed_rates(connection: sa.Connection) -> list[tuple[int, str, float, float | None]]:

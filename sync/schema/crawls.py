@@ -28,7 +28,7 @@ CRAWL = ours(
     sa.Column("since", sa.Date, comment="first creation day; NULL for no limit"),
     sa.Column("until", sa.Date, comment="last creation day; NULL for no limit"),
     sa.Column("deep", sa.Boolean, nullable=False, server_default=sa.false(), comment="by id set"),
-    text("phase", "plan, walk, prove, ids, finish or done", nullable=False, server_default="plan"),
+    text("phase", "plan, walk, prove, seal or done", nullable=False, server_default="plan"),
     text(
         "state",
         "pending, running, done, parked or dropped",
@@ -46,6 +46,9 @@ CRAWL = ours(
     timestamp("asked_at", "when it was asked for", nullable=False, server_default=NOW),
     timestamp("started_at", "first page"),
     timestamp("finished_at", "when it was done"),
+    timestamp("not_before", "waits until then, and other crawls go before it; NULL for not"),
+    count("rounds", "rounds in a row that ended without a result"),
+    timestamp("fruitless_since", "when the first of those rounds ended"),
     sa.CheckConstraint(
         "kind IN ('load', 'backfill', 'refresh', 'reconcile', 'rebuild')", name="crawl_kind_known"
     ),
@@ -73,19 +76,52 @@ WINDOW = ours(
     sa.Column("last_day", sa.Date, comment="last creation day; NULL for no upper end"),
     sa.Column("after_id", sa.BigInteger, comment="of a history: entries above this id"),
     sa.Column("until_id", sa.BigInteger, comment="of a history: up to and with this id"),
-    text("state", "planned, open, walked or proven", nullable=False, server_default="planned"),
+    text(
+        "state",
+        "planned, open, walked, counted (proven, not yet sealed) or proven",
+        nullable=False,
+        server_default="planned",
+    ),
     count("total", "records by the API when it was last asked"),
     count("page_count", "pages by the API when it was last asked"),
     count("last_page", "checkpoint: the last page committed"),
     sa.Column("last_id", sa.BigInteger, comment="of a history: checkpoint, last id committed"),
     count("walks", "times it was walked from its first page"),
     timestamp("walked_as_of", "send moment of the first page of this walk"),
-    timestamp("verified_at", "when its set of records was last proven"),
+    timestamp("verified_at", "as of when its set of records is proven"),
+    sa.Column(
+        "deep",
+        sa.Boolean,
+        nullable=False,
+        server_default=sa.false(),
+        comment="walked to compare ids and contents with what is here",
+    ),
+    count("differed", "counts in a row that differed"),
+    timestamp("asked_at", "send moment of the total of its provisional proof"),
+    timestamp("counted_at", "when its rows were counted for that"),
+    timestamp("crm_at", "the CRM's own clock, at or after asked_at"),
     sa.CheckConstraint(
-        "state IN ('planned', 'open', 'walked', 'proven')", name="window_state_known"
+        "state IN ('planned', 'open', 'walked', 'counted', 'proven')", name="window_state_known"
     ),
     sa.Index("window_of_crawl", "crawl_id", "id"),
     sa.Index("window_by_resource", "store_id", "resource", "verified_at"),
+)
+
+
+MET = ours(
+    "met",
+    "Ids met on the pages of a window that is compared: what it lacks is looked for",
+    sa.Column(
+        "window_id",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="sync.window.id",
+    ),
+    sa.Column(
+        "page", sa.BigInteger, primary_key=True, autoincrement=False, comment="page of the window"
+    ),
+    sa.Column("ids", ARRAY(sa.BigInteger), nullable=False, comment="ids on it"),
 )
 
 
@@ -102,11 +138,23 @@ FEED = ours(
         "tail_id",
         sa.BigInteger,
         nullable=False,
-        comment="last id of the same chain read again a minute later",
+        comment="last id of the same chain read again after the lateness bound",
     ),
     timestamp("head_at", "send moment of the last answer that had nothing after it"),
     timestamp("clear_at", "everything the history published before this moment is in the mirror"),
-    timestamp("gap_at", "when entries were found missing in the chain"),
+    timestamp("gap_at", "no longer written: a gap is a row of sync.doubt"),
+    sa.Column(
+        "lateness_seconds",
+        sa.Float,
+        comment="lateness bound learnt from this history; NULL while nothing came later than it",
+    ),
+    timestamp("late_at", "when it was last learnt, or halved"),
+    timestamp("broken_since", "since when known entries do not come again; NULL when they do"),
+    sa.Column("backward_id", sa.BigInteger, comment="third reading: last id read; NULL when done"),
+    sa.Column("backward_until_id", sa.BigInteger, comment="third reading: where it ends"),
+    timestamp("hour_read_at", "when the last hour's entries were last read a third time"),
+    timestamp("day_read_at", "when the last day's entries were"),
+    timestamp("sampled_at", "when a sample of passed records was last read again"),
     count("entries", "entries followed since the bookmark"),
     count("late_entries", "of them found by the tail: published out of order"),
     sa.Column(
@@ -146,8 +194,53 @@ REREAD = ours(
     text("reason", "why", nullable=False),
     timestamp("asked_at", "first asked for", nullable=False, server_default=NOW),
     timestamp("not_before", "the CRM may need until then", nullable=False, server_default=NOW),
-    timestamp("since", "up to when the history that asked for it had been read before"),
+    timestamp("since", "what it holds of changes after that may be wrong; coverage is held there"),
+    timestamp("early_at", "read once more, before the last time, from then on; NULL for not"),
+    timestamp("absent_at", "send moment of the request it was first found absent by"),
+    count("failures", "requests for it alone, in a row, that failed"),
+    timestamp("failing_since", "when the first of those failed"),
+    text("error", "the last failure, in words"),
     sa.Index("reread_due", "store_id", "resource", "not_before"),
+)
+
+
+DEPARTURE = ours(
+    "departure",
+    "Live rows that a history told to be gone, or to have left their day or site: kept for a while,"
+    " since a count may have missed them",
+    store_id("sync.store.id"),
+    resource("the list they left"),
+    sa.Column(
+        "entry_id", sa.BigInteger, primary_key=True, autoincrement=False, comment="who told it"
+    ),
+    sa.Column("id", sa.BigInteger, nullable=False, comment="record's id"),
+    sa.Column("created_on", sa.Date, comment="the day it left; NULL where it had none"),
+    timestamp("left_at", "when, by the CRM's clock"),
+    timestamp("told_at", "when it was learnt", nullable=False, server_default=NOW),
+    sa.Index("departure_told", "store_id", "resource", "told_at"),
+)
+
+
+DOUBT = ours(
+    "doubt",
+    "What may be wrong, since when and why: coverage does not go past it until it was compared",
+    serial(),
+    *owner(),
+    sa.Column("first_day", sa.Date, comment="first creation day; NULL for no lower end"),
+    sa.Column("last_day", sa.Date, comment="last creation day; NULL for no upper end"),
+    text("kind", "gap, restart, unread, count, late, access, zone or operator", nullable=False),
+    text("detail", "what was seen, in words", nullable=False),
+    timestamp("since", "from when on it may be wrong", nullable=False),
+    timestamp("raised_at", "when it was seen", nullable=False, server_default=NOW),
+    sa.Column("difference", sa.BigInteger, comment="total of the API less rows here, of a count"),
+    timestamp("accepted_at", "when a person accepted that it stays; NULL while nobody did"),
+    text("accepted_by", "who"),
+    text("accepted_because", "why"),
+    sa.CheckConstraint(
+        "kind IN ('gap', 'restart', 'unread', 'count', 'late', 'access', 'zone', 'operator')",
+        name="doubt_kind_known",
+    ),
+    sa.Index("doubt_of", "store_id", "resource"),
 )
 
 

@@ -49,6 +49,11 @@ STORE = ours(
     text("error", "what an operator has to do; NULL when nothing"),
     timestamp("created_at", "when it was added", nullable=False, server_default=NOW),
     timestamp("checked_at", "when its key was last found good"),
+    sa.Column(
+        "least_lateness_seconds",
+        sa.Float,
+        comment="shortest lateness bound of its histories; NULL for a minute",
+    ),
 )
 
 

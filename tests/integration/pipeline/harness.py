@@ -157,8 +157,8 @@ BEGIN
         EXECUTE format('ALTER TABLE %%s ALTER %%I SET DEFAULT testclock.now()',
             item.tab, item.attname);
     END LOOP;
-    text_of := pg_get_viewdef('crm.coverage'::regclass);
-    EXECUTE 'CREATE OR REPLACE VIEW crm.coverage AS '
+    text_of := pg_get_viewdef('sync.claim'::regclass);
+    EXECUTE 'CREATE OR REPLACE VIEW sync.claim AS '
         || replace(text_of, 'now()', 'testclock.now()');
     EXECUTE format('ALTER DATABASE %%I SET search_path = testclock, pg_catalog, public',
         current_database());

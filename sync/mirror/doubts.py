@@ -1,0 +1,214 @@
+"""What may be wrong, since when and why: the rows of `sync.doubt`.
+
+Coverage never goes past a doubt. A deep comparison that began after the doubt was raised lifts it,
+window by window; so does a person who accepts what cannot be mended, and nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from sync.crawl import WHOLE, Days
+
+Kind = Literal["gap", "restart", "unread", "count", "late", "access", "zone", "operator"]
+_OVERLAPS = (
+    "coalesce(first_day, '-infinity') <= coalesce(cast(:last AS date), 'infinity')"
+    " AND coalesce(last_day, 'infinity') >= coalesce(cast(:first AS date), '-infinity')"
+)
+_WITHIN = (
+    "coalesce(first_day, '-infinity') >= coalesce(cast(:first AS date), '-infinity')"
+    " AND coalesce(last_day, 'infinity') <= coalesce(cast(:last AS date), 'infinity')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A row of `sync.doubt` that nobody has accepted, or one that somebody has."""
+
+    id: int
+    days: Days
+    kind: str
+    detail: str
+    since: dt.datetime
+    raised_at: dt.datetime
+    difference: int | None
+    is_accepted: bool
+
+
+def raise_doubt(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    kind: Kind,
+    detail: str,
+    days: Days = WHOLE,
+    since: dt.datetime | None = None,
+    difference: int | None = None,
+) -> None:
+    """Note that some days of a resource may be wrong since a moment.
+
+    Without `since`: since the last proof of the resource, or now where there is none. A doubt of
+    the same kind about the same days is raised anew: it keeps the older `since`, and what was
+    compared before does not lift it any more. One that was accepted with the same difference is
+    left as it is.
+    """
+    connection.execute(
+        sa.text(
+            "WITH wanted AS (SELECT coalesce(cast(:since AS timestamptz), (SELECT proven_as_of"
+            " FROM sync.coverage WHERE store_id = :store AND resource = :resource), now()) AS since"
+            "), same AS (SELECT id FROM sync.doubt WHERE store_id = :store AND resource = :resource"
+            " AND kind = :kind AND first_day IS NOT DISTINCT FROM cast(:first AS date)"
+            " AND last_day IS NOT DISTINCT FROM cast(:last AS date)"
+            " AND (accepted_at IS NULL OR difference IS NOT DISTINCT FROM cast(:difference AS"
+            " bigint))), again AS (UPDATE sync.doubt AS d SET raised_at = now(),"
+            " since = least(d.since, w.since), detail = :detail,"
+            " difference = cast(:difference AS bigint)"
+            " FROM same, wanted AS w WHERE d.id = same.id AND d.accepted_at IS NULL)"
+            " INSERT INTO sync.doubt (store_id, resource, first_day, last_day, kind, detail, since,"
+            " difference) SELECT :store, :resource, cast(:first AS date), cast(:last AS date),"
+            " :kind, :detail, w.since, cast(:difference AS bigint) FROM wanted AS w"
+            " WHERE NOT EXISTS (SELECT FROM same)"
+        ),
+        _of(store_id, resource, days)
+        | {"kind": kind, "detail": detail[:500], "since": since, "difference": difference},
+    )
+
+
+def open_doubts(connection: sa.Connection, store_id: int, resource: str) -> list[Doubt]:
+    """What may be wrong with a resource and nobody has accepted, the oldest first."""
+    return _read(connection, store_id, resource, "accepted_at IS NULL")
+
+
+def accepted(connection: sa.Connection, store_id: int, resource: str) -> list[Doubt]:
+    """What a person accepted of a resource."""
+    return _read(connection, store_id, resource, "accepted_at IS NOT NULL")
+
+
+def _read(connection: sa.Connection, store_id: int, resource: str, which: str) -> list[Doubt]:
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, first_day, last_day, kind, detail, since, raised_at, difference,"
+            " accepted_at IS NOT NULL AS is_accepted FROM sync.doubt"
+            f" WHERE store_id = :store AND resource = :resource AND {which} ORDER BY id"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+    return [
+        Doubt(
+            row.id,
+            Days(row.first_day, row.last_day),
+            row.kind,
+            row.detail,
+            row.since,
+            row.raised_at,
+            row.difference,
+            row.is_accepted,
+        )
+        for row in rows
+    ]
+
+
+def divide(
+    connection: sa.Connection, store_id: int, resource: str, windows: Sequence[Days]
+) -> None:
+    """Cut open doubts along the windows of a crawl, so that each can be lifted with its window.
+
+    The windows cover a run of days without a gap; a doubt that reaches beyond it stays whole.
+    """
+    if len(windows) < 2:
+        return
+    for doubt in open_doubts(connection, store_id, resource):
+        parts = [part for days in windows if (part := doubt.days.within(days)) is not None]
+        firsts, lasts = {part.first for part in parts}, {part.last for part in parts}
+        if len(parts) < 2 or doubt.days.first not in firsts or doubt.days.last not in lasts:
+            continue  # it reaches beyond what the crawl covers
+        connection.execute(
+            sa.text(
+                "INSERT INTO sync.doubt (store_id, resource, first_day, last_day, kind, detail,"
+                " since, raised_at, difference) SELECT store_id, resource, n.first, n.last, kind,"
+                " detail, since, raised_at, difference FROM sync.doubt, unnest("
+                " cast(:firsts AS date[]), cast(:lasts AS date[])) AS n(first, last)"
+                " WHERE id = :id"
+            ),
+            {
+                "id": doubt.id,
+                "firsts": [part.first for part in parts],
+                "lasts": [part.last for part in parts],
+            },
+        )
+        connection.execute(sa.text("DELETE FROM sync.doubt WHERE id = :id"), {"id": doubt.id})
+
+
+def lift(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    days: Days,
+    *,
+    compared_from: dt.datetime,
+) -> int:
+    """Forget the doubts about some days that were raised before a deep comparison of them began.
+
+    What a person accepted is forgotten too: it was found to be well again. Returns how many.
+    """
+    return connection.execute(
+        sa.text(
+            "DELETE FROM sync.doubt WHERE store_id = :store AND resource = :resource"
+            f" AND raised_at < :compared AND {_WITHIN}"
+        ),
+        _of(store_id, resource, days) | {"compared": compared_from},
+    ).rowcount
+
+
+def accept(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int], *, by: str,
+    because: str,
+) -> int:  # fmt: skip
+    """Accept doubts: coverage goes on without them, and analysts see them. Returns how many."""
+    return connection.execute(
+        sa.text(
+            "UPDATE sync.doubt SET accepted_at = now(), accepted_by = :by,"
+            " accepted_because = :because WHERE store_id = :store AND resource = :resource"
+            " AND id = ANY(:ids) AND accepted_at IS NULL"
+        ),
+        {"store": store_id, "resource": resource, "ids": list(ids), "by": by, "because": because},
+    ).rowcount
+
+
+def accepted_difference(connection: sa.Connection, store_id: int, resource: str, days: Days) -> int:
+    """By how many the API's total of some days may be above the rows here, as was accepted.
+
+    Differences of days that lie within the given ones are added up; a difference of wider days
+    says nothing of their parts.
+    """
+    found: int = connection.execute(
+        sa.text(
+            "SELECT coalesce(sum(difference), 0) FROM sync.doubt WHERE store_id = :store"
+            f" AND resource = :resource AND accepted_at IS NOT NULL AND {_WITHIN}"
+        ),
+        _of(store_id, resource, days),
+    ).scalar_one()
+    return int(found)
+
+
+def is_open_about(connection: sa.Connection, store_id: int, resource: str, days: Days) -> bool:
+    """Whether anything about some days may be wrong."""
+    return bool(
+        connection.execute(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM sync.doubt WHERE store_id = :store"
+                f" AND resource = :resource AND accepted_at IS NULL AND {_OVERLAPS})"
+            ),
+            _of(store_id, resource, days),
+        ).scalar_one()
+    )
+
+
+def _of(store_id: int, resource: str, days: Days) -> dict[str, object]:
+    return {"store": store_id, "resource": resource, "first": days.first, "last": days.last}
