@@ -276,6 +276,16 @@ def upgrade() -> None:
     op.add_column(
         "feed",
         sa.Column(
+            "crm_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="the CRM's own clock in that answer; NULL where it tells none",
+        ),
+        schema="sync",
+    )
+    op.add_column(
+        "feed",
+        sa.Column(
             "broken_since",
             sa.DateTime(timezone=True),
             nullable=True,
@@ -575,6 +585,7 @@ def downgrade() -> None:
     op.drop_column("feed", "backward_until_id", schema="sync")
     op.drop_column("feed", "backward_id", schema="sync")
     op.drop_column("feed", "broken_since", schema="sync")
+    op.drop_column("feed", "crm_at", schema="sync")
     op.drop_column("feed", "late_at", schema="sync")
     op.drop_column("feed", "lateness_seconds", schema="sync")
     op.alter_column(

@@ -22,6 +22,7 @@ LATENESS_SECONDS = faults.scaled(60)
 class Feed:
     """A row of `sync.feed`: the two cursors of a history and what they stand for.
 
+    `crm_at` is the CRM's own clock in the answer that was sent at `head_at`, None where it told none.
     `every_seconds` is how often it is looked at, None for SYNC_FEED_SECONDS.
     """
 
@@ -31,6 +32,7 @@ class Feed:
     head_at: dt.datetime | None
     clear_at: dt.datetime | None
     every_seconds: float | None = None
+    crm_at: dt.datetime | None = None
 
 
 def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
@@ -41,7 +43,13 @@ def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
     if row is None:
         return None
     return Feed(
-        row.bookmark, row.head_id, row.tail_id, row.head_at, row.clear_at, row.every_seconds
+        row.bookmark,
+        row.head_id,
+        row.tail_id,
+        row.head_at,
+        row.clear_at,
+        row.every_seconds,
+        row.crm_at,
     )
 
 

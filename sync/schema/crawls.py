@@ -141,6 +141,7 @@ FEED = ours(
         comment="last id of the same chain read again after the lateness bound",
     ),
     timestamp("head_at", "send moment of the last answer that had nothing after it"),
+    timestamp("crm_at", "the CRM's own clock in that answer; NULL where it tells none"),
     timestamp("clear_at", "everything the history published before this moment is in the mirror"),
     timestamp("gap_at", "no longer written: a gap is a row of sync.doubt"),
     sa.Column(
