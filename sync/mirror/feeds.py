@@ -22,7 +22,7 @@ LATENESS_SECONDS = faults.scaled(60)
 class Feed:
     """A row of `sync.feed`: the two cursors of a history and what they stand for.
 
-    `crm_at` is the CRM's own clock in the answer that was sent at `head_at`, None where it told none.
+    `crm_at` is the CRM's own clock in the answer sent at `head_at`, None where it told none.
     `every_seconds` is how often it is looked at, None for SYNC_FEED_SECONDS.
     """
 
