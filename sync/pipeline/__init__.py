@@ -18,7 +18,8 @@ follow.py       a feed: the head to its end, the tail as far as it may, waiting 
 bookmark.py     where a feed begins, and whether it still stands there after a pause
 chain.py        a history's entries by id, and what they tell of the records they name
 tail.py         the second cursor: what was published late, what lagged behind
-reread.py       records read again by id, and what their absence means
+reread.py       records read again by id
+absence.py      records that did not come: asked for singly, believed with care
 
 The walk lane:
 

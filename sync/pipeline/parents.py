@@ -28,6 +28,7 @@ from sync.mirror.checkpoint import Crawl
 from sync.mirror.graves import Grave, bury
 from sync.mirror.live import keys_of_parent, orphans
 from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.pipeline.absence import insist_on_access
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.parent import (
@@ -39,7 +40,6 @@ from sync.pipeline.parent import (
     ask_parent,
     live_parents,
 )
-from sync.pipeline.reread import insist_on_access
 from sync.pipeline.sweep import PASSES
 
 PARENTS_AT_ONCE = 200

@@ -22,10 +22,10 @@ from sync.mirror.graves import Grave, bury
 from sync.mirror.live import live_keys
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
+from sync.pipeline.absence import insist_on_access
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
-from sync.pipeline.reread import insist_on_access
 from sync.pipeline.windows import list_params
 
 PASSES = 4
