@@ -82,6 +82,14 @@ def start_crawl(connection: sa.Connection, crawl: Crawl) -> None:
     )
 
 
+def started_at(connection: sa.Connection, crawl: Crawl) -> dt.datetime:
+    """When work on a crawl began."""
+    moment: dt.datetime = connection.execute(
+        sa.text("SELECT started_at FROM sync.crawl WHERE id = :id"), {"id": crawl.id}
+    ).scalar_one()
+    return moment
+
+
 def age_seconds(connection: sa.Connection, crawl: Crawl) -> float:
     """How long ago a crawl was begun."""
     found: float = connection.execute(

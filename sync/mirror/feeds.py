@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sync import faults
-from sync.mirror.checkpoint import Crawl
+from sync.mirror.names import crm_name
 from sync.schema.crawls import FEED
 
-TAIL_SECONDS = faults.scaled(60)
-"""What a history may publish late: it is read to its end only up to that long ago."""
 LATENESS_SECONDS = faults.scaled(60)
 """The lateness bound of a store of which nothing else is known."""
+HOUR_SECONDS = faults.scaled(3_600)
+DAY_SECONDS = faults.scaled(86_400)
+MOST_LATENESS_SECONDS = DAY_SECONDS
+"""What no bound exceeds: a day's entries are the most that are read a third time."""
 
 
 @dataclass(slots=True)
@@ -112,16 +114,15 @@ def set_cadence(connection: sa.Connection, changed: Sequence[tuple[int, str, flo
     )
 
 
-def set_bookmark(
-    connection: sa.Connection, store_id: int, history: str, entry_id: int, *, tail_id: int
-) -> None:
+def set_bookmark(connection: sa.Connection, store_id: int, history: str, entry_id: int) -> None:
     """Store the bookmark of a first load; the first one set stands, for it is the oldest."""
     connection.execute(
         sa.text(
-            "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id)"
-            " VALUES (:store, :history, :id, :id, :tail) ON CONFLICT DO NOTHING"
+            "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id, hour_read_at,"
+            " day_read_at, sampled_at) VALUES (:store, :history, :id, :id, :id, clock_timestamp(),"
+            " clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING"
         ),
-        {"store": store_id, "history": history, "id": entry_id, "tail": tail_id},
+        {"store": store_id, "history": history, "id": entry_id},
     )
 
 
@@ -133,12 +134,18 @@ def advance_head(
     head_id: int,
     entries: int,
     ended_at: dt.datetime | None,
+    crm_at: dt.datetime | None,
 ) -> None:
-    """Commit entries up to `head_id`; `ended_at` is set when the answer had nothing after it."""
+    """Commit entries up to `head_id`; `ended_at` is set when the answer had nothing after it.
+
+    What was known came again, so the chain is whole; and a history that is read to its end is
+    given: nothing else asks again whether it is.
+    """
     connection.execute(
         sa.text(
             "UPDATE sync.feed SET head_id = greatest(head_id, :head), entries = entries + :entries,"
-            " head_at = greatest(head_at, :ended),"
+            " broken_since = NULL, head_at = greatest(head_at, :ended),"
+            " crm_at = CASE WHEN cast(:ended AS timestamptz) IS NULL THEN crm_at ELSE :crm END,"
             # An average that forgets: what was seen an hour ago counts a third of what is new.
             " changes_per_second = changes_per_second * exp(-least(20, greatest(0,"
             " extract(epoch FROM cast(:ended AS timestamptz) - head_at)) / 3600.0))"
@@ -151,10 +158,10 @@ def advance_head(
             "head": head_id,
             "entries": entries,
             "ended": ended_at,
+            "crm": crm_at,
         },
     )
     if ended_at is not None:
-        # Read to its end, so it is given: nothing else asks again whether a history is.
         connection.execute(
             sa.text(
                 "UPDATE sync.coverage SET unavailable = NULL WHERE store_id = :store"
@@ -164,57 +171,194 @@ def advance_head(
         )
 
 
-def advance_tail(
-    connection: sa.Connection, store_id: int, history: str, *, tail_id: int, late: int
-) -> None:
+def advance_tail(connection: sa.Connection, store_id: int, history: str, *, tail_id: int) -> None:
     """Commit the second reading up to `tail_id`."""
     connection.execute(
         sa.text(
-            "UPDATE sync.feed SET tail_id = greatest(tail_id, :tail),"
-            " late_entries = late_entries + :late, entries = entries + :late"
+            "UPDATE sync.feed SET tail_id = greatest(tail_id, :tail)"
             " WHERE store_id = :store AND resource = :history"
         ),
-        {"store": store_id, "history": history, "tail": tail_id, "late": late},
+        {"store": store_id, "history": history, "tail": tail_id},
     )
 
 
-def set_clear(connection: sa.Connection, store_id: int, history: str, *, at: dt.datetime) -> None:
-    """Everything the history published before `at` is in the mirror; never backwards.
-
-    Except where a clock was ahead and has been set right: `as_of` goes on from where it was, but
-    what is yet to come nobody has read.
-    """
-    connection.execute(
+def break_chain(connection: sa.Connection, store_id: int, history: str) -> float:
+    """Note that known entries did not come again; for how many seconds that is so."""
+    found: float = connection.execute(
         sa.text(
-            "UPDATE sync.feed SET clear_at = least(greatest(clear_at, :at),"
-            " clock_timestamp() - make_interval(secs => :tail))"
-            " WHERE store_id = :store AND resource = :history"
+            "UPDATE sync.feed SET broken_since = coalesce(broken_since, clock_timestamp())"
+            " WHERE store_id = :store AND resource = :history RETURNING"
+            " cast(extract(epoch FROM clock_timestamp() - broken_since) AS float8)"
         ),
-        {"store": store_id, "history": history, "at": at, "tail": TAIL_SECONDS},
-    )
-
-
-def bridge_gap(connection: sa.Connection, crawl: Crawl, history: str) -> bool:
-    """Whether a crawl may prove its resource although the history may have had a gap.
-
-    What the entries that are missing told, no count can know: two errors may cancel. A gap is
-    bridged by the first crawl begun after it that has compared every id, and is forgotten with it.
-    """
-    is_open = connection.execute(
-        sa.text(
-            "SELECT EXISTS (SELECT FROM sync.feed AS f, sync.crawl AS w"
-            " WHERE f.store_id = :store AND f.resource = :history AND w.id = :id"
-            " AND f.gap_at IS NOT NULL AND NOT (w.deep AND w.started_at >= f.gap_at))"
-        ),
-        {"store": crawl.store_id, "history": history, "id": crawl.id},
+        {"store": store_id, "history": history},
     ).scalar_one()
-    if is_open:
-        return False
+    return found
+
+
+def restart(connection: sa.Connection, store_id: int, history: str, *, bookmark: int) -> None:
+    """Follow a history from a new bookmark: what it was followed by before is not there any more.
+
+    `broken_since` stays until known entries have come again.
+    """
     connection.execute(
         sa.text(
-            "UPDATE sync.feed SET gap_at = NULL"
-            " WHERE store_id = :store AND resource = :history AND gap_at IS NOT NULL"
+            "UPDATE sync.feed SET bookmark = :id, head_id = :id, tail_id = :id,"
+            " backward_id = NULL, backward_until_id = NULL"
+            " WHERE store_id = :store AND resource = :history"
         ),
-        {"store": crawl.store_id, "history": history},
+        {"store": store_id, "history": history, "id": bookmark},
     )
-    return True
+
+
+def next_seen(
+    connection: sa.Connection, history: str, store_id: int, ids: Sequence[int]
+) -> dict[int, dt.datetime]:
+    """When the entry after each of these ids was first seen here; ids without one are left out."""
+    rows = connection.exec_driver_sql(
+        "SELECT n.id, t.first_seen_at FROM unnest(%s::bigint[]) AS n(id) CROSS JOIN LATERAL ("
+        f"SELECT first_seen_at FROM {crm_name(history)} WHERE store_id = %s AND id > n.id"
+        " AND deleted_at IS NULL ORDER BY id LIMIT 1) AS t",
+        (list(ids), store_id),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def learn_lateness(
+    connection: sa.Connection, store_id: int, history: str, *, seconds: float, late: int
+) -> None:
+    """Take note of entries that came late, `seconds` being the worst that was seen of them.
+
+    The bound is twice that, a day at most. Nothing is learnt of a history that is not proven whole:
+    a key that sees more than before finds old entries new.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET late_entries = late_entries + :late,"
+            " late_at = CASE WHEN 2 * :seconds > :usual / 2 THEN clock_timestamp() ELSE late_at"
+            " END, lateness_seconds = CASE WHEN 2 * :seconds > :usual THEN"
+            " greatest(lateness_seconds, least(2 * cast(:seconds AS float8), :most))"
+            " ELSE lateness_seconds END WHERE store_id = :store AND resource = :history AND EXISTS"
+            " (SELECT FROM sync.coverage AS c WHERE c.store_id = :store AND c.resource = :history"
+            " AND c.proven_as_of IS NOT NULL)"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "seconds": seconds,
+            "late": late,
+            "usual": LATENESS_SECONDS,
+            "most": MOST_LATENESS_SECONDS,
+        },
+    )
+
+
+def set_clear(
+    connection: sa.Connection, store_id: int, history: str, *, unpassed: dt.datetime | None
+) -> None:
+    """Everything the CRM did before `clear_at` is in the mirror, as far as this history tells it.
+
+    That is the lateness bound before the head's last end, or before the oldest entry that the tail
+    has not passed was first seen, whichever is older (`unpassed`, None where it has passed all). It
+    may go back: a bound that rises makes it older. A bound that nothing confirmed for a day halves.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET lateness_seconds = CASE WHEN lateness_seconds / 2 > :usual"
+            " THEN lateness_seconds / 2 END, late_at = clock_timestamp()"
+            " WHERE store_id = :store AND resource = :history AND lateness_seconds IS NOT NULL"
+            " AND late_at < clock_timestamp() - make_interval(secs => :day)"
+        ),
+        {"store": store_id, "history": history, "usual": LATENESS_SECONDS, "day": DAY_SECONDS},
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET clear_at = least(head_at, :unpassed, clock_timestamp())"
+            " - make_interval(secs => :bound) WHERE store_id = :store AND resource = :history"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "unpassed": unpassed,
+            "bound": lateness_seconds(connection, store_id),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """The third reading of a history: whether the last hour and the last day are due for it, and
+    how far it has come where one is under way."""
+
+    is_hour_due: bool
+    is_day_due: bool
+    is_sample_due: bool
+    at_id: int | None
+    until_id: int | None
+
+
+def backward(connection: sa.Connection, store_id: int, history: str) -> Backward:
+    """What is due of a history besides its head and its tail."""
+    row = connection.execute(
+        sa.text(
+            "SELECT coalesce(hour_read_at, '-infinity') < n.now - make_interval(secs => :hour),"
+            " coalesce(day_read_at, '-infinity') < n.now - make_interval(secs => :day),"
+            " coalesce(sampled_at, '-infinity') < n.now - make_interval(secs => :hour),"
+            " backward_id, backward_until_id FROM sync.feed, (SELECT clock_timestamp() AS now) AS n"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "hour": HOUR_SECONDS, "day": DAY_SECONDS},
+    ).one()
+    return Backward(*row)
+
+
+def begin_backward(
+    connection: sa.Connection, store_id: int, history: str, *, days: bool, until_id: int
+) -> None:
+    """Begin a third reading at the oldest entry of the last two hours, or of the last two days.
+
+    Twice as far back as the reading before it, so that each entry is passed when it is old enough.
+    """
+    seconds = 2 * (DAY_SECONDS if days else HOUR_SECONDS)
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed AS f SET hour_read_at = clock_timestamp(), day_read_at ="
+            " CASE WHEN :days THEN clock_timestamp() ELSE f.day_read_at END,"
+            " backward_id = coalesce(o.id, f.bookmark), backward_until_id = :until FROM (SELECT"
+            f" max(h.id) AS id FROM {crm_name(history)} AS h WHERE h.store_id = :store"
+            " AND h.id <= :until AND h.first_seen_at < clock_timestamp()"
+            " - make_interval(secs => :seconds)) AS o"
+            " WHERE f.store_id = :store AND f.resource = :history"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "days": days,
+            "until": until_id,
+            "seconds": seconds,
+        },
+    )
+
+
+def advance_backward(
+    connection: sa.Connection, store_id: int, history: str, *, to_id: int | None
+) -> None:
+    """Commit a third reading up to an id; None when it is at its end."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET backward_id = :id, backward_until_id = CASE WHEN"
+            " cast(:id AS bigint) IS NOT NULL THEN backward_until_id END"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "id": to_id},
+    )
+
+
+def sampled(connection: sa.Connection, store_id: int, history: str) -> None:
+    """Note that a sample of passed records was read again."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET sampled_at = clock_timestamp()"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history},
+    )

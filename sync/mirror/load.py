@@ -10,16 +10,18 @@ cannot slip between.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from psycopg.types.json import Json, Jsonb
 
-from sync.declare import Resource
+from sync.declare import Reread, Resource
 from sync.mirror import suppress, versions
+from sync.mirror.names import crm_name
 from sync.mirror.statements import (
     altered_sql,
     child_counts_sql,
@@ -30,7 +32,7 @@ from sync.mirror.statements import (
     upsert_sql,
 )
 from sync.mirror.switches import Switches, switches
-from sync.normalise import JsonRow, Row
+from sync.normalise import Batch, JsonRow, Row
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 Key = int | str
@@ -39,6 +41,7 @@ Key = int | str
 class Origin(Enum):
     """Why a record was read, which decides what an unchanged one costs."""
 
+    LOAD = "load"  # a first load: as a walk, and its new rows change no other record
     WALK = "walk"  # an unchanged row is dropped without a write
     REREAD = "reread"  # a feed asked for it: as_of moves even when the content is equal
     DEEP = "deep"  # compared column by column: somebody may have changed the row here
@@ -54,7 +57,11 @@ class Dated:
 
 @dataclass(slots=True)
 class Loaded:
-    """What a batch did. `refused` are keys whose content differed and lost to newer knowledge."""
+    """What a batch did. `refused` are keys whose content differed and lost to newer knowledge.
+
+    `named` are records of other resources, by resource, that rows which changed name now or named
+    before: they change with them.
+    """
 
     seen: int = 0
     inserted: int = 0
@@ -63,6 +70,7 @@ class Loaded:
     revived: int = 0
     buried: int = 0
     refused: list[Key] = field(default_factory=list)
+    named: dict[str, set[int]] = field(default_factory=dict)
 
     @property
     def written(self) -> int:
@@ -79,6 +87,8 @@ class Loaded:
         for name in ("seen", "inserted", "changed", "unchanged", "revived", "buried"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.refused += other.refused
+        for name, ids in other.named.items():
+            self.named.setdefault(name, set()).update(ids)
 
 
 def load(
@@ -104,10 +114,72 @@ def load(
         wanted += _altered(connection, resource, store_id, touched, result)
         touched = []
     if touched:
-        _move_as_of(connection, resource, store_id, touched)
+        _move_as_of(connection, resource, store_id, touched, result)
     if wanted:
+        before = [dated.row.key for dated in wanted if dated.row.key in known]
+        name_before(connection, resource, store_id, before, result)
+        if origin is not Origin.LOAD:
+            before = [dated.row.key for dated in wanted]
+        _name(resource, (d.row.values for d in wanted if d.row.key in set(before)), result)
         _write(connection, resource, store_id, wanted, result, on=on)
     return result
+
+
+def naming(resource: Resource) -> list[tuple[Reread, str, str | None]]:
+    """How rows name other records that change with them: the column, and that of the condition.
+
+    What belongs to the record itself (its path is its own id) is not named by its content.
+    """
+    columns = {field.path: field.name for field in resource.fields}
+    return [
+        (also, columns[also.path], columns[also.when[0]] if also.when is not None else None)
+        for also in resource.rereads
+        if also.path in columns and columns[also.path] != resource.key
+    ]
+
+
+def _name(resource: Resource, rows: Iterable[Mapping[str, Any]], result: Loaded) -> None:
+    found = naming(resource)
+    for values in rows if found else ():
+        for also, column, condition in found:
+            named = values.get(column)
+            if named is None:
+                continue
+            if also.when is None or values.get(condition or "") in also.when[1]:
+                result.named.setdefault(also.resource, set()).add(named)
+
+
+def name_before(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    keys: Sequence[Key],
+    result: Loaded,
+) -> None:
+    """Add to `named` what live rows name as they stand here, before they are changed."""
+    found = naming(resource)
+    if not found or not keys:
+        return
+    columns = sorted({column for _, *both in found for column in both if column is not None})
+    rows = connection.exec_driver_sql(
+        f"SELECT {', '.join(columns)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f" AND {resource.key_column} = ANY(%s) AND deleted_at IS NULL",
+        (store_id, list(keys)),
+    )
+    _name(resource, (dict(zip(columns, row, strict=True)) for row in rows), result)
+
+
+def differing(
+    connection: sa.Connection, resource: Resource, store_id: int, batches: Iterable[Batch]
+) -> dict[int, dt.datetime]:
+    """Live rows whose content is not that of the records in the batches: as of when they are."""
+    hashes = {row.key: row.content_hash for batch in batches for row in batch.rows}
+    known = _known(connection, resource, store_id, list(hashes)) if hashes else {}
+    return {
+        key: before.as_of
+        for key, before in known.items()
+        if isinstance(key, int) and before.live and before.content_hash != hashes[key]
+    }
 
 
 def _newest(records: Iterable[Dated]) -> dict[Key, Dated]:
@@ -158,7 +230,7 @@ def _wanted(
             wanted.append(dated)
         else:
             result.unchanged += 1
-            if origin is not Origin.WALK:
+            if origin not in (Origin.WALK, Origin.LOAD):
                 touched.append(dated)
     return wanted, touched
 
@@ -190,13 +262,33 @@ def _altered(
 
 
 def _move_as_of(
-    connection: sa.Connection, resource: Resource, store_id: int, touched: Sequence[Dated]
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    touched: Sequence[Dated],
+    result: Loaded,
 ) -> None:
+    """Move the `as_of` of rows that are as they were read; those changed meanwhile are refused."""
     ordered = sorted(touched, key=lambda dated: dated.row.key)
-    connection.exec_driver_sql(
+    keys = [dated.row.key for dated in ordered]
+    moved = connection.exec_driver_sql(
         move_sql(resource),
-        ([dated.row.key for dated in ordered], [dated.as_of for dated in ordered], store_id),
+        (
+            keys,
+            [dated.as_of for dated in ordered],
+            [dated.row.content_hash for dated in ordered],
+            store_id,
+        ),
     )
+    left = {dated.row.key: dated for dated in ordered} | dict.fromkeys(moved.scalars())
+    others = [dated for dated in left.values() if dated is not None]
+    if not others:
+        return
+    now = _known(connection, resource, store_id, [dated.row.key for dated in others])
+    for dated in others:
+        known = now.get(dated.row.key)
+        if known is None or not known.live or known.content_hash != dated.row.content_hash:
+            result.refused.append(dated.row.key)
 
 
 def _write(

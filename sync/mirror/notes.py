@@ -78,6 +78,22 @@ def keep_rejects(
         )
 
 
+def known_rejects(
+    connection: sa.Connection, store_id: int, resource: str, records: Sequence[str]
+) -> set[str]:
+    """Which of these records have rejects already."""
+    if not records:
+        return set()
+    found = connection.execute(
+        sa.text(
+            "SELECT record FROM sync.reject WHERE store_id = :store AND resource = :resource"
+            " AND record = ANY(:records)"
+        ),
+        {"store": store_id, "resource": resource, "records": list(records)},
+    )
+    return set(found.scalars())
+
+
 def keep_unknown(
     connection: sa.Connection, store_id: int, resource: str, unknown: Mapping[str, str]
 ) -> None:

@@ -1,16 +1,45 @@
-"""Records waiting to be read again by id: rows of `sync.reread`."""
+"""Records waiting to be read again by id: rows of `sync.reread`.
+
+Each says since when its record may be wrong (`since`), and holds coverage there. It is read for
+the last time at `not_before`, when every list shows what it was asked for, and may be read before
+(`early_at`), so that what lists show sooner is here sooner.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from sync.mirror import feeds
 from sync.mirror.names import crm_name
+from sync.telemetry import plain
 
-LONGEST_WAIT_SECONDS = 30
-"""A record that changes all the time is read at least this often."""
+CONTESTED = "contested"
+"""Told gone by a history, and listed still: read again and again until its last time."""
+SAMPLED = "sampled"
+"""Differed in a sample although no entry told of it."""
+CONTESTED_SECONDS = 10.0
+MOST_FAILING_SECONDS = 3_600.0
+# The moment up to which all is known of a resource, doubts and other wishes left aside.
+_CLAIM = (
+    "coalesce((SELECT min(f.clear_at) FROM sync.coverage AS c JOIN sync.feed AS f"
+    " ON f.store_id = c.store_id AND (f.resource = c.feed OR f.resource = ANY (c.told_by))"
+    " WHERE c.store_id = :store AND c.resource = :resource), (SELECT c.complete_as_of"
+    " FROM sync.coverage AS c WHERE c.store_id = :store AND c.resource = :resource), now())"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A record whose time has come. `is_last`: it need not be read again after this."""
+
+    not_before: dt.datetime
+    since: dt.datetime | None
+    reason: str
+    is_last: bool
 
 
 def ask_again(
@@ -20,27 +49,30 @@ def ask_again(
     ids: Iterable[int],
     *,
     reason: str,
-    told_by: str,
     after_seconds: float = 0,
+    early_seconds: float | None = None,
+    since: dt.datetime | None = None,
 ) -> None:
-    """Queue records; one that waits already waits for the later of both moments.
+    """Queue records to be read in `after_seconds`, and once before, in `early_seconds`.
 
-    `told_by` is the resource whose lane asks. Where that is a history, a record may be wrong since
-    what the history had been read up to before, and coverage is held back to that moment.
+    They may be wrong since `since`; without one, since the moment the resource is complete as of.
+    One that waits already waits for the later moment, and holds coverage at the older one.
     """
     ordered = sorted(set(ids))
     if not ordered:
         return
     connection.execute(
         sa.text(
-            "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, since)"
-            " SELECT :store, :resource, n.id, :reason, now() + make_interval(secs => :after),"
-            " coalesce((SELECT clear_at FROM sync.feed"
-            " WHERE store_id = :store AND resource = :told_by), now())"
+            "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, early_at,"
+            " since) SELECT :store, :resource, n.id, :reason,"
+            " now() + make_interval(secs => :after), now() + make_interval(secs => :early),"
+            f" coalesce(cast(:since AS timestamptz), {_CLAIM})"
             " FROM unnest(cast(:ids AS bigint[])) AS n(id)"
             " ON CONFLICT (store_id, resource, id) DO UPDATE"
             " SET not_before = greatest(r.not_before, excluded.not_before),"
-            " since = least(r.since, excluded.since)"
+            " early_at = least(r.early_at, excluded.early_at),"
+            " since = least(r.since, excluded.since), reason = CASE WHEN r.reason = :contested"
+            " THEN r.reason ELSE excluded.reason END"
         ),
         {
             "store": store_id,
@@ -48,107 +80,216 @@ def ask_again(
             "ids": ordered,
             "reason": reason,
             "after": after_seconds,
-            "told_by": told_by,
+            "early": early_seconds,
+            "since": since,
+            "contested": CONTESTED,
         },
     )
 
 
 def due(
     connection: sa.Connection, store_id: int, resource: str, *, at_most: int = 100
-) -> dict[int, dt.datetime]:
-    """Ids to read now, with the `not_before` they are to be ticked off by."""
+) -> dict[int, Waiting]:
+    """Records to read now. One that failed when it was asked for alone comes alone again."""
     rows = connection.execute(
         sa.text(
-            "SELECT id, not_before FROM sync.reread WHERE store_id = :store"
-            " AND resource = :resource AND (not_before <= now()"
-            " OR asked_at < now() - make_interval(secs => :longest))"
-            " ORDER BY asked_at, id LIMIT :most"
+            "SELECT id, not_before, CASE WHEN isfinite(since) THEN since END AS since, reason,"
+            " not_before <= now() AS is_last, failures"
+            " FROM sync.reread WHERE store_id = :store AND resource = :resource"
+            " AND (not_before <= now() OR early_at <= now())"
+            " ORDER BY failures, asked_at, id LIMIT :most"
         ),
-        {
-            "store": store_id,
-            "resource": resource,
-            "most": at_most,
-            "longest": LONGEST_WAIT_SECONDS,
-        },
-    )
-    return {row.id: row.not_before for row in rows}
+        {"store": store_id, "resource": resource, "most": at_most},
+    ).all()
+    healthy = [row for row in rows if not row.failures] or rows[:1]
+    return {row.id: Waiting(row.not_before, row.since, row.reason, row.is_last) for row in healthy}
 
 
 def tick_off(
-    connection: sa.Connection, store_id: int, resource: str, done: dict[int, dt.datetime]
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    done: Mapping[int, Waiting],
+    *,
+    read_at: dt.datetime,
 ) -> None:
-    """Forget what was read; what was asked for again meanwhile stays, as a new wish."""
+    """Forget what was read for the last time by a request sent at `read_at`.
+
+    What is to be read again may be wrong only about what lists did not show then: the lateness
+    bound before. What was asked for again meanwhile stays, as a new wish.
+    """
     binds = {
         "store": store_id,
         "resource": resource,
         "ids": list(done),
-        "moments": list(done.values()),
+        "moments": [each.not_before for each in done.values()],
+        "read": read_at,
     }
+    matches = (
+        " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
+        " AS n(id, not_before) WHERE r.store_id = :store AND r.resource = :resource"
+        " AND r.id = n.id"
+    )
     connection.execute(
         sa.text(
-            "DELETE FROM sync.reread AS r USING unnest(cast(:ids AS bigint[]),"
-            " cast(:moments AS timestamptz[])) AS n(id, not_before)"
-            " WHERE r.store_id = :store AND r.resource = :resource AND r.id = n.id"
-            " AND r.not_before = n.not_before AND r.not_before <= now()"
+            "DELETE FROM sync.reread AS r USING"
+            + matches.removeprefix(" FROM")
+            + " AND r.not_before = n.not_before AND r.not_before <= :read"
         ),
         binds,
     )
     connection.execute(
         sa.text(
-            # Read before its time, and to be read again: what is older than the CRM may need is in.
-            "UPDATE sync.reread AS r SET asked_at = now(), since = CASE"
-            " WHEN r.not_before = n.not_before"
-            " THEN greatest(r.since, now() - make_interval(secs => :longest)) ELSE r.since END"
-            " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
-            " AS n(id, not_before)"
-            " WHERE r.store_id = :store AND r.resource = :resource AND r.id = n.id"
+            "UPDATE sync.reread AS r SET early_at = CASE WHEN r.reason = :contested"
+            " THEN now() + make_interval(secs => :soon)"
+            " WHEN r.early_at > :read THEN r.early_at END,"
+            " since = greatest(r.since, cast(:read AS timestamptz)"
+            " - make_interval(secs => :bound)), failures = 0, failing_since = NULL, error = NULL"
+            + matches
         ),
-        binds | {"longest": LONGEST_WAIT_SECONDS},
+        binds
+        | {
+            "bound": feeds.lateness_seconds(connection, store_id),
+            "contested": CONTESTED,
+            "soon": CONTESTED_SECONDS,
+        },
     )
 
 
-def orphans_of_merges(
+def read_meanwhile(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    ids: Sequence[int],
+    *,
+    read_at: dt.datetime,
+) -> None:
+    """Records that wait were read for another reason by a request sent at `read_at`.
+
+    They are read once more when their time comes, but hold coverage only for what no list needs to
+    have shown then. So a record that changes all the time does not hold it for ever.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread SET since = cast(:read AS timestamptz)"
+            " - make_interval(secs => :bound) WHERE store_id = :store AND resource = :resource"
+            " AND id = ANY(:ids) AND since < cast(:read AS timestamptz)"
+            " - make_interval(secs => :bound)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": sorted(ids),
+            "read": read_at,
+            "bound": feeds.lateness_seconds(connection, store_id),
+        },
+    )
+
+
+def failed(
+    connection: sa.Connection, store_id: int, resource: str, errors: Mapping[int, str]
+) -> None:
+    """Keep records that could not be had, not even alone: tried again ever more seldom.
+
+    They hold coverage where it stands, and `attention` names them.
+    """
+    for record, error in sorted(errors.items()):
+        ask_again(connection, store_id, resource, [record], reason="cannot be had")
+        connection.execute(
+            sa.text(
+                "UPDATE sync.reread SET failures = failures + 1, error = :error, early_at = NULL,"
+                " failing_since = coalesce(failing_since, now()), not_before = now()"
+                " + make_interval(secs => least(:most, 15 * power(2, least(failures, 20))))"
+                " WHERE store_id = :store AND resource = :resource AND id = :id"
+            ),
+            {
+                "store": store_id,
+                "resource": resource,
+                "id": record,
+                "error": plain(error),
+                "most": MOST_FAILING_SECONDS,
+            },
+        )
+
+
+def ask_for_orphans(
     connection: sa.Connection,
     store_id: int,
     resource: str,
     column: str,
     *,
     merged: str,
-    among: Sequence[int] | None = None,
-) -> list[int]:
-    """Live rows of `resource` whose `column` points at a record of `merged` that was combined.
+    keys: Sequence[int],
+) -> None:
+    """Queue those of the rows that point at a record that was combined into another.
 
-    At any such record, and not waiting to be read already; or at one of `among`.
-
-    Of those that were read since and point at it still, only whose turn it is: the time since the
-    merge doubles from one read to the next, up to a day. The API may never say otherwise.
+    The page that brought them may have been fetched before the merge, or the CRM may not have moved
+    them yet. The time since the merge doubles from one read to the next, up to a day; after some
+    minutes they hold coverage no more, for the API may never say otherwise.
     """
-    rows = connection.exec_driver_sql(
-        f"SELECT t.id FROM {crm_name(merged)} AS m JOIN {crm_name(resource)} AS t"
+    which = "t.id = ANY(%(keys)s)"
+    _orphans(connection, store_id, resource, column, merged, which, {"keys": keys, "early": None})
+
+
+def ask_for_moved(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    column: str,
+    *,
+    merged: str,
+    among: Sequence[int],
+) -> None:
+    """Queue live rows that point at records that have just been combined."""
+    which = "m.id = ANY(%(among)s)"
+    _orphans(connection, store_id, resource, column, merged, which, {"among": among, "early": 0})
+
+
+def _orphans(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    column: str,
+    merged: str,
+    which: str,
+    binds: Mapping[str, object],
+) -> None:
+    claim = _CLAIM.replace(":store", "%(store)s").replace(":resource", "%(resource)s")
+    connection.exec_driver_sql(
+        "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, early_at, since)"
+        " SELECT DISTINCT ON (t.id) %(store)s, %(resource)s, t.id, 'combined', now()"
+        " + make_interval(secs => greatest(%(bound)s, least(86400, extract(epoch FROM now()"
+        " - m.changed_at)))), now() + make_interval(secs => %(early)s::float8),"
+        " CASE WHEN now() - m.changed_at < make_interval(secs => 10"
+        f" * %(bound)s) THEN {claim} ELSE 'infinity' END"
+        f" FROM {crm_name(merged)} AS m JOIN {crm_name(resource)} AS t"
         f' ON t.store_id = m.store_id AND t."{column}" = m.id AND t.deleted_at IS NULL'
-        " WHERE m.store_id = %s AND m.deleted_reason = 'combined'"
-        " AND (now() - m.changed_at >= 2 * (t.as_of - m.changed_at)"
-        " OR t.as_of < now() - interval '1 day')"
-        " AND CASE WHEN %s::bigint[] IS NOT NULL THEN m.id = ANY(%s::bigint[])"
-        " ELSE NOT EXISTS (SELECT FROM sync.reread AS w WHERE w.store_id = t.store_id"
-        " AND w.resource = %s AND w.id = t.id) END LIMIT 5000",
-        (store_id, among, among, resource),
+        f" WHERE m.store_id = %(store)s AND m.deleted_reason = 'combined' AND {which}"
+        " ORDER BY t.id"
+        " ON CONFLICT (store_id, resource, id) DO UPDATE"
+        " SET not_before = greatest(r.not_before, excluded.not_before),"
+        " since = least(r.since, excluded.since)",
+        {
+            "store": store_id,
+            "resource": resource,
+            "bound": feeds.lateness_seconds(connection, store_id),
+            **binds,
+        },
     )
-    return [row[0] for row in rows]
 
 
 def mark_unlisted(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
 ) -> None:
     """Records that answer by id although no list shows them."""
-    for record in sorted(set(ids)):
-        connection.execute(
-            sa.text(
-                "INSERT INTO sync.unlisted (store_id, resource, id) VALUES (:s, :r, :i)"
-                " ON CONFLICT DO NOTHING"
-            ),
-            {"s": store_id, "r": resource, "i": record},
-        )
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.unlisted (store_id, resource, id)"
+            " SELECT :s, :r, n.id FROM unnest(cast(:ids AS bigint[])) AS n(id)"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"s": store_id, "r": resource, "ids": sorted(set(ids))},
+    )
 
 
 def mark_listed(

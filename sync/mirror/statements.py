@@ -53,11 +53,16 @@ def known_sql(resource: Resource) -> str:
 
 @cache
 def move_sql(resource: Resource) -> str:
-    """Move the `as_of` of rows that were read again and are equal."""
+    """Move the `as_of` of live rows that were read again and hold just that content.
+
+    Binds keys, moments and hashes, then the store; returns the keys that were moved.
+    """
     return (
         f"UPDATE {crm_name(resource.name)} AS t SET as_of = n.as_of"
-        f" FROM unnest(%s::{key_type(resource)}[], %s::timestamptz[]) AS n(key, as_of)"
+        f" FROM unnest(%s::{key_type(resource)}[], %s::timestamptz[], %s::bytea[])"
+        " AS n(key, as_of, content_hash)"
         f" WHERE t.store_id = %s AND {_match(resource, 't')} = n.key AND t.as_of < n.as_of"
+        " AND t.content_hash = n.content_hash AND t.deleted_at IS NULL RETURNING n.key"
     )
 
 

@@ -261,6 +261,27 @@ def queue_once(connection: sa.Connection, store_id: int, resource: str, *, kind:
         queue_crawl(connection, store_id, resource, kind=kind)
 
 
+def queue_deep(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    days: tuple[dt.date | None, dt.date | None] = (None, None),
+) -> None:
+    """Queue a deep reconcile of some days, unless one that has not begun covers them."""
+    is_open = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
+            " AND kind = 'reconcile' AND deep AND state = 'pending'"
+            " AND coalesce(since, '-infinity') <= coalesce(cast(:first AS date), '-infinity')"
+            " AND coalesce(until, 'infinity') >= coalesce(cast(:last AS date), 'infinity'))"
+        ),
+        {"store": store_id, "resource": resource, "first": days[0], "last": days[1]},
+    ).scalar_one()
+    if not is_open:
+        queue_crawl(connection, store_id, resource, kind="reconcile", days=days, deep=True)
+
+
 def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
     """Make a resource's walk lane due now."""
     connection.execute(

@@ -25,12 +25,18 @@ class Told:
     """What the history says of a record: gone since when, and into whom it was combined.
 
     `moved`: it came, went, or changed its creation day or site, so that it may not have been where
-    it is now a moment ago.
+    it is now a moment ago. `is_news`: an entry was read that names it.
     """
 
     gone_at: dt.datetime | None = None
     combined_to: int | None = None
     moved: bool = False
+    is_news: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the history says that it was deleted or combined."""
+        return self.gone_at is not None or self.combined_to is not None
 
 
 @dataclass(slots=True)

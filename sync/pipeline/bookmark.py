@@ -1,4 +1,4 @@
-"""Where a feed begins, and whether it still stands in its history after a long pause."""
+"""Where a feed begins, and where it begins anew when its chain is broken."""
 
 from __future__ import annotations
 
@@ -10,105 +10,116 @@ from sync import faults
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
-from sync.mirror import coverage, feeds, notes, stores
+from sync.mirror import doubts, feeds, notes, stores
 from sync.mirror.feeds import Feed
-from sync.pipeline.chain import Entries, ask_chain, entries_of, feed_of
+from sync.mirror.graves import Grave, bury
+from sync.mirror.names import crm_name
+from sync.pipeline.chain import Entries, entries_of, feed_of, write_entries
 from sync.pipeline.context import Context
 
-GAP_CHECK_SECONDS = 3_600
 RECENT_MINUTES = 15
-TAIL_MARGIN = 100
+FURTHER = 4
+"""By how much further back each request looks than the one before it."""
+MOST_MINUTES = 60 * 24 * 366 * 30
 
 
 def set_bookmark(ctx: Context, history: Resource) -> Feed:
-    """Find the newest history id, before anything is walked, and start the feed there.
+    """Find where the feed begins, before anything is walked, and start it there.
 
-    startDate goes back by doubling until something is there, then the chain is followed to its
-    end, or to the slice's: an older bookmark is as good, what comes after it is followed like all
-    else. Where there is no history the bookmark is 0.
+    That is the newest entry older than some minutes: what comes after it is followed like all else.
+    So what the lists do not show yet, and ids that are published after larger ones, are read too.
     """
-    newest, recent = find_newest(ctx, history)
-    ctx.write(lambda c: feeds.set_bookmark(c, ctx.store.id, history.name, newest, tail_id=recent))
+    bookmark, answer = find_bookmark(ctx, history)
+
+    def write(connection: sa.Connection) -> None:
+        feeds.set_bookmark(connection, ctx.store.id, history.name, bookmark)
+        _store(ctx, connection, history, bookmark, answer)
+
+    ctx.write(write)
     faults.point("bookmarked")
     return feed_of(ctx, history)
 
 
-def find_newest(ctx: Context, history: Resource) -> tuple[int, int]:
-    """The newest id of a history, and the id the tail begins at: minutes before it; 0 for none.
+def find_bookmark(ctx: Context, history: Resource) -> tuple[int, Entries]:
+    """The id of the newest entry older than some minutes, 0 for none, and the answer it is in.
 
-    The walk is about to read lists that may lag behind the history, so that even a change whose
-    entry the bookmark leaves behind may not be in them yet; and an id below the bookmark may be
-    published after it. Both are read by the tail. A hundred ids more, because the smallest id that
-    shows need not be the smallest that was given out.
+    By the CRM's own clock where it tells one: clocks differ.
     """
     now = ctx.draw()
-    minutes = RECENT_MINUTES
-    while minutes < 60 * 24 * 366 * 30:
-        since = local_text(now - dt.timedelta(minutes=minutes), ctx.zone)
-        reply = ctx.api.first(
-            history, {"filter": {"startDate": since}, "limit": 100}, work=WorkClass.FEED
-        )
-        entries = entries_of(ctx, history, reply, after_id=0)
-        if entries.ids:
-            return _end_of(ctx, history, entries, now=now)
-        minutes *= 4
-    # Nothing by date: a chain from the beginning is the last word.
-    entries = ask_chain(ctx, history, after_id=0, work=WorkClass.FEED)
-    return _end_of(ctx, history, entries, now=now)
-
-
-def _end_of(
-    ctx: Context, history: Resource, entries: Entries, *, now: dt.datetime
-) -> tuple[int, int]:
-    """Follow a chain to its end, or as far as the slice allows: the last id seen, and where the
-    last minutes before `now` begin."""
-    recent = now - dt.timedelta(minutes=RECENT_MINUTES)
-    newest, begin = 0, 0
+    minutes = RECENT_MINUTES + 1
     while True:
-        for row in entries.batch.rows:
-            created = row.values.get("created_at")
-            if not begin and created is not None and created >= recent:
-                begin = int(row.key)
-        newest = entries.last_id if entries.ids else newest
-        if entries.is_end or ctx.is_over:
-            return newest, max(0, (begin or newest + 1) - 1 - TAIL_MARGIN)
-        entries = ask_chain(ctx, history, after_id=newest, work=WorkClass.FEED)
+        since = local_text(now - dt.timedelta(minutes=minutes), ctx.zone)
+        params = {"filter": {"startDate": since}, "limit": 100}
+        reply = ctx.api.first(history, params, work=WorkClass.FEED)
+        answer = entries_of(ctx, history, reply, after_id=0)
+        recent = (answer.crm_at or now) - dt.timedelta(minutes=RECENT_MINUTES)
+        older = [e.id for e in answer.entries if e.at is not None and e.at < recent]
+        if older or minutes > MOST_MINUTES:
+            return max(older, default=0), answer
+        minutes *= FURTHER
 
 
-def check_gap(ctx: Context, history: Resource, feed: Feed) -> None:
-    """After a long pause: is the last entry followed still in the history?
+def _store(
+    ctx: Context, connection: sa.Connection, history: Resource, bookmark: int, answer: Entries
+) -> None:
+    """Keep the entries up to the bookmark: those that each look at the chain asks for again."""
+    rows = [row for row in answer.batch.rows if isinstance(row.key, int) and row.key <= bookmark]
+    write_entries(ctx, connection, history, answer, rows)
 
-    When it is not, entries between may be gone as well, and only a reconcile can tell what they
-    said. Coverage is taken back until it has.
+
+def begin_anew(ctx: Context, history: Resource, problem: str) -> Feed:
+    """Follow a broken chain from a new bookmark; what it may have told is in doubt until compared.
+
+    Doubt and bookmark are one transaction. Entries beyond the bookmark, which were of a past that
+    is no more when an account was restored, become tombstones; what is real comes again.
     """
-    assert isinstance(history.listing, Chain)
-    assert feed.head_at is not None
-    pause = (ctx.draw() - feed.head_at).total_seconds()
-    if pause < GAP_CHECK_SECONDS or feed.head_id == 0:
-        return
-    entries = ask_chain(ctx, history, after_id=feed.head_id - 1, work=WorkClass.FEED, limit=20)
-    if feed.head_id in entries.ids:
-        return
-    target = history.listing.target
-    since = ctx.store.since if ctx.resources[target].created_field else None
+    before = feed_of(ctx, history)
+    bookmark, answer = find_bookmark(ctx, history)
+    kind: doubts.Kind = "restart" if bookmark < before.head_id else "gap"
 
     def write(connection: sa.Connection) -> None:
-        connection.execute(
-            sa.text(
-                "UPDATE sync.feed SET gap_at = now() WHERE store_id = :store AND resource = :name"
-            ),
-            {"store": ctx.store.id, "name": history.name},
-        )
-        coverage.unprove(connection, ctx.store.id, target)
-        notes.note_drift(
-            connection,
-            ctx.store.id,
-            history.name,
-            kind="gap",
-            detail=f"entry {feed.head_id} is no longer in the history after {pause:.0f} s",
-        )
-        stores.queue_crawl(
-            connection, ctx.store.id, target, kind="reconcile", days=(since, None), deep=True
-        )
+        feeds.restart(connection, ctx.store.id, history.name, bookmark=bookmark)
+        beyond = connection.exec_driver_sql(
+            f"SELECT id FROM {crm_name(history.name)} WHERE store_id = %s AND id > %s"
+            " AND deleted_at IS NULL",
+            (ctx.store.id, bookmark),
+        ).scalars()
+        graves = [Grave(entry, answer.as_of, "absent") for entry in beyond]
+        bury(connection, history, ctx.store.id, graves)
+        _store(ctx, connection, history, bookmark, answer)
+        notes.note_drift(connection, ctx.store.id, history.name, kind="gap", detail=problem)
+        _doubt(ctx, connection, history, kind, problem, since=before.clear_at)
 
     ctx.write(write)
+    return feed_of(ctx, history)
+
+
+def _doubt(
+    ctx: Context,
+    connection: sa.Connection,
+    history: Resource,
+    kind: doubts.Kind,
+    problem: str,
+    *,
+    since: dt.datetime | None,
+) -> None:
+    """Doubt all that a history tells of, itself too, and queue what compares it."""
+    assert isinstance(history.listing, Chain)
+    told = ctx.resources[history.listing.target]
+    names = {told.name, *(also.resource for also in told.rereads), *(n for n, _ in told.combined)}
+    followed = [
+        ctx.resources[name]
+        for name in sorted(names)
+        if name in ctx.resources and ctx.resources[name].is_followed
+    ]
+    for resource in (history, *followed):
+        doubts.raise_doubt(
+            connection,
+            ctx.store.id,
+            resource.name,
+            kind=kind,
+            detail=f"{history.name}: {problem}",
+            since=since,
+        )
+        days = (ctx.store.since if resource.created_field else None, None)
+        stores.queue_deep(connection, ctx.store.id, resource.name, days=days)

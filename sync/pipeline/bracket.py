@@ -19,7 +19,6 @@ from sync.errors import SyncError, TryLater
 from sync.mirror import checkpoint, coverage, feeds, lease, notes
 from sync.mirror.checkpoint import Crawl
 from sync.pipeline.ahead import Ahead
-from sync.pipeline.bookmark import check_gap
 from sync.pipeline.context import Context
 from sync.pipeline.follow import follow_head, until_next_look
 from sync.pipeline.windows import list_params
@@ -67,10 +66,6 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
     theirs = dataclasses.replace(ctx, lease=held)
     began = ctx.monotonic()
     try:
-        # Before the head moves on: what it passes over can never be missed again.
-        feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
-        if feed is not None and feed.head_at is not None:
-            check_gap(theirs, history, feed)
         follow_head(theirs)
     except SyncError as error:
         text = str(error)

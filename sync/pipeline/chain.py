@@ -1,105 +1,326 @@
-"""A history's entries, asked for by id: its rows, and what they tell of the records they name."""
+"""A history's entries, asked for by id, and what they tell of the records they name.
+
+What an entry tells is read from its typed row, the same that is stored: there is one parser of a
+history. `told_of` takes entries in the order of their ids, whichever order they were published in.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from sync.crawl import record_id_of
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
-from sync.mirror import coverage, feeds
+from sync.errors import TryLater
+from sync.faults import scaled
+from sync.mirror import coverage, doubts, feeds, notes, stores
 from sync.mirror.feeds import Feed
 from sync.mirror.load import Dated, Loaded, Origin, load
-from sync.normalise import Batch
+from sync.mirror.names import crm_name
+from sync.normalise import Batch, Row
+from sync.pipeline.absence import Told
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
-from sync.pipeline.reread import Told
+
+LIMIT = 100
+GAP_SECONDS = scaled(300)
+"""For so long known entries may fail to come before their history is taken for another one."""
+_MOVES = ("createdat", "site")
+"""Fields whose change takes a record out of its window; some histories write `created_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a history's entry tells: of which record, and what became of it."""
+
+    id: int
+    subject: int | None
+    at: dt.datetime | None
+    field: str | None
+    is_created: bool
+    is_deleted: bool
+    combined_to: int | None
+
+    @property
+    def is_departure(self) -> bool:
+        """Whether its record is gone, or has left its creation day or site."""
+        if self.is_deleted or self.combined_to is not None:
+            return True
+        return self.field is not None and self.field.lower().replace("_", "") in _MOVES
 
 
 @dataclass(slots=True)
 class Entries:
-    """An answer of a history: its rows, their ids ascending, and what it tells of which record."""
+    """An answer of a history: rows after the id asked for, ascending.
+
+    `crm_at` is the CRM's own clock when it answered, None where it told none.
+    """
 
     batch: Batch
     as_of: dt.datetime
-    ids: list[int]
-    told: dict[int, Told] = field(default_factory=dict)
+    crm_at: dt.datetime | None
+    entries: list[Entry] = field(default_factory=list)
     is_end: bool = True
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids of the entries, ascending."""
+        return [entry.id for entry in self.entries]
 
     @property
     def last_id(self) -> int:
         """The largest entry id, by which the chain goes on."""
-        return self.ids[-1]
+        return self.entries[-1].id
+
+    def among(self, ids: Iterable[int]) -> list[Entry]:
+        """The entries with these ids."""
+        wanted = set(ids)
+        return [entry for entry in self.entries if entry.id in wanted]
+
+
+@cache
+def _columns(history: Resource) -> dict[str, str]:
+    """Names of the columns that tell something, by what they tell."""
+    assert isinstance(history.listing, Chain)
+    by_path = {each.path: each.name for each in history.fields}
+    wanted = {
+        "subject": f"{history.listing.subject}.id",
+        "at": "createdAt",
+        "field": "field",
+        "created": "created",
+        "deleted": "deleted",
+        "combined_to": "combinedTo.id",
+    }
+    return {what: by_path[path] for what, path in wanted.items() if path in by_path}
+
+
+def entry_of(history: Resource, entry_id: int, values: Mapping[str, Any]) -> Entry:
+    """What a typed row of a history tells."""
+    columns = _columns(history)
+
+    def value(what: str) -> Any:
+        return values.get(columns[what]) if what in columns else None
+
+    return Entry(
+        entry_id,
+        value("subject"),
+        value("at"),
+        value("field"),
+        value("created") is True,
+        value("deleted") is True,
+        value("combined_to"),
+    )
+
+
+def told_of(entries: Iterable[Entry]) -> dict[int, Told]:
+    """What entries tell of each record they name, the last word by their ids."""
+    told: dict[int, Told] = {}
+    for entry in sorted(entries, key=lambda each: each.id):
+        if entry.subject is None:
+            continue
+        about = told.setdefault(entry.subject, Told())
+        about.is_news = True
+        about.moved |= entry.is_departure or entry.is_created
+        if entry.combined_to is not None:
+            about.combined_to, about.gone_at = entry.combined_to, entry.at
+            told.setdefault(entry.combined_to, Told())  # the survivor changed too
+        elif entry.is_deleted:
+            about.gone_at = entry.at
+        elif entry.is_created:
+            about.gone_at = about.combined_to = None
+    return told
+
+
+def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str | None:
+    """Which entry known from before did not come again as it was, in words; None when all did.
+
+    The oldest of them may be missing: histories may be cut at their old end. Where none came, the
+    chain is whole only if what came follows the head's id at once.
+    """
+    if not known:
+        return None
+    came = {entry.id: entry for entry in answer.entries}
+    expected = [each for each in known if answer.is_end or each.id <= answer.last_id]
+    there = [each for each in expected if each.id in came]
+    for each in there:
+        now = came[each.id]
+        if (now.subject, now.field) != (each.subject, each.field):
+            return f"entry {each.id} is another one than before"
+    if not there:
+        first = answer.entries[0].id if answer.entries else None
+        return None if first == head_id + 1 else f"none of the entries up to {head_id} came again"
+    lost = [each.id for each in expected if each.id > there[0].id and each.id not in came]
+    return f"entry {lost[0]} did not come again" if lost else None
 
 
 def ask_chain(
-    ctx: Context, history: Resource, *, after_id: int, work: WorkClass, limit: int = 100
+    ctx: Context, history: Resource, *, after_id: int, work: WorkClass, limit: int = LIMIT
 ) -> Entries:
     """The next entries after an id. No `page`: beside sinceId the API answers 400."""
     reply = ctx.api.first(history, {"filter": {"sinceId": after_id}, "limit": limit}, work=work)
-    return entries_of(ctx, history, reply, after_id=after_id)
+    return entries_of(ctx, history, reply, after_id=after_id, limit=limit)
 
 
-def entries_of(ctx: Context, history: Resource, reply: Reply, *, after_id: int) -> Entries:
-    """Sort an answer of a history: its rows, and what they tell of the records they name."""
-    assert isinstance(history.listing, Chain)
+def require_progress(history: Resource, answer: Entries) -> None:
+    """TryLater when an answer says that more follows and shows nothing: that ends no chain."""
+    if not answer.entries and not answer.is_end:
+        raise TryLater(f"{history.path} says that entries follow, and shows none")
+
+
+def entries_of(
+    ctx: Context, history: Resource, reply: Reply, *, after_id: int, limit: int = LIMIT
+) -> Entries:
+    """Sort an answer of a history. Only a short page that says it is the last one ends a chain."""
     records = reply.records(history)
     batch = ctx.normalise(history, records)
-    ids = sorted({row.key for row in batch.rows if isinstance(row.key, int)})
-    entries = Entries(batch, reply.as_of, [entry for entry in ids if entry > after_id])
-    # totalCount may count hidden entries, so an empty page ends the chain as well.
-    entries.is_end = not entries.ids or reply.pagination.pages <= 1
-    for record in records:
-        if isinstance(record, dict):
-            _tell(ctx, history.listing, record, entries.told)
-    return entries
-
-
-def _tell(ctx: Context, listing: Chain, record: dict[str, Any], told: dict[int, Told]) -> None:
-    subject = record.get(listing.subject)
-    subject_id = record_id_of(subject.get("id")) if isinstance(subject, dict) else None
-    if subject_id is None:
-        return
-    about = told.setdefault(subject_id, Told())
-    about.moved |= _moves(record)
-    combined = record.get("combinedTo")
-    survivor = record_id_of(combined.get("id")) if isinstance(combined, dict) else None
-    if survivor is not None:
-        about.combined_to = survivor
-        about.gone_at = ctx.moment(record.get("createdAt"))
-        told.setdefault(survivor, Told())  # the survivor changed too
-    elif record.get("deleted") is True:
-        about.gone_at = ctx.moment(record.get("createdAt"))
-    elif record.get("created") is True:
-        about.gone_at = about.combined_to = None
-
-
-def _moves(record: dict[str, Any]) -> bool:
-    """Whether an entry says that its record came, went, or changed its creation day or site.
-
-    A field's name is `created_at` in some histories and `createdAt` in others.
-    """
-    if record.get("created") is True or record.get("deleted") is True or record.get("combinedTo"):
-        return True
-    named = record.get("field")
-    return isinstance(named, str) and named.lower().replace("_", "") in ("createdat", "site")
-
-
-def write_entries(
-    ctx: Context, connection: sa.Connection, history: Resource, entries: Entries
-) -> Loaded:
-    rows = [Dated(row, entries.as_of) for row in entries.batch.rows]
-    loaded = load(connection, history, ctx.store.id, rows, origin=Origin.WALK)
-    ctx.keep_notes(connection, history, entries.batch)
-    coverage.add_loaded(connection, history, ctx.store.id, loaded, origin=Origin.REREAD)
-    return loaded
+    rows: dict[int, Row] = {
+        row.key: row for row in batch.rows if isinstance(row.key, int) and row.key > after_id
+    }
+    batch.rows = [rows[key] for key in sorted(rows)]
+    answer = Entries(batch, reply.as_of, ctx.moment(reply.data.get("generatedAt")))
+    answer.entries = [entry_of(history, key, rows[key].values) for key in sorted(rows)]
+    says_last = reply.pagination.pages <= 1 or (not records and reply.pagination.total == 0)
+    answer.is_end = len(records) < limit and says_last
+    return answer
 
 
 def feed_of(ctx: Context, history: Resource) -> Feed:
+    """The cursors of a history that has its bookmark."""
     feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
     assert feed is not None, "a feed is followed from its bookmark"
     return feed
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry that is stored, and for how many seconds it has been known here.
+
+    `is_owed`: its record waits in `sync.reread` to be read once more, the lateness bound after the
+    entry was first seen or later.
+    """
+
+    entry: Entry
+    known_seconds: float
+    is_owed: bool
+
+
+def stored_after(
+    ctx: Context, history: Resource, after_id: int, *, until_id: int, bound: float, at_most: int
+) -> list[Stored]:
+    """The first stored entries after an id that the key may see."""
+    assert isinstance(history.listing, Chain)
+    columns = _columns(history)
+    target = history.listing.target
+    seen, binds = _seen(ctx, history)
+
+    def ask(connection: sa.Connection) -> list[Stored]:
+        rows = connection.exec_driver_sql(
+            "SELECT h.id, cast(extract(epoch FROM clock_timestamp() - h.first_seen_at) AS float8),"
+            " EXISTS (SELECT FROM sync.reread AS r WHERE r.store_id = h.store_id"
+            f" AND r.resource = %s AND r.id = h.{columns['subject']}"
+            f" AND r.not_before >= h.first_seen_at + make_interval(secs => %s)),"
+            f" {', '.join(f'h.{column}' for column in columns.values())}"
+            f" FROM {crm_name(history.name)} AS h WHERE h.store_id = %s AND {seen}"
+            f" AND h.id > %s AND h.id <= %s ORDER BY h.id LIMIT {at_most}",
+            (target, bound, ctx.store.id, *binds, after_id, until_id),
+        )
+        return [
+            Stored(
+                entry_of(history, row[0], dict(zip(columns.values(), row[3:], strict=True))),
+                row[1],
+                row[2],
+            )
+            for row in rows
+        ]
+
+    return ctx.read(ask)
+
+
+def _seen(ctx: Context, history: Resource) -> tuple[str, list[object]]:
+    """The condition, with its binds, of entries that are live and of sites the key sees."""
+    assert isinstance(history.listing, Chain)
+    path = f"{history.listing.subject}.site"
+    site = next((each.name for each in history.fields if each.path == path), "")
+    sites = ctx.store.access.sites
+    if sites is None or not site:
+        return "deleted_at IS NULL", []
+    return f"deleted_at IS NULL AND ({site} IS NULL OR {site} = ANY(%s))", [list(sites)]
+
+
+def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int) -> list[Entry]:
+    """The last entries up to an id that are stored and that the key may see, ascending."""
+    columns = _columns(history)
+    seen, binds = _seen(ctx, history)
+
+    def ask(connection: sa.Connection) -> list[Entry]:
+        rows = connection.exec_driver_sql(
+            f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
+            f" WHERE store_id = %s AND {seen} AND id <= %s ORDER BY id DESC LIMIT {at_most}",
+            (ctx.store.id, *binds, head_id),
+        )
+        return [
+            entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
+            for row in rows
+        ][::-1]
+
+    return ctx.read(ask)
+
+
+def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> list[Entry]:
+    """Stored entries that say of records that they came, went or were combined."""
+    if not subjects:
+        return []
+    columns = _columns(history)
+    combined = f" OR {columns['combined_to']} IS NOT NULL" if "combined_to" in columns else ""
+
+    def ask(connection: sa.Connection) -> list[Entry]:
+        rows = connection.exec_driver_sql(
+            f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
+            f" WHERE store_id = %s AND {columns['subject']} = ANY(%s) AND deleted_at IS NULL"
+            f" AND ({columns['created']} OR {columns['deleted']}{combined})",
+            (ctx.store.id, list(subjects)),
+        )
+        return [
+            entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
+            for row in rows
+        ]
+
+    return ctx.read(ask)
+
+
+def write_entries(
+    ctx: Context, connection: sa.Connection, history: Resource, answer: Entries, rows: list[Row]
+) -> Loaded:
+    """Store entries; those that cannot be read leave the records they may name in doubt."""
+    assert isinstance(history.listing, Chain)
+    loaded = load(
+        connection,
+        history,
+        ctx.store.id,
+        [Dated(row, answer.as_of) for row in rows],
+        origin=Origin.WALK,
+    )
+    unread = {row.key for row in rows} & {e.id for e in answer.entries if e.subject is None}
+    shapeless = [reject.record for reject in answer.batch.rejects if reject.is_whole]
+    unread |= set(shapeless) - notes.known_rejects(
+        connection, ctx.store.id, history.name, shapeless
+    )
+    ctx.keep_notes(connection, history, answer.batch)
+    coverage.add_loaded(connection, history, ctx.store.id, loaded, origin=Origin.REREAD)
+    if unread:
+        doubts.raise_doubt(
+            connection,
+            ctx.store.id,
+            history.listing.target,
+            kind="unread",
+            detail=f"entries of {history.name} name no record that can be read",
+        )
+        target = ctx.resources[history.listing.target]
+        days = (ctx.store.since if target.created_field else None, None)
+        stores.queue_deep(connection, ctx.store.id, target.name, days=days)
+    return loaded

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from sync import faults
 from sync.crm import Stop
-from sync.declare import Reread, Resource
+from sync.declare import Followed, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.mirror import clock, feeds, lease, notes
 from sync.mirror.engine import in_transaction
@@ -101,13 +101,10 @@ class Context:
         sites = self.store.chosen_sites
         return sites is None or "site" not in row.values or row.values["site"] in sites
 
-    def leads_to(self, also: Reread, resource: Resource, row: Row) -> bool:
-        """Whether this row's id names a record of the other resource at all."""
-        if also.when is None:
-            return True
-        path, values = also.when
-        column = next((f.name for f in resource.fields if f.path == path), "")
-        return row.values.get(column) in values
+    def history_of(self, resource: Resource) -> Resource | None:
+        """The history a resource is followed by, None where there is none."""
+        changes = resource.changes
+        return self.resources.get(changes.by) if isinstance(changes, Followed) else None
 
     def keep_notes(
         self,

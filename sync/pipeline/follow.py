@@ -1,29 +1,49 @@
 """Following a feed: entries in, the records they name read again, the checkpoint moved; one
 transaction a page.
 
-Two cursors walk the same chain. The *head* follows it to its end at every interval. The *tail*
-passes an entry once it has been known for a minute, and reads its records once more: ids may be
-published out of order, and a list may lag behind the history.
+Three cursors walk the same chain. The *head* follows it to its end at every interval, and proves
+that what is known of it is there still. The *tail* (tail.py) reads it once more when entries have
+been known for the lateness bound. A third reading (backward.py) looks for what came later still.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
 from sync.crawl import seconds_to_turn
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
-from sync.mirror import clock, feeds, rereads
-from sync.pipeline.bookmark import check_gap, set_bookmark
-from sync.pipeline.chain import Entries, ask_chain, feed_of, write_entries
+from sync.errors import TryLater
+from sync.mirror import clock, doubts, feeds
+from sync.mirror.load import Loaded
+from sync.mirror.names import crm_name
+from sync.pipeline.absence import insist_on_access
+from sync.pipeline.backward import read_backward, take_sample
+from sync.pipeline.bookmark import begin_anew, set_bookmark
+from sync.pipeline.chain import (
+    GAP_SECONDS,
+    Entries,
+    Entry,
+    ask_chain,
+    broken_link,
+    feed_of,
+    known_before,
+    require_progress,
+    told_of,
+)
 from sync.pipeline.context import Context
-from sync.pipeline.parents import read_parents
-from sync.pipeline.reread import Read, Told, apply, read_again
-from sync.pipeline.tail import follow_tail, set_clear
+from sync.pipeline.reread import Read, read_again
+from sync.pipeline.tail import follow_tail
+from sync.pipeline.told import take_late, write_told
+from sync.pipeline.waiting import drain
 
-ORPHAN_SECONDS = 30
+OVERLAP = 30
+"""Known entries that each look asks for again: the proof of the chain, in the same request."""
+LOOKS = 3
+"""Requests a look makes before it believes that known entries are not there: replicas differ."""
 
 
 def follow(ctx: Context) -> bool:
@@ -32,18 +52,16 @@ def follow(ctx: Context) -> bool:
     False when the slice was over before the head had come to the end.
     """
     history = ctx.resource
-    feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
-    if feed is None:
-        feed = set_bookmark(ctx, history)
-    if feed.head_at is not None:
-        check_gap(ctx, history, feed)
-    ended = follow_head(ctx)
-    if ended:
-        follow_tail(ctx)
-        drain(ctx)
-        _look_for_orphans(ctx)
-        set_clear(ctx)
-    return ended
+    if ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name)) is None:
+        set_bookmark(ctx, history)
+    if not follow_head(ctx):
+        return False
+    follow_tail(ctx)
+    drain(ctx)
+    read_backward(ctx)
+    take_sample(ctx)
+    set_clear(ctx)
+    return True
 
 
 def until_next_look(ctx: Context, *, looked_seconds: float = 0.0) -> float:
@@ -61,113 +79,108 @@ def until_next_look(ctx: Context, *, looked_seconds: float = 0.0) -> float:
 
 
 def follow_head(ctx: Context) -> bool:
-    """Follow the chain to its end; False when the slice is over before."""
+    """Prove the chain and follow it to its end; False when the slice is over before."""
     history = ctx.resource
-    feed = feed_of(ctx, history)
-    while True:
-        entries = ask_chain(ctx, history, after_id=feed.head_id, work=WorkClass.FEED)
-        commit_entries(ctx, history, entries, head=True)
-        if entries.is_end:
+    head_id = feed_of(ctx, history).head_id
+    known = known_before(ctx, history, head_id, at_most=OVERLAP)
+    answer = _first_answer(ctx, history, known, head_id=head_id)
+    while answer is not None:
+        require_progress(history, answer)
+        _take_head(ctx, history, answer, known, head_id=head_id)
+        if answer.is_end:
             return True
-        feed = feed_of(ctx, history)
         if ctx.is_over:
             return False
+        answer = ask_chain(ctx, history, after_id=answer.last_id, work=WorkClass.FEED)
+    return False  # followed from a new bookmark at the next look
 
 
-def commit_entries(ctx: Context, history: Resource, entries: Entries, *, head: bool) -> None:
-    """Read the named records again, then write entries, records and checkpoint together."""
+def _first_answer(
+    ctx: Context, history: Resource, known: list[Entry], *, head_id: int
+) -> Entries | None:
+    """The first answer of a look, which has the entries known from before as they were.
+
+    TryLater while it has not: a replica may lag. None once that has been so for minutes, and the
+    history was begun anew.
+    """
+    after = known[0].id - 1 if known else head_id
+    problem: str | None = None
+    for _ in range(LOOKS):
+        answer = ask_chain(ctx, history, after_id=after, work=WorkClass.FEED)
+        problem = broken_link(known, answer, head_id=head_id)
+        if problem is None:
+            return answer
+    assert problem is not None
+    insist_on_access(ctx, work=WorkClass.FEED)
+    seconds = ctx.write(lambda c: feeds.break_chain(c, ctx.store.id, history.name))
+    if seconds < GAP_SECONDS or _is_begun_anew(ctx, history):
+        raise TryLater(f"{history.name}: {problem}")
+    begin_anew(ctx, history, problem)
+    return None
+
+
+def _is_begun_anew(ctx: Context, history: Resource) -> bool:
+    """Whether the history was begun anew since known entries came for the last time."""
+
+    def ask(connection: sa.Connection) -> bool:
+        raised = [d.raised_at for d in doubts.open_doubts(connection, ctx.store.id, history.name)]
+        since: dt.datetime | None = connection.execute(
+            sa.text("SELECT broken_since FROM sync.feed WHERE store_id = :s AND resource = :h"),
+            {"s": ctx.store.id, "h": history.name},
+        ).scalar()
+        return since is not None and any(at > since for at in raised)
+
+    return ctx.read(ask)
+
+
+def _take_head(
+    ctx: Context, history: Resource, answer: Entries, known: Iterable[Entry], *, head_id: int
+) -> None:
+    """Read what new entries name, then write entries, records and checkpoint together.
+
+    Entries up to the head that were not known were published late.
+    """
     assert isinstance(history.listing, Chain)
+    known_ids = {entry.id for entry in known}
+    fresh = [entry for entry in answer.entries if entry.id not in known_ids]
+    late = [entry for entry in fresh if entry.id <= head_id]
     target = ctx.resources[history.listing.target]
-    read = read_again(ctx, target, entries.told) if entries.told else Read()
+    read = read_again(ctx, target, told_of(fresh)) if fresh else Read()
 
-    def write(connection: sa.Connection) -> None:
-        loaded = write_entries(ctx, connection, history, entries)
-        apply(ctx, connection, target, read)
-        if head:
-            feeds.advance_head(
-                connection,
-                ctx.store.id,
-                history.name,
-                head_id=entries.last_id if entries.ids else 0,
-                entries=loaded.inserted,
-                ended_at=entries.as_of if entries.is_end else None,
-            )
+    def write(connection: sa.Connection) -> Loaded:
+        before = feeds.feed(connection, ctx.store.id, history.name)
+        loaded = write_told(ctx, connection, history, answer, fresh, read)
+        if late and before is not None:
+            take_late(ctx, connection, history, answer, late, lacked_at=before.head_at)
+        feeds.advance_head(
+            connection,
+            ctx.store.id,
+            history.name,
+            head_id=answer.last_id if answer.entries else 0,
+            entries=loaded.inserted,
+            ended_at=answer.as_of if answer.is_end else None,
+            crm_at=answer.crm_at,
+        )
+        return loaded
 
     ctx.write(write)
 
 
-def drain(ctx: Context) -> None:
-    """Read the records that wait in `sync.reread`, a hundred a request."""
+def set_clear(ctx: Context) -> None:
+    """Say up to when the history is read; old departures are forgotten on the occasion."""
     history = ctx.resource
-    assert isinstance(history.listing, Chain)
-    target = ctx.resources[history.listing.target]
-    while not ctx.is_over:
-        due = ctx.read(lambda c: rereads.due(c, ctx.store.id, target.name))
-        if not due:
-            break
-        read = read_again(ctx, target, {record: Told() for record in due})
+    feed = feed_of(ctx, history)
+    if feed.head_at is None:
+        return
 
-        def write(
-            connection: sa.Connection, read: Read = read, due: dict[int, dt.datetime] = due
-        ) -> None:
-            # Ticked off before the results are written: those may ask for the same records anew.
-            rereads.tick_off(connection, ctx.store.id, target.name, due)
-            apply(ctx, connection, target, read)
+    def write(connection: sa.Connection) -> None:
+        unpassed: dt.datetime | None = None
+        if feed.tail_id < feed.head_id:
+            unpassed = connection.exec_driver_sql(
+                f"SELECT min(least(as_of, first_seen_at)) FROM {crm_name(history.name)}"
+                " WHERE store_id = %s AND id > %s AND id <= %s AND deleted_at IS NULL",
+                (ctx.store.id, feed.tail_id, feed.head_id),
+            ).scalar()
+        feeds.set_clear(connection, ctx.store.id, history.name, unpassed=unpassed)
 
-        ctx.write(write)
-    for resource in ctx.resources.values():
-        if resource.parent is not None and resource.parent.resource == target.name:
-            _drain_parents(ctx, resource)
-
-
-def _drain_parents(ctx: Context, resource: Resource) -> None:
-    """Ask again for parents that changed; the wish is ticked off after it was fulfilled."""
-    while not ctx.is_over:
-        due = ctx.read(lambda c: rereads.due(c, ctx.store.id, resource.name))
-        if not due:
-            return
-        done = {key: due[key] for key in read_parents(ctx, resource, list(due))}
-
-        def write(connection: sa.Connection, done: dict[int, dt.datetime] = done) -> None:
-            rereads.tick_off(connection, ctx.store.id, resource.name, done)
-
-        if done:
-            ctx.write(write)
-        if len(done) < len(due):
-            return
-
-
-def _look_for_orphans(ctx: Context) -> None:
-    """Records that still point at a combined one are read again until none is left.
-
-    The page that brought them may have been fetched before the merge and committed after it.
-    """
-    history = ctx.resource
-    assert isinstance(history.listing, Chain)
-    target = ctx.resources[history.listing.target]
-    for name, column in target.combined:
-        if name not in ctx.resources:
-            continue
-
-        def look(connection: sa.Connection, name: str = name, column: str = column) -> list[int]:
-            return rereads.orphans_of_merges(
-                connection, ctx.store.id, name, column, merged=target.name
-            )
-
-        found = ctx.read(look)
-        if found:
-
-            def queue(
-                connection: sa.Connection, name: str = name, found: list[int] = found
-            ) -> None:
-                rereads.ask_again(
-                    connection,
-                    ctx.store.id,
-                    name,
-                    found,
-                    reason="combined",
-                    told_by=ctx.lease.resource,
-                    after_seconds=ORPHAN_SECONDS,
-                )
-
-            ctx.write(queue)
+    ctx.write(write)

@@ -78,7 +78,8 @@ def _walk(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     if crawl.deep:
         return _walk_deep(ctx, crawl, work=work)
     windows = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
-    done = walk(ctx, crawl, windows, work=work)
+    origin = Origin.LOAD if crawl.kind == "load" else Origin.WALK
+    done = walk(ctx, crawl, windows, work=work, origin=origin)
     if done.filter_ignored:
         take_whole(ctx, crawl)
         return False

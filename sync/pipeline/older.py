@@ -13,10 +13,11 @@ import itertools
 import sqlalchemy as sa
 
 from sync import faults
+from sync.crawl import WHOLE
 from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.declare.moments import local_text
-from sync.mirror import checkpoint, coverage, feeds
+from sync.mirror import checkpoint, coverage, doubts, feeds
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.pipeline.ahead import IN_FLIGHT, Ahead
@@ -192,6 +193,8 @@ def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:
 
     def write(connection: sa.Connection) -> None:
         coverage.prove(connection, history, ctx.store.id, as_of=as_of)
+        began = checkpoint.started_at(connection, crawl)
+        doubts.lift(connection, ctx.store.id, history.name, WHOLE, compared_from=began)
         checkpoint.end_crawl(connection, crawl)
 
     ctx.write(write)

@@ -18,11 +18,11 @@ from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.declare import Resource
 from sync.errors import TryLater
-from sync.mirror import checkpoint, coverage, feeds
+from sync.mirror import checkpoint, coverage, doubts
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.names import crm_name
 from sync.pipeline.again import UNPROVEN, Again, walk_again
-from sync.pipeline.bracket import count_in_bracket, history_of
+from sync.pipeline.bracket import count_in_bracket
 from sync.pipeline.context import Context
 from sync.pipeline.reread import Told, apply, read_again
 from sync.pipeline.windows import is_filter_off
@@ -201,9 +201,10 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
             return
         since = ctx.store.since if resource.created_field else None
         whole = crawl.days.last is None and crawl.days.first == since
-        history = history_of(ctx, resource).name
-        bridged = not whole or feeds.bridge_gap(connection, crawl, history)
-        if whole and bridged and as_of is not None:
+        if crawl.deep:
+            began = checkpoint.started_at(connection, crawl)
+            doubts.lift(connection, ctx.store.id, resource.name, crawl.days, compared_from=began)
+        if whole and as_of is not None:
             coverage.prove(
                 connection,
                 resource,

@@ -1,4 +1,4 @@
-"""Records read again by id: what came back is live, what did not is asked for singly.
+"""Records read again by id: what came back is live, what did not is judged (absence.py).
 
 The objects inside history entries are stubs and are never written; only what the list says of a
 record counts. Reading happens before the transaction, `apply` inside it.
@@ -9,20 +9,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.mirror import coverage, rereads
-from sync.mirror.graves import Grave, bury
-from sync.mirror.live import live_among, relist
-from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.mirror import rereads
+from sync.mirror.graves import Grave
+from sync.mirror.live import live_among
+from sync.mirror.load import Dated, Loaded, Origin
 from sync.normalise import Batch
 from sync.pipeline.absence import Told, find_out
+from sync.pipeline.chain import told_before, told_of
 from sync.pipeline.context import Context
+from sync.pipeline.writing import queue_parts, write_rows
 
+_NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 __all__ = ["IDS_PER_REQUEST", "Read", "Told", "apply", "read_again"]
 
 IDS_PER_REQUEST = 100
@@ -30,14 +32,20 @@ IDS_PER_REQUEST = 100
 
 @dataclass(slots=True)
 class Read:
-    """What re-reading found, ready to be written."""
+    """What re-reading found, ready to be written. `as_of` is the send moment of the first request.
 
+    `told` are the records a history named now; `outside` those of sites that are not mirrored.
+    """
+
+    as_of: dt.datetime = _NEVER
     batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
     graves: list[Grave] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
     listed: list[int] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
     outside: list[Grave] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
 
 
 def read_again(
@@ -48,7 +56,7 @@ def read_again(
     work: WorkClass = WorkClass.FEED,
 ) -> Read:
     """Read records by id, at most a hundred a request, and find out about those missing."""
-    read = Read()
+    read = Read(told=[record for record, about in told.items() if about.is_news])
     ids = sorted(told)
     for start in range(0, len(ids), IDS_PER_REQUEST):
         wanted = ids[start : start + IDS_PER_REQUEST]
@@ -58,6 +66,7 @@ def read_again(
             {"filter": {"ids": wanted}, "limit": IDS_PER_REQUEST, **dict(resource.params)},
             work=work,
         )
+        read.as_of = min(read.as_of, reply.as_of)
         batch = ctx.normalise(resource, reply.records(resource))
         asked = set(wanted)
         came = {row.key for row in batch.rows} & asked
@@ -65,12 +74,25 @@ def read_again(
         read.listed += [record for record in wanted if record in came]
         read.moved += [record for record in wanted if record in came and told[record].moved]
         missing = [record for record in wanted if record not in came]
-        found = find_out(ctx, resource, missing, told, as_of=reply.as_of, work=work)
+        known = _told_of_missing(ctx, resource, missing, told)
+        found = find_out(ctx, resource, missing, known, as_of=reply.as_of, work=work)
         read.graves += found.graves
         read.unlisted += found.unlisted
         for single, as_of in found.batches:
             _take(ctx, single, as_of, read)
     return read
+
+
+def _told_of_missing(
+    ctx: Context, resource: Resource, missing: list[int], told: Mapping[int, Told]
+) -> Mapping[int, Told]:
+    """What the history says of records that did not come: now, or in entries stored before."""
+    silent = [record for record in missing if not told[record].is_gone]
+    history = ctx.history_of(resource)
+    if not silent or history is None:
+        return told
+    before = told_of(told_before(ctx, history, silent))
+    return {**told, **{record: before[record] for record in silent if record in before}}
 
 
 def _take(ctx: Context, batch: Batch, as_of: dt.datetime, read: Read) -> None:
@@ -92,105 +114,23 @@ def apply(
 ) -> Loaded:
     """Write what was read: rows, tombstones, and the further re-reads that follow from them."""
     store_id = ctx.store.id
-    dated = [Dated(row, as_of) for batch, as_of in read.batches for row in batch.rows]
-    total = load(connection, resource, store_id, dated, origin=origin)
-    refused = list(total.refused)
-    total.add(bury(connection, resource, store_id, read.graves))
+    outside: list[Grave] = []
     if read.outside:
         known = live_among(connection, resource, store_id, [grave.key for grave in read.outside])
         outside = [grave for grave in read.outside if grave.key in known]
-        total.add(bury(connection, resource, store_id, outside))
-    gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
-    returned = rereads.mark_listed(connection, store_id, resource.name, [*read.listed, *gone])
-    relist(connection, resource, store_id, [*read.moved, *returned])
-    rereads.mark_unlisted(connection, store_id, resource.name, read.unlisted)
-    for batch, _ in read.batches:
-        ctx.keep_notes(connection, resource, batch)
-    # Later knowledge stood in the way of a feed's re-read: ask again, never skip.
-    rereads.ask_again(
+    loaded = write_rows(
+        ctx,
         connection,
-        store_id,
-        resource.name,
-        [key for key in refused if isinstance(key, int)],
-        reason="refused",
-        told_by=ctx.lease.resource,
+        resource,
+        [Dated(row, as_of) for batch, as_of in read.batches for row in batch.rows],
+        origin=origin,
+        batches=[batch for batch, _ in read.batches],
+        graves=[*read.graves, *outside],
+        relisted=read.moved,
     )
-    _queue_further(ctx, connection, resource, read)
-    coverage.add_loaded(connection, resource, store_id, total, origin=Origin.REREAD)
-    return total
-
-
-def _queue_further(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:
-    for also in resource.rereads:
-        if also.resource not in ctx.resources:
-            continue
-        column = next((f.name for f in resource.fields if f.path == also.path), None)
-        named: set[int] = set()
-        for batch, _ in read.batches:
-            named |= {
-                row.values[column]
-                for row in batch.rows
-                if column is not None and column in row.values and ctx.leads_to(also, resource, row)
-            }
-        rereads.ask_again(
-            connection,
-            ctx.store.id,
-            also.resource,
-            named,
-            reason=f"{resource.name} changed",
-            told_by=ctx.lease.resource,
-            after_seconds=also.after_seconds,
-        )
-    _queue_of_buried(ctx, connection, resource, read)
-
-
-def _queue_of_buried(
-    ctx: Context, connection: sa.Connection, resource: Resource, read: Read
-) -> None:
-    """What pointed at a record that is gone now, and what a record that is gone pointed at."""
-    gone = [grave.key for grave in read.graves]
-    if not gone:
-        return
-    for also in resource.rereads:
-        column = next((f.name for f in resource.fields if f.path == also.path), None)
-        if column is None or also.resource not in ctx.resources:
-            continue
-        where = f'store_id = %s AND id = ANY(%s) AND "{column}" IS NOT NULL'
-        binds: list[object] = [ctx.store.id, gone]
-        if also.when is not None:
-            path, values = also.when
-            kind = next(f.name for f in resource.fields if f.path == path)
-            or_none = f' OR "{kind}" IS NULL' if None in values else ""
-            where += f' AND ("{kind}" = ANY(%s){or_none})'
-            binds.append([value for value in values if value is not None])
-        rows = connection.exec_driver_sql(
-            f'SELECT DISTINCT "{column}" FROM crm."{resource.name}" WHERE {where}', tuple(binds)
-        )
-        named: list[Any] = [row[0] for row in rows]
-        rereads.ask_again(
-            connection,
-            ctx.store.id,
-            also.resource,
-            named,
-            reason=f"{resource.name} deleted",
-            told_by=ctx.lease.resource,
-            after_seconds=also.after_seconds,
-        )
-    merged = [
-        grave.key
-        for grave in read.graves
-        if grave.reason == "combined" and isinstance(grave.key, int)
-    ]
-    for name, column in resource.combined if merged else ():
-        if name not in ctx.resources:
-            continue
-        rereads.ask_again(
-            connection,
-            ctx.store.id,
-            name,
-            rereads.orphans_of_merges(
-                connection, ctx.store.id, name, column, merged=resource.name, among=merged
-            ),
-            reason="combined",
-            told_by=ctx.lease.resource,
-        )
+    if read.listed:
+        rereads.read_meanwhile(connection, store_id, resource.name, read.listed, read_at=read.as_of)
+    rereads.mark_unlisted(connection, store_id, resource.name, read.unlisted)
+    rereads.failed(connection, store_id, resource.name, read.failed)
+    queue_parts(ctx, connection, resource, read.told)
+    return loaded

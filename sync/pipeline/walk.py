@@ -24,14 +24,14 @@ from sync.crawl import (
 from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.errors import Refused, UnexpectedData
-from sync.mirror import checkpoint, coverage, notes, rereads
+from sync.mirror import checkpoint, notes
 from sync.mirror.checkpoint import Crawl, Window
-from sync.mirror.live import relist
-from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.mirror.load import Dated, Loaded, Origin
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.windows import is_filter_off, list_params, oldest_day
+from sync.pipeline.writing import write_rows
 
 PAGES_PER_COMMIT = 2
 """When they are there already: more cost memory, and less CPU by nothing that can be measured."""
@@ -351,15 +351,14 @@ class _Walker:
 
     def _load(self, connection: sa.Connection, pages: list[_Page]) -> Loaded:
         ctx, resource = self.ctx, self.resource
-        rows = [Dated(row, page.as_of) for page in pages for row in page.batch.rows]
-        loaded = load(connection, resource, ctx.store.id, rows, origin=self.origin)
-        if resource.is_followed:
-            ids = [row.row.key for row in rows if isinstance(row.row.key, int)]
-            returned = rereads.mark_listed(connection, ctx.store.id, resource.name, ids)
-            relist(connection, resource, ctx.store.id, returned)
-        for page in pages:
-            ctx.keep_notes(connection, resource, page.batch)
-        coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.WALK)
+        loaded = write_rows(
+            ctx,
+            connection,
+            resource,
+            [Dated(row, page.as_of) for page in pages for row in page.batch.rows],
+            origin=self.origin,
+            batches=[page.batch for page in pages],
+        )
         checkpoint.count_pages(
             connection,
             self.crawl,

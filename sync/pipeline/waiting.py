@@ -1,0 +1,72 @@
+"""Records that wait in `sync.reread`, read when their time has come."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import sqlalchemy as sa
+
+from sync.declare import Chain, Resource
+from sync.mirror import rereads
+from sync.pipeline.absence import Told
+from sync.pipeline.backward import judge_sample
+from sync.pipeline.context import Context
+from sync.pipeline.parents import read_parents
+from sync.pipeline.reread import apply, read_again
+
+
+def drain(ctx: Context) -> None:
+    """Read the records of this feed that wait, a hundred a request."""
+    history = ctx.resource
+    assert isinstance(history.listing, Chain)
+    target = ctx.resources[history.listing.target]
+    while not ctx.is_over and _read_waiting(ctx, history, target):
+        pass
+    for resource in ctx.resources.values():
+        if resource.parent is not None and resource.parent.resource == target.name:
+            _drain_parents(ctx, resource)
+
+
+def _read_waiting(ctx: Context, history: Resource, target: Resource) -> bool:
+    """Read some of what waits; False when nothing does."""
+    due = ctx.read(lambda c: rereads.due(c, ctx.store.id, target.name))
+    if not due:
+        return False
+    read = read_again(ctx, target, {record: Told() for record in due})
+    sampled = {
+        record: each.since
+        for record, each in due.items()
+        if each.reason == rereads.SAMPLED and each.is_last and each.since is not None
+    }
+
+    def write(connection: sa.Connection) -> None:
+        # Ticked off before the results are written: those may ask for the same records anew.
+        rereads.tick_off(connection, ctx.store.id, target.name, due, read_at=read.as_of)
+        if sampled:
+            judge_sample(ctx, connection, history, sampled)
+        apply(ctx, connection, target, read)
+
+    ctx.write(write)
+    return True
+
+
+def _drain_parents(ctx: Context, resource: Resource) -> None:
+    """Ask again for parents that changed; the wish is ticked off after it was fulfilled."""
+    while not ctx.is_over:
+        due = ctx.read(lambda c: rereads.due(c, ctx.store.id, resource.name))
+        if not due:
+            return
+        read_at = ctx.draw()
+        done = {key: due[key] for key in read_parents(ctx, resource, list(due))}
+
+        def write(
+            connection: sa.Connection,
+            done: dict[int, rereads.Waiting] = done,
+            read_at: dt.datetime = read_at,
+        ) -> None:
+            rereads.tick_off(connection, ctx.store.id, resource.name, done, read_at=read_at)
+
+        if done:
+            ctx.write(write)
+        if len(done) < len(due):
+            return
