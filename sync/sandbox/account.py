@@ -47,7 +47,6 @@ class Account(Others):
             lock=lock or RLock(),
         )  # fmt: skip
         rng = Random(f"{seed_number}/{name}/shelves")
-        self.sums: dict[int, tuple[int, float, float]] = {}
         self.started = self.clock.now() - 800 * 86400
         made = self.local(self.started)
         self.references = references(self.language, self.currency, self.country, self.sites, made)

@@ -35,7 +35,8 @@ MUTATIONS = {
     "comment_task", "create_note", "create_bonus", "create_pack", "update_pack", "delete_pack",
     "create_task", "update_task",
     "delete_task", "set_reference", "remove_reference", "set_zone", "add_key", "revoke_key",
-    "restore_key", "revoke_scope", "grant_scope", "limit_sites", "revoke_site",
+    "restore_key", "revoke_scope", "grant_scope", "limit_sites", "revoke_site", "import_orders",
+    "merge_chain", "reassign_order", "back_up", "restore",
 }  # fmt: skip
 
 

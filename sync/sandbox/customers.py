@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from sync.sandbox import people
@@ -14,8 +15,6 @@ from sync.sandbox.sums import aggregates, counts
 
 class Customers(Ledger):
     """Mutations of /customers. Each is a save of its own and writes history as the API does."""
-
-    sums: dict[int, tuple[int, float, float]]
 
     def create_customer(self, *, source: str = "user", silent: bool = False, **fields: Any) -> int:
         """A new customer; fields as the API names them override the generated ones."""
@@ -88,6 +87,14 @@ class Customers(Ledger):
                 self._move_orders(save, source.id, survivor, loud=loud)
             self.refresh_aggregates(save, survivor.id)
             return survivor.id
+
+    def merge_chain(self, length: int = 3) -> list[int]:
+        """Merges one after the other, each survivor the next source; the last one lives on."""
+        live = self.collections["customers"].truth.live
+        chain = self.rng.sample(sorted(live), min(length, len(live) - 1) + 1)
+        for source, into in pairwise(chain):
+            self.merge_customers(into, [source])
+        return chain
 
     def _remove_customer(
         self, save: Save, record: Record, reason: str, survivor: Record | None = None

@@ -7,6 +7,9 @@ GET /oracle/{account}/{collection}           every live record as its list would
                                              (?steady=1: without what changes unannounced)
 GET /oracle/{account}/{collection}/ids       {"ids": [...], "count": n}
 GET /oracle/{account}/{collection}/deleted   [{"id", "reason", "at", "combinedTo"?}]
+GET /oracle/{account}/{collection}/timeline  versions after the first ?since=N, by line, with the
+                                             knob `timeline`: {"n": its number, "at": epoch, "id",
+                                             "content": steady, null when dead; "totals"}
 GET /oracle/{account}/reference/{name}       code -> entry
 """
 
@@ -22,7 +25,8 @@ from starlette.routing import Route
 
 from sync.sandbox.account import Account
 from sync.sandbox.limit import busiest_second
-from sync.sandbox.sending import sent, sent_entry, steady
+from sync.sandbox.sending import sent, sent_entry
+from sync.sandbox.timeline import KEPT, steady
 
 if TYPE_CHECKING:
     from sync.sandbox.box import Sandbox
@@ -42,6 +46,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         Route("/oracle/{account}/reference/{name}", told.reference),
         Route("/oracle/{account}/{collection}/ids", told.ids),
         Route("/oracle/{account}/{collection}/deleted", told.deleted),
+        Route("/oracle/{account}/{collection}/timeline", told.timeline),
         Route("/oracle/{account}/{collection}", told.records),
     ]
 
@@ -122,6 +127,15 @@ class Oracle:
     async def deleted(self, request: Request) -> Response:
         with self._sandbox.lock:
             return answer(deleted(self._account(request), request.path_params["collection"]))
+
+    async def timeline(self, request: Request) -> Response:
+        account, name = self._account(request), request.path_params["collection"]
+        with self._sandbox.lock:
+            kept = account.kept_timeline(self._sandbox.clock.now())
+        if kept is None or name not in kept.versions:
+            return answer({"error": "no timeline: is the knob on?", "known": list(KEPT)}, 404)
+        # Versions never change, so that the lock need not be held while they are rendered.
+        return _stream(kept.lines(account, name, int(request.query_params.get("since", 0))))
 
     async def history(self, request: Request) -> Response:
         account, name = self._account(request), request.path_params["name"]
