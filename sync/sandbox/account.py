@@ -56,6 +56,7 @@ class Account(Others):
             lambda: self.count("payment"), awkward, lambda site: self.count(f"order of {site}"),
         )  # fmt: skip
         seed.populate(self, orders=orders, customers=customers)
+        self.kept_timeline(self.clock.now())
 
     def _shelves(self, rng: Random, products: int) -> dict[str, list[Article]]:
         """Products, offers and groups of every site; what orders quote from."""

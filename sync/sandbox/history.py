@@ -22,6 +22,7 @@ class Entry:
     whole: bytes | None = None  # the full object of a `created` record, rendered when asked for
     customer: int | None = None
     contact: int | None = None
+    seen_at: float = 0.0  # when it is published, which may be later than its save's commit
 
 
 def is_chosen(entry_id: int, share: float) -> bool:
@@ -61,8 +62,9 @@ class History:
         if committed > now:
             self._late_owner[entry.owner] = committed
         self._furthest = max(0.0, *replicas) if replicas else 0.0
-        if committed + delay + self._furthest > now:
-            self._late[entry.id] = committed + delay
+        entry.seen_at = committed + delay
+        if entry.seen_at + self._furthest > now:
+            self._late[entry.id] = entry.seen_at
         return entry.id
 
     def _unseen(self, now: float, replica: float) -> set[int]:

@@ -71,7 +71,7 @@ class Knobs:
       history_hidden_share    share of entries that totalCount counts and no page shows.
       merge_writes_order_history  a merge of customers writes `customer` entries for their orders.
       timeline                keep what was true when, for /oracle/{account}/{collection}/timeline:
-                              from the next save or look on, a reference for each version of a
+                              from the next save or account on, a reference for each version of a
                               record; off, it is forgotten.
     Lists
       order_of_lists          "newest" (createdAt, id descending), "oldest", "id_desc", "id_asc",

@@ -3,6 +3,8 @@
 GET /oracle/requests?account=&path=&since=   requests, counts by status, busiest sliding second
 GET /oracle/{account}                        summary: counts, zone, newest history ids, pending
 GET /oracle/{account}/history/{name}         every entry, one JSON a line (?since=ID)
+GET /oracle/{account}/moments/{history}      entries after ?since=ID, by line: {"id", "owner", "at":
+                                             of the save, "seen_at": when published, "createdAt"}
 GET /oracle/{account}/{collection}           every live record as its list would send it, by line
                                              (?steady=1: without what changes unannounced)
 GET /oracle/{account}/{collection}/ids       {"ids": [...], "count": n}
@@ -15,6 +17,7 @@ GET /oracle/{account}/reference/{name}       code -> entry
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +46,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         Route("/oracle", told.accounts),
         Route("/oracle/{account}", told.summary),
         Route("/oracle/{account}/history/{name:path}", told.history),
+        Route("/oracle/{account}/moments/{name:path}", told.moments),
         Route("/oracle/{account}/reference/{name}", told.reference),
         Route("/oracle/{account}/{collection}/ids", told.ids),
         Route("/oracle/{account}/{collection}/deleted", told.deleted),
@@ -145,6 +149,19 @@ class Oracle:
             entries = [e for e in account.histories[name].entries if e.id > since]
             rows = [sent_entry(account, name, e, now) for e in entries]
         return _stream(rows)
+
+    async def moments(self, request: Request) -> Response:
+        since = int(request.query_params.get("since", 0))
+        with self._sandbox.lock:
+            entries = self._account(request).histories[request.path_params["name"]].entries
+            later = entries[bisect_right(entries, since, key=lambda e: e.id) :]
+        return _stream(
+            orjson.dumps(
+                {"id": e.id, "owner": e.owner, "at": e.at, "seen_at": e.seen_at,
+                 "createdAt": e.created_at}
+            )
+            for e in later
+        )  # fmt: skip
 
     async def reference(self, request: Request) -> Response:
         with self._sandbox.lock:

@@ -72,6 +72,8 @@ def test_late_entries_come_out_of_order(sandbox: Sandbox, account: Account) -> N
     assert sandbox.get("orders/history?limit=20")[1]["pagination"]["totalCount"] == before + 2
     sandbox.clock.advance(9.1)
     assert told(sandbox, before) == [before + 1, before + 2, before + 3]
+    late = [e.seen_at - e.at for e in account.histories["orders"].entries[-3:]]
+    assert late == [0, 9, 0]
     assert account.histories["orders"].pending(sandbox.clock.now()) == 0
 
 

@@ -173,6 +173,11 @@ def test_the_timeline_is_told_by_line_from_a_number_on(client: httpx.Client) -> 
     assert (told["n"], told["id"], told["content"]["number"]) == (261, made, "N1")
     assert first[0]["at"] < told["at"] < asked
     assert client.get("/oracle/demo/costs/timeline").status_code == 404
+    newest = client.get("/oracle/demo").json()["history"]["orders"]
+    [entry] = client.get(f"/oracle/demo/moments/orders?since={newest - 1}").text.splitlines()
+    moments = orjson.loads(entry)
+    assert (moments["id"], moments["owner"]) == (newest, made)
+    assert moments["at"] == moments["seen_at"] == told["at"]
 
 
 def test_an_account_is_backed_up_and_restored_by_hand(client: httpx.Client) -> None:
