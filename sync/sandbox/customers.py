@@ -10,7 +10,7 @@ from sync.sandbox.dialect import Word, customer_stub, merged, words
 from sync.sandbox.ledger import Ledger, Save
 from sync.sandbox.php import Json, Refusal
 from sync.sandbox.records import Record
-from sync.sandbox.sums import aggregates, counts
+from sync.sandbox.sums import NONE, aggregates, cents, counts
 
 
 class Customers(Ledger):
@@ -38,7 +38,7 @@ class Customers(Ledger):
             return int(customer_id)
 
     def _add_customer(self, save: Save, person: Json) -> None:
-        person |= aggregates(*self.sums.get(person["id"], (0, 0.0, 0.0)))
+        person |= aggregates(self.sums.get(person["id"], NONE))
         record = self.record(person)
         save.put("customers", record)
         save.say(
@@ -119,11 +119,11 @@ class Customers(Ledger):
         """Count an order in (1) or out (-1) of a customer's sums."""
         if not counts(order):
             return
-        count, total, cost = self.sums.get(customer_id, (0, 0.0, 0.0))
+        count, total, cost = self.sums.get(customer_id, NONE)
         self.sums[customer_id] = (
             count + sign,
-            total + sign * float(order["totalSumm"]),
-            cost + sign * float(order["purchaseSumm"]),
+            total + sign * cents(order["totalSumm"]),
+            cost + sign * cents(order["purchaseSumm"]),
         )
 
     def refresh_aggregates(self, save: Save, customer_id: int) -> None:
@@ -131,6 +131,6 @@ class Customers(Ledger):
             before = self.collections[name].truth.live.get(customer_id)
             if before is not None:
                 person = self.collections[name].load(before)
-                changed = person | aggregates(*self.sums.get(customer_id, (0, 0.0, 0.0)))
+                changed = person | aggregates(self.sums.get(customer_id, NONE))
                 if changed != person:
                     save.put(name, self.record(changed))

@@ -21,6 +21,7 @@ from sync.sandbox.keys import Key
 from sync.sandbox.knobs import Knobs
 from sync.sandbox.php import Json, Refusal
 from sync.sandbox.records import Collection, Gone, Press, Record
+from sync.sandbox.sums import Sums
 from sync.sandbox.timeline import Timeline
 
 COLLECTIONS = (
@@ -114,7 +115,7 @@ class Backup:
 
     collections: dict[str, records.Backup]
     histories: dict[str, tuple[list[Entry], int]]
-    sums: dict[int, tuple[int, float, float]]
+    sums: dict[int, Sums]
     counters: dict[str, int]
 
 
@@ -152,7 +153,7 @@ class Ledger:
         self.keys: dict[str, Key] = {}
         self.timeline: Timeline | None = None
         self.backups: list[Backup] = []
-        self.sums: dict[int, tuple[int, float, float]] = {}
+        self.sums: dict[int, Sums] = {}
         self._together: Save | None = None
         self._lateness = Random(f"{seed}/{name}/lateness")
         self._turns: dict[str, int] = {}

@@ -80,10 +80,6 @@ def busy(run: Run) -> None:
     run.rig.stage.control("churn/start", per_second=run.world.churn)
 
 
-def marked(run: Run) -> set[int]:
-    return run.marked
-
-
 # --- the table
 
 THIRD_LATE = {"entry_delay_seconds": (0, 50), "entry_delay_share": 0.33}
@@ -130,7 +126,7 @@ WORLDS = (
     ),
     World("everything late, bursts, merges, redates", churn=12, mix=MERGES | REDATES,
           knobs=THIRD_LATE | {"list_lag_seconds": 20}, acts=(*BURSTS, *KILLS), rest=400),
-    World("three orders that never answer", acts=(Act(30, poison),), broken=marked,
+    World("three orders that never answer", acts=(Act(30, poison),), 
           held=("orders",), requests_at_most=20),
     World("a page of 40 MB", acts=(Act(30, swell),), held=("orders",), requests_at_most=20),
     World("a total off by one", acts=(Act(30, turn(totals_off={"orders": 1})),),
