@@ -8,7 +8,10 @@ POST /control/churn/stop           answers when no save is under way: {"counts":
 POST /control/churn/many           {"saves": n}: so many saves at once
 POST /control/reset_log            forgets the request log
 POST /control/accounts             {"name", "zone"?, "orders"?, ...} -> {"name", "key"}
-POST /control/{account}/{mutation} arguments by name -> {"result": ...}
+POST /control/{account}/{mutation} arguments by name -> {"result": ...}; among them
+    import_orders {"count", "commit_seconds"?}  so many orders edited in one transaction
+    merge_chain {"length"}                      merges, each survivor the next source
+    back_up, restore {"backup"?}                the account as it was, histories and ids with it
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ WORLDS = (
     ),
     World("everything late, bursts, merges, redates", churn=12, mix=MERGES | REDATES,
           knobs=THIRD_LATE | {"list_lag_seconds": 20}, acts=(*BURSTS, *KILLS), rest=400),
-    World("three orders that never answer", acts=(Act(30, poison),), 
+    World("three orders that never answer", acts=(Act(30, poison),),
           held=("orders",), requests_at_most=20),
     World("a page of 40 MB", acts=(Act(30, swell),), held=("orders",), requests_at_most=20),
     World("a total off by one", acts=(Act(30, turn(totals_off={"orders": 1})),),
