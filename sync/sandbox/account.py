@@ -47,7 +47,6 @@ class Account(Others):
             lock=lock or RLock(),
         )  # fmt: skip
         rng = Random(f"{seed_number}/{name}/shelves")
-        self.sums: dict[int, tuple[int, float, float]] = {}
         self.started = self.clock.now() - 800 * 86400
         made = self.local(self.started)
         self.references = references(self.language, self.currency, self.country, self.sites, made)
@@ -57,6 +56,7 @@ class Account(Others):
             lambda: self.count("payment"), awkward, lambda site: self.count(f"order of {site}"),
         )  # fmt: skip
         seed.populate(self, orders=orders, customers=customers)
+        self.kept_timeline(self.clock.now())
 
     def _shelves(self, rng: Random, products: int) -> dict[str, list[Article]]:
         """Products, offers and groups of every site; what orders quote from."""

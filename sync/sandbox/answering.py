@@ -46,5 +46,6 @@ def _method(
         raise Refusal(403, "Access denied.")
     if method.scope is not None and method.scope not in found.scopes:
         raise Refusal(403, "Access denied.")
-    call = Call(account, found, path, params, args, sandbox.clock.now())
+    behind = account.next_replica(below)
+    call = Call(account, found, path, params, args, sandbox.clock.now(), behind)
     return 200, method.answer(call), method.kind

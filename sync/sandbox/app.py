@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from fnmatch import fnmatch
 from random import Random
 from typing import Any
 
@@ -59,7 +60,9 @@ class App:
         if refused:
             await self._refuse(arrival, send)
             return
-        fault = arrival.fault = sandbox.faults.next(name, path, query, knobs.fault_share)
+        struck = any(fnmatch(name or "", p) for p in knobs.fault_accounts or ("*",))
+        share = knobs.fault_share if struck else {}
+        fault = arrival.fault = sandbox.faults.next(name, path, query, share)
         if fault == "slow":
             await asyncio.sleep(knobs.slow_seconds)
         if fault in STATUS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 
 from sync.sandbox.account import Account
 from sync.sandbox.keys import Key
@@ -19,11 +21,16 @@ class Call:
     params: Json
     args: tuple[str, ...]
     now: float
+    replica: float = 0.0  # seconds that lists and histories are behind for this request
 
     def filter(self) -> Json:
         """`filter[...]` as a mapping; anything else in its place (`filter=`) is ignored."""
         given = self.params.get("filter")
         return given if isinstance(given, dict) else {}
+
+    def matches(self, paths: Iterable[str]) -> bool:
+        """Whether the method is one of these paths below /api/v5/."""
+        return any(fnmatch(self.path.removeprefix("/api/v5/"), p) for p in paths)
 
     def sites(self) -> list[str]:
         """The sites the key sees."""

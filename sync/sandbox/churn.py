@@ -107,6 +107,8 @@ class Churn:
                 account.redate_order(self._pick(account, "orders"))
             case "move_order":
                 account.move_order(self._pick(account, "orders"))
+            case "reassign_order":
+                account.reassign_order(self._pick(account, "orders"))
             case "undelete_order":
                 account.undelete_order(self._gone(account, "orders"))
             case "create_customer":
@@ -124,6 +126,8 @@ class Churn:
                 if into == source:
                     raise IndexError("one customer cannot be merged with itself")
                 account.merge_customers(into, [source])
+            case "merge_chain":
+                account.merge_chain()
             case "touch_silently":
                 customer = self._pick(account, "customers")
                 account.update_customer(

@@ -8,7 +8,10 @@ POST /control/churn/stop           answers when no save is under way: {"counts":
 POST /control/churn/many           {"saves": n}: so many saves at once
 POST /control/reset_log            forgets the request log
 POST /control/accounts             {"name", "zone"?, "orders"?, ...} -> {"name", "key"}
-POST /control/{account}/{mutation} arguments by name -> {"result": ...}
+POST /control/{account}/{mutation} arguments by name -> {"result": ...}; among them
+    import_orders {"count", "commit_seconds"?}  so many orders edited in one transaction
+    merge_chain {"length"}                      merges, each survivor the next source
+    back_up, restore {"backup"?}                the account as it was, histories and ids with it
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ MUTATIONS = {
     "comment_task", "create_note", "create_bonus", "create_pack", "update_pack", "delete_pack",
     "create_task", "update_task",
     "delete_task", "set_reference", "remove_reference", "set_zone", "add_key", "revoke_key",
-    "restore_key", "revoke_scope", "grant_scope", "limit_sites", "revoke_site",
+    "restore_key", "revoke_scope", "grant_scope", "limit_sites", "revoke_site", "import_orders",
+    "merge_chain", "reassign_order", "back_up", "restore",
 }  # fmt: skip
 
 

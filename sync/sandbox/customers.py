@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from sync.sandbox import people
@@ -9,13 +10,11 @@ from sync.sandbox.dialect import Word, customer_stub, merged, words
 from sync.sandbox.ledger import Ledger, Save
 from sync.sandbox.php import Json, Refusal
 from sync.sandbox.records import Record
-from sync.sandbox.sums import aggregates, counts
+from sync.sandbox.sums import NONE, aggregates, cents, counts
 
 
 class Customers(Ledger):
     """Mutations of /customers. Each is a save of its own and writes history as the API does."""
-
-    sums: dict[int, tuple[int, float, float]]
 
     def create_customer(self, *, source: str = "user", silent: bool = False, **fields: Any) -> int:
         """A new customer; fields as the API names them override the generated ones."""
@@ -39,7 +38,7 @@ class Customers(Ledger):
             return int(customer_id)
 
     def _add_customer(self, save: Save, person: Json) -> None:
-        person |= aggregates(*self.sums.get(person["id"], (0, 0.0, 0.0)))
+        person |= aggregates(self.sums.get(person["id"], NONE))
         record = self.record(person)
         save.put("customers", record)
         save.say(
@@ -89,6 +88,14 @@ class Customers(Ledger):
             self.refresh_aggregates(save, survivor.id)
             return survivor.id
 
+    def merge_chain(self, length: int = 3) -> list[int]:
+        """Merges one after the other, each survivor the next source; the last one lives on."""
+        live = self.collections["customers"].truth.live
+        chain = self.rng.sample(sorted(live), min(length, len(live) - 1) + 1)
+        for source, into in pairwise(chain):
+            self.merge_customers(into, [source])
+        return chain
+
     def _remove_customer(
         self, save: Save, record: Record, reason: str, survivor: Record | None = None
     ) -> None:
@@ -112,11 +119,11 @@ class Customers(Ledger):
         """Count an order in (1) or out (-1) of a customer's sums."""
         if not counts(order):
             return
-        count, total, cost = self.sums.get(customer_id, (0, 0.0, 0.0))
+        count, total, cost = self.sums.get(customer_id, NONE)
         self.sums[customer_id] = (
             count + sign,
-            total + sign * float(order["totalSumm"]),
-            cost + sign * float(order["purchaseSumm"]),
+            total + sign * cents(order["totalSumm"]),
+            cost + sign * cents(order["purchaseSumm"]),
         )
 
     def refresh_aggregates(self, save: Save, customer_id: int) -> None:
@@ -124,6 +131,6 @@ class Customers(Ledger):
             before = self.collections[name].truth.live.get(customer_id)
             if before is not None:
                 person = self.collections[name].load(before)
-                changed = person | aggregates(*self.sums.get(customer_id, (0, 0.0, 0.0)))
+                changed = person | aggregates(self.sums.get(customer_id, NONE))
                 if changed != person:
                     save.put(name, self.record(changed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ def bonus_operations(call: Call) -> bytes:
     """All operations, oldest first. The cursor is [last id, its time], and opaque to callers."""
     limit = paging(call, LIMITS).limit
     account = call.account
-    operations = account.collections["bonus-operations"].view(call.now)
+    operations = account.collections["bonus-operations"].view(call.now, call.replica)
     since, given = 0, call.params.get("cursor")
     if given:
         try:
@@ -54,7 +55,7 @@ def bonus_details(call: Call) -> bytes:
     asked = paging(call, LIMITS)
     collection = call.account.collections["bonus-operations"]
     days: dict[str, float] = {}
-    for record in collection.view(call.now).live.values():
+    for record in collection.view(call.now, call.replica).live.values():
         if record.customer == account.id:
             operation = collection.load(record)
             if operation["amount"] > 0:
@@ -106,7 +107,7 @@ def _visitor(call: Call) -> Record:
     if site not in call.account.shop.articles or not call.key.sees(site):
         raise Refusal(404, "Not found")
     params = {**call.params, "site": site}
-    asked = Call(call.account, call.key, call.path, params, (text,), call.now)
+    asked = dataclasses.replace(call, params=params, args=(text,))
     return find(asked, "customers", text, by_external=True)
 
 

@@ -13,7 +13,7 @@ from sync.sandbox.filters import invalid, moment
 from sync.sandbox.history import Entry
 from sync.sandbox.lists import LIMITS, pagination, paging
 from sync.sandbox.php import Refusal, values
-from sync.sandbox.sending import sent_entry
+from sync.sandbox.sending import answered_entry
 
 USE_SINCE_ID = "Use the shift of the `filter[sinceId]` instead of `page` parameter"
 DEEPEST = 10_000  # rows that may be paged over without sinceId
@@ -33,20 +33,23 @@ class FeedMethod:
         since = 0
         if "sinceId" in given:
             since = _whole("sinceId", given["sinceId"])
+            if call.matches(call.account.knobs.ignore_since_id):
+                since = 0
             if "page" in call.params and (asked.number > 1 or call.account.knobs.strict_since_id):
                 raise Refusal(400, USE_SINCE_ID)
         if asked.start >= DEEPEST:
             raise Refusal(400, USE_SINCE_ID)
-        history = call.account.histories[self.history]
+        history, knobs = call.account.histories[self.history], call.account.knobs
         total, entries = history.remaining(
             history.of_sites(call.key.sites),
             since=since,
             now=call.now,
-            knobs=call.account.knobs,
+            replica=call.replica if knobs.replica_histories else 0.0,
+            knobs=knobs,
             sieve=self._sieve(call),
         )
         rows = [
-            sent_entry(call.account, self.history, entry, call.now)
+            answered_entry(call, self.history, entry)
             for entry in islice(entries, asked.start, asked.start + asked.limit)
         ]
         return (
@@ -54,7 +57,7 @@ class FeedMethod:
             % (
                 orjson.dumps(call.account.local(call.now)),
                 b",".join(rows),
-                pagination(call, asked, total),
+                pagination(call, asked, total, most=1 if knobs.history_total_pages_lie else None),
             )
         )  # fmt: skip
 

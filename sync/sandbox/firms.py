@@ -11,7 +11,7 @@ from sync.sandbox.ledger import Save
 from sync.sandbox.orders import Orders
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
-from sync.sandbox.sums import aggregates
+from sync.sandbox.sums import NONE, aggregates
 
 _HISTORY = "customers-corporate"
 
@@ -152,7 +152,7 @@ class Firms(Orders):
             "nickName": rng.choice(names.COMPANIES[self.language]), "createdAt": created,
             "managerId": rng.choice(self.user_ids), "vip": False, "bad": False,
             "site": rng.choice(self.sites),
-            "tags": [], **aggregates(0, 0, 0), "customFields": [], "personalDiscount": 0,
+            "tags": [], **aggregates(NONE), "customFields": [], "personalDiscount": 0,
             "cumulativeDiscount": 0,
         }  # fmt: skip
 
@@ -171,7 +171,7 @@ class Firms(Orders):
             "brand": rng.choice(names.BRANDS), "createdAt": created,
             "contragent": {"contragentType": "legal-entity", "legalName": firm["nickName"],
                            "INN": f"77{number:08d}", "KPP": "027043442", "BIK": "044525225"},
-            **aggregates(0, 0, 0), "customFields": [],
+            **aggregates(NONE), "customFields": [],
         }  # fmt: skip
 
     def new_contact(self, firm: Json, customer_id: int) -> Json:

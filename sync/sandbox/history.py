@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sync.sandbox.knobs import Knobs
@@ -22,9 +22,10 @@ class Entry:
     whole: bytes | None = None  # the full object of a `created` record, rendered when asked for
     customer: int | None = None
     contact: int | None = None
+    seen_at: float = 0.0  # when it is published, which may be later than its save's commit
 
 
-def is_hidden(entry_id: int, share: float) -> bool:
+def is_chosen(entry_id: int, share: float) -> bool:
     """Decided by the id alone, so that the knob can be turned at any time."""
     return share > 0 and (entry_id * 2654435761) % 4294967296 < share * 4294967296
 
@@ -36,36 +37,54 @@ class History:
         self.name = name
         self.entries: list[Entry] = []
         self.next_id = first_id
-        self._late: dict[int, tuple[float, Entry]] = {}  # by id: when its transaction commits
-        self._late_owner: dict[int, float] = {}
+        self._late: dict[int, float] = {}  # by id: when it is published; kept for the replicas
+        self._late_owner: dict[int, float] = {}  # by record: when its last save commits
+        self._furthest = 0.0  # the lag of the replica that is furthest behind
         self._narrowed: dict[tuple[str, ...], tuple[int, list[Entry]]] = {}
 
-    def append(self, entry: Entry, *, now: float, committed: float) -> int:
-        """Allot the next id; the entry is seen when its save is committed."""
+    def append(
+        self,
+        entry: Entry,
+        *,
+        now: float,
+        committed: float,
+        delay: float = 0.0,
+        replicas: Iterable[float] = (),
+    ) -> int:
+        """Allot the next id; the entry is seen `delay` seconds after its save is committed.
+
+        Saves of one record are committed one after the other; delays know no order.
+        """
         entry.id = self.next_id
         self.next_id += 1
         self.entries.append(entry)
         committed = max(committed, self._late_owner.get(entry.owner, 0.0))
         if committed > now:
-            self._late[entry.id] = committed, entry
             self._late_owner[entry.owner] = committed
+        self._furthest = max(0.0, *replicas) if replicas else 0.0
+        entry.seen_at = committed + delay
+        if entry.seen_at + self._furthest > now:
+            self._late[entry.id] = entry.seen_at
         return entry.id
 
-    def settle(self, now: float) -> None:
-        """Forget the commits that have happened."""
-        if self._late:
-            self._late = {i: late for i, late in self._late.items() if late[0] > now}
-            self._late_owner = {i: at for i, at in self._late_owner.items() if at > now}
+    def _unseen(self, now: float, replica: float) -> set[int]:
+        """Ids of the entries that a replica so many seconds behind does not show yet."""
+        if not self._late:
+            return set()
+        kept = now - self._furthest
+        self._late = {i: at for i, at in self._late.items() if at > kept}
+        self._late_owner = {i: at for i, at in self._late_owner.items() if at > now}
+        return {i for i, at in self._late.items() if at > now - replica}
 
     def pending(self, now: float) -> int:
-        self.settle(now)
-        return len(self._late)
+        """Entries that not every replica shows yet."""
+        return len(self._unseen(now, self._furthest))
 
     def newest_id(self, now: float) -> int:
         """Id of the newest entry anybody may see; 0 when there is none."""
-        self.settle(now)
+        unseen = self._unseen(now, 0.0)
         for entry in reversed(self.entries):
-            if entry.id not in self._late:
+            if entry.id not in unseen:
                 return entry.id
         return 0
 
@@ -84,27 +103,28 @@ class History:
         *,
         since: int,
         now: float,
+        replica: float = 0.0,
         knobs: Knobs,
         sieve: Callable[[Entry], bool] | None,
     ) -> tuple[int, Iterator[Entry]]:
         """How many of `entries` follow `since` (totalCount), and those a page may show."""
-        self.settle(now)
+        unseen = self._unseen(now, replica)
         start = bisect_right(entries, since, key=lambda e: e.id)
         if knobs.history_retention is not None:
             oldest = now - knobs.history_retention
             start = max(start, bisect_left(entries, oldest, key=lambda e: e.at))
         if sieve is not None:
             later = range(start, len(entries))
-            total = sum(sieve(entries[i]) and entries[i].id not in self._late for i in later)
+            total = sum(sieve(entries[i]) and entries[i].id not in unseen for i in later)
         elif start < len(entries):
-            total = len(entries) - start - self._late_within(entries, entries[start].id)
+            total = len(entries) - start - self._within(entries, unseen, entries[start].id)
         else:
             total = 0
-        return total, self._shown(entries, start, knobs, sieve)
+        return total, self._shown(entries, start, unseen, knobs, sieve)
 
-    def _late_within(self, entries: list[Entry], first: int) -> int:
-        """How many entries from id `first` on are not committed yet."""
-        late = [i for i in self._late if i >= first]
+    def _within(self, entries: list[Entry], unseen: set[int], first: int) -> int:
+        """How many of the unseen entries, from id `first` on, are among these."""
+        late = [i for i in unseen if i >= first]
         if entries is self.entries:
             return len(late)
         found = (bisect_left(entries, i, key=lambda e: e.id) for i in late)
@@ -116,13 +136,28 @@ class History:
         self,
         entries: list[Entry],
         start: int,
+        unseen: set[int],
         knobs: Knobs,
         sieve: Callable[[Entry], bool] | None,
     ) -> Iterator[Entry]:
         share = knobs.history_hidden_share
         for i in range(start, len(entries)):
             entry = entries[i]
-            if entry.id in self._late or is_hidden(entry.id, share):
+            if entry.id in unseen or is_chosen(entry.id, share):
                 continue
             if sieve is None or sieve(entry):
                 yield entry
+
+    # --- a backup
+
+    def back_up(self) -> tuple[list[Entry], int]:
+        """Its entries and the next id; what is on its way counts as published."""
+        return list(self.entries), self.next_id
+
+    def restore(self, backup: tuple[list[Entry], int]) -> None:
+        """Its entries as they were: the ids of later ones are given again, to others."""
+        entries, self.next_id = backup
+        self.entries = list(entries)
+        self._late.clear()
+        self._late_owner.clear()
+        self._narrowed.clear()

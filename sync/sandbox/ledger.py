@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from random import Random
 from threading import RLock
 from typing import Any
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from sync.sandbox import records
 from sync.sandbox.clock import Clock, local_text
 from sync.sandbox.dialect import Word
 from sync.sandbox.history import Entry, History
@@ -19,6 +21,8 @@ from sync.sandbox.keys import Key
 from sync.sandbox.knobs import Knobs
 from sync.sandbox.php import Json, Refusal
 from sync.sandbox.records import Collection, Gone, Press, Record
+from sync.sandbox.sums import Sums
+from sync.sandbox.timeline import Timeline
 
 COLLECTIONS = (
     "orders", "customers", "customers-corporate", "packs", "tasks", "customer-notes",
@@ -42,11 +46,13 @@ class Save:
         self.ledger = ledger
         self.silent = silent
         self.now = ledger.clock.now()
+        self.timeline = ledger.kept_timeline(self.now)
         self.text = ledger.local(self.now)
         knobs = ledger.knobs
         late = knobs.history_publish_delay > 0 and ledger.rng.random() < knobs.history_publish_share
         self.committed = self.now + (knobs.history_publish_delay if late else 0)
         self.visible = self.committed + knobs.list_lag_seconds
+        self.replicas = knobs.replica_lags
         self.author: Json = {"source": source}
         if source == "user":
             self.author["user"] = {"id": ledger.rng.choice(ledger.user_ids)}
@@ -54,9 +60,8 @@ class Save:
             self.author["apiKey"] = {"current": ledger.rng.random() < 0.2}
 
     def put(self, collection: str, record: Record) -> None:
-        target = self.ledger.collections[collection]
-        target.gone.pop(record.id, None)
-        target.put(record.id, record, now=self.now, committed=self.committed, visible=self.visible)
+        self.ledger.collections[collection].gone.pop(record.id, None)
+        self._replace(collection, record.id, record)
 
     def drop(
         self, collection: str, record_id: int, reason: str, combined_to: int | None = None
@@ -64,7 +69,15 @@ class Save:
         target = self.ledger.collections[collection]
         last = target.truth.live.get(record_id)
         target.gone[record_id] = Gone(reason, self.now, combined_to, last)
-        target.put(record_id, None, now=self.now, committed=self.committed, visible=self.visible)
+        self._replace(collection, record_id, None)
+
+    def _replace(self, collection: str, record_id: int, record: Record | None) -> None:
+        at = self.ledger.collections[collection].put(
+            record_id, record, now=self.now, committed=self.committed, visible=self.visible,
+            replicas=self.replicas,
+        )  # fmt: skip
+        if self.timeline is not None:
+            self.timeline.note(self.ledger, collection, record_id, record, at=at)
 
     def say(
         self,
@@ -89,7 +102,21 @@ class Save:
             0, self.now, self.text, record.id, record.site, packed(orjson.dumps(body)[1:-1]),
             whole, record.customer, record.contact,
         )  # fmt: skip
-        self.ledger.histories[history].append(entry, now=self.now, committed=self.committed)
+        replicas = self.replicas if self.ledger.knobs.replica_histories else ()
+        self.ledger.histories[history].append(
+            entry, now=self.now, committed=self.committed, delay=self.ledger.entry_delay(),
+            replicas=replicas,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """An account as it was."""
+
+    collections: dict[str, records.Backup]
+    histories: dict[str, tuple[list[Entry], int]]
+    sums: dict[int, Sums]
+    counters: dict[str, int]
 
 
 class Ledger:
@@ -124,11 +151,46 @@ class Ledger:
         self.user_ids: list[int] = [1]
         self.counters: dict[str, int] = {}
         self.keys: dict[str, Key] = {}
+        self.timeline: Timeline | None = None
+        self.backups: list[Backup] = []
+        self.sums: dict[int, Sums] = {}
+        self._together: Save | None = None
+        self._lateness = Random(f"{seed}/{name}/lateness")
+        self._turns: dict[str, int] = {}
 
     # --- time and numbers
 
     def local(self, at: float) -> str:
-        return local_text(at, self.zone)
+        """A moment of our clock as the CRM writes it: by its own clock, in the account's zone."""
+        return local_text(at + self.knobs.clock_offset_seconds, self.zone)
+
+    def entry_delay(self) -> float:
+        """Seconds that the next entry is published after its save's commit."""
+        knobs, draw = self.knobs, self._lateness
+        if not (knobs.entry_delay_share or knobs.entry_delay_long_share):
+            return 0.0
+        point = draw.random()
+        if point < knobs.entry_delay_long_share:
+            return draw.uniform(*knobs.entry_delay_long_seconds)
+        if point < knobs.entry_delay_long_share + knobs.entry_delay_share:
+            return draw.uniform(*knobs.entry_delay_seconds)
+        return 0.0
+
+    def next_replica(self, path: str) -> float:
+        """The lag of the replica whose turn it is to answer this method."""
+        lags = self.knobs.replica_lag_seconds
+        if not lags:
+            return 0.0
+        turn = self._turns[path] = self._turns.get(path, -1) + 1
+        return lags[turn % len(lags)]
+
+    def kept_timeline(self, now: float) -> Timeline | None:
+        """The timeline, begun or forgotten as the knob says."""
+        if not self.knobs.timeline:
+            self.timeline = None
+        elif self.timeline is None:
+            self.timeline = Timeline.of(self, now)
+        return self.timeline
 
     def count(self, what: str) -> int:
         self.counters[what] = self.counters.get(what, 0) + 1
@@ -196,7 +258,59 @@ class Ledger:
     @contextmanager
     def saving(self, source: str = "user", *, silent: bool = False) -> Iterator[Save]:
         with self.lock:
-            yield Save(self, source, silent=silent)
+            yield self._together or Save(self, source, silent=silent)
+
+    @contextmanager
+    def saving_together(self, source: str, *, commit_seconds: float = 0.0) -> Iterator[Save]:
+        """One transaction around all saves inside: ids allotted now, seen at its commit."""
+        with self.lock:
+            save = Save(self, source, silent=False)
+            lag = save.visible - save.committed
+            save.committed = max(save.committed, save.now + commit_seconds)
+            save.visible = save.committed + lag
+            self._together = save
+            try:
+                yield save
+            finally:
+                self._together = None
+
+    # --- a backup of the account
+
+    def back_up(self) -> int:
+        """Keep the account as it is; the number to restore it by."""
+        with self.lock:
+            self.backups.append(
+                Backup(
+                    {name: c.back_up() for name, c in self.collections.items()},
+                    {name: h.back_up() for name, h in self.histories.items()},
+                    dict(self.sums), dict(self.counters),
+                )
+            )  # fmt: skip
+            return len(self.backups) - 1
+
+    def restore(self, backup: int = -1) -> int:
+        """The account as it was at a backup: records, histories and the next ids of both.
+
+        What happens from then on gets the ids of what was undone. How many records changed.
+        """
+        with self.lock:
+            kept, now = self.backups[backup], self.clock.now()
+            timeline, changed = self.kept_timeline(now), 0
+            before = {name: c.truth.live for name, c in self.collections.items()}
+            for name, collection in self.collections.items():
+                collection.restore(kept.collections[name])
+            for name, history in self.histories.items():
+                history.restore(kept.histories[name])
+            self.sums, self.counters = dict(kept.sums), dict(kept.counters)
+            for name, was in before.items():
+                live = self.collections[name].truth.live
+                for record_id in {**was, **live}:
+                    if was.get(record_id) is live.get(record_id):
+                        continue
+                    changed += 1
+                    if timeline is not None:
+                        timeline.note(self, name, record_id, live.get(record_id), at=now)
+            return changed
 
     def must(self, collection: str, record_id: int) -> Record:
         record = self.collections[collection].truth.live.get(int(record_id))

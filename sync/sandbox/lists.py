@@ -14,7 +14,7 @@ from sync.sandbox.calls import Call
 from sync.sandbox.filters import Deep, Filter, among, day, invalid
 from sync.sandbox.php import Json, Refusal, values
 from sync.sandbox.records import Record, View
-from sync.sandbox.sending import sent
+from sync.sandbox.sending import answered
 from sync.sandbox.singles import find
 
 T = TypeVar("T")
@@ -41,18 +41,35 @@ class ListMethod:
     def __call__(self, call: Call) -> bytes:
         asked = paging(call, self.limits)
         ids = self.select(call)
+        size = call.account.knobs.ids_page_size
+        if size is not None and "ids" in call.filter():
+            asked = Paging(min(asked.limit, size), asked.number)
         chosen = page(call, ids, asked)
-        view = call.account.collections[self.collection].view(call.now)
-        rows = [sent(call.account, self.collection, view.live[i], call.now) for i in chosen]
+        view = call.account.collections[self.collection].view(call.now, call.replica)
+        rows = [answered(call, self.collection, view.live[i]) for i in chosen]
         if self.shape is not None:
             rows = [orjson.dumps(self.shape(call, orjson.loads(row))) for row in rows]
-        return answer(call, self.key, rows, asked, len(ids))
+        return answer(call, self.key, rows, asked, len(ids) + self._phantoms(call))
+
+    def _phantoms(self, call: Call) -> int:
+        """What a knob adds to the total of windows: of all, or of those that hold a day."""
+        off = call.account.knobs.totals_off.get(self.collection)
+        given = call.filter()
+        if off is None or any(name not in (self.created or ()) for name in given):
+            return 0
+        if isinstance(off, int):
+            return off
+        first, last = (given.get(name) for name in self.created or ("", ""))
+        holds = (not first or str(first) <= off["day"]) and (not last or off["day"] <= str(last))
+        return int(off["add"]) if holds else 0
 
     def select(self, call: Call) -> Sequence[int]:
         """Ids of the whole answer, in its order."""
         account, key = call.account, call.key
-        view = account.collections[self.collection].view(call.now)
+        view = account.collections[self.collection].view(call.now, call.replica)
         given = {k: v for k, v in call.filter().items() if not k.startswith("_")}
+        if call.matches(account.knobs.ignore_ids_filter):
+            given.pop("ids", None)
         if self.parent is not None:
             owner = find(call, self.parent, call.args[0], by_external=self.external)
             given[OWNER] = str(owner.id)
@@ -186,8 +203,11 @@ def page(call: Call, rows: Sequence[T], asked: Paging) -> Sequence[T]:
     return chosen
 
 
-def pagination(call: Call, asked: Paging, total: int) -> bytes:
+def pagination(call: Call, asked: Paging, total: int, *, most: int | None = None) -> bytes:
+    """The block beside a page; `most` caps the number of pages it tells of."""
     pages = -(-total // asked.limit)
+    if most is not None:
+        pages = min(pages, most)
     if call.account.knobs.total_page_count_never_ends:
         pages = max(pages, asked.number + 1)
     counts = (asked.limit, total, asked.number, pages)

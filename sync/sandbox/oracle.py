@@ -3,15 +3,21 @@
 GET /oracle/requests?account=&path=&since=   requests, counts by status, busiest sliding second
 GET /oracle/{account}                        summary: counts, zone, newest history ids, pending
 GET /oracle/{account}/history/{name}         every entry, one JSON a line (?since=ID)
+GET /oracle/{account}/moments/{history}      entries after ?since=ID, by line: {"id", "owner", "at":
+                                             of the save, "seen_at": when published, "createdAt"}
 GET /oracle/{account}/{collection}           every live record as its list would send it, by line
                                              (?steady=1: without what changes unannounced)
 GET /oracle/{account}/{collection}/ids       {"ids": [...], "count": n}
 GET /oracle/{account}/{collection}/deleted   [{"id", "reason", "at", "combinedTo"?}]
+GET /oracle/{account}/{collection}/timeline  versions after the first ?since=N, by line, with the
+                                             knob `timeline`: {"n": its number, "at": epoch, "id",
+                                             "content": steady, null when dead; "totals"}
 GET /oracle/{account}/reference/{name}       code -> entry
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +28,8 @@ from starlette.routing import Route
 
 from sync.sandbox.account import Account
 from sync.sandbox.limit import busiest_second
-from sync.sandbox.sending import sent, sent_entry, steady
+from sync.sandbox.sending import sent, sent_entry
+from sync.sandbox.timeline import KEPT, steady
 
 if TYPE_CHECKING:
     from sync.sandbox.box import Sandbox
@@ -39,9 +46,11 @@ def routes(sandbox: Sandbox) -> list[Route]:
         Route("/oracle", told.accounts),
         Route("/oracle/{account}", told.summary),
         Route("/oracle/{account}/history/{name:path}", told.history),
+        Route("/oracle/{account}/moments/{name:path}", told.moments),
         Route("/oracle/{account}/reference/{name}", told.reference),
         Route("/oracle/{account}/{collection}/ids", told.ids),
         Route("/oracle/{account}/{collection}/deleted", told.deleted),
+        Route("/oracle/{account}/{collection}/timeline", told.timeline),
         Route("/oracle/{account}/{collection}", told.records),
     ]
 
@@ -123,6 +132,15 @@ class Oracle:
         with self._sandbox.lock:
             return answer(deleted(self._account(request), request.path_params["collection"]))
 
+    async def timeline(self, request: Request) -> Response:
+        account, name = self._account(request), request.path_params["collection"]
+        with self._sandbox.lock:
+            kept = account.kept_timeline(self._sandbox.clock.now())
+        if kept is None or name not in kept.versions:
+            return answer({"error": "no timeline: is the knob on?", "known": list(KEPT)}, 404)
+        # Versions never change, so that the lock need not be held while they are rendered.
+        return _stream(kept.lines(account, name, int(request.query_params.get("since", 0))))
+
     async def history(self, request: Request) -> Response:
         account, name = self._account(request), request.path_params["name"]
         since = int(request.query_params.get("since", 0))
@@ -131,6 +149,19 @@ class Oracle:
             entries = [e for e in account.histories[name].entries if e.id > since]
             rows = [sent_entry(account, name, e, now) for e in entries]
         return _stream(rows)
+
+    async def moments(self, request: Request) -> Response:
+        since = int(request.query_params.get("since", 0))
+        with self._sandbox.lock:
+            entries = self._account(request).histories[request.path_params["name"]].entries
+            later = entries[bisect_right(entries, since, key=lambda e: e.id) :]
+        return _stream(
+            orjson.dumps(
+                {"id": e.id, "owner": e.owner, "at": e.at, "seen_at": e.seen_at,
+                 "createdAt": e.created_at}
+            )
+            for e in later
+        )  # fmt: skip
 
     async def reference(self, request: Request) -> Response:
         with self._sandbox.lock:

@@ -114,6 +114,33 @@ class Orders(Customers):
         others = [s for s in self.sites if s != self.must("orders", order_id).site]
         return self.update_order(order_id, site=site or self.rng.choice(others or self.sites))
 
+    def reassign_order(self, order_id: int) -> int:
+        """Give the order to another customer: neither customer's history tells."""
+        live = self.collections["customers"].truth.live
+        return self.update_order(order_id, customer=self.rng.choice(sorted(live)))
+
+    def import_orders(
+        self,
+        count: int = 2000,
+        *,
+        commit_seconds: float = 0.0,
+        orders: list[int] | None = None,
+        **changes: Any,
+    ) -> list[int]:
+        """Edit many orders in one transaction, by default some at random; their ids.
+
+        The ids of all their entries are allotted now; it is committed `commit_seconds` later, and
+        until then nobody sees any of it, though larger ids of other saves are seen.
+        """
+        live = sorted(self.collections["orders"].truth.live)
+        chosen = orders or sorted(self.rng.sample(live, min(count, len(live))))
+        number = self.count("import")
+        with self.saving_together("api", commit_seconds=commit_seconds):
+            for order_id in chosen:
+                note = {"managerComment": f"import {number}"}
+                self.update_order(order_id, source="api", **(changes or note))
+        return chosen
+
     def delete_order(self, order_id: int, *, source: str = "user") -> int:
         with self.saving(source) as save:
             record = self.must("orders", order_id)

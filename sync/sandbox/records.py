@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -126,6 +126,27 @@ class Change:
     after: Record | None
 
 
+@dataclass(slots=True)
+class Behind:
+    """What lists show some seconds behind the truth: a view, and the changes it waits for."""
+
+    view: View
+    waiting: list[Change] = field(default_factory=list)
+
+    def catch_up(self, until: float) -> list[Change]:
+        """Show the changes visible at a moment; those shown now for the first time."""
+        due = 0
+        while due < len(self.waiting) and self.waiting[due].visible_at <= until:
+            change = self.waiting[due]
+            if change.after is None:
+                self.view.drop(change.id)
+            else:
+                self.view.put(change.after)
+            due += 1
+        shown, self.waiting = self.waiting[:due], self.waiting[due:] if due else self.waiting
+        return shown
+
+
 class Collection:
     """All records of one kind of an account."""
 
@@ -135,8 +156,8 @@ class Collection:
         self.truth = View()
         self.gone: dict[int, Gone] = {}
         self.next_id = first_id
-        self._lagging: View | None = None
-        self._queue: list[Change] = []
+        self._behind: dict[float, Behind] = {}  # by the replica's lag; 0: the list itself
+        self._latest: dict[int, Change] = {}  # the last change of an id that the list waits for
         self._sequence = 0
 
     def take_id(self) -> int:
@@ -151,49 +172,69 @@ class Collection:
         return self.press.unpack(record.blob)
 
     def put(
-        self, record_id: int, record: Record | None, *, now: float, committed: float, visible: float
-    ) -> None:
+        self,
+        record_id: int,
+        record: Record | None,
+        *,
+        now: float,
+        committed: float,
+        visible: float,
+        replicas: Iterable[float] = (),
+    ) -> float:
         """Make `record` (None: nothing) the truth about an id, and lists show it in due time.
 
         A change of a record whose last change is not committed yet waits for it, like the second
-        of two transactions that lock one row.
+        of two transactions that lock one row. Returns when this one is committed.
         """
+        earlier = self._latest.get(record_id)
+        if earlier is not None:
+            committed = max(committed, earlier.committed_at)
+            visible = max(visible, earlier.visible_at)
+        self._sequence += 1
         before = self.truth.live.get(record_id)
-        if visible > now or self._queue:
-            if self._lagging is None:
-                self._lagging = self.truth.copy()
-            for earlier in self._queue:
-                if earlier.id == record_id:
-                    committed = max(committed, earlier.committed_at)
-                    visible = max(visible, earlier.visible_at)
-            self._sequence += 1
-            change = Change(visible, self._sequence, committed, record_id, before, record)
-            insort(self._queue, change, key=lambda c: (c.visible_at, c.sequence))
+        change = Change(visible, self._sequence, committed, record_id, before, record)
+        self._behind |= {
+            lag: self._fall_behind()
+            for lag in (0.0, *replicas)
+            if visible + lag > now and lag not in self._behind
+        }
+        for behind in self._behind.values():
+            insort(behind.waiting, change, key=lambda c: (c.visible_at, c.sequence))
+        if 0.0 in self._behind:
+            self._latest[record_id] = change
         if record is None:
             self.truth.drop(record_id)
         else:
             self.truth.put(record)
+        return committed
 
-    def view(self, now: float) -> View:
-        """What a list shows at this moment."""
-        if self._lagging is None:
-            return self.truth
-        while self._queue and self._queue[0].visible_at <= now:
-            change = self._queue.pop(0)
-            if change.after is None:
-                self._lagging.drop(change.id)
-            else:
-                self._lagging.put(change.after)
-        if not self._queue:
-            self._lagging = None
-            return self.truth
-        return self._lagging
+    def _fall_behind(self) -> Behind:
+        """What the list itself shows and waits for: from there a replica begins to lag."""
+        listed = self._behind.get(0.0)
+        if listed is None:
+            return Behind(self.truth.copy())
+        return Behind(listed.view.copy(), list(listed.waiting))
+
+    def view(self, now: float, replica: float = 0.0) -> View:
+        """What a list shows at this moment, on a replica so many seconds behind."""
+        behind = self._behind.get(replica)
+        if behind is None:
+            return self.truth if replica == 0 else self.view(now)
+        for change in behind.catch_up(now - replica):
+            if replica == 0 and self._latest.get(change.id) is change:
+                del self._latest[change.id]
+        if not behind.waiting:
+            del self._behind[replica]
+            return self.view(now, replica)
+        return behind.view
 
     def get(self, record_id: int, now: float) -> Record | None:
         """The newest committed state of one id: what GET by id answers."""
-        for change in self._queue:
-            if change.id == record_id and change.committed_at > now:
-                return change.before
+        latest = self._latest.get(record_id)
+        if latest is not None and latest.committed_at > now:
+            for change in self._behind[0.0].waiting:
+                if change.id == record_id and change.committed_at > now:
+                    return change.before
         return self.truth.live.get(record_id)
 
     def find(self, now: float, matches: Callable[[Record], bool]) -> Record | None:
@@ -203,6 +244,29 @@ class Collection:
         return None
 
     def pending(self, now: float) -> int:
-        """Saves that lists do not show yet."""
-        self.view(now)
-        return len(self._queue)
+        """Saves that lists, or the replica that is furthest behind, do not show yet."""
+        for lag in list(self._behind):
+            self.view(now, lag)
+        return max((len(behind.waiting) for behind in self._behind.values()), default=0)
+
+    # --- a backup
+
+    def back_up(self) -> Backup:
+        """All of it as it is; what is on its way counts as arrived."""
+        return Backup(self.truth.copy(), dict(self.gone), self.next_id)
+
+    def restore(self, backup: Backup) -> None:
+        """All of it as it was; lists and replicas show it at once."""
+        self.truth, self.gone = backup.truth.copy(), dict(backup.gone)
+        self.next_id = backup.next_id
+        self._behind.clear()
+        self._latest.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A collection as it was."""
+
+    truth: View
+    gone: dict[int, Gone]
+    next_id: int

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sync.sandbox import office, papers, seed_orders, seed_people
-from sync.sandbox.sums import aggregates
+from sync.sandbox.sums import NONE, aggregates
 
 if TYPE_CHECKING:
     from sync.sandbox.account import Account
@@ -24,7 +24,7 @@ def populate(account: Account, *, orders: int, customers: int) -> None:
     seed_people.contacts(account, rng, firms, persons)
     seed_orders.orders(account, rng, orders, persons, days=DAYS)
     for person in [*persons, *firms]:
-        person.update(aggregates(*account.sums.get(person["id"], (0, 0.0, 0.0))))
+        person.update(aggregates(account.sums.get(person["id"], NONE)))
     account.fill("customers", persons)
     account.fill("customers-corporate", firms)
     placed = account.collections["orders"]

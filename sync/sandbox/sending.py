@@ -5,17 +5,31 @@ from __future__ import annotations
 import orjson
 
 from sync.sandbox.account import Account
-from sync.sandbox.dialect import AGGREGATES
-from sync.sandbox.history import Entry
+from sync.sandbox.calls import Call
+from sync.sandbox.history import Entry, is_chosen
+from sync.sandbox.knobs import SHAPES, Knobs
 from sync.sandbox.ledger import SUBJECT
-from sync.sandbox.php import Json
+from sync.sandbox.php import Refusal
 from sync.sandbox.records import Record
+from sync.sandbox.timeline import PADDING, steady
+
+__all__ = ["answered", "answered_entry", "embedded", "sent", "sent_entry", "steady", "with_people"]
+
+
+def answered(call: Call, collection: str, record: Record) -> bytes:
+    """The record's bytes in an answer of the API, unless it spoils the whole of it."""
+    if record.id in call.account.knobs.poison.get(collection, ()):
+        raise Refusal(500, "Internal Server Error")
+    return sent(call.account, collection, record, call.now)
 
 
 def sent(account: Account, collection: str, record: Record, now: float) -> bytes:
     """The record's bytes in a list or by GET."""
     blob = account.press.unpack(record.blob)
-    return with_people(account, blob, record, now) if collection == "orders" else blob
+    if collection == "orders":
+        blob = with_people(account, blob, record, now)
+    size = account.knobs.huge.get(collection, {}).get(record.id)
+    return blob if size is None else b'%b,"%b":"%b"}' % (blob[:-1], PADDING.encode(), b"x" * size)
 
 
 def with_people(account: Account, blob: bytes, about: Record | Entry, now: float) -> bytes:
@@ -51,11 +65,20 @@ def sent_entry(account: Account, history: str, entry: Entry, now: float) -> byte
     return b'{"id":%d,"createdAt":"%b",%b}' % (entry.id, entry.created_at.encode(), body)
 
 
-def steady(entity: Json) -> Json:
-    """A record without what changes unannounced: aggregates, and people inside orders."""
-    kept = {k: v for k, v in entity.items() if k not in AGGREGATES or entity.get("type") is None}
-    for name in ("customer", "contact"):
-        if isinstance(kept.get(name), dict):
-            inner = kept[name]
-            kept[name] = {k: inner[k] for k in ("type", "id") if k in inner}
-    return kept
+def answered_entry(call: Call, history: str, entry: Entry) -> bytes:
+    """A history entry in an answer of the API: of some, a knob spoils the subject's shape."""
+    sent_as = sent_entry(call.account, history, entry, call.now)
+    shape = _shape(call.account.knobs, history, entry.id)
+    if shape is None:
+        return sent_as
+    body = orjson.loads(sent_as)
+    subject = body[SUBJECT[history]]
+    body[SUBJECT[history]] = [] if shape == "list" else subject | {"id": str(subject["id"])}
+    return orjson.dumps(body)
+
+
+def _shape(knobs: Knobs, history: str, entry_id: int) -> str | None:
+    named = knobs.unreadable_entries.get(history, {}).get(entry_id)
+    if named is None and is_chosen(entry_id, knobs.unreadable_entry_share):
+        return SHAPES[entry_id % len(SHAPES)]
+    return named

@@ -9,7 +9,7 @@ import orjson
 from sync.sandbox.calls import Call
 from sync.sandbox.php import Json, Refusal, values
 from sync.sandbox.records import Record
-from sync.sandbox.sending import sent
+from sync.sandbox.sending import answered
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SingleMethod:
 
     def __call__(self, call: Call) -> bytes:
         record = find(call, self.collection, call.args[0], by_external=self.by_external)
-        blob = sent(call.account, self.collection, record, call.now)
+        blob = answered(call, self.collection, record)
         return b'{"success":true,"%b":%b}' % (self.key.encode(), blob)
 
 
@@ -36,7 +36,7 @@ class CodedMethod:
 
     def __call__(self, call: Call) -> bytes:
         collection = call.account.collections[self.collection]
-        for record in collection.view(call.now).live.values():
+        for record in collection.view(call.now, call.replica).live.values():
             entity = collection.load(record)
             if all(entity[n] == arg for n, arg in zip(self.names, call.args, strict=True)):
                 return as_json(**{self.key: entity})

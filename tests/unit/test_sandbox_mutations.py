@@ -132,6 +132,19 @@ def test_aggregates_follow_the_orders_in_silence(sandbox: Sandbox, account: Acco
     assert created == before + 1  # the other customer's creation, and nothing else
 
 
+def test_aggregates_do_not_drift(account: Account) -> None:
+    """Counted out and in again a thousand times, a customer's sums are what they were."""
+    customer = account.create_customer()
+    for total in (10.01, 20.02, 0.07):
+        order = account.create_order(customer=customer, totalSumm=total, purchaseSumm=0.1)
+    before = account.read("customers", customer)
+    for _ in range(500):
+        account.update_order(order, status="cancel-other")
+        account.update_order(order, status="complete")
+    assert account.read("customers", customer) == before
+    assert before["totalSumm"] == 30.1
+
+
 def test_an_order_can_be_redated_and_moved(sandbox: Sandbox, account: Account) -> None:
     """createdAt and site are mutable: windows and selective keys see it come and go."""
     order = account.create_order(site="main")

@@ -12,6 +12,7 @@ from typing import Protocol
 import pytest
 
 from tests.integration.faults.rig import EXACT_SECONDS, Rig, Stage, rigged, staged
+from tests.integration.faults.worlds import WORLD_ROW, Line
 
 _HERE = Path(__file__).parent
 _ROW = "fault row"
@@ -75,21 +76,24 @@ def ends_exact(record_property: Callable[[str, object], None]) -> Ends:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The whole table, once, whichever process ran which scenario."""
-    rows = [
-        value
-        for reports in (terminalreporter.stats.get(kind, []) for kind in ("passed", "failed"))
-        for report in reports
-        if getattr(report, "when", "") == "call"
-        for name, value in report.user_properties
-        if name == _ROW
-    ]
-    if not rows:
-        return
-    width = max(len(row[0]) for row in rows)
-    terminalreporter.section("faults")
-    terminalreporter.write_line(f"| {_HEAD[0]:{width}} | {' | '.join(_HEAD[1:])} |")
-    terminalreporter.write_line(f"|{'-' * (width + 2)}|{'|'.join(['---:'] * 4)}|")
-    for row in sorted(rows):
-        cells = [f"{cell:>{len(head)}}" for cell, head in zip(row[1:], _HEAD[1:], strict=True)]
-        terminalreporter.write_line(f"| {row[0]:{width}} | {' | '.join(cells)} |")
+    """The whole tables, once, whichever process ran which scenario."""
+    for title, told, heads in (("faults", _ROW, _HEAD), ("worlds", WORLD_ROW, Line.HEAD)):
+        rows = [
+            value
+            for reports in (terminalreporter.stats.get(kind, []) for kind in ("passed", "failed"))
+            for report in reports
+            if getattr(report, "when", "") == "call"
+            for name, value in report.user_properties
+            if name == told
+        ]
+        if not rows:
+            continue
+        terminalreporter.section(title)
+        widths = [max(len(row[n]) for row in [heads, *rows]) for n in range(len(heads))]
+        for row in [heads, *sorted(rows)]:
+            cells = [f"{row[0]:{widths[0]}}"]
+            cells += [f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True)]
+            terminalreporter.write_line(f"| {' | '.join(cells)} |")
+            if row is heads:
+                line = "|".join(["---:"] * (len(heads) - 1))
+                terminalreporter.write_line(f"|{'-' * (widths[0] + 2)}|{line}|")

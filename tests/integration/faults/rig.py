@@ -170,6 +170,7 @@ class Rig:
     database: str
     key: vault.Key
     rate: float = RATE
+    scale: float = SCALE
     programs: list[Program] = field(default_factory=list)
     store_id: int = 0
     account: str = ""
@@ -208,7 +209,7 @@ class Rig:
             "SYNC_SECRET_KEY": self.key.text().get_secret_value(),
             "SYNC_RATE_LIMIT": f"{self.rate:g}",
             "SYNC_FEED_SECONDS": "1",
-            "SYNC_TEST_SCALE": f"{SCALE:g}",
+            "SYNC_TEST_SCALE": f"{self.scale:g}",
         }
 
     def add_store(

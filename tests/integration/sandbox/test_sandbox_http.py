@@ -147,6 +147,50 @@ def test_faults_can_come_by_share(client: httpx.Client) -> None:
     assert 20 <= codes.count(502) <= 60
 
 
+def test_faults_by_share_can_be_those_of_some_accounts(
+    sandbox: Sandbox, client: httpx.Client
+) -> None:
+    """One answer in forty is broken there, and none elsewhere."""
+    client.post("/control/knobs", json={"fault_share": {"500": 0.025}, "fault_accounts": ["de*"]})
+    codes = [client.get("/api/credentials").status_code for _ in range(400)]
+    assert 2 <= codes.count(500) <= 25
+    other = {"X-API-KEY": sandbox.accounts["tienda"].key}
+    codes = [client.get("/api/credentials", headers=other).status_code for _ in range(100)]
+    assert codes.count(500) == 0
+
+
+def test_the_timeline_is_told_by_line_from_a_number_on(client: httpx.Client) -> None:
+    """Only with its knob, and only of what is kept."""
+    path = "/oracle/demo/orders/timeline"
+    assert client.get(path).status_code == 404
+    client.post("/control/knobs", json={"timeline": True})
+    first = [orjson.loads(line) for line in client.get(path).text.splitlines()]
+    assert len(first) == 260
+    made = client.post("/control/demo/create_order", json={"number": "N1"}).json()["result"]
+    asked = time.time()
+    [line] = client.get(path, params={"since": 260}).text.splitlines()
+    told = orjson.loads(line)
+    assert (told["n"], told["id"], told["content"]["number"]) == (261, made, "N1")
+    assert first[0]["at"] < told["at"] < asked
+    assert client.get("/oracle/demo/costs/timeline").status_code == 404
+    newest = client.get("/oracle/demo").json()["history"]["orders"]
+    [entry] = client.get(f"/oracle/demo/moments/orders?since={newest - 1}").text.splitlines()
+    moments = orjson.loads(entry)
+    assert (moments["id"], moments["owner"]) == (newest, made)
+    assert moments["at"] == moments["seen_at"] == told["at"]
+
+
+def test_an_account_is_backed_up_and_restored_by_hand(client: httpx.Client) -> None:
+    """And two thousand orders are edited in one transaction."""
+    client.post("/control/demo/back_up")
+    edited = client.post("/control/demo/import_orders", json={"count": 100, "commit_seconds": 60})
+    assert len(edited.json()["result"]) == 100
+    assert client.get("/oracle/demo").json()["pending"] >= 100
+    restored = client.post("/control/demo/restore", json={}).json()["result"]
+    assert restored == 100
+    assert client.get("/oracle/demo").json()["pending"] == 0
+
+
 def test_churn_stops_when_asked_and_tells_what_it_did(
     sandbox: Sandbox, client: httpx.Client
 ) -> None:
