@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
+from sync import faults
 from sync.cadence import cadences, egress_addresses
 from sync.errors import TryLater
 from sync.mirror import feeds, heartbeat, lease, stores, versions
@@ -20,6 +23,8 @@ WAITING_CRAWLS = 16
 becomes due later but matters more does not stand behind hundreds of others."""
 KEEP_DAYS = 30
 CADENCE_TOLERANCE = 0.1
+WAIT_MILLISECONDS = faults.scaled(2_000)
+"""Housekeeping waits no longer for a lock: workers would wait behind it."""
 
 
 def claim(services: Services) -> list[Claim]:
@@ -85,34 +90,65 @@ def working_addresses(connection: sa.Connection, *, own: str) -> int:
     return len(heartbeat.working_egresses(connection, queue="feeds") | {own})
 
 
-def housekeep(services: Services) -> None:
-    """Register a new release's resources for every store, queue rebuilds, drop old notes."""
+_OLD = f"now() - interval '{KEEP_DAYS} days'"
+_FORGET = sa.text(
+    f"""
+    WITH proofs AS (DELETE FROM sync.proof WHERE store_id = :store AND made_at < {_OLD}),
+        drifts AS (DELETE FROM sync.drift WHERE store_id = :store AND seen_at < {_OLD}),
+        pages AS (DELETE FROM sync.parked_page WHERE store_id = :store AND seen_at < {_OLD}),
+        crawls AS (DELETE FROM sync.crawl WHERE store_id = :store
+            AND state IN ('done', 'dropped') AND kind <> 'load' AND finished_at < {_OLD}
+            RETURNING id)
+    DELETE FROM sync.window WHERE crawl_id IN (SELECT id FROM crawls)
+    """
+)
+_PROCESSES = (
+    "DELETE FROM sync.heartbeat WHERE consumed_at < now() - interval '1 day'",
+    # Nobody leases anything for so long: until then a dead holder is told from an unknown one.
+    "DELETE FROM sync.worker WHERE beat_at < now() - interval '1 day'",
+)
 
-    def write(connection: sa.Connection) -> None:
-        for store in stores.every(connection):
-            stores.register(connection, store.id, RESOURCES.values())
-            stores.set_lanes(connection, store.id)
-        queue_where_stale(connection, RESOURCES)
-        versions.expire(connection)
-        for table, column in (
-            ("proof", "made_at"),
-            ("drift", "seen_at"),
-            ("parked_page", "seen_at"),
-        ):
-            connection.exec_driver_sql(
-                f"DELETE FROM sync.{table} WHERE {column} < now() - interval '{KEEP_DAYS} days'"
-            )
-        connection.exec_driver_sql(
-            "DELETE FROM sync.heartbeat WHERE consumed_at < now() - interval '1 day'"
-        )
-        connection.exec_driver_sql(
-            "WITH old AS (DELETE FROM sync.crawl WHERE state IN ('done', 'dropped')"
-            f" AND finished_at < now() - interval '{KEEP_DAYS} days'"
-            " AND kind <> 'load' RETURNING id)"
-            " DELETE FROM sync.window WHERE crawl_id IN (SELECT id FROM old)"
-        )
 
+def housekeep(services: Services) -> list[str]:
+    """Register a new release's resources for every store, queue rebuilds, drop old notes.
+
+    A transaction a store, after the lock order of workers: their lanes first, and only where
+    something is to be changed. What one store's locks prevent is left to the next time; the names
+    of those stores.
+    """
     try:
-        in_transaction(services.engine, write)
+        known = in_transaction(services.engine, _stores)
     except TryLater as error:
         log().warning("no housekeeping", reason=str(error))
+        return ["all stores"]
+    left = [
+        name
+        for store_id, name in known
+        if not _kept(services, name, lambda c, store_id=store_id: _keep_store(c, store_id))  # type: ignore[misc]
+    ]
+    _kept(services, "", versions.expire)
+    for statement in _PROCESSES:
+        _kept(services, "", lambda c, statement=statement: c.exec_driver_sql(statement))  # type: ignore[misc]
+    return left
+
+
+def _stores(connection: sa.Connection) -> list[tuple[int, str]]:
+    found = connection.execute(sa.text("SELECT id, name FROM sync.store ORDER BY id"))
+    return [(row.id, row.name) for row in found]
+
+
+def _keep_store(connection: sa.Connection, store_id: int) -> None:
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_MILLISECONDS:.0f}ms'")
+    stores.register(connection, store_id, RESOURCES.values())
+    stores.set_lanes(connection, store_id)
+    queue_where_stale(connection, RESOURCES, store_id=store_id)
+    connection.execute(_FORGET, {"store": store_id})
+
+
+def _kept(services: Services, store: str, work: Callable[[sa.Connection], object]) -> bool:
+    try:
+        in_transaction(services.engine, work)
+    except TryLater as error:
+        log(store=store).warning("no housekeeping", reason=str(error))
+        return False
+    return True

@@ -46,6 +46,9 @@ CRAWL = ours(
     timestamp("asked_at", "when it was asked for", nullable=False, server_default=NOW),
     timestamp("started_at", "first page"),
     timestamp("finished_at", "when it was done"),
+    timestamp("not_before", "it waits until then; NULL for not at all"),
+    count("rounds", "rounds without result, in a row"),
+    timestamp("fruitless_since", "when the first of them began"),
     sa.CheckConstraint(
         "kind IN ('load', 'backfill', 'refresh', 'reconcile', 'rebuild')", name="crawl_kind_known"
     ),
