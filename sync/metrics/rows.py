@@ -139,7 +139,7 @@ def _of_lanes(connection: sa.Connection) -> Iterator[Metric]:
     failing = _gauge("lane_failing_seconds", "How long the lane has failed in a row", labels)
     age = _gauge(
         "lease_age_seconds",
-        f"Since the holder of the lane's lease last beat, every {BEAT_SECONDS:g} s while its process"
+        f"Since the holder of the lane's lease last beat, every {BEAT_SECONDS:g} s while it"
         f" lives; at {FRESH_SECONDS:g} s its leases are over, their series end and another begins",
         labels,
     )

@@ -143,19 +143,23 @@ _DECLARED = """
         every_seconds float8, selected bool, version text, lanes text[], head_start float8,
         is_dated bool)
 """
-_DIFFER = f"""
-    EXISTS (SELECT FROM {_DECLARED} LEFT JOIN sync.coverage AS c
-        ON c.store_id = :store AND c.resource = d.resource
-        WHERE c.store_id IS NULL OR (c.feed, c.told_by, c.every_seconds)
-            IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds))
-    OR EXISTS (SELECT FROM {_DECLARED} CROSS JOIN unnest(d.lanes) AS n LEFT JOIN sync.lane AS l
-        ON l.store_id = :store AND l.resource = d.resource AND l.lane = n
-        WHERE l.store_id IS NULL)
+_DIFFERING = f"""
+    SELECT s.id FROM sync.store AS s CROSS JOIN {_DECLARED}
+    LEFT JOIN sync.coverage AS c ON c.store_id = s.id AND c.resource = d.resource
+    WHERE s.id = ANY(:ids) AND (c.store_id IS NULL OR (c.feed, c.told_by,
+        c.every_seconds) IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds))
+    UNION
+    SELECT s.id FROM sync.store AS s CROSS JOIN {_DECLARED} CROSS JOIN unnest(d.lanes) AS n
+    LEFT JOIN sync.lane AS l ON l.store_id = s.id AND l.resource = d.resource AND l.lane = n
+    WHERE s.id = ANY(:ids) AND l.store_id IS NULL
+"""
+_OTHERWISE = """
+    FROM sync.store AS s, sync.coverage AS c WHERE s.id = l.store_id AND c.store_id = l.store_id
+    AND c.resource = l.resource AND l.enabled <> (s.enabled AND c.selected)
 """
 _REGISTER = (
     # First what workers lock first, all of it: then none of them is amidst the tables below.
-    f"""SELECT FROM sync.lane WHERE store_id = :store AND ({_DIFFER})
-    ORDER BY resource, lane FOR UPDATE""",
+    "SELECT FROM sync.lane WHERE store_id = :store ORDER BY resource, lane FOR UPDATE",
     f"""UPDATE sync.coverage AS c
     SET feed = d.feed, told_by = d.told_by, every_seconds = d.every_seconds
     FROM {_DECLARED} WHERE c.store_id = :store AND c.resource = d.resource
@@ -199,9 +203,24 @@ def register(
     as declared is neither written nor locked.
     """
     binds = {"store": store_id, "load": load, "declared": _declared(list(resources), wanted)}
-    if connection.execute(sa.text(f"SELECT {_DIFFER}"), binds).scalar():
+    if connection.execute(sa.text(_DIFFERING), binds | {"ids": [store_id]}).first() is not None:
         for statement in _REGISTER:
             connection.execute(sa.text(statement), binds)
+
+
+def unregistered(
+    connection: sa.Connection, resources: Iterable[Resource], *, among: Sequence[int]
+) -> set[int]:
+    """Stores, of some, of which `register` or `set_lanes` would change something."""
+    binds = {"ids": list(among), "declared": _declared(list(resources), frozenset())}
+    found = connection.execute(
+        sa.text(
+            f"{_DIFFERING} UNION SELECT l.store_id FROM sync.lane AS l"
+            f" WHERE l.store_id = ANY(:ids) AND EXISTS (SELECT {_OTHERWISE})"
+        ),
+        binds,
+    )
+    return set(found.scalars())
 
 
 def _declared(resources: Sequence[Resource], wanted: frozenset[str]) -> str:
@@ -309,9 +328,7 @@ def set_lanes(connection: sa.Connection, store_id: int) -> None:
         sa.text(
             "UPDATE sync.lane AS l SET enabled = s.enabled AND c.selected,"
             " due_at = CASE WHEN l.enabled THEN l.due_at ELSE now() END"
-            " FROM sync.store AS s, sync.coverage AS c"
-            " WHERE s.id = l.store_id AND c.store_id = l.store_id AND c.resource = l.resource"
-            " AND l.store_id = :store AND l.enabled <> (s.enabled AND c.selected)"
+            f" {_OTHERWISE} AND l.store_id = :store"
         ),
         {"store": store_id},
     )

@@ -137,6 +137,17 @@ def _notes_of(made: Made, written: set[Key]) -> Batch:
     )
 
 
+_STALE = """
+    FROM sync.coverage AS c JOIN sync.store AS s ON s.id = c.store_id
+    JOIN unnest(cast(:names AS text[]), cast(:versions AS text[])) AS d(name, version)
+        ON d.name = c.resource
+    WHERE (cast(:ids AS bigint[]) IS NULL OR c.store_id = ANY(:ids))
+    AND (c.zone <> s.zone AND c.version IS NOT NULL OR c.version <> d.version)
+    AND NOT EXISTS (SELECT FROM sync.crawl AS w WHERE w.store_id = c.store_id
+        AND w.resource = c.resource AND w.kind = 'rebuild' AND w.state IN ('pending', 'running'))
+"""
+
+
 def queue_where_stale(
     connection: sa.Connection, resources: Mapping[str, Resource], *, store_id: int | None = None
 ) -> int:
@@ -147,23 +158,29 @@ def queue_where_stale(
     rows = connection.execute(
         sa.text(
             "INSERT INTO sync.crawl (store_id, resource, kind)"
-            " SELECT c.store_id, c.resource, 'rebuild' FROM sync.coverage AS c"
-            " JOIN sync.store AS s ON s.id = c.store_id"
-            " JOIN unnest(cast(:names AS text[]), cast(:versions AS text[])) AS d(name, version)"
-            " ON d.name = c.resource"
-            " WHERE c.store_id = coalesce(:store, c.store_id)"
-            " AND (c.zone <> s.zone AND c.version IS NOT NULL OR c.version <> d.version)"
-            " AND NOT EXISTS (SELECT FROM sync.crawl AS w"
-            " WHERE w.store_id = c.store_id AND w.resource = c.resource AND w.kind = 'rebuild'"
-            " AND w.state IN ('pending', 'running'))"
+            f" SELECT c.store_id, c.resource, 'rebuild' {_STALE}"
             " ORDER BY c.store_id, c.resource RETURNING store_id, resource"
         ),
-        {
-            "store": store_id,
-            "names": list(resources),
-            "versions": [resource.version for resource in resources.values()],
-        },
+        _versions(resources, None if store_id is None else [store_id]),
     ).all()
     for row in rows:
         hasten(connection, row.store_id, row.resource)
     return len(rows)
+
+
+def stale_stores(
+    connection: sa.Connection, resources: Mapping[str, Resource], *, among: Sequence[int]
+) -> set[int]:
+    """Stores, of some, of which a rebuild would be queued."""
+    found = connection.execute(
+        sa.text(f"SELECT DISTINCT c.store_id {_STALE}"), _versions(resources, among)
+    )
+    return set(found.scalars())
+
+
+def _versions(resources: Mapping[str, Resource], ids: Sequence[int] | None) -> dict[str, object]:
+    return {
+        "ids": None if ids is None else list(ids),
+        "names": list(resources),
+        "versions": [resource.version for resource in resources.values()],
+    }

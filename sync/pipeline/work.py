@@ -143,13 +143,22 @@ def _walk_slice(ctx: Context) -> float:
         if crawl.state == "pending":
             ctx.write(lambda c, started=started: checkpoint.start_crawl(c, started))  # type: ignore[misc]
         if _carry_on(ctx, crawl):
-            account.take_note(ctx, resource)
+            _take_note(ctx, resource)
         elif not ctx.is_over and (then := _next_crawl(ctx)) is not None and then.id == crawl.id:
             if resource.parent is not None:
                 return seconds_to_parents(ctx, crawl)
             return INCONCLUSIVE_SECONDS
         if ctx.is_over:
             return HANDED_OVER_SECONDS
+
+
+def _take_note(ctx: Context, resource: Resource) -> None:
+    """Take note of what a pass tells of the account; of what is odd another pass is asked for."""
+    try:
+        account.take_note(ctx, resource)
+    except UnexpectedData:
+        ctx.write(lambda c: stores.queue_once(c, ctx.store.id, resource.name, kind="refresh"))
+        raise
 
 
 def _next_crawl(ctx: Context) -> Crawl | None:

@@ -42,6 +42,7 @@ from sync.pipeline import account as accounts
 from sync.pipeline import ahead, bracket, prove, walk, work
 from sync.pipeline.asking import Asking
 from sync.pipeline.context import Context
+from sync.pipeline.failures import ODD_SECONDS, ODD_TIMES
 from sync.pipeline.services import Services
 from sync.resources import RESOURCES
 from sync.sandbox import Account, Sandbox
@@ -281,6 +282,14 @@ class Mirror:
         claim = Claim(self.store_id, resource, lane)  # type: ignore[arg-type]
         with self.process():
             work.work(claim, self.services, self.resources)
+
+    def believe(self, resource: str, lane: str) -> None:
+        """Work a lane as often, and over as long, as an odd answer takes to be believed."""
+        for _ in range(ODD_TIMES):
+            self.pass_time(ODD_SECONDS)
+            self.work(resource, lane)
+            if self.lane(resource, lane).odd_answer is None:
+                return
 
     @contextmanager
     def process(self) -> Iterator[Heart]:
