@@ -145,12 +145,14 @@ _DECLARED = """
 """
 _DIFFERING = f"""
     SELECT s.id FROM sync.store AS s CROSS JOIN {_DECLARED}
-    LEFT JOIN sync.coverage AS c ON c.store_id = s.id AND c.resource = d.resource
+    LEFT JOIN sync.coverage AS c
+        ON c.store_id = s.id AND c.resource = d.resource AND c.store_id = ANY(:ids)
     WHERE s.id = ANY(:ids) AND (c.store_id IS NULL OR (c.feed, c.told_by,
         c.every_seconds) IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds))
     UNION
     SELECT s.id FROM sync.store AS s CROSS JOIN {_DECLARED} CROSS JOIN unnest(d.lanes) AS n
     LEFT JOIN sync.lane AS l ON l.store_id = s.id AND l.resource = d.resource AND l.lane = n
+        AND l.store_id = ANY(:ids)
     WHERE s.id = ANY(:ids) AND l.store_id IS NULL
 """
 _OTHERWISE = """

@@ -34,15 +34,15 @@ def services(database: str) -> Iterator[Services]:
     """A database with stores that are registered, as `store add` leaves them."""
     cfg = Settings(database_url=SecretStr(database), secret_key=vault.Key.generate().text())
     made = Services(cfg, Event())
-    made.__dict__["engine"] = connect(database, size=8, name="test")
-    with made.engine.begin() as connection:
+    engine = made.__dict__["engine"] = connect(database, size=8, name="test")
+    with engine.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone)"
             " SELECT 'shop-' || n, 'u', 'a', '', '', %s FROM generate_series(1, %s) AS n",
             (ZONE, STORES),
         )
     yield made
-    made.engine.dispose()
+    engine.dispose()
 
 
 def written(services: Services) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from sync.mirror import stores
+from sync.mirror.live import orphans
 from sync.pipeline import context, parent, parents
 from sync.pipeline.failures import ODD_TIMES
 from tests.integration.pipeline.harness import Mirror
@@ -311,6 +313,23 @@ def test_a_scope_taken_away_is_noticed_by_the_resources_own_lane(
     mirror.believe("task_comments", "walk")
     assert mirror.coverage("task_comments").state == "unavailable"
     assert mirror.coverage("tasks").state == "following"
+
+
+def test_a_feed_looks_for_orphans_among_the_parents_that_changed(
+    mirror: Mirror, fake: Fake, tasks: list[int]
+) -> None:
+    """Whatever the table holds: the rest is the pass's, which looks at all of it."""
+    assert len(fake.lists) == len(tasks)
+    mirror.settle()
+    mirror.rows(
+        "UPDATE crm.tasks SET deleted_at = now(), deleted_reason = 'history' WHERE id = :id",
+        id=tasks[0],
+    )
+    resource, of = mirror.resources["task_comments"], mirror.resources["tasks"]
+    with mirror.engine.begin() as connection:
+        ask = partial(orphans, connection, resource, of, mirror.store_id)
+        assert ask(among=[tasks[1]]) == []
+        assert sorted(ask(among=tasks[:2])) == sorted(ask()) == [101, 102]
 
 
 def test_an_answer_of_another_shape_parks_this_resource_and_no_feed(
