@@ -105,7 +105,7 @@ _ACQUIRE = sa.text(
     UPDATE sync.lane AS l
     SET token = token + 1, holder = :holder, attempts = attempts + 1, claimed_until = NULL,
         lease_until = clock_timestamp() + make_interval(secs => {LEASE_SECONDS}),
-        due_at = greatest(due_at, clock_timestamp() + make_interval(secs => {FRESH_SECONDS}))
+        due_at = clock_timestamp() + make_interval(secs => {FRESH_SECONDS})
     WHERE {_WHERE} AND enabled AND parked_at IS NULL AND {LIVES} IS NOT TRUE
     RETURNING token, attempts, failing_since IS NOT NULL AS is_failing, odd_answer, odd_times,
         cast(extract(epoch FROM clock_timestamp() - odd_since) AS float8) AS odd_seconds
