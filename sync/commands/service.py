@@ -14,6 +14,8 @@ from sync.mirror import migrate as migrations
 from sync.mirror import status as look
 from sync.pipeline.dispatching import housekeep
 
+NAMED = 5
+
 
 @click.command(epilog=examples("migrate"))
 def migrate() -> None:
@@ -29,9 +31,17 @@ def migrate() -> None:
     except SyncError as error:
         raise NotReady(str(error)) from error
     at_head()
-    housekeep(found)
+    left = housekeep(found)
     settle(found.engine)
     click.echo("The database is at this release's schema.")
+    if left:
+        names = ", ".join(left[:NAMED]) + (f" and {len(left) - NAMED} more" if left[NAMED:] else "")
+        click.echo(
+            f"This release's resources could not be registered for {names}: their tables were"
+            " locked. Run migrate again, or leave it to the hourly housekeeping.",
+            err=True,
+        )
+        raise click.exceptions.Exit(ATTENTION)
 
 
 @click.command(

@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from sync.mirror.lease import LEASE_SECONDS
+from sync.mirror.heartbeat import BEAT_SECONDS, FRESH_SECONDS
+from sync.mirror.lease import LIVES
 
 QUEUES = ("feeds", "crawls")
 _BOTH = ("store", "resource")
@@ -28,12 +29,12 @@ _RESOURCES = sa.text(
     """
 )
 _LANES = sa.text(
-    """
+    f"""
     SELECT s.name AS store, l.resource, l.lane, l.failures, l.parked_at IS NOT NULL AS parked,
         extract(epoch FROM clock_timestamp() - l.failing_since) AS failing,
-        CASE WHEN l.lease_until > clock_timestamp() THEN
-            :lease_seconds - extract(epoch FROM l.lease_until - clock_timestamp()) END AS lease_age
+        CASE WHEN {LIVES} THEN extract(epoch FROM clock_timestamp() - h.beat_at) END AS lease_age
     FROM sync.lane AS l JOIN sync.store AS s ON s.id = l.store_id
+    LEFT JOIN sync.worker AS h ON h.id = l.holder
     WHERE l.enabled
     """
 )
@@ -57,11 +58,11 @@ _OTHERS = {
     ),
 }
 _SINGLE = sa.text(
-    """
+    f"""
     SELECT
-        coalesce((SELECT extract(epoch FROM clock_timestamp() - min(due_at)) FROM sync.lane
+        coalesce((SELECT extract(epoch FROM clock_timestamp() - min(due_at)) FROM sync.lane AS l
             WHERE enabled AND parked_at IS NULL AND due_at <= clock_timestamp()
-            AND (lease_until IS NULL OR lease_until < clock_timestamp())), 0) AS overdue,
+            AND {LIVES} IS NOT TRUE), 0) AS overdue,
         (SELECT count(*) FROM sync.notification WHERE telling IS NOT NULL AND attempts > 0)
             AS undelivered,
         pg_database_size(current_database()) AS bytes
@@ -138,12 +139,12 @@ def _of_lanes(connection: sa.Connection) -> Iterator[Metric]:
     failing = _gauge("lane_failing_seconds", "How long the lane has failed in a row", labels)
     age = _gauge(
         "lease_age_seconds",
-        "Since the lane's lease was last renewed, every 20 s while its process works: above 30 s"
-        " that has stopped, at 75 s the lease is over, its series ends and another process begins",
+        f"Since the holder of the lane's lease last beat, every {BEAT_SECONDS:g} s while it"
+        f" lives; at {FRESH_SECONDS:g} s its leases are over, their series end and another begins",
         labels,
     )
     failures = _counter("crawl_failures", "Slices of work that failed", labels)
-    for row in connection.execute(_LANES, {"lease_seconds": LEASE_SECONDS}):
+    for row in connection.execute(_LANES):
         names = [row.store, row.resource, row.lane]
         failures.add_metric(names, row.failures)
         if row.parked:

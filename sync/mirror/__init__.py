@@ -14,7 +14,7 @@ rereads.py         records waiting to be read again by id
 passes.py          what passes over lists without a feed have to know
 coverage.py        what is proven of each resource, and the counting that proves it
 notes.py           rejects, unknown fields, parked answers, drift, proofs
-heartbeat.py       which process last ended a task of a queue, by which address it sends
+heartbeat.py       which processes live, which last ended a task of a queue, and from where
 
 load.py            rows into crm: newer knowledge wins, unchanged rows cost nothing
 graves.py          records that are proven gone, made tombstones

@@ -45,15 +45,19 @@ class Crawl:
 
 
 def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl | None:
-    """The open crawl to work on: a person's first, then the oldest."""
+    """The open crawl to work on: a rebuild first, then a person's, then the oldest.
+
+    None while all that is open waits (`not_before`).
+    """
     row = connection.execute(
         sa.select(CRAWL)
         .where(
             CRAWL.c.store_id == store_id,
             CRAWL.c.resource == resource,
             CRAWL.c.state.in_(("pending", "running")),
+            sa.func.coalesce(CRAWL.c.not_before <= sa.func.clock_timestamp(), sa.true()),
         )
-        .order_by(CRAWL.c.asked_by != "operator", CRAWL.c.id)
+        .order_by(CRAWL.c.kind != "rebuild", CRAWL.c.asked_by != "operator", CRAWL.c.id)
         .limit(1)
     ).one_or_none()
     if row is None:

@@ -117,6 +117,9 @@ def expect(connection: sa.Connection, store_id: int, resource: str, *, total: in
     )
 
 
+_REJECTS = "(SELECT count(*) FROM sync.reject WHERE store_id = :store AND resource = :resource)"
+
+
 def _count_all(resource: Resource) -> str:
     return (
         f"(SELECT count(*) FROM {crm_name(resource.name)}"
@@ -155,6 +158,7 @@ def prove(
         sa.text(
             f"UPDATE sync.coverage SET proven_as_of = :as_of, proven_at = now(),"
             f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
+            f" rejects = {_REJECTS},"
             " unavailable = NULL,"
             " ids_checked_at = CASE WHEN :by_ids THEN now() ELSE ids_checked_at END"
             " WHERE store_id = :store AND resource = :resource"
@@ -181,6 +185,7 @@ def close(
         sa.text(
             f"UPDATE sync.coverage SET complete_as_of = :as_of, proven_at = now(),"
             f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
+            f" rejects = {_REJECTS},"
             " unavailable = NULL, approval = NULL,"
             " approved = false, ids_checked_at = now()"
             " WHERE store_id = :store AND resource = :resource"

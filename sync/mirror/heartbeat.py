@@ -1,13 +1,81 @@
-"""Proof that queues are consumed: which process last ended a task when, and where it sends from."""
+"""Heartbeats: which processes live, which leases depend on, and proof that queues are consumed."""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
+import socket
+from threading import Event, Lock, Thread
+from uuid import uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
+from sync import faults
+from sync.errors import TryLater
+from sync.mirror.engine import connect, in_transaction
+from sync.telemetry import log, told
+
+BEAT_SECONDS = faults.scaled(5)
+FRESH_SECONDS = faults.scaled(20)
+"""A process that has not beaten for so long is taken for dead: whatever it held is taken over."""
 WORKING_SECONDS = 120.0
 """A busy worker ends a task of each queue much more often; a restart takes less."""
+
+
+_BEAT = sa.text(
+    "INSERT INTO sync.worker (id, host, pid, started_at, beat_at)"
+    " VALUES (:id, :host, :pid, clock_timestamp(), clock_timestamp())"
+    " ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at"
+)
+
+
+class Heart:
+    """A process's heartbeat: a row of `sync.worker`, renewed by a thread of its own.
+
+    Over a connection of its own, so that work which takes every connection of the pool does not
+    stop it. A process that is stopped stops beating. While Postgres is away nothing beats, and
+    leases that nobody could take over meanwhile live on with the next beat.
+    """
+
+    def __init__(self) -> None:
+        self.id = str(uuid4())
+        self._begun: str | None = None
+        self._lock = Lock()
+        self._ended = Event()
+
+    def beating(self, url: str) -> str:
+        """The id this process holds leases by, once its first beat is written; TryLater before."""
+        with self._lock:
+            if self._begun is None:
+                self._begin(url)
+            return self.id
+
+    def end(self) -> None:
+        """Stop beating."""
+        self._ended.set()
+
+    def _begin(self, url: str) -> None:
+        engine = connect(url, size=1, name=f"heart:{os.getpid()}")
+        try:
+            self._beat(engine)
+        except TryLater:
+            engine.dispose()
+            raise
+        Thread(target=self._go_on, args=(engine,), name="heart", daemon=True).start()
+        self._begun = url
+
+    def _go_on(self, engine: sa.Engine) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self._beat(engine)
+            except (TryLater, SQLAlchemyError) as error:
+                log().warning("no heartbeat", reason=told(error))
+        engine.dispose()
+
+    def _beat(self, engine: sa.Engine) -> None:
+        about = {"id": self.id, "host": socket.gethostname(), "pid": os.getpid()}
+        in_transaction(engine, lambda c: c.execute(_BEAT, about))
 
 
 def consumed(

@@ -1,8 +1,13 @@
 """Leases: the right to work on one (store, resource, lane) for a while, with a fencing token.
 
-Every write transaction first calls `hold`, which locks the lease's row where the token is still
-ours and not expired, and renews it. Postgres's clock alone decides. Whoever takes a lease over
-raises the token, so that the former holder's next transaction finds nothing to lock and fails.
+A lease lives as long as its holder: while the holder's heartbeat (heartbeat.py) is fresh, and no
+longer than LEASE_SECONDS from when it was taken. Nothing renews it. Postgres's clock alone decides.
+
+Every write transaction first calls `hold`, which locks the lane's row where the token is still ours
+and the lease lives. Whoever takes a lease over raises the token, and waits for that lock first: a
+transaction that has it ends before another begins, and the former holder's next one finds nothing
+to lock and fails. A process that is stopped inside a transaction loses it, and its locks, to the
+time limits of its session (engine.py).
 """
 
 from __future__ import annotations
@@ -14,27 +19,46 @@ import sqlalchemy as sa
 
 from sync import faults
 from sync.errors import LeaseLost
-from sync.mirror.engine import TRANSACTION_SECONDS
+from sync.mirror.heartbeat import FRESH_SECONDS
 from sync.telemetry import plain
 
 Lane = Literal["feed", "walk"]
-LEASE_SECONDS = faults.scaled(75)
-"""Longer than a transaction may last, so that a lease held at its start still is at its end."""
+SLICE_SECONDS = 110.0
+"""About two minutes: a task that lived longer would hold its place against the others."""
+GRACE_SECONDS = 300.0
+"""What is begun before a slice is over may take so long: a request of a busy budget waits 90 s for
+its slot, and the first parent's list of a slice is read to its end, 500 pages at most."""
+LEASE_SECONDS = SLICE_SECONDS + GRACE_SECONDS
+"""A thread that hangs in a process whose heart beats loses its lease after so long."""
 CLAIM_SECONDS = faults.scaled(60)
 """How long a sent task may wait in the queue before it is sent again."""
 
-assert TRANSACTION_SECONDS + faults.scaled(10) < LEASE_SECONDS
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """An answer that is believed only when it comes again: its kind, how often, since how long."""
+
+    kind: str
+    times: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a worker holds. `attempts` counts this one: 1 after progress, more after failures."""
+    """What a worker holds. `attempts` counts this one: 1 after progress, more after failures.
+
+    `is_failing`: the last slice failed, and said so. `odd` is the odd answer that came last, `None`
+    once a slice has ended well.
+    """
 
     store_id: int
     resource: str
     lane: Lane
     token: int
     attempts: int
+    holder: str = ""
+    is_failing: bool = False
+    odd: Odd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +72,23 @@ class Claim:
 
 _WHERE = "store_id = :store_id AND resource = :resource AND lane = :lane"
 
+LIVES = f"""(l.lease_until > clock_timestamp() AND NOT EXISTS (SELECT FROM sync.worker AS w
+    WHERE w.id = l.holder AND w.beat_at < clock_timestamp() - interval '{FRESH_SECONDS:g} s'))"""
+"""SQL: whether the lease of the lane `l` lives.
+
+A holder without a heartbeat (of the release before, which renews `lease_until`) lives until then.
+"""
+
 _CLAIM = sa.text(
-    """
+    f"""
     WITH due AS (
-        SELECT store_id, resource, lane FROM sync.lane
+        SELECT store_id, resource, lane FROM sync.lane AS l
         WHERE enabled AND parked_at IS NULL AND due_at <= now()  -- stable, so the index decides
-          AND (lease_until IS NULL OR lease_until < clock_timestamp())
+          AND {LIVES} IS NOT TRUE
           AND lane = :lane
         ORDER BY due_at
         LIMIT :at_most
-        FOR UPDATE SKIP LOCKED
+        FOR UPDATE OF l SKIP LOCKED
     )
     UPDATE sync.lane AS l
     SET due_at = clock_timestamp() + make_interval(secs => :seconds),
@@ -68,25 +99,25 @@ _CLAIM = sa.text(
     """
 )
 
+# Due again once the holder may be dead: from then on dispatch looks whether it is.
 _ACQUIRE = sa.text(
     f"""
-    UPDATE sync.lane
+    UPDATE sync.lane AS l
     SET token = token + 1, holder = :holder, attempts = attempts + 1, claimed_until = NULL,
-        lease_until = clock_timestamp() + make_interval(secs => :seconds),
-        due_at = greatest(due_at, clock_timestamp() + make_interval(secs => :seconds))
-    WHERE {_WHERE} AND enabled AND parked_at IS NULL
-      AND (lease_until IS NULL OR lease_until < clock_timestamp())
-    RETURNING token, attempts
+        lease_until = clock_timestamp() + make_interval(secs => {LEASE_SECONDS}),
+        due_at = clock_timestamp() + make_interval(secs => {FRESH_SECONDS})
+    WHERE {_WHERE} AND enabled AND parked_at IS NULL AND {LIVES} IS NOT TRUE
+    RETURNING token, attempts, failing_since IS NOT NULL AS is_failing, odd_answer, odd_times,
+        cast(extract(epoch FROM clock_timestamp() - odd_since) AS float8) AS odd_seconds
     """
 )
 
 _HOLD = sa.text(
-    """
-    UPDATE sync.lane AS l SET lease_until = clock_timestamp() + make_interval(secs => :seconds)
-    FROM sync.store AS s
-    WHERE s.id = l.store_id AND s.zone = :zone AND l.store_id = :store_id
-      AND l.resource = :resource AND l.lane = :lane
-      AND l.token = :token AND l.lease_until > clock_timestamp()
+    f"""
+    SELECT FROM sync.lane AS l JOIN sync.store AS s ON s.id = l.store_id
+    WHERE l.store_id = :store_id AND l.resource = :resource AND l.lane = :lane
+      AND l.token = :token AND s.zone = :zone AND {LIVES}
+    FOR UPDATE OF l
     """
 )
 
@@ -95,7 +126,8 @@ _RELEASE = sa.text(
     UPDATE sync.lane
     SET lease_until = NULL, holder = NULL, attempts = 0, error = NULL,
         due_at = clock_timestamp() + make_interval(secs => :after),
-        failing_since = NULL, worked_at = clock_timestamp()
+        failing_since = NULL, worked_at = clock_timestamp(),
+        odd_answer = NULL, odd_times = 0, odd_since = NULL
     WHERE {_WHERE} AND token = :token
     """
 )
@@ -106,7 +138,13 @@ _FAIL = sa.text(
     SET lease_until = NULL, holder = NULL, error = :error,
         due_at = clock_timestamp() + make_interval(secs => :after),
         failing_since = coalesce(failing_since, clock_timestamp()),
-        parked_at = CASE WHEN :parked THEN clock_timestamp() END, failures = failures + 1
+        parked_at = CASE WHEN :parked THEN clock_timestamp() END, failures = failures + 1,
+        odd_answer = CASE WHEN :parked THEN NULL ELSE coalesce(cast(:odd AS text), odd_answer) END,
+        odd_times = CASE WHEN :parked THEN 0 WHEN cast(:odd AS text) IS NULL THEN odd_times
+            WHEN :odd = odd_answer THEN odd_times + 1 ELSE 1 END,
+        odd_since = CASE WHEN :parked THEN NULL
+            WHEN cast(:odd AS text) IS NULL OR :odd = odd_answer THEN odd_since
+            ELSE clock_timestamp() END
     WHERE {_WHERE} AND token = :token
     """
 )
@@ -125,9 +163,9 @@ def unclaim(connection: sa.Connection, claim: Claim, *, seconds: float) -> None:
     """Give a claim back: the lane is due again in `seconds`, unless somebody holds its lease."""
     connection.execute(
         sa.text(
-            "UPDATE sync.lane SET claimed_until = NULL,"
+            "UPDATE sync.lane AS l SET claimed_until = NULL,"
             " due_at = clock_timestamp() + make_interval(secs => :seconds)"
-            f" WHERE {_WHERE} AND (lease_until IS NULL OR lease_until < clock_timestamp())"
+            f" WHERE {_WHERE} AND {LIVES} IS NOT TRUE"
         ),
         {
             "store_id": claim.store_id,
@@ -138,12 +176,11 @@ def unclaim(connection: sa.Connection, claim: Claim, *, seconds: float) -> None:
     )
 
 
-def acquire(
-    connection: sa.Connection, claim: Claim, *, holder: str, seconds: float = LEASE_SECONDS
-) -> Lease | None:
+def acquire(connection: sa.Connection, claim: Claim, *, holder: str) -> Lease | None:
     """Take the lease, or None when somebody holds it, or the lane is off or parked.
 
-    The attempt is counted here, before any work: a crash cannot go uncounted.
+    `holder` is the id of the process's heartbeat. The attempt is counted here, before any work: a
+    crash cannot go uncounted.
     """
     row = connection.execute(
         _ACQUIRE,
@@ -152,12 +189,23 @@ def acquire(
             "resource": claim.resource,
             "lane": claim.lane,
             "holder": holder,
-            "seconds": seconds,
         },
     ).one_or_none()
     if row is None:
         return None
-    return Lease(claim.store_id, claim.resource, claim.lane, row.token, row.attempts)
+    odd = None
+    if row.odd_answer is not None:
+        odd = Odd(row.odd_answer, row.odd_times, row.odd_seconds)
+    return Lease(
+        claim.store_id,
+        claim.resource,
+        claim.lane,
+        row.token,
+        row.attempts,
+        holder,
+        row.is_failing,
+        odd,
+    )
 
 
 def is_at_rest(connection: sa.Connection, claim: Claim) -> bool:
@@ -170,18 +218,15 @@ def is_at_rest(connection: sa.Connection, claim: Claim) -> bool:
     )
 
 
-def hold(
-    connection: sa.Connection, lease: Lease, *, zone: str, seconds: float = LEASE_SECONDS
-) -> None:
-    """Lock and renew the lease for this transaction; LeaseLost when it is no longer ours.
+def hold(connection: sa.Connection, lease: Lease, *, zone: str) -> None:
+    """Lock the lane for this transaction; LeaseLost when the lease is no longer ours.
 
     `zone` is the zone the rows were made in: rows of a zone that has changed since are not
     written, they would be hours off.
     """
-    result = connection.execute(_HOLD, _key(lease) | {"seconds": seconds, "zone": zone})
-    if result.rowcount != 1:
+    if connection.execute(_HOLD, _key(lease) | {"zone": zone}).one_or_none() is None:
         raise LeaseLost(
-            f"the lease of {lease.resource}/{lease.lane} was taken over or expired,"
+            f"the lease of {lease.resource}/{lease.lane} was taken over or is over,"
             " or the store's zone changed"
         )
 
@@ -217,16 +262,24 @@ def release(connection: sa.Connection, lease: Lease, *, after_seconds: float) ->
 
 
 def fail(
-    connection: sa.Connection, lease: Lease, *, error: str, after_seconds: float, parked: bool
+    connection: sa.Connection,
+    lease: Lease,
+    *,
+    error: str,
+    after_seconds: float,
+    parked: bool,
+    odd: str | None = None,
 ) -> None:
     """Give the lease back after a failure; a parked lane waits for `retry`.
+
+    `odd` is the kind of answer that is to be seen again before it is believed: counted with the
+    lane, through other failures and through commits, until a slice ends well.
 
     Whatever the error quotes, it is kept: a failure that cannot be written down would be repeated
     for ever, unseen.
     """
-    connection.execute(
-        _FAIL, _key(lease) | {"after": after_seconds, "error": plain(error), "parked": parked}
-    )
+    told = {"after": after_seconds, "error": plain(error), "parked": parked, "odd": odd}
+    connection.execute(_FAIL, _key(lease) | told)
 
 
 def _key(lease: Lease) -> dict[str, object]:

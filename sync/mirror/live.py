@@ -74,15 +74,27 @@ def keys_of_parent(
 
 
 def orphans(
-    connection: sa.Connection, resource: Resource, parents: Resource, store_id: int
+    connection: sa.Connection,
+    resource: Resource,
+    parents: Resource,
+    store_id: int,
+    *,
+    among: Sequence[Any] | None = None,
 ) -> list[Any]:
-    """Keys of live rows whose parent is not live."""
+    """Keys of live rows whose parent is not live; `among`: of these parents alone."""
     assert resource.parent is not None
+    column, by = resource.parent.column, resource.parent.by
+    binds: list[Any] = [store_id]
+    of = ""
+    if among is not None:
+        kind = next(field.kind.sql for field in parents.fields if field.name == by)
+        of = f' AND t."{column}" = ANY(%s::{kind}[])'
+        binds.append(list(among))
     rows = connection.exec_driver_sql(
         f"SELECT t.{key_name(resource)} FROM {crm_name(resource.name)} AS t"
-        " WHERE t.store_id = %s AND t.deleted_at IS NULL AND NOT EXISTS"
+        f" WHERE t.store_id = %s AND t.deleted_at IS NULL{of} AND NOT EXISTS"
         f" (SELECT FROM {crm_name(parents.name)} AS p WHERE p.store_id = t.store_id"
-        f' AND p."{resource.parent.by}" = t."{resource.parent.column}" AND p.deleted_at IS NULL)',
-        (store_id,),
+        f' AND p."{by}" = t."{column}" AND p.deleted_at IS NULL)',
+        tuple(binds),
     )
     return [key for (key,) in rows]

@@ -67,14 +67,14 @@ def keep_rejects(
             },
         ).scalars()
         new = sum(is_new)
-    if gone or new:
+    if gone != new:
         connection.execute(
             sa.text(
-                "UPDATE sync.coverage SET rejects = (SELECT count(*) FROM sync.reject"
-                " WHERE store_id = :store AND resource = :resource)"
+                # Carried along: a proof of the whole sets it right (coverage.py).
+                "UPDATE sync.coverage SET rejects = greatest(rejects + :difference, 0)"
                 " WHERE store_id = :store AND resource = :resource"
             ),
-            {"store": store_id, "resource": resource},
+            {"store": store_id, "resource": resource, "difference": new - gone},
         )
 
 

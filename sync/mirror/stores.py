@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -137,6 +138,59 @@ def by_name(connection: sa.Connection, name: str) -> Store:
     return _of(row)
 
 
+_DECLARED = """
+    jsonb_to_recordset(cast(:declared AS jsonb)) AS d(resource text, feed text, told_by text[],
+        every_seconds float8, selected bool, version text, lanes text[], head_start float8,
+        is_dated bool)
+"""
+_DIFFERING = f"""
+    SELECT s.id FROM sync.store AS s CROSS JOIN {_DECLARED}
+    LEFT JOIN sync.coverage AS c
+        ON c.store_id = s.id AND c.resource = d.resource AND c.store_id = ANY(:ids)
+    WHERE s.id = ANY(:ids) AND (c.store_id IS NULL OR (c.feed, c.told_by,
+        c.every_seconds) IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds))
+    UNION
+    SELECT s.id FROM sync.store AS s CROSS JOIN {_DECLARED} CROSS JOIN unnest(d.lanes) AS n
+    LEFT JOIN sync.lane AS l ON l.store_id = s.id AND l.resource = d.resource AND l.lane = n
+        AND l.store_id = ANY(:ids)
+    WHERE s.id = ANY(:ids) AND l.store_id IS NULL
+"""
+_OTHERWISE = """
+    FROM sync.store AS s, sync.coverage AS c WHERE s.id = l.store_id AND c.store_id = l.store_id
+    AND c.resource = l.resource AND l.enabled <> (s.enabled AND c.selected)
+"""
+_REGISTER = (
+    # First what workers lock first, all of it: then none of them is amidst the tables below.
+    "SELECT FROM sync.lane WHERE store_id = :store ORDER BY resource, lane FOR UPDATE",
+    f"""UPDATE sync.coverage AS c
+    SET feed = d.feed, told_by = d.told_by, every_seconds = d.every_seconds
+    FROM {_DECLARED} WHERE c.store_id = :store AND c.resource = d.resource
+    AND (c.feed, c.told_by, c.every_seconds)
+        IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds)""",
+    # A load is queued for what is new.
+    f"""WITH made AS (
+        INSERT INTO sync.coverage
+            (store_id, resource, feed, told_by, every_seconds, selected, zone, version)
+        SELECT s.id, d.resource, d.feed, d.told_by, d.every_seconds, d.selected, s.zone, d.version
+        FROM {_DECLARED} JOIN sync.store AS s ON s.id = :store
+        WHERE NOT EXISTS (SELECT FROM sync.coverage AS c
+            WHERE c.store_id = :store AND c.resource = d.resource)
+        ON CONFLICT DO NOTHING RETURNING resource, selected
+    )
+    INSERT INTO sync.crawl (store_id, resource, kind, since)
+    SELECT s.id, d.resource, 'load', CASE WHEN d.is_dated THEN s.since END
+    FROM {_DECLARED} JOIN made ON made.resource = d.resource
+    JOIN sync.store AS s ON s.id = :store WHERE made.selected AND :load ORDER BY d.resource""",
+    f"""INSERT INTO sync.lane (store_id, resource, lane, enabled, due_at)
+    SELECT c.store_id, d.resource, n, c.selected, now() - make_interval(secs => d.head_start)
+    FROM {_DECLARED} CROSS JOIN unnest(d.lanes) AS n
+    JOIN sync.coverage AS c ON c.store_id = :store AND c.resource = d.resource
+    WHERE NOT EXISTS (SELECT FROM sync.lane AS l
+        WHERE l.store_id = :store AND l.resource = d.resource AND l.lane = n)
+    ON CONFLICT DO NOTHING""",
+)
+
+
 def register(
     connection: sa.Connection,
     store_id: int,
@@ -147,59 +201,57 @@ def register(
 ) -> None:
     """Make the coverage rows and lanes a store lacks, and queue first loads.
 
-    Safe to repeat: a new release's resources are registered for old stores the same way.
+    Safe to repeat: a new release's resources are registered for old stores the same way. What is
+    as declared is neither written nor locked.
     """
-    about = connection.execute(
-        sa.select(STORE.c.since, STORE.c.zone).where(STORE.c.id == store_id)
-    ).one()
-    known = list(resources)
-    for resource in known:
-        feed = resource.changes.by if isinstance(resource.changes, Followed) else None
-        if isinstance(resource.listing, Chain):
-            feed = resource.name
-        every = resource.changes.every_seconds if isinstance(resource.changes, Refreshed) else 0
-        selected = not resource.optional or resource.name in wanted
-        inserted = connection.execute(
-            sa.text(
-                "INSERT INTO sync.coverage"
-                " (store_id, resource, feed, told_by, every_seconds, selected, zone, version)"
-                " VALUES (:store, :resource, :feed, :told_by, :every, :selected, :zone, :version)"
-                " ON CONFLICT (store_id, resource) DO UPDATE"
-                " SET feed = excluded.feed, told_by = excluded.told_by,"
-                " every_seconds = excluded.every_seconds"
-                " RETURNING old.store_id IS NULL AS is_new, new.selected AS selected"
-            ),
+    binds = {"store": store_id, "load": load, "declared": _declared(list(resources), wanted)}
+    if connection.execute(sa.text(_DIFFERING), binds | {"ids": [store_id]}).first() is not None:
+        for statement in _REGISTER:
+            connection.execute(sa.text(statement), binds)
+
+
+def unregistered(
+    connection: sa.Connection, resources: Iterable[Resource], *, among: Sequence[int]
+) -> set[int]:
+    """Stores, of some, of which `register` or `set_lanes` would change something."""
+    binds = {"ids": list(among), "declared": _declared(list(resources), frozenset())}
+    found = connection.execute(
+        sa.text(
+            f"{_DIFFERING} UNION SELECT l.store_id FROM sync.lane AS l"
+            f" WHERE l.store_id = ANY(:ids) AND EXISTS (SELECT {_OTHERWISE})"
+        ),
+        binds,
+    )
+    return set(found.scalars())
+
+
+def _declared(resources: Sequence[Resource], wanted: frozenset[str]) -> str:
+    """Declarations as far as a store's rows are made from them, as JSON."""
+    return json.dumps(
+        [
             {
-                "store": store_id,
                 "resource": resource.name,
-                "feed": feed,
-                "told_by": _told_by(resource, known),
-                "every": every,
-                "selected": selected,
-                "zone": about.zone,
+                "feed": _feed_of(resource),
+                "told_by": _told_by(resource, resources),
+                "every_seconds": resource.changes.every_seconds
+                if isinstance(resource.changes, Refreshed)
+                else 0,
+                "selected": not resource.optional or resource.name in wanted,
                 "version": resource.version,
-            },
-        ).one()
-        lanes = ["walk", "feed"] if isinstance(resource.listing, Chain) else ["walk"]
-        for lane in lanes:
-            connection.execute(
-                sa.text(
-                    "INSERT INTO sync.lane (store_id, resource, lane, enabled, due_at)"
-                    " VALUES (:store, :resource, :lane, :enabled,"
-                    " now() - make_interval(secs => :head_start)) ON CONFLICT DO NOTHING"
-                ),
-                {
-                    "store": store_id,
-                    "resource": resource.name,
-                    "lane": lane,
-                    "enabled": inserted.selected,
-                    # What is long begins first: the dictionaries fit between its pages.
-                    "head_start": 1 if resource.is_followed or resource.is_history else 0,
-                },
-            )
-        if inserted.is_new and load and inserted.selected:
-            since = about.since if resource.created_field else None
-            queue_crawl(connection, store_id, resource.name, kind="load", days=(since, None))
+                "lanes": ["walk", "feed"] if isinstance(resource.listing, Chain) else ["walk"],
+                # What is long begins first: the dictionaries fit between its pages.
+                "head_start": 1 if resource.is_followed or resource.is_history else 0,
+                "is_dated": bool(resource.created_field),
+            }
+            for resource in resources
+        ]
+    )
+
+
+def _feed_of(resource: Resource) -> str | None:
+    if isinstance(resource.listing, Chain):
+        return resource.name
+    return resource.changes.by if isinstance(resource.changes, Followed) else None
 
 
 def _told_by(resource: Resource, known: Iterable[Resource]) -> list[str]:
@@ -299,9 +351,7 @@ def set_lanes(connection: sa.Connection, store_id: int) -> None:
         sa.text(
             "UPDATE sync.lane AS l SET enabled = s.enabled AND c.selected,"
             " due_at = CASE WHEN l.enabled THEN l.due_at ELSE now() END"
-            " FROM sync.store AS s, sync.coverage AS c"
-            " WHERE s.id = l.store_id AND c.store_id = l.store_id AND c.resource = l.resource"
-            " AND l.store_id = :store"
+            f" {_OTHERWISE} AND l.store_id = :store"
         ),
         {"store": store_id},
     )
@@ -449,11 +499,11 @@ def _prove_anew(
     connection.execute(
         sa.text("DELETE FROM sync.window WHERE crawl_id = ANY(:ids)"), {"ids": list(begun)}
     )
+    days = (since if resource.created_field else None, None)
     if was_complete and resource.is_followed:
-        days = (since if resource.created_field else None, None)
         queue_crawl(connection, store_id, resource.name, kind="reconcile", days=days, deep=True)
     elif was_complete:
-        queue_crawl(connection, store_id, resource.name, kind="load")
+        queue_crawl(connection, store_id, resource.name, kind="load", days=days)
 
 
 def set_zone(connection: sa.Connection, store_id: int, *, zone: str, currency: str | None) -> None:

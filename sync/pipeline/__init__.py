@@ -4,6 +4,7 @@ Work comes in:
 
 dispatching.py  which lanes are due: claimed, each claim sent as a task; the hourly housekeeping
 work.py         a task arrives: take the lease, do a slice, hand over
+failures.py     what follows each kind of error: one policy, as a table
 services.py     what a process needs to work, made once: Postgres, Redis, limiter, HTTP client
 context.py      what a slice has at hand: the store, the lease, and until when
 

@@ -55,7 +55,7 @@ def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | N
 
 def _follow_here(ctx: Context, history: Resource) -> bool:
     claim = lease.Claim(ctx.store.id, history.name, "feed")
-    held = ctx.read(lambda c: lease.acquire(c, claim, holder="prover"))
+    held = ctx.read(lambda c: lease.acquire(c, claim, holder=ctx.lease.holder))
     if held is None:
         if ctx.read(lambda c: lease.is_at_rest(c, claim)):
             raise TryLater(

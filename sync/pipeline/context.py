@@ -17,15 +17,13 @@ from sync.declare import Followed, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.mirror import clock, feeds, lease, notes
 from sync.mirror.engine import in_transaction
-from sync.mirror.lease import Lease
+from sync.mirror.lease import SLICE_SECONDS, Lease
 from sync.mirror.stores import Store
 from sync.normalise import Batch, Normaliser, Row
 from sync.pipeline.asking import Asking
 from sync.telemetry import counted, log
 
 T = TypeVar("T")
-SLICE_SECONDS = 110.0
-"""About two minutes: a task that lived longer would hold its place against the others."""
 
 
 @dataclass
@@ -141,7 +139,7 @@ class Context:
         return in_transaction(self.engine, work)
 
     def write(self, work: Callable[[sa.Connection], T], *, under: Lease | None = None) -> T:
-        """Run a write in one transaction that holds the lease: fenced, renewed, all or nothing."""
+        """Run a write in one transaction that holds the lease: fenced, all or nothing."""
         held = under or self.lease
 
         def fenced(connection: sa.Connection) -> T:

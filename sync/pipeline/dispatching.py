@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
+from sync import faults
 from sync.cadence import cadences, egress_addresses
 from sync.errors import TryLater
 from sync.mirror import feeds, heartbeat, lease, stores, versions
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Claim
-from sync.pipeline.rebuild import queue_where_stale
+from sync.pipeline.rebuild import queue_where_stale, stale_stores
 from sync.pipeline.services import Services
 from sync.resources import RESOURCES
 from sync.telemetry import log
@@ -20,6 +23,9 @@ WAITING_CRAWLS = 16
 becomes due later but matters more does not stand behind hundreds of others."""
 KEEP_DAYS = 30
 CADENCE_TOLERANCE = 0.1
+STORES_AT_ONCE = 100
+WAIT_MILLISECONDS = faults.scaled(2_000)
+"""Housekeeping waits no longer for a lock: workers would wait behind it."""
 
 
 def claim(services: Services) -> list[Claim]:
@@ -85,34 +91,76 @@ def working_addresses(connection: sa.Connection, *, own: str) -> int:
     return len(heartbeat.working_egresses(connection, queue="feeds") | {own})
 
 
-def housekeep(services: Services) -> None:
-    """Register a new release's resources for every store, queue rebuilds, drop old notes."""
+_OLD = f"now() - interval '{KEEP_DAYS} days'"
+_FORGET = sa.text(
+    f"""
+    WITH proofs AS (DELETE FROM sync.proof WHERE store_id = ANY(:ids) AND made_at < {_OLD}),
+        drifts AS (DELETE FROM sync.drift WHERE store_id = ANY(:ids) AND seen_at < {_OLD}),
+        pages AS (DELETE FROM sync.parked_page WHERE store_id = ANY(:ids) AND seen_at < {_OLD}),
+        crawls AS (DELETE FROM sync.crawl WHERE store_id = ANY(:ids)
+            AND state IN ('done', 'dropped') AND kind <> 'load' AND finished_at < {_OLD}
+            RETURNING id)
+    DELETE FROM sync.window WHERE crawl_id IN (SELECT id FROM crawls)
+    """
+)
+_PROCESSES = (
+    "DELETE FROM sync.heartbeat WHERE consumed_at < now() - interval '1 day'",
+    # Nobody leases anything for so long: until then a dead holder is told from an unknown one.
+    "DELETE FROM sync.worker WHERE beat_at < now() - interval '1 day'",
+)
 
-    def write(connection: sa.Connection) -> None:
-        for store in stores.every(connection):
-            stores.register(connection, store.id, RESOURCES.values())
-            stores.set_lanes(connection, store.id)
-        queue_where_stale(connection, RESOURCES)
-        versions.expire(connection)
-        for table, column in (
-            ("proof", "made_at"),
-            ("drift", "seen_at"),
-            ("parked_page", "seen_at"),
-        ):
-            connection.exec_driver_sql(
-                f"DELETE FROM sync.{table} WHERE {column} < now() - interval '{KEEP_DAYS} days'"
-            )
-        connection.exec_driver_sql(
-            "DELETE FROM sync.heartbeat WHERE consumed_at < now() - interval '1 day'"
-        )
-        connection.exec_driver_sql(
-            "WITH old AS (DELETE FROM sync.crawl WHERE state IN ('done', 'dropped')"
-            f" AND finished_at < now() - interval '{KEEP_DAYS} days'"
-            " AND kind <> 'load' RETURNING id)"
-            " DELETE FROM sync.window WHERE crawl_id IN (SELECT id FROM old)"
-        )
 
+def housekeep(services: Services) -> list[str]:
+    """Register a new release's resources for every store, queue rebuilds, drop old notes.
+
+    What is to be changed is looked for first, without a lock; then a transaction a store, after
+    the lock order of workers: lanes, then tables. What one store's locks prevent is left to the
+    next time; the names of those stores.
+    """
+    left: list[str] = []
     try:
-        in_transaction(services.engine, write)
+        known = in_transaction(services.engine, _names)
+        ids = list(known)
+        for begin in range(0, len(ids), STORES_AT_ONCE):
+            some = ids[begin : begin + STORES_AT_ONCE]
+            changed = in_transaction(services.engine, lambda c, some=some: _changed(c, some))  # type: ignore[misc]
+            left += [
+                known[each]
+                for each in sorted(changed)
+                if not _kept(services, lambda c, each=each: _keep(c, each), store=known[each])  # type: ignore[misc]
+            ]
+            _kept(services, lambda c, some=some: c.execute(_FORGET, {"ids": some}))  # type: ignore[misc]
     except TryLater as error:
         log().warning("no housekeeping", reason=str(error))
+        return [*left, "others"]
+    _kept(services, versions.expire)
+    for statement in _PROCESSES:
+        _kept(services, lambda c, statement=statement: c.exec_driver_sql(statement))  # type: ignore[misc]
+    return left
+
+
+def _names(connection: sa.Connection) -> dict[int, str]:
+    found = connection.execute(sa.text("SELECT id, name FROM sync.store ORDER BY id"))
+    return {row.id: row.name for row in found}
+
+
+def _changed(connection: sa.Connection, some: list[int]) -> set[int]:
+    return stores.unregistered(connection, RESOURCES.values(), among=some) | stale_stores(
+        connection, RESOURCES, among=some
+    )
+
+
+def _keep(connection: sa.Connection, store_id: int) -> None:
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_MILLISECONDS:.0f}ms'")
+    stores.register(connection, store_id, RESOURCES.values())
+    stores.set_lanes(connection, store_id)
+    queue_where_stale(connection, RESOURCES, store_id=store_id)
+
+
+def _kept(services: Services, work: Callable[[sa.Connection], object], *, store: str = "") -> bool:
+    try:
+        in_transaction(services.engine, work)
+    except TryLater as error:
+        log(store=store).warning("no housekeeping", reason=str(error))
+        return False
+    return True

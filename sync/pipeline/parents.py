@@ -362,12 +362,18 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> None
 
 
 def _bury_orphans(
-    ctx: Context, connection: sa.Connection, resource: Resource, as_of: dt.datetime
+    ctx: Context,
+    connection: sa.Connection,
+    resource: Resource,
+    as_of: dt.datetime,
+    *,
+    among: list[Any] | None = None,
 ) -> None:
     """Rows of parents that are gone. `as_of` is of now, later than any read before it: a parent
     deleted after it was asked for leaves none behind."""
     assert resource.parent is not None
-    gone = orphans(connection, resource, ctx.resources[resource.parent.resource], ctx.store.id)
+    parents = ctx.resources[resource.parent.resource]
+    gone = orphans(connection, resource, parents, ctx.store.id, among=among)
     graves = [Grave(key, as_of, "absent") for key in gone]
     loaded = bury(connection, resource, ctx.store.id, graves)
     coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.REREAD)
@@ -404,7 +410,7 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
         # would never come through.
         return done
     as_of = ctx.draw()
-    ctx.write(lambda connection: _bury_orphans(ctx, connection, resource, as_of))
+    ctx.write(lambda connection: _bury_orphans(ctx, connection, resource, as_of, among=keys))
     return keys
 
 

@@ -17,7 +17,7 @@ from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Dated, Key
 from sync.mirror.rewrite import Stored, rewrite, stored
-from sync.mirror.stores import queue_crawl
+from sync.mirror.stores import hasten
 from sync.normalise import Batch
 from sync.pipeline.context import Context
 
@@ -112,7 +112,8 @@ def _write(ctx: Context, crawl: Crawl, resource: Resource, made: Made) -> None:
         if made.is_end:
             connection.execute(
                 sa.text(
-                    "UPDATE sync.coverage SET zone = :zone"
+                    "UPDATE sync.coverage SET zone = :zone, rejects = (SELECT count(*)"
+                    " FROM sync.reject WHERE store_id = :store AND resource = :resource)"
                     " WHERE store_id = :store AND resource = :resource"
                 ),
                 {
@@ -136,21 +137,50 @@ def _notes_of(made: Made, written: set[Key]) -> Batch:
     )
 
 
-def queue_where_stale(connection: sa.Connection, resources: Mapping[str, Resource]) -> int:
-    """Queue a rebuild wherever rows were made in another zone or by another declaration."""
+_STALE = """
+    FROM sync.coverage AS c JOIN sync.store AS s ON s.id = c.store_id
+    JOIN unnest(cast(:names AS text[]), cast(:versions AS text[])) AS d(name, version)
+        ON d.name = c.resource
+    WHERE (cast(:ids AS bigint[]) IS NULL OR c.store_id = ANY(:ids))
+    AND (c.zone <> s.zone AND c.version IS NOT NULL OR c.version <> d.version)
+    AND NOT EXISTS (SELECT FROM sync.crawl AS w WHERE w.store_id = c.store_id
+        AND w.resource = c.resource AND w.kind = 'rebuild' AND w.state IN ('pending', 'running'))
+"""
+
+
+def queue_where_stale(
+    connection: sa.Connection, resources: Mapping[str, Resource], *, store_id: int | None = None
+) -> int:
+    """Queue a rebuild wherever rows were made in another zone or by another declaration.
+
+    Of one store, or of all.
+    """
     rows = connection.execute(
         sa.text(
-            "SELECT c.store_id, c.resource, c.version, c.zone <> s.zone AS other_zone"
-            " FROM sync.coverage AS c JOIN sync.store AS s ON s.id = c.store_id"
-            " WHERE c.version IS NOT NULL AND NOT EXISTS (SELECT FROM sync.crawl AS w"
-            " WHERE w.store_id = c.store_id AND w.resource = c.resource AND w.kind = 'rebuild'"
-            " AND w.state IN ('pending', 'running'))"
-        )
+            "INSERT INTO sync.crawl (store_id, resource, kind)"
+            f" SELECT c.store_id, c.resource, 'rebuild' {_STALE}"
+            " ORDER BY c.store_id, c.resource RETURNING store_id, resource"
+        ),
+        _versions(resources, None if store_id is None else [store_id]),
     ).all()
-    queued = 0
     for row in rows:
-        resource = resources.get(row.resource)
-        if resource is not None and (row.other_zone or row.version != resource.version):
-            queue_crawl(connection, row.store_id, row.resource, kind="rebuild")
-            queued += 1
-    return queued
+        hasten(connection, row.store_id, row.resource)
+    return len(rows)
+
+
+def stale_stores(
+    connection: sa.Connection, resources: Mapping[str, Resource], *, among: Sequence[int]
+) -> set[int]:
+    """Stores, of some, of which a rebuild would be queued."""
+    found = connection.execute(
+        sa.text(f"SELECT DISTINCT c.store_id {_STALE}"), _versions(resources, among)
+    )
+    return set(found.scalars())
+
+
+def _versions(resources: Mapping[str, Resource], ids: Sequence[int] | None) -> dict[str, object]:
+    return {
+        "ids": None if ids is None else list(ids),
+        "names": list(resources),
+        "versions": [resource.version for resource in resources.values()],
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event, Lock
 
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sync import embedded, vault
 from sync.crm import Account, CrmClient, Limiter
 from sync.mirror.engine import connect
+from sync.mirror.heartbeat import Heart
 from sync.mirror.stores import Store
 from sync.settings import KEY_PREFIX, Settings, settings
 
@@ -30,6 +31,7 @@ class Services:
 
     settings: Settings
     stop: Event
+    heart: Heart = field(default_factory=Heart)
 
     @cached_property
     def urls(self) -> embedded.Urls:
@@ -67,6 +69,11 @@ class Services:
     def client(self) -> CrmClient:
         """Keep-alive connections to every account."""
         return CrmClient(connections=THREADS, egress_address=self.settings.egress_address)
+
+    @property
+    def worker_id(self) -> str:
+        """The id this process holds leases by; its heart beats from the first use on."""
+        return self.heart.beating(self.urls.database_url)
 
     @property
     def pid(self) -> int:

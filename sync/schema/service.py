@@ -75,13 +75,16 @@ LANE = ours(
     timestamp("due_at", "when it is to be worked on next", nullable=False, server_default=NOW),
     timestamp("claimed_until", "a task has been sent for it that expires then"),
     sa.Column("token", sa.BigInteger, nullable=False, server_default=ZERO, comment="fencing token"),
-    timestamp("lease_until", "the holder of token may write until then"),
-    text("holder", "process that holds the lease"),
+    timestamp("lease_until", "the lease ends then at the latest, should its holder live so long"),
+    text("holder", "sync.worker.id of the process that holds the lease"),
     count("attempts", "attempts since the last progress, counted before work starts"),
     timestamp("parked_at", "given up until an operator says retry"),
     timestamp("failing_since", "first failure in a row"),
     text("error", "the last failure, in words"),
     timestamp("worked_at", "when it last made progress"),
+    text("odd_answer", "kind of answer that is believed when it has come several times"),
+    count("odd_times", "how often it came since a slice last ended well"),
+    timestamp("odd_since", "when it came first"),
     count("failures", "failures ever, also those that were followed by success"),
     sa.CheckConstraint("lane IN ('feed', 'walk')", name="lane_known"),
     sa.Index(
@@ -168,6 +171,17 @@ HEARTBEAT = ours(
     sa.Column("queue", sa.Text, primary_key=True, comment="feeds or crawls"),
     timestamp("consumed_at", "when it last ended a task", nullable=False),
     text("egress", "SYNC_EGRESS: the address it sends from"),
+)
+
+
+WORKER = ours(
+    "worker",
+    "Heartbeats of processes that hold leases",
+    sa.Column("id", sa.Text, primary_key=True, comment="a UUID made when the process began"),
+    text("host", "its host", nullable=False),
+    sa.Column("pid", sa.BigInteger, nullable=False, comment="its process id there"),
+    timestamp("started_at", "its first beat", nullable=False),
+    timestamp("beat_at", "its last beat", nullable=False),
 )
 
 

@@ -50,7 +50,7 @@ from tests.integration.faults.truth import (
 
 ROOT = Path(__file__).resolve().parents[3]
 SCALE = 0.1
-"""Leases of 7.5 s, claims and the tail of 6 s."""
+"""A heart is fresh for 2 s, claims and the tail take 6 s."""
 RATE = 60
 ORDERS, CUSTOMERS = 600, 150
 EXACT_SECONDS = 180.0

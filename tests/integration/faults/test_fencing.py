@@ -8,9 +8,11 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from sync.embedded.process import wait_until
 from sync.errors import LeaseLost
 from sync.mirror import lease
 from sync.mirror.engine import connect
+from sync.mirror.heartbeat import FRESH_SECONDS, Heart
 from tests.integration.faults.conftest import Ends
 from tests.integration.faults.rig import Rig
 
@@ -84,9 +86,19 @@ def engine(database: str) -> sa.Engine:
     made.dispose()
 
 
-def _acquire(engine: sa.Engine, holder: str, seconds: float = 60) -> lease.Lease | None:
+def _acquire(engine: sa.Engine, holder: str) -> lease.Lease | None:
     with engine.begin() as connection:
-        return lease.acquire(connection, CLAIM, holder=holder, seconds=seconds)
+        return lease.acquire(connection, CLAIM, holder=holder)
+
+
+def _beat(engine: sa.Engine, holder: str, *, seconds_ago: float = 0.0) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO sync.worker (id, host, pid, started_at, beat_at)"
+            " VALUES (%s, 'test', 1, now(), clock_timestamp() - make_interval(secs => %s))"
+            " ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at",
+            (holder, seconds_ago),
+        )
 
 
 def _expire(engine: sa.Engine) -> None:
@@ -122,13 +134,104 @@ def test_an_expired_lease_nobody_took_commits_nothing_either(engine: sa.Engine) 
 
 
 @pytest.mark.in_every_run
+def test_a_lease_lives_as_long_as_its_holders_heart_beats(engine: sa.Engine) -> None:
+    """Nothing renews it; once the heart has stopped for a while another takes it over, and what
+    beats again afterwards finds it lost."""
+    _beat(engine, "first")
+    held = _acquire(engine, "first")
+    assert held is not None
+    _beat(engine, "first", seconds_ago=FRESH_SECONDS - 5)
+    with engine.begin() as connection:
+        lease.hold(connection, held, zone=ZONE)
+    assert _acquire(engine, "second") is None
+    _beat(engine, "first", seconds_ago=FRESH_SECONDS + 1)
+    with pytest.raises(LeaseLost), engine.begin() as connection:
+        lease.hold(connection, held, zone=ZONE)
+    _beat(engine, "first")
+    with engine.begin() as connection:
+        lease.hold(connection, held, zone=ZONE)
+    _beat(engine, "first", seconds_ago=FRESH_SECONDS + 1)
+    assert _acquire(engine, "second") is not None
+    _beat(engine, "first")
+    with pytest.raises(LeaseLost), engine.begin() as connection:
+        lease.hold(connection, held, zone=ZONE)
+
+
+@pytest.mark.in_every_run
+def test_a_thread_that_hangs_loses_its_lease_though_its_process_lives(engine: sa.Engine) -> None:
+    _beat(engine, "first")
+    held = _acquire(engine, "first")
+    assert held is not None
+    with engine.begin() as connection:
+        left = connection.exec_driver_sql(
+            "SELECT extract(epoch FROM lease_until - clock_timestamp()) FROM sync.lane"
+        ).scalar_one()
+    assert lease.LEASE_SECONDS - 5 < left <= lease.LEASE_SECONDS
+    _expire(engine)
+    _beat(engine, "first")
+    with pytest.raises(LeaseLost), engine.begin() as connection:
+        lease.hold(connection, held, zone=ZONE)
+    assert _acquire(engine, "second") is not None
+
+
+@pytest.mark.in_every_run
+def test_writing_under_a_lease_writes_no_lane(engine: sa.Engine) -> None:
+    """A thousand pages lock their lane's row and leave it as it is."""
+    held = _acquire(engine, "first")
+    assert held is not None
+    updates = (
+        "SELECT n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'sync' AND relname = 'lane'"
+    )
+
+    def counted() -> int:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+        with engine.begin() as connection:
+            return int(connection.exec_driver_sql(updates).scalar_one())
+
+    before = counted()
+    for _ in range(1_000):
+        with engine.begin() as connection:
+            lease.hold(connection, held, zone=ZONE)
+            lease.progressed(connection, held)
+    assert counted() - before == 0
+
+
+@pytest.mark.in_every_run
+def test_a_heart_beats_over_its_own_connection(database: str, engine: sa.Engine) -> None:
+    """And beats again after Postgres has ended it: of the same process, since the same moment."""
+    heart = Heart()
+    assert heart.beating(database) == heart.id == heart.beating(database)
+    ask = "SELECT beat_at, started_at FROM sync.worker"
+    kill = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ '^heart:'"
+    )
+    with engine.connect() as connection:
+        before = connection.exec_driver_sql(ask).one()
+        connection.rollback()
+        connection.exec_driver_sql(kill)
+        wait_until(
+            lambda: _fetched(connection, ask).beat_at > before.beat_at,
+            seconds=60,
+            what="the heart beats again",
+        )
+        assert _fetched(connection, ask).started_at == before.started_at
+    heart.end()
+
+
+def _fetched(connection: sa.Connection, sql: str) -> sa.Row[tuple[object, ...]]:
+    connection.rollback()
+    return connection.exec_driver_sql(sql).one()
+
+
+@pytest.mark.in_every_run
 def test_a_lease_cannot_be_taken_over_under_an_open_transaction(engine: sa.Engine) -> None:
-    """Who holds the row is renewed by it: the other waits for the commit, and then gets nothing."""
+    """The other waits for the commit, and then finds the token it saw, or the lease alive."""
     held = _acquire(engine, "first")
     assert held is not None
     got: list[lease.Lease | None] = []
     with engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE, seconds=60)
+        lease.hold(connection, held, zone=ZONE)
         taker = threading.Thread(target=lambda: got.append(_acquire(engine, "second")))
         taker.start()
         waiting = (

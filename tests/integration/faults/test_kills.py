@@ -7,10 +7,11 @@ import time
 import pytest
 
 from sync.mirror import stores
+from sync.mirror.heartbeat import FRESH_SECONDS
 from sync.pipeline.ahead import IN_FLIGHT
 from sync.pipeline.walk import PAGES_PER_COMMIT
 from tests.integration.faults.conftest import Ends
-from tests.integration.faults.rig import FEW, Rig
+from tests.integration.faults.rig import FEW, SCALE, Rig
 
 # Which passing of each point strikes: in the middle of a load.
 PASSES = {
@@ -26,6 +27,8 @@ PASSES = {
     "planned": 1,
     "reconcile_counted": 1,
 }
+DISPATCH_SECONDS = 3.0
+"""Beat looks once a second, which no scale shortens; and the machine is busy."""
 CHAIN = ("planned", "leased", "in_transaction", "after_fetch", "before_acknowledge", "after_commit")
 
 
@@ -58,6 +61,32 @@ def test_one_load_survives_a_kill_at_one_point_after_the_other(rig: Rig, ends_ex
     rig.struck()
     rig.worker()
     ends_exact(rig, "SIGKILL at six points in one load", len(CHAIN))
+
+
+@pytest.mark.in_every_run
+def test_the_lanes_of_a_killed_worker_stand_still_for_twenty_seconds_at_most(
+    rig: Rig, ends_exact: Ends
+) -> None:
+    """By the clock of these tests two: the other worker takes them over, and goes on."""
+    _slow_down(rig)
+    rig.beat()
+    worker, other = rig.worker(), rig.worker()
+    lives = "SELECT 1 FROM sync.worker WHERE pid = %s"
+    for each in (worker, other):
+        rig.wait(lambda each=each: bool(rig.ask(lives, each.process.pid)), "it is at work")  # type: ignore[misc]
+    leased = (
+        "SELECT l.resource, l.lane, l.token FROM sync.lane AS l JOIN sync.worker AS w"
+        " ON w.id = l.holder WHERE w.pid = %s ORDER BY 1, 2"
+    )
+    rig.wait(lambda: bool(rig.ask(leased, worker.process.pid)), "it holds a lease")
+    worker.kill()
+    rig.struck()
+    held = rig.ask(leased, worker.process.pid)
+    assert held
+    rig.wait(lambda: rig.ask(leased, worker.process.pid) == [], "its leases are taken over")
+    took = time.monotonic() - rig.began
+    assert took < FRESH_SECONDS * SCALE + DISPATCH_SECONDS, f"{took:.1f} s"
+    ends_exact(rig, "SIGKILL, another worker there", 1)
 
 
 def test_one_load_survives_a_kill_every_few_writes(rig: Rig, ends_exact: Ends) -> None:

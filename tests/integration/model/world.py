@@ -108,6 +108,7 @@ class World:
 
     def close(self) -> None:
         self.mirror.services.client.close()
+        self.mirror._hearts.dispose()
 
     # --- the CRM
 

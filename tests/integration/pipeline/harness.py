@@ -17,7 +17,7 @@ import dataclasses
 import datetime as dt
 import functools
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import count
@@ -36,11 +36,13 @@ from sync.crm import CrmClient
 from sync.declare import Resource
 from sync.mirror import lease, stores
 from sync.mirror.engine import connect
+from sync.mirror.heartbeat import Heart
 from sync.mirror.lease import Claim
 from sync.pipeline import account as accounts
 from sync.pipeline import ahead, bracket, prove, walk, work
 from sync.pipeline.asking import Asking
 from sync.pipeline.context import Context
+from sync.pipeline.failures import ODD_SECONDS, ODD_TIMES
 from sync.pipeline.services import Services
 from sync.resources import RESOURCES
 from sync.sandbox import Account, Sandbox
@@ -166,6 +168,13 @@ END $$;
 """
 
 
+class StillHeart(Heart):
+    """The heart of a process that a test has live and die."""
+
+    def beating(self, url: str) -> str:
+        return self.id
+
+
 class Mirror:
     """One store in one database, worked on by the real pipeline."""
 
@@ -193,6 +202,7 @@ class Mirror:
         self.resources = dict(resources or small())
         self.wire = Wire(App(self.sandbox))
         self.engine = engine or engine_of(database)
+        self._hearts = connect(database, size=1, name="hearts")
         cfg = Settings(
             database_url=SecretStr(database), secret_key=vault.Key.generate().text(), feed_seconds=1
         )
@@ -202,6 +212,7 @@ class Mirror:
             "limiter": None,
             "client": CrmClient(transport=self.wire),
         }
+        self.services.heart = StillHeart()
         self.shift = 0.0
         self.frozen_at: float | None = None
         if monkeypatch is not None:
@@ -262,13 +273,46 @@ class Mirror:
         """Close every connection."""
         self.services.client.close()
         self.engine.dispose()
+        self._hearts.dispose()
 
     # --- working
 
     def work(self, resource: str, lane: str) -> None:
         """One slice of a lane, due or not, unless it is parked or held."""
         claim = Claim(self.store_id, resource, lane)  # type: ignore[arg-type]
-        work.work(claim, self.services, self.resources)
+        with self.process():
+            work.work(claim, self.services, self.resources)
+
+    def believe(self, resource: str, lane: str) -> None:
+        """Work a lane as often, and over as long, as an odd answer takes to be believed."""
+        for _ in range(ODD_TIMES):
+            self.pass_time(ODD_SECONDS)
+            self.work(resource, lane)
+            if self.lane(resource, lane).odd_answer is None:
+                return
+
+    @contextmanager
+    def process(self) -> Iterator[Heart]:
+        """A process that lives, however much time passes, until the block ends."""
+        before, heart = self.services.heart, StillHeart()
+        self.services.heart = heart
+        self._beat(heart, ahead=dt.timedelta(days=999))
+        try:
+            yield heart
+        finally:
+            self._beat(heart, ahead=-dt.timedelta(days=1))
+            self.services.heart = before
+
+    def _beat(self, heart: Heart, *, ahead: dt.timedelta) -> None:
+        with self._hearts.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO sync.worker (id, host, pid, started_at, beat_at)"
+                    " VALUES (:id, 'test', 1, now(), now() + :ahead)"
+                    " ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at"
+                ),
+                {"id": heart.id, "ahead": ahead},
+            )
 
     def feeds(self) -> None:
         """One turn of every feed."""
@@ -289,7 +333,7 @@ class Mirror:
             self.walks()
             if not self.open_crawls():
                 break
-            self.pass_time(20)  # a lost lease has to run out
+            self.pass_time(20)
         assert not self.open_crawls(), (
             f"not settled after {most} turns: {self.open_crawls()}, {self.errors()}"
         )
@@ -490,7 +534,6 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch, *, threads: bool = False) -
     monkeypatch.setattr(bracket, "FOLLOW_SECONDS", 0.2)
     if not threads:
         monkeypatch.setattr(ahead, "ThreadPoolExecutor", InPlace)
-    monkeypatch.setattr(work, "renewed", _not_renewed)
     monkeypatch.setattr(walk, "in_flight", lambda **_: ahead.IN_FLIGHT)
     ticks = count()
     # A slice is so long by the number of looks at the clock: the same on a busy machine.
@@ -498,13 +541,8 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch, *, threads: bool = False) -
     monkeypatch.setattr(work, "Context", context)
 
 
-@contextmanager
-def _not_renewed(*_: object) -> Any:
-    yield
-
-
 def expire_lease(mirror: Mirror, resource: str, lane: str) -> None:
-    """As if the holder had been silent for longer than its lease."""
+    """As if the holder had held its lease for as long as it may."""
     mirror.rows(
         "UPDATE sync.lane SET lease_until = clock_timestamp() - interval '1 second'"
         " WHERE store_id = :store AND resource = :r AND lane = :l AND lease_until IS NOT NULL",

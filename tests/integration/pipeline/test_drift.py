@@ -106,7 +106,7 @@ def test_half_an_answer_is_parked_with_its_body(mirror: Mirror) -> None:
         else None
     )
     mirror.queue("orders", "backfill")
-    mirror.work("orders", "walk")
+    mirror.believe("orders", "walk")
     [parked] = mirror.rows(
         "SELECT convert_from(body, 'UTF8') FROM sync.parked_page WHERE store_id = :store"
     )

@@ -192,7 +192,7 @@ def test_a_scope_taken_away_makes_one_resource_unavailable(mirror: Mirror) -> No
     """403 for one method: nothing is deleted, the reason is said, the others go on."""
     mirror.account.revoke_scope("order_read")
     mirror.queue("orders", "reconcile", deep=True)
-    mirror.work("orders", "walk")
+    mirror.believe("orders", "walk")
     assert mirror.coverage("orders").state == "unavailable"
     assert mirror.coverage("orders").complete_as_of is None
     assert "order_read" in mirror.value(
@@ -213,7 +213,7 @@ def test_a_method_the_account_lacks_is_unavailable(mirror: Mirror) -> None:
     """404 for the method itself, while credentials answer: the feature is missing."""
     mirror.sandbox.knobs.turn(missing=["orders"])
     mirror.queue("orders", "reconcile")
-    mirror.work("orders", "walk")
+    mirror.believe("orders", "walk")
     assert mirror.coverage("orders").state == "unavailable"
     assert len(mirror.live("orders")) == 45
     assert mirror.coverage("customers").state == "following"

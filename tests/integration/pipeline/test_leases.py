@@ -6,6 +6,7 @@ import pytest
 
 from sync.errors import LeaseLost
 from sync.mirror import lease
+from sync.mirror.heartbeat import FRESH_SECONDS
 from sync.mirror.lease import Claim
 from sync.pipeline.work import CRASHES, work
 from tests.integration.pipeline.conftest import Open
@@ -108,3 +109,17 @@ def test_a_worker_of_another_release_leaves_alone_what_it_does_not_know(mirror: 
         mirror.pass_time(lease.LEASE_SECONDS + 1)
     after = mirror.lane("orders")
     assert (after.attempts, after.token, after.parked_at) == (before.attempts, before.token, None)
+
+
+def test_a_lane_is_looked_at_again_once_its_holder_may_be_dead(mirror: Mirror) -> None:
+    """Not only when the claim that led to its lease would have run out."""
+    mirror.rows("UPDATE sync.lane SET due_at = now() WHERE store_id = :store")
+    with mirror.engine.begin() as connection:
+        claims = lease.claim_due(connection, lane="walk", at_most=99)
+    assert Claim(mirror.store_id, "orders", "walk") in claims
+    with mirror.process() as heart, mirror.engine.begin() as connection:
+        claim = Claim(mirror.store_id, "orders", "walk")
+        assert lease.acquire(connection, claim, holder=heart.id) is not None
+    mirror.pass_time(FRESH_SECONDS + 0.1)
+    with mirror.engine.begin() as connection:
+        assert lease.claim_due(connection, lane="walk", at_most=99) == [claim]

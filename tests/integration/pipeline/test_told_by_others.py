@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sync.pipeline.work import SURE_ATTEMPTS
 from tests.integration.pipeline.harness import Mirror
 
 
@@ -99,8 +98,7 @@ def test_a_history_nobody_has_read_to_its_end_proves_nothing(mirror: Mirror) -> 
 def test_a_history_that_is_refused_holds_back_what_it_told_of(mirror: Mirror) -> None:
     """The key lost the orders' scope: from then on nobody tells how customers' totals change."""
     mirror.account.revoke_scope("order_read")
-    for _ in range(SURE_ATTEMPTS):
-        mirror.work("order_history", "feed")
+    mirror.believe("order_history", "feed")
     assert mirror.coverage("order_history").state == "unavailable"
     order = mirror.value(
         "SELECT max(id) FROM crm.orders WHERE store_id = :store AND deleted_at IS NULL"

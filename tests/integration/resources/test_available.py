@@ -42,6 +42,8 @@ def test_a_refused_method_makes_its_resource_unavailable_and_no_other(
                 mirror.queue(each, "reconcile" if RESOURCES[each].is_followed else "refresh")
         mirror.feeds()
         mirror.walks()
+        assert mirror.coverage(name).state != "unavailable", "one answer is not a fact"
+        mirror.believe(name, "walk")
         cover = mirror.coverage(name)
         assert (cover.state, cover.complete_as_of) == ("unavailable", None)
         reason = mirror.value("SELECT unavailable FROM sync.coverage WHERE resource = :r", r=name)

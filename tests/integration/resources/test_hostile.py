@@ -9,8 +9,8 @@ import pytest
 
 from sync.errors import OverLimit, TryLater
 from sync.mirror import lease
-from sync.mirror.lease import Claim, Lease
-from sync.pipeline import work
+from sync.mirror.lease import Claim
+from sync.pipeline.failures import ODD_TIMES, after_failure
 from sync.sandbox import Sandbox
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
@@ -35,7 +35,7 @@ def fake(mirror: Mirror) -> Fake:
 def test_a_refusal_is_kept_whatever_it_says(mirror: Mirror, fake: Fake, errors: object) -> None:
     """Postgres takes no NUL: a failure that cannot be written down is repeated for ever, unseen."""
     fake.handle(USERS, lambda _: answer(400, errorMsg="no\x00\x1b[31m", errors=errors))
-    mirror.work("users", "walk")
+    mirror.believe("users", "walk")
     lane = mirror.lane("users")
     assert lane.parked_at is not None
     assert "refused our request: HTTP 400: no" in lane.error
@@ -55,7 +55,7 @@ def test_a_failure_is_put_down_whatever_it_quotes(mirror: Mirror) -> None:
 def test_a_zone_that_is_none_is_kept_whatever_it_says(mirror: Mirror, fake: Fake) -> None:
     settings = {"timezone": {"value": "Mars/\x00\x1b[2J"}, "default_currency": {"value": "EUR"}}
     fake.handle("/api/v5/settings", lambda _: answer(settings=settings))
-    mirror.work("settings", "walk")
+    mirror.believe("settings", "walk")
     lane = mirror.lane("settings")
     assert lane.parked_at is not None
     assert lane.error.isprintable()
@@ -70,7 +70,7 @@ def test_a_number_of_pages_that_cannot_be_is_put_down(
         f'{{"limit":20,"currentPage":1,"totalCount":99999999999,"totalPageCount":{count}}}}}'
     )
     fake.handle(USERS, lambda _: httpx.Response(200, content=body))
-    mirror.work("users", "walk")
+    mirror.believe("users", "walk")
     assert mirror.lane("users").parked_at is not None
     assert len(mirror.lane("users").error) < 1_000
     assert mirror.value("SELECT body FROM sync.parked_page") == body.encode()
@@ -95,10 +95,9 @@ def test_an_account_puts_us_off_for_an_hour_at_most(
 
 @pytest.mark.parametrize("after", [1e5, 1e30, float("inf")])
 def test_no_wait_is_longer_than_an_hour_whoever_asks_for_it(after: float) -> None:
-    held = Lease(1, "users", "walk", 1, 1)
     for kind in (TryLater, OverLimit):
-        seconds = work._retry_after(held, kind("later", after=after))
-        assert dt.timedelta(seconds=seconds) <= dt.timedelta(hours=1)
+        then = after_failure(kind("later", after=after), attempts=1)
+        assert dt.timedelta(seconds=then.again_in) <= dt.timedelta(hours=1)
 
 
 def test_a_parked_answer_never_quotes_a_key(open_mirror: Open) -> None:
@@ -128,8 +127,8 @@ def test_a_cursor_that_is_none_is_not_asked_with(open_mirror: Open, cursor: obje
         HISTORY,
         lambda _: answer(bonusOperations=[operation], pagination={"nextCursor": cursor}),
     )
-    mirror.work("bonus_operations", "walk")
+    mirror.believe("bonus_operations", "walk")
     lane = mirror.lane("bonus_operations")
     assert lane.parked_at is not None
     assert "nextCursor" in lane.error
-    assert fake.count(HISTORY) == 1
+    assert fake.count(HISTORY) == ODD_TIMES, "the first page alone"

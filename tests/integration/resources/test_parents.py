@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from sync.mirror import stores
+from sync.mirror.live import orphans
 from sync.pipeline import context, parent, parents
+from sync.pipeline.failures import ODD_TIMES
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
 from tests.integration.resources.fake import Fake, Record, answer
@@ -201,8 +204,8 @@ def test_a_list_said_to_be_without_end_is_not_begun(
     mirror.account.update_task(tasks[1], text="something else")
     mirror.come_to_rest()
     assert mirror.lane("task_history", "feed").error is None
-    mirror.work("task_comments", "walk")
-    assert fake.count(path(tasks[1])) - begun <= 4
+    mirror.believe("task_comments", "walk")
+    assert fake.count(path(tasks[1])) - begun <= 4 * ODD_TIMES
     lane = mirror.lane("task_comments")
     assert lane.parked_at is not None
     assert "900000 pages" in lane.error
@@ -277,6 +280,7 @@ def test_lack_of_the_scope_makes_this_resource_unavailable_and_no_other(
     for task in tasks:
         fake.handle(path(task), lambda _: answer(403, errorMsg="Access denied."))
     refresh(mirror)
+    mirror.believe("task_comments", "walk")
     cover = mirror.coverage("task_comments")
     assert (cover.state, cover.complete_as_of) == ("unavailable", None)
     reason = mirror.value("SELECT unavailable FROM sync.coverage WHERE resource = 'task_comments'")
@@ -306,9 +310,26 @@ def test_a_scope_taken_away_is_noticed_by_the_resources_own_lane(
     mirror.come_to_rest()
     assert mirror.lane("task_history", "feed").error is None
     assert mirror.open_crawls("task_comments")
-    mirror.work("task_comments", "walk")
+    mirror.believe("task_comments", "walk")
     assert mirror.coverage("task_comments").state == "unavailable"
     assert mirror.coverage("tasks").state == "following"
+
+
+def test_a_feed_looks_for_orphans_among_the_parents_that_changed(
+    mirror: Mirror, fake: Fake, tasks: list[int]
+) -> None:
+    """Whatever the table holds: the rest is the pass's, which looks at all of it."""
+    assert len(fake.lists) == len(tasks)
+    mirror.settle()
+    mirror.rows(
+        "UPDATE crm.tasks SET deleted_at = now(), deleted_reason = 'history' WHERE id = :id",
+        id=tasks[0],
+    )
+    resource, of = mirror.resources["task_comments"], mirror.resources["tasks"]
+    with mirror.engine.begin() as connection:
+        ask = partial(orphans, connection, resource, of, mirror.store_id)
+        assert ask(among=[tasks[1]]) == []
+        assert sorted(ask(among=tasks[:2])) == sorted(ask()) == [101, 102]
 
 
 def test_an_answer_of_another_shape_parks_this_resource_and_no_feed(
@@ -319,7 +340,7 @@ def test_an_answer_of_another_shape_parks_this_resource_and_no_feed(
     mirror.account.update_task(tasks[0], text="something else")
     mirror.come_to_rest()
     assert mirror.lane("task_history", "feed").parked_at is None
-    mirror.work("task_comments", "walk")
+    mirror.believe("task_comments", "walk")
     assert mirror.lane("task_comments").parked_at is not None
     assert len(live(mirror)) == 8
 
@@ -334,7 +355,7 @@ def test_a_method_the_account_lacks_is_unavailable_and_asked_from_its_beginning_
     mirror.work("tasks", "walk")
     mirror.pass_time(61)
     mirror.feeds()
-    mirror.work("task_comments", "walk")
+    mirror.believe("task_comments", "walk")
     assert mirror.coverage("task_comments").state == "unavailable"
     fake.handlers.clear()
     mirror.pass_time(DAY)
@@ -354,7 +375,7 @@ def test_a_missing_method_is_not_asked_for_every_parent(
     mirror.work("tasks", "walk")
     mirror.pass_time(61)
     mirror.feeds()
-    mirror.work("task_comments", "walk")
+    mirror.believe("task_comments", "walk")
     assert mirror.coverage("task_comments").state == "unavailable"
 
 
@@ -559,7 +580,7 @@ def test_a_pass_without_parents_says_so_and_waits(mirror: Mirror, fake: Fake, tr
         turn_tasks(mirror, is_on=False)
     else:
         mirror.sandbox.knobs.turn(missing=["tasks"])
-        mirror.work("tasks", "walk")
+        mirror.believe("tasks", "walk")
     mirror.work("task_comments", "walk")
     assert mirror.coverage("task_comments").state == "unavailable"
     assert "tasks" in mirror.value(UNAVAILABLE)

@@ -18,10 +18,8 @@ from sync.crm.budget import MOST_EGRESSES
 from sync.metrics import rows
 from sync.metrics.budget import sample
 from sync.metrics.scraping import scrape
-from sync.mirror.heartbeat import consumed
-from sync.mirror.lease import LEASE_SECONDS
+from sync.mirror.heartbeat import BEAT_SECONDS, FRESH_SECONDS, consumed
 from sync.pipeline.services import Services
-from sync.pipeline.work import RENEW_SECONDS
 from sync.web import looks, pictures
 from tests.integration.web.conftest import Open, Serve
 
@@ -54,7 +52,11 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     mirror.feeds()
     mirror.work("customers", "walk")
     mirror.rows(
-        "UPDATE sync.lane SET lease_until = clock_timestamp() + interval '50 s', holder = 'x:1',"
+        "INSERT INTO sync.worker (id, host, pid, started_at, beat_at)"
+        " VALUES ('x', 'h', 1, now(), clock_timestamp() - interval '12 s')"
+    )
+    mirror.rows(
+        "UPDATE sync.lane SET lease_until = clock_timestamp() + interval '50 s', holder = 'x',"
         " failing_since = now() - interval '1 min', failures = 2"
         " WHERE store_id = :store AND resource = 'orders'"
     )
@@ -71,11 +73,11 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     both = f'resource="customers",store="{name}"'
     assert re.search(rf"mirror_rows_written_total{{{both}}} 20\.0", text)
     assert re.search(rf"mirror_live_rows{{{both}}} 20\.0", text)
-    assert re.search(r'mirror_lease_age_seconds{lane="walk",.*} 2\d\.', text)
+    assert re.search(r'mirror_lease_age_seconds{lane="walk",.*} 1\d\.', text)
     about = re.search(r"# HELP mirror_lease_age_seconds (.+)", text)
     assert about
-    assert f"every {RENEW_SECONDS:.0f} s while its process works" in about[1]
-    assert f"at {LEASE_SECONDS:.0f} s the lease is over" in about[1]
+    assert f"every {BEAT_SECONDS:.0f} s while it lives" in about[1]
+    assert f"at {FRESH_SECONDS:.0f} s its leases are over" in about[1]
     assert re.search(r'mirror_crawl_failures_total{lane="walk",resource="orders",.*} 2\.0', text)
     assert re.search(r"mirror_lane_failing_seconds{.*} 6\d\.", text)
     assert re.search(
