@@ -31,7 +31,7 @@ def hide(mirror: Mirror, seconds: float, *, last: int = 1) -> list[int]:
     now = mirror.sandbox.clock.now()
     entries = history.entries[-last:]
     for entry in entries:
-        history._late[entry.id] = (now + seconds, entry)
+        history._late[entry.id] = now + seconds
     return [entry.id for entry in entries]
 
 
