@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -11,6 +11,10 @@ from sync.mirror.names import crm_name
 
 LONGEST_WAIT_SECONDS = 30
 """A record that changes all the time is read at least this often."""
+FAILING_SECONDS = 15.0
+FAILING_MOST_SECONDS = 3_600.0
+"""A record that cannot be had is asked for again after that; twice as long each time, up to so
+long."""
 
 
 def ask_again(
@@ -163,4 +167,151 @@ def mark_listed(
             ),
             {"s": store_id, "r": resource, "ids": list(ids)},
         ).scalars()
+    )
+
+
+def absent_since(
+    connection: sa.Connection, store_id: int, resource: str, ids: Sequence[int]
+) -> dict[int, dt.datetime]:
+    """Records that a request lacked before, with the send moment of the first that did."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, absent_at FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND id = ANY(:ids) AND absent_at IS NOT NULL"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
+    )
+    return {row.id: row.absent_at for row in rows}
+
+
+def found_absent(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    moments: Mapping[int, dt.datetime],
+    lateness_seconds: float,
+    *,
+    told_by: str = "",
+) -> None:
+    """Records that did not come without a word from history: asked for once more after the
+    lateness bound, counted from the send moment of the first request that lacked them."""
+    _trouble(
+        connection,
+        store_id,
+        resource,
+        list(moments),
+        told_by,
+        "absent_at = coalesce(r.absent_at, excluded.absent_at)",
+        reason="absent",
+        moments=list(moments.values()),
+        after=lateness_seconds,
+    )
+
+
+def found_failing(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    errors: Mapping[int, str],
+    *,
+    told_by: str = "",
+) -> None:
+    """Records that cannot be had, each with the error it gives: asked for less and less often."""
+    _trouble(
+        connection,
+        store_id,
+        resource,
+        list(errors),
+        told_by,
+        "failures = r.failures + 1, failing_since = coalesce(r.failing_since, now()),"
+        " error = excluded.error",
+        reason="failing",
+        errors=list(errors.values()),
+        failures=1,
+        after=FAILING_SECONDS,
+    )
+
+
+def _trouble(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    ids: list[int],
+    told_by: str,
+    update: str,
+    *,
+    reason: str,
+    after: float,
+    moments: list[dt.datetime] | None = None,
+    errors: list[str] | None = None,
+    failures: int = 0,
+) -> None:
+    if not ids:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, since,"
+            " absent_at, failures, failing_since, error)"
+            " SELECT :store, :resource, n.id, :reason, coalesce(n.moment, now())"
+            " + make_interval(secs => :after), coalesce((SELECT clear_at FROM sync.feed"
+            " WHERE store_id = :store AND resource = :told_by), now()),"
+            " n.moment, :failures, CASE WHEN n.error IS NOT NULL THEN now() END, n.error"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]),"
+            " cast(:errors AS text[])) AS n(id, moment, error) ORDER BY n.id"
+            f" ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), {update},"
+            " not_before = greatest(r.not_before, excluded.not_before, now() +"
+            " make_interval(secs => CASE WHEN r.failures = 0 OR excluded.failures = 0 THEN 0"
+            " ELSE least(:longest, :after * 2 ^ least(r.failures, 20)) END)),"
+            " since = least(r.since, excluded.since)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "told_by": told_by,
+            "reason": reason,
+            "ids": ids,
+            "moments": moments,
+            "errors": errors,
+            "failures": failures,
+            "after": after,
+            "longest": FAILING_MOST_SECONDS,
+        },
+    )
+
+
+def came(connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]) -> None:
+    """Records that were had after all, or are known to be gone: what was against them is
+    forgotten."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread SET absent_at = NULL, failures = 0, failing_since = NULL,"
+            " error = NULL WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
+            " AND (absent_at IS NOT NULL OR failing_since IS NOT NULL)"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
+    )
+
+
+def forget_failing(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    among: Iterable[int] | None = None,
+    but: Iterable[int] = (),
+) -> None:
+    """A pass had every record, or all `among` these, `but` some: none of the others fails any
+    more."""
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND failing_since IS NOT NULL AND NOT id = ANY(:but)"
+            " AND (cast(:among AS bigint[]) IS NULL OR id = ANY(:among))"
+        ),
+        {
+            "s": store_id,
+            "r": resource,
+            "but": list(but),
+            "among": None if among is None else list(among),
+        },
     )

@@ -111,7 +111,8 @@ def drain(ctx: Context) -> None:
             connection: sa.Connection, read: Read = read, due: dict[int, dt.datetime] = due
         ) -> None:
             # Ticked off before the results are written: those may ask for the same records anew.
-            rereads.tick_off(connection, ctx.store.id, target.name, due)
+            settled = {record: due[record] for record in due if record not in read.open}
+            rereads.tick_off(connection, ctx.store.id, target.name, settled)
             apply(ctx, connection, target, read)
 
         ctx.write(write)

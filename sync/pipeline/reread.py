@@ -15,17 +15,16 @@ import sqlalchemy as sa
 
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.mirror import coverage, rereads
+from sync.mirror import coverage, feeds, rereads
 from sync.mirror.graves import Grave, bury
 from sync.mirror.live import live_among, relist
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.absence import Told, find_out
 from sync.pipeline.context import Context
+from sync.pipeline.pages import ids_page
 
-__all__ = ["IDS_PER_REQUEST", "Read", "Told", "apply", "read_again"]
-
-IDS_PER_REQUEST = 100
+__all__ = ["Read", "Told", "apply", "read_again"]
 
 
 @dataclass(slots=True)
@@ -38,6 +37,13 @@ class Read:
     listed: list[int] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
     outside: list[Grave] = field(default_factory=list)
+    absent: dict[int, dt.datetime] = field(default_factory=dict)
+    failing: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def open(self) -> set[int]:
+        """Records that are to be asked for again: their wish is not fulfilled."""
+        return {*self.absent, *self.failing}
 
 
 def read_again(
@@ -49,27 +55,22 @@ def read_again(
 ) -> Read:
     """Read records by id, at most a hundred a request, and find out about those missing."""
     read = Read()
-    ids = sorted(told)
-    for start in range(0, len(ids), IDS_PER_REQUEST):
-        wanted = ids[start : start + IDS_PER_REQUEST]
-        # limit=100, else the tail of the ids lands on page 2.
-        reply = ctx.api.first(
-            resource,
-            {"filter": {"ids": wanted}, "limit": IDS_PER_REQUEST, **dict(resource.params)},
-            work=work,
-        )
+    answered = ids_page(ctx, resource, told, work=work)
+    came: set[int] = set()
+    for reply in answered.replies:
         batch = ctx.normalise(resource, reply.records(resource))
-        asked = set(wanted)
-        came = {row.key for row in batch.rows} & asked
+        came |= {row.key for row in batch.rows if isinstance(row.key, int)} & told.keys()
         _take(ctx, batch, reply.as_of, read)
-        read.listed += [record for record in wanted if record in came]
-        read.moved += [record for record in wanted if record in came and told[record].moved]
-        missing = [record for record in wanted if record not in came]
-        found = find_out(ctx, resource, missing, told, as_of=reply.as_of, work=work)
-        read.graves += found.graves
-        read.unlisted += found.unlisted
-        for single, as_of in found.batches:
-            _take(ctx, single, as_of, read)
+    read.listed = sorted(came)
+    read.moved = [record for record in read.listed if told[record].moved]
+    missing = {each: at for each, at in answered.asked.items() if each not in came}
+    found = find_out(ctx, resource, missing, told, shown=read.listed, work=work)
+    read.graves += found.graves
+    read.unlisted += found.unlisted
+    read.absent = found.absent
+    read.failing = {**answered.failing, **found.failing}
+    for batch, as_of in found.batches:
+        _take(ctx, batch, as_of, read)
     return read
 
 
@@ -115,9 +116,26 @@ def apply(
         reason="refused",
         told_by=ctx.lease.resource,
     )
+    note_open(ctx, connection, resource, read)
     _queue_further(ctx, connection, resource, read)
     coverage.add_loaded(connection, resource, store_id, total, origin=Origin.REREAD)
     return total
+
+
+def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:
+    """Keep what is to be asked for again, and forget what was against those that are settled."""
+    store_id, told_by = ctx.store.id, ctx.lease.resource
+    gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
+    rereads.came(connection, store_id, resource.name, [*read.listed, *read.unlisted, *gone])
+    rereads.found_absent(
+        connection,
+        store_id,
+        resource.name,
+        read.absent,
+        feeds.lateness_seconds(connection, store_id),
+        told_by=told_by,
+    )
+    rereads.found_failing(connection, store_id, resource.name, read.failing, told_by=told_by)
 
 
 def _queue_further(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:
