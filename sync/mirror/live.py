@@ -73,6 +73,18 @@ def live_among(
     return {key for (key,) in rows}
 
 
+def buried_among(
+    connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
+) -> set[Any]:
+    """Which of the keys are tombstones."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f" AND deleted_at IS NOT NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
+        (store_id, list(keys)),
+    )
+    return {key for (key,) in rows}
+
+
 def hidden_among(
     connection: sa.Connection, resource: Resource, store: Store, keys: Sequence[Key]
 ) -> set[Any]:

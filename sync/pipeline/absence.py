@@ -17,7 +17,7 @@ from sync.declare import Resource
 from sync.errors import AccessChanged, Forbidden, NotFound, TryLater, UnexpectedData
 from sync.mirror import feeds, rereads, stores
 from sync.mirror.graves import Grave
-from sync.mirror.live import hidden_among
+from sync.mirror.live import buried_among, hidden_among
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
@@ -155,6 +155,11 @@ def _judge_singly(
     shown: Sequence[int],
     work: WorkClass,
 ) -> None:
+    ids = [each.record for each in lacking]
+    buried = ctx.read(lambda c: buried_among(c, resource, ctx.store.id, ids))
+    lacking = [each for each in lacking if each.combined_to or each.record not in buried]
+    if not lacking:
+        return
     answers = _answers_for_others(
         ctx, resource, shown, {each.record for each in lacking}, work=work
     )
@@ -193,12 +198,17 @@ def _judge_singly(
 def _answers_for_others(
     ctx: Context, resource: Resource, shown: Sequence[int], lacking: set[int], *, work: WorkClass
 ) -> bool:
-    """Whether the method for one record gives any, asked for some that the list shows now."""
+    """Whether the method for one record gives any, asked for some that the list shows now.
+
+    Where the list says that there is none at all, there is nobody to ask for, and both agree.
+    """
     if resource.name in ctx.answering:
         return True
     if not shown:
         params = list_params(ctx, resource, WHOLE, page=1, limit=SMALL_PAGE)
         reply = ctx.api.first(resource, params, work=work)
+        if reply.pagination.total == 0 and not reply.records(resource):
+            return True
         shown = sorted(ids_of(reply.records(resource)) - lacking)
     for record in shown[:OTHERS]:
         with suppress(NotFound, Forbidden):

@@ -195,9 +195,9 @@ def _pass_by(
 
 def _is_of_parent(error: Exception) -> bool:
     """Whether an error is one parent's: others may answer."""
-    if isinstance(error, Unfinished | Long):
-        return False
-    return cannot_be_had(error)
+    return cannot_be_had(error) and not isinstance(
+        error, Unfinished | Long | NotStill | UnexpectedData
+    )
 
 
 def _end_for(ctx: Context, parent: ParentRow, tally: Tally) -> Callable[[], bool]:
@@ -448,9 +448,8 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
             try:
                 _read_parent(ctx, resource, parent, is_over=is_over)
             except TryLater as error:
-                if isinstance(error, NotStill) or not _is_of_parent(error):
-                    raise
-                if len(failing) + 1 >= MOST_ALONE and not done:
+                is_method = len(failing) + 1 >= MOST_ALONE and not done
+                if is_method or not _is_of_parent(error):
                     raise
                 failing[parent.key] = plain(error, most=_WORDS)
             else:

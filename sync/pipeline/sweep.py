@@ -27,7 +27,7 @@ from sync.normalise import Batch
 from sync.pipeline.absence import judge_list
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.pages import Page, read_page
+from sync.pipeline.pages import TRIES, Page, insistent, read_page
 from sync.pipeline.windows import SMALL_PAGE, days_of, list_params
 from sync.telemetry import log
 
@@ -134,7 +134,12 @@ def _commit(
 
 def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
     """An answer that is not paged is closed by itself."""
-    reply = ctx.api.first(resource, dict(resource.params), work=WorkClass.REFRESH)
+    reply = insistent(
+        ctx,
+        lambda: ctx.api.first(resource, dict(resource.params), work=WorkClass.REFRESH),
+        work=WorkClass.REFRESH,
+        tries=TRIES,
+    )
     batch = ctx.normalise(resource, reply.records(resource))
     result = Pass(first_as_of=reply.as_of, replies=1)
     result.check.add([row.key for row in batch.rows], len(batch.rows))
@@ -181,10 +186,12 @@ def _read_pages(ctx: Context, crawl: Crawl, resource: Resource, before: Pass | N
             if not batch.rows and not batch.rejects and not page.failing:
                 break
     if result.replies > 1:
-        probe = ctx.api.first(
-            resource,
-            list_params(ctx, resource, days, page=1, limit=SMALL_PAGE),
+        small = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
+        probe = insistent(
+            ctx,
+            lambda: ctx.api.first(resource, small, work=WorkClass.REFRESH),
             work=WorkClass.REFRESH,
+            tries=TRIES,
         )
         result.check.add_total(probe.pagination.total)
     return result
