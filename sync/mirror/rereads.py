@@ -184,6 +184,12 @@ def absent_since(
     return {row.id: row.absent_at for row in rows}
 
 
+_SINCE = (
+    "coalesce((SELECT clear_at FROM sync.feed WHERE store_id = :store AND resource = :told_by),"
+    " now())"
+)
+
+
 def found_absent(
     connection: sa.Connection,
     store_id: int,
@@ -195,16 +201,29 @@ def found_absent(
 ) -> None:
     """Records that did not come without a word from history: asked for once more after the
     lateness bound, counted from the send moment of the first request that lacked them."""
-    _trouble(
-        connection,
-        store_id,
-        resource,
-        list(moments),
-        told_by,
-        "absent_at = coalesce(r.absent_at, excluded.absent_at)",
-        reason="absent",
-        moments=list(moments.values()),
-        after=lateness_seconds,
+    if not moments:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.reread AS r"
+            " (store_id, resource, id, reason, not_before, since, absent_at)"
+            " SELECT :store, :resource, n.id, 'absent',"
+            f" n.moment + make_interval(secs => :lateness), {_SINCE}, n.moment"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
+            " AS n(id, moment) ORDER BY n.id"
+            " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(),"
+            " absent_at = coalesce(r.absent_at, excluded.absent_at),"
+            " not_before = greatest(r.not_before, excluded.not_before),"
+            " since = least(r.since, excluded.since)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "told_by": told_by,
+            "ids": list(moments),
+            "moments": list(moments.values()),
+            "lateness": lateness_seconds,
+        },
     )
 
 
@@ -217,64 +236,30 @@ def found_failing(
     told_by: str = "",
 ) -> None:
     """Records that cannot be had, each with the error it gives: asked for less and less often."""
-    _trouble(
-        connection,
-        store_id,
-        resource,
-        list(errors),
-        told_by,
-        "failures = r.failures + 1, failing_since = coalesce(r.failing_since, now()),"
-        " error = excluded.error",
-        reason="failing",
-        errors=list(errors.values()),
-        failures=1,
-        after=FAILING_SECONDS,
-    )
-
-
-def _trouble(
-    connection: sa.Connection,
-    store_id: int,
-    resource: str,
-    ids: list[int],
-    told_by: str,
-    update: str,
-    *,
-    reason: str,
-    after: float,
-    moments: list[dt.datetime] | None = None,
-    errors: list[str] | None = None,
-    failures: int = 0,
-) -> None:
-    if not ids:
+    if not errors:
         return
     connection.execute(
         sa.text(
-            "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, since,"
-            " absent_at, failures, failing_since, error)"
-            " SELECT :store, :resource, n.id, :reason, coalesce(n.moment, now())"
-            " + make_interval(secs => :after), coalesce((SELECT clear_at FROM sync.feed"
-            " WHERE store_id = :store AND resource = :told_by), now()),"
-            " n.moment, :failures, CASE WHEN n.error IS NOT NULL THEN now() END, n.error"
-            " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]),"
-            " cast(:errors AS text[])) AS n(id, moment, error) ORDER BY n.id"
-            f" ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), {update},"
-            " not_before = greatest(r.not_before, excluded.not_before, now() +"
-            " make_interval(secs => CASE WHEN r.failures = 0 OR excluded.failures = 0 THEN 0"
-            " ELSE least(:longest, :after * 2 ^ least(r.failures, 20)) END)),"
-            " since = least(r.since, excluded.since)"
+            "INSERT INTO sync.reread AS r"
+            " (store_id, resource, id, reason, not_before, since, failures, failing_since, error)"
+            " SELECT :store, :resource, n.id, 'failing', now() + make_interval(secs => :least),"
+            f" {_SINCE}, 1, now(), n.error"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:errors AS text[])) AS n(id, error)"
+            " ORDER BY n.id"
+            " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(),"
+            " failures = r.failures + 1, failing_since = coalesce(r.failing_since, now()),"
+            " error = excluded.error, since = least(r.since, excluded.since),"
+            " not_before = greatest(r.not_before, now() + make_interval("
+            "secs => least(:most, :least * 2 ^ least(r.failures, 20))))"
         ),
         {
             "store": store_id,
             "resource": resource,
             "told_by": told_by,
-            "reason": reason,
-            "ids": ids,
-            "moments": moments,
-            "errors": errors,
-            "failures": failures,
-            "after": after,
-            "longest": FAILING_MOST_SECONDS,
+            "ids": list(errors),
+            "errors": list(errors.values()),
+            "least": FAILING_SECONDS,
+            "most": FAILING_MOST_SECONDS,
         },
     )
 

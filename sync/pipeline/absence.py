@@ -21,7 +21,7 @@ from sync.mirror.live import buried_among, hidden_among
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
-from sync.pipeline.pages import cannot_be_had, ids_of, insistent
+from sync.pipeline.halves import WORDS, cannot_be_had, ids_of, insistent
 from sync.pipeline.windows import SMALL_PAGE, list_params
 from sync.telemetry import plain
 
@@ -29,7 +29,6 @@ ACCESS_SECONDS = 5.0
 SINGLE_TRIES = 2
 OTHERS = 3
 """So many other records are asked for before a method is taken for one that answers none."""
-_WORDS = 300
 
 
 @dataclass(slots=True)
@@ -126,7 +125,7 @@ def _ask_singly(
         except (TryLater, UnexpectedData) as error:
             if not cannot_be_had(error):
                 raise
-            result.failing[record] = plain(error, most=_WORDS)
+            result.failing[record] = plain(error, most=WORDS)
         else:
             found = reply.data.get(resource.single_key)
             if isinstance(found, dict):

@@ -24,7 +24,8 @@ from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
-from sync.pipeline.pages import SMALLER, TRIES, cannot_be_had, insistent
+from sync.pipeline.halves import TRIES, cannot_be_had, insistent
+from sync.pipeline.pages import SMALLER
 
 SETTLED_SECONDS = 300
 CURSOR_CHARACTERS = 2_000

@@ -1,14 +1,14 @@
-"""What cannot be had together is asked for in parts, down to the single record.
+"""A page that cannot be had is asked for in parts.
 
-A page that answers 500 again and again, is cut, never ends, or is larger than a body may be: while
-the account is well it is asked for with a limit of 50, then of 20, and what is still missing by
-the ids that may stand there, in halves. One request that fails among others costs one request.
+It answers 500 again and again, is cut, never ends, or is larger than a body may be: while the
+account is well it is asked for with a limit of 50, then of 20, and what is still missing by the
+ids that may stand there (halves.py). One request that fails among others costs one request.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,38 +17,18 @@ import sqlalchemy as sa
 from sync.crawl import record_id_of
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
-from sync.errors import LeaseLost, OverLimit, Refused, TryLater, UnexpectedData
+from sync.errors import Refused, TryLater, UnexpectedData
 from sync.mirror.names import crm_name
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
-from sync.telemetry import plain
+from sync.pipeline.halves import MOST_ALONE, TRIES, cannot_be_had, ids_page, insistent
 
-IDS_PER_REQUEST = 100
-TRIES = 3
-"""One answer in forty that fails does so three times in a row once in sixty thousand pages."""
 SMALLER = (50, 20)
 SPAN = 500
 """So many ids between two neighbours are asked for one and all; of more, those known of."""
-MOST_ALONE = 3
-"""So many single records that fail, and nothing else came: then it is not the records."""
 MOST_HELD_BYTES = 64 * 1024 * 1024
 """What the parts of one page may weigh together; it is held as one."""
-_WORDS = 300
-
 Ask = Callable[[Mapping[str, Any]], Reply]
-
-
-@dataclass(slots=True)
-class Ids:
-    """What a request by ids gave: answers, and the error of each record that could not be had.
-
-    `asked` are the records that were answered for, with the send moment of the answer: one that is
-    in it and in none of the answers did not come.
-    """
-
-    replies: list[Reply] = field(default_factory=list)
-    asked: dict[int, dt.datetime] = field(default_factory=dict)
-    failing: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -63,144 +43,6 @@ class Page:
     totals: set[int]
     failing: dict[int, str] = field(default_factory=dict)
     unnamed: int = 0
-
-
-def cannot_be_had(error: Exception) -> bool:
-    """Whether less might come where this did not: a fault of the answer, not of access or limit."""
-    if isinstance(error, OverLimit | LeaseLost):
-        return False
-    return isinstance(error, TryLater | UnexpectedData)
-
-
-def insistent(ctx: Context, ask: Callable[[], Reply], *, work: WorkClass, tries: int) -> Reply:
-    """Ask until it answers, so many times; the last error when the account is well meanwhile.
-
-    TryLater of `credentials` when it is not: what an outage refuses is not asked for in parts.
-    """
-    for attempt in range(1, tries + 1):
-        try:
-            return ask()
-        except OverLimit as refusal:
-            if attempt == tries or refusal.after or ctx.is_over:
-                raise
-        except (TryLater, UnexpectedData) as error:
-            if not cannot_be_had(error):
-                raise
-            if attempt == tries:
-                ctx.api.credentials(work=work)
-                raise
-            if ctx.stop.is_set():
-                raise
-    raise AssertionError("unreachable")
-
-
-# --- by id ------------------------------------------------------------------------------------
-
-
-def ids_page(
-    ctx: Context,
-    resource: Resource,
-    ids: Iterable[int],
-    *,
-    work: WorkClass,
-    chosen: Mapping[str, Any] | None = None,
-) -> Ids:
-    """Ask for records by their ids, at most a hundred a request, each request's pages read.
-
-    A batch that fails twice is asked for in halves. `chosen` are further filters.
-    """
-    result = Ids()
-    ordered = sorted(set(ids))
-
-    def ask(wanted: Sequence[int], page: int) -> Reply:
-        # limit=100, else the tail of the ids lands on page 2.
-        params: dict[str, Any] = {
-            **dict(resource.params),
-            "filter": {**(chosen or {}), "ids": list(wanted)},
-            "limit": IDS_PER_REQUEST,
-        }
-        if page > 1:
-            return ctx.api.later(resource, params | {"page": page}, work=work)
-        reply = ctx.api.first(resource, params, work=work)
-        reply.records(resource)
-        return reply
-
-    for start in range(0, len(ordered), IDS_PER_REQUEST):
-        batch = ordered[start : start + IDS_PER_REQUEST]
-        _batch(ctx, resource, batch, result, ask, work=work, tries=2)
-    return result
-
-
-def _batch(
-    ctx: Context,
-    resource: Resource,
-    ids: list[int],
-    into: Ids,
-    ask: Callable[[Sequence[int], int], Reply],
-    *,
-    work: WorkClass,
-    tries: int,
-) -> None:
-    alone = len(ids) == 1
-    try:
-        first = insistent(ctx, lambda: ask(ids, 1), work=work, tries=2 if alone else tries)
-        replies = [first, *_further(ctx, resource, ids, first, ask, work=work)]
-    except (TryLater, UnexpectedData) as error:
-        if not cannot_be_had(error):
-            raise
-        if not alone:
-            middle = len(ids) // 2
-            # Known to hold a fault: each half that fails once is halved again.
-            for half in (ids[:middle], ids[middle:]):
-                _batch(ctx, resource, half, into, ask, work=work, tries=1)
-            return
-        into.failing[ids[0]] = plain(error, most=_WORDS)
-        if len(into.failing) >= MOST_ALONE and not into.replies:
-            raise
-        return
-    into.replies += replies
-    into.asked |= dict.fromkeys(ids, replies[0].as_of)
-
-
-def _further(
-    ctx: Context,
-    resource: Resource,
-    ids: list[int],
-    first: Reply,
-    ask: Callable[[Sequence[int], int], Reply],
-    *,
-    work: WorkClass,
-) -> list[Reply]:
-    """The further pages of an answer that is paged smaller than it was asked for.
-
-    None of a list that shows what was not asked for: it ignores the filter, and would be read
-    whole.
-    """
-    replies: list[Reply] = []
-    if not ids_of(first.records(resource)) <= set(ids):
-        return replies
-    pages = min(first.pagination.pages if "pagination" in first.data else 1, len(ids))
-    for page in range(2, pages + 1):
-        try:
-            reply = insistent(
-                ctx,
-                lambda page=page: ask(ids, page),  # type: ignore[misc]
-                work=work,
-                tries=TRIES,
-            )
-        except Refused:
-            break  # it became shorter: what is missing is asked for singly
-        replies.append(reply)
-    return replies
-
-
-def ids_of(records: Iterable[Any]) -> set[int]:
-    """Ids of records as sent; what has none is left out."""
-    found = (record_id_of(each.get("id")) for each in records if isinstance(each, dict))
-    return {each for each in found if each is not None}
-
-
-# --- by page ----------------------------------------------------------------------------------
 
 
 def read_page(
@@ -263,8 +105,11 @@ class _Parts:
         size = self.resource.page_size
         first, after = size * (self.page - 1), size * self.page
         for limit in (each for each in SMALLER if each < size):
+            failed = 0
             for number in self._numbers(first, after, limit):
-                self._part(number, limit)
+                failed += not self._part(number, limit)
+                if failed >= MOST_ALONE and not self.sent:
+                    raise self.error
         if not self.totals:
             # Not even the smallest page: what stands around it is not known.
             raise self.error
@@ -288,25 +133,26 @@ class _Parts:
             {place // limit + 1 for place in range(first, most) if place not in self.places}
         )
 
-    def _part(self, number: int, limit: int) -> None:
-        """Take a smaller page; it stays open when it fails too."""
+    def _part(self, number: int, limit: int) -> bool:
+        """Take a smaller page; False when it fails too, and its places stay open."""
         try:
             reply = self.send({**self.params, "limit": limit, "page": number})
             records = reply.records(self.resource)
         except Refused:
-            return  # beyond the end
+            return True  # beyond the end
         except (TryLater, UnexpectedData) as error:
             if not cannot_be_had(error):
                 raise
             self.ctx.api.credentials(work=self.work)
             self.error = error
-            return
+            return False
         self._note(reply)
         begin = limit * (number - 1)
         size = self.resource.page_size
         for place, record in enumerate(records, begin):
             if size * (self.page - 1) <= place < size * self.page:
                 self.places.setdefault(place, record)
+        return True
 
     def _note(self, reply: Reply) -> None:
         self.sent.append(reply.as_of)

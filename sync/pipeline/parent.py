@@ -23,7 +23,8 @@ from sync.mirror.names import crm_name
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
-from sync.pipeline.pages import TRIES, insistent, read_page
+from sync.pipeline.halves import TRIES, insistent
+from sync.pipeline.pages import read_page
 from sync.pipeline.sweep import PASSES, unusable
 
 HELD_PAGES = 10

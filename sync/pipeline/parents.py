@@ -32,7 +32,7 @@ from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.pipeline.absence import judge_list
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.pages import MOST_ALONE, cannot_be_had
+from sync.pipeline.halves import MOST_ALONE, WORDS, cannot_be_had
 from sync.pipeline.parent import (
     Answered,
     Long,
@@ -58,7 +58,6 @@ later, than these."""
 
 
 _COUNTED = ("answered", "missing", "absent", "withheld", "failing")
-_WORDS = 300
 
 
 class WithoutParents(Unavailable):
@@ -184,7 +183,7 @@ def _pass_by(
         raise error
 
     def write(connection: sa.Connection) -> None:
-        failing = {parent.key: plain(error, most=_WORDS)}
+        failing = {parent.key: plain(error, most=WORDS)}
         rereads.found_failing(connection, ctx.store.id, resource.name, failing)
         checkpoint.add_report(connection, crawl, {"failing": 1})
         checkpoint.set_rebuilt_to(connection, crawl, str(parent.key))
@@ -451,7 +450,7 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
                 is_method = len(failing) + 1 >= MOST_ALONE and not done
                 if is_method or not _is_of_parent(error):
                     raise
-                failing[parent.key] = plain(error, most=_WORDS)
+                failing[parent.key] = plain(error, most=WORDS)
             else:
                 done.append(parent.key)
     except Unfinished:

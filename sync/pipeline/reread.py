@@ -22,7 +22,7 @@ from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.absence import Told, find_out
 from sync.pipeline.context import Context
-from sync.pipeline.pages import ids_page
+from sync.pipeline.halves import ids_page
 
 __all__ = ["Read", "Told", "apply", "read_again"]
 

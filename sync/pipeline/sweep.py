@@ -27,7 +27,8 @@ from sync.normalise import Batch
 from sync.pipeline.absence import judge_list
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.pages import TRIES, Page, insistent, read_page
+from sync.pipeline.halves import TRIES, insistent
+from sync.pipeline.pages import Page, read_page
 from sync.pipeline.windows import SMALL_PAGE, days_of, list_params
 from sync.telemetry import log
 

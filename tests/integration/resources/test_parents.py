@@ -71,6 +71,29 @@ def test_each_list_is_its_parents(mirror: Mirror, fake: Fake, tasks: list[int]) 
     assert mirror.coverage("task_comments").state == "fresh"
 
 
+def test_a_parent_whose_list_cannot_be_had_is_passed_by(
+    mirror: Mirror, fake: Fake, tasks: list[int]
+) -> None:
+    """It answers 500 whenever it is asked: the others are read, it is named, and coverage stays."""
+    mirror.settle()
+    before = mirror.coverage("task_comments").complete_as_of
+    fake.handle(path(tasks[1]), lambda _: answer(500, errorMsg="Internal Server Error"))
+    fake.lists[path(tasks[3])][1].append(comments(403)[0])
+    refresh(mirror)
+    assert live(mirror)[403] == tasks[3]
+    assert mirror.tombstones("task_comments") == {}
+    [waits] = mirror.rows("SELECT id, error FROM sync.reread WHERE resource = 'task_comments'")
+    assert (waits.id, "500" in waits.error) == (tasks[1], True)
+    assert mirror.coverage("task_comments").complete_as_of == before
+    mirror.pass_time(901)
+    mirror.feeds()
+    assert mirror.coverage("task_comments").state == "attention"
+    del fake.handlers[path(tasks[1])]
+    refresh(mirror)
+    assert not mirror.rows("SELECT id FROM sync.reread WHERE resource = 'task_comments'")
+    assert mirror.coverage("task_comments").state == "fresh"
+
+
 def test_a_list_of_several_pages_that_shifts_is_read_again(
     mirror: Mirror, fake: Fake, tasks: list[int]
 ) -> None:
