@@ -184,9 +184,12 @@ def absent_since(
     return {row.id: row.absent_at for row in rows}
 
 
+# The moment up to which all is known of a resource.
 _SINCE = (
-    "coalesce((SELECT clear_at FROM sync.feed WHERE store_id = :store AND resource = :told_by),"
-    " now())"
+    "coalesce((SELECT min(f.clear_at) FROM sync.coverage AS c JOIN sync.feed AS f"
+    " ON f.store_id = c.store_id AND (f.resource = c.feed OR f.resource = ANY (c.told_by))"
+    " WHERE c.store_id = :store AND c.resource = :resource), (SELECT c.complete_as_of"
+    " FROM sync.coverage AS c WHERE c.store_id = :store AND c.resource = :resource), now())"
 )
 
 
@@ -196,8 +199,6 @@ def found_absent(
     resource: str,
     moments: Mapping[int, dt.datetime],
     lateness_seconds: float,
-    *,
-    told_by: str = "",
 ) -> None:
     """Records that did not come without a word from history: asked for once more after the
     lateness bound, counted from the send moment of the first request that lacked them."""
@@ -219,7 +220,6 @@ def found_absent(
         {
             "store": store_id,
             "resource": resource,
-            "told_by": told_by,
             "ids": list(moments),
             "moments": list(moments.values()),
             "lateness": lateness_seconds,
@@ -227,13 +227,8 @@ def found_absent(
     )
 
 
-def found_failing(
-    connection: sa.Connection,
-    store_id: int,
-    resource: str,
-    errors: Mapping[int, str],
-    *,
-    told_by: str = "",
+def failed(
+    connection: sa.Connection, store_id: int, resource: str, errors: Mapping[int, str]
 ) -> None:
     """Records that cannot be had, each with the error it gives: asked for less and less often."""
     if not errors:
@@ -255,7 +250,6 @@ def found_failing(
         {
             "store": store_id,
             "resource": resource,
-            "told_by": told_by,
             "ids": list(errors),
             "errors": list(errors.values()),
             "least": FAILING_SECONDS,

@@ -50,14 +50,14 @@ class Found:
 
     `batches` are of those that answer singly (`unlisted`), `graves` of those that are gone.
     `absent` are to be asked for once more, with the send moment of the first request that lacked
-    them; `failing` could not be had, or nothing can tell of them, and why.
+    them; `failed` could not be had, or nothing can tell of them, and why.
     """
 
     batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
     graves: list[Grave] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
     absent: dict[int, dt.datetime] = field(default_factory=dict)
-    failing: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
 
 
 def find_out(
@@ -111,7 +111,7 @@ def _ask_singly(
     """Ask for each record by itself, and judge those that are not there."""
     if not resource.single:
         words = f"the list lacks it, and {resource.name} have no method for one record"
-        result.failing |= dict.fromkeys(ids, words)
+        result.failed |= dict.fromkeys(ids, words)
         return
     lacking: list[_Lacking] = []
     for record in ids:
@@ -125,7 +125,7 @@ def _ask_singly(
         except (TryLater, UnexpectedData) as error:
             if not cannot_be_had(error):
                 raise
-            result.failing[record] = plain(error, most=WORDS)
+            result.failed[record] = plain(error, most=WORDS)
         else:
             found = reply.data.get(resource.single_key)
             if isinstance(found, dict):
@@ -191,7 +191,7 @@ def _judge_singly(
         elif isinstance(verdict, Ask):
             result.absent[each.record] = first_at or each.as_of
         elif each.record not in hidden:  # what is hidden is known of by its site
-            result.failing[each.record] = verdict.words
+            result.failed[each.record] = verdict.words
 
 
 def _answers_for_others(

@@ -37,7 +37,7 @@ class Ids:
 
     replies: list[Reply] = field(default_factory=list)
     asked: dict[int, dt.datetime] = field(default_factory=dict)
-    failing: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
 
 
 def cannot_be_had(error: Exception) -> bool:
@@ -126,8 +126,8 @@ def _batch(
             for half in (ids[:middle], ids[middle:]):
                 _batch(ctx, resource, half, into, ask, work=work, tries=1)
             return
-        into.failing[ids[0]] = plain(error, most=WORDS)
-        if len(into.failing) >= MOST_ALONE and not into.replies:
+        into.failed[ids[0]] = plain(error, most=WORDS)
+        if len(into.failed) >= MOST_ALONE and not into.replies:
             raise
         return
     into.replies += replies

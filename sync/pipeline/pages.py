@@ -35,13 +35,13 @@ Ask = Callable[[Mapping[str, Any]], Reply]
 class Page:
     """A page as if it had come at once. `reply` says when the oldest of its parts was sent.
 
-    `totals` are what its parts said of the list's length, `failing` the records that cannot be
+    `totals` are what its parts said of the list's length, `failed` the records that cannot be
     had, `unnamed` how many of those are not known by their ids.
     """
 
     reply: Reply
     totals: set[int]
-    failing: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
     unnamed: int = 0
 
 
@@ -97,7 +97,7 @@ class _Parts:
     places: dict[int, Any] = field(default_factory=dict)
     sent: list[dt.datetime] = field(default_factory=list)
     totals: list[int] = field(default_factory=list)
-    failing: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
     found: list[Any] = field(default_factory=list)
     held_bytes: int = 0
 
@@ -119,12 +119,12 @@ class _Parts:
         ]
         if open_places:
             self._by_ids(open_places)
-        missing = len(open_places) - len(self.found) - len(self.failing)
+        missing = len(open_places) - len(self.found) - len(self.failed)
         is_by_id = self.resource.key == "id" and self.resource.parent is None
         if missing > 0 and not (is_by_id and (self.places or self.found)):
             raise self.error
         records = [self.places[each] for each in sorted(self.places)] + self.found
-        return Page(self._reply(records, total), set(self.totals), self.failing, max(0, missing))
+        return Page(self._reply(records, total), set(self.totals), self.failed, max(0, missing))
 
     def _numbers(self, first: int, after: int, limit: int) -> list[int]:
         """Pages of `limit` that hold a place that is still open."""
@@ -190,7 +190,7 @@ class _Parts:
                     came.add(named)
                     self.found.append(record)
             self.sent.append(reply.as_of)
-        self.failing = {each: text for each, text in answered.failing.items() if each not in came}
+        self.failed = {each: text for each, text in answered.failed.items() if each not in came}
 
     def _neighbour(self, place: int, here: Mapping[int, int | None]) -> int | None:
         """The id at a place, which another page may hold; None at an end of the list."""

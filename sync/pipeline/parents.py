@@ -184,7 +184,7 @@ def _pass_by(
 
     def write(connection: sa.Connection) -> None:
         failing = {parent.key: plain(error, most=WORDS)}
-        rereads.found_failing(connection, ctx.store.id, resource.name, failing)
+        rereads.failed(connection, ctx.store.id, resource.name, failing)
         checkpoint.add_report(connection, crawl, {"failing": 1})
         checkpoint.set_rebuilt_to(connection, crawl, str(parent.key))
 
@@ -468,7 +468,7 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
 
     def write(connection: sa.Connection) -> None:
         _bury_orphans(ctx, connection, resource, as_of)
-        rereads.found_failing(connection, ctx.store.id, resource.name, failing)
+        rereads.failed(connection, ctx.store.id, resource.name, failing)
 
     ctx.write(write)
     return [key for key in keys if key not in failing]

@@ -38,12 +38,12 @@ class Read:
     moved: list[int] = field(default_factory=list)
     outside: list[Grave] = field(default_factory=list)
     absent: dict[int, dt.datetime] = field(default_factory=dict)
-    failing: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
 
     @property
     def open(self) -> set[int]:
         """Records that are to be asked for again: their wish is not fulfilled."""
-        return {*self.absent, *self.failing}
+        return {*self.absent, *self.failed}
 
 
 def read_again(
@@ -68,7 +68,7 @@ def read_again(
     read.graves += found.graves
     read.unlisted += found.unlisted
     read.absent = found.absent
-    read.failing = {**answered.failing, **found.failing}
+    read.failed = {**answered.failed, **found.failed}
     for batch, as_of in found.batches:
         _take(ctx, batch, as_of, read)
     return read
@@ -124,7 +124,7 @@ def apply(
 
 def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:
     """Keep what is to be asked for again, and forget what was against those that are settled."""
-    store_id, told_by = ctx.store.id, ctx.lease.resource
+    store_id = ctx.store.id
     gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
     rereads.came(connection, store_id, resource.name, [*read.listed, *read.unlisted, *gone])
     rereads.found_absent(
@@ -133,9 +133,8 @@ def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read:
         resource.name,
         read.absent,
         feeds.lateness_seconds(connection, store_id),
-        told_by=told_by,
     )
-    rereads.found_failing(connection, store_id, resource.name, read.failing, told_by=told_by)
+    rereads.failed(connection, store_id, resource.name, read.failed)
 
 
 def _queue_further(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:

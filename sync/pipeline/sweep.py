@@ -48,7 +48,7 @@ class Pass:
     replies: int = 0
     pages: int = 0
     unusable: int = 0
-    failing: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
 
     def take(self, page: Page) -> None:
         """Note a page's totals, and the records of it that cannot be had: they are there."""
@@ -57,8 +57,8 @@ class Pass:
         self.pages = page.reply.pagination.pages
         for total in page.totals - {page.reply.pagination.total}:
             self.check.add_total(total)
-        self.check.ids.update(page.failing)
-        self.failing |= page.failing
+        self.check.ids.update(page.failed)
+        self.failed |= page.failed
 
 
 def unusable(batch: Batch) -> set[str]:
@@ -184,7 +184,7 @@ def _read_pages(ctx: Context, crawl: Crawl, resource: Resource, before: Pass | N
             _commit(ctx, crawl, resource, batch, page.reply.as_of)
             if ctx.stop.is_set():
                 raise TryLater("stopped between two pages of a pass")
-            if not batch.rows and not batch.rejects and not page.failing:
+            if not batch.rows and not batch.rejects and not page.failed:
                 break
     if result.replies > 1:
         small = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
@@ -275,11 +275,11 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
             graves = [Grave(key, first, verdict.reason) for key in absent]
             buried = bury(connection, resource, ctx.store.id, graves)
             coverage.add_loaded(connection, resource, ctx.store.id, buried, origin=Origin.WALK)
-            if is_whole and not closed.failing:
+            if is_whole and not closed.failed:
                 coverage.close(connection, resource, ctx.store.id, complete_as_of=first)
             told += f" ({verdict.words})" if verdict.words else ""
-        rereads.found_failing(connection, ctx.store.id, resource.name, closed.failing)
-        rereads.forget_failing(connection, ctx.store.id, resource.name, but=closed.failing)
+        rereads.failed(connection, ctx.store.id, resource.name, closed.failed)
+        rereads.forget_failing(connection, ctx.store.id, resource.name, but=closed.failed)
         count = Count(closed.days, len(closed.check.ids), live, 0, first)
         notes.keep_proof(
             connection,
@@ -288,7 +288,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
             count,
             method="pass",
             head_id=None,
-            proven=isinstance(verdict, Tombstone) and not closed.failing,
+            proven=isinstance(verdict, Tombstone) and not closed.failed,
             detail=told,
         )
         checkpoint.end_crawl(connection, crawl)

@@ -79,7 +79,7 @@ def _read(ctx: Context, resource: Resource, chosen: dict[str, str]) -> dt.dateti
         pagination = reply.pagination
         check.add([row.key for row in batch.rows], pagination.total)
         check.ids.update(unusable(batch))
-        check.ids.update(read.failing)  # the full pass holds coverage for them
+        check.ids.update(read.failed)  # the full pass holds coverage for them
         if page == 1:
             bound = pages_bound(pagination.pages)
         last = min(pagination.pages, bound) if batch.rows else page

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
-from tests.integration.pipeline.harness import Mirror
+from sync.mirror import status, stores
+from tests.integration.pipeline.conftest import Open
+from tests.integration.pipeline.harness import Mirror, small
 
 CHAIN = "/api/v5/orders/history?"
 
@@ -198,6 +201,31 @@ def test_a_method_that_answers_404_for_all_buries_nothing(mirror: Mirror) -> Non
     mirror.pass_time(3_600)
     mirror.come_to_rest()
     mirror.assert_equal_to_oracle()
+
+
+def test_what_has_no_method_for_one_record_is_not_judged(open_mirror: Open) -> None:
+    """The list does not show it, and there is nobody to ask: it stays, and that is said."""
+    resources = small()
+    resources["orders"] = dataclasses.replace(resources["orders"], single="")
+    mirror = open_mirror(resources=resources)
+    mirror.settle()
+    order = max(mirror.truth("orders"))
+    mirror.account.update_order(order, managerComment="the last one")
+    mirror.account.delete("orders", order)
+    for _ in range(3):
+        mirror.feeds()
+        mirror.pass_time(61)
+    assert mirror.tombstones("orders") == {}
+    assert order in mirror.live("orders")
+    mirror.pass_time(900)
+    mirror.feeds()
+    assert mirror.coverage("orders").state == "attention"
+    with mirror.engine.begin() as connection:
+        store = stores.by_id(connection, mirror.store_id)
+        assert store is not None
+        [told] = status.statuses(connection, [store], order=["orders"])
+    assert f"cannot be had, while all else goes on: {order}" in str(told.troubles[0].text)
+    assert "no method for one record" in told.troubles[0].text
 
 
 def _ignoring(mirror: Mirror) -> dict[str, object]:
