@@ -123,8 +123,18 @@ class _Parts:
         is_by_id = self.resource.key == "id" and self.resource.parent is None
         if missing > 0 and not (is_by_id and (self.places or self.found)):
             raise self.error
-        records = [self.places[each] for each in sorted(self.places)] + self.found
+        records = self._in_order()
         return Page(self._reply(records, total), set(self.totals), self.failed, max(0, missing))
+
+    def _in_order(self) -> list[Any]:
+        """All records, those found by id among the others where the list is in the order of ids."""
+        placed = [self.places[each] for each in sorted(self.places)]
+        ids = [_id_of(record) for record in placed]
+        known = [each for each in ids if each is not None]
+        for descends in (False, True):
+            if len(known) == len(placed) and known == sorted(known, reverse=descends):
+                return sorted([*placed, *self.found], key=_id_or_zero, reverse=descends)
+        return placed + self.found
 
     def _numbers(self, first: int, after: int, limit: int) -> list[int]:
         """Pages of `limit` that hold a place that is still open."""
@@ -167,8 +177,7 @@ class _Parts:
         """Ask for what may stand at the open places by id."""
         if self.resource.key != "id" or self.resource.parent is not None:
             return
-        here = {place: record_id_of(record.get("id")) for place, record in self.places.items()
-                if isinstance(record, dict)}  # fmt: skip
+        here = {place: _id_of(record) for place, record in self.places.items()}
         had = {each for each in here.values() if each is not None}
         wanted: set[int] = set()
         for run in _runs(open_places):
@@ -185,7 +194,7 @@ class _Parts:
         came: set[int] = set()
         for reply in answered.replies:
             for record in reply.records(self.resource):
-                named = record_id_of(record.get("id")) if isinstance(record, dict) else None
+                named = _id_of(record)
                 if named in wanted and named not in had | came:
                     came.add(named)
                     self.found.append(record)
@@ -205,8 +214,7 @@ class _Parts:
         except (Refused, TryLater, UnexpectedData):
             return None
         at = place - place // limit * limit
-        record = records[at] if at < len(records) else None
-        return record_id_of(record.get("id")) if isinstance(record, dict) else None
+        return _id_of(records[at]) if at < len(records) else None
 
     def _candidates(self, one: int | None, other: int | None, count: int) -> set[int]:
         """Ids that may stand between two neighbours, in whichever order the list is."""
@@ -230,6 +238,14 @@ class _Parts:
         }  # fmt: skip
         data = {self.resource.answer_key: records, "pagination": block}
         return Reply(data, b"", min(self.sent))
+
+
+def _id_of(record: Any) -> int | None:
+    return record_id_of(record.get("id")) if isinstance(record, dict) else None
+
+
+def _id_or_zero(record: Any) -> int:
+    return _id_of(record) or 0
 
 
 def _runs(places: Sequence[int]) -> list[list[int]]:
