@@ -206,7 +206,10 @@ def _begin_at_the_end(
     The list may have a page more by now; a few steps find its end, or the pass does without.
     """
     for _ in range(PASSES):
-        end = ask(page)
+        try:
+            end = ask(page)
+        except Refused:
+            return  # it became shorter
         last = end.reply.pagination.pages
         if last <= page:
             batch = ctx.normalise(resource, end.reply.records(resource))

@@ -167,8 +167,8 @@ def test_a_record_that_comes_again_was_never_gone(mirror: Mirror) -> None:
     mirror.feeds()
     mirror.wire.answers = None
     assert answers
-    mirror.come_to_rest()
     assert mirror.tombstones("orders") == {}
+    mirror.come_to_rest()
     mirror.assert_equal_to_oracle()
 
 
