@@ -201,50 +201,92 @@ def is_leaf(days: Days, total: int) -> bool:
 class PassCheck:
     """Whether a pass over a list without a feed was closed.
 
-    Closed: one total on every page and on a probe before and after; ids in one order across page
-    boundaries, so that a shifted page would show; as many distinct ids as the total.
+    Closed in one of two ways, both with ids in one order across page boundaries, so that a shifted
+    page would show. It held still: one total on every page and on a probe before and after, and
+    as many distinct ids. Or it grew: ids only grow, so all that was there at the first request is
+    at or below the largest id of that moment (`newest`), and nothing else ever will be. Of the ids
+    met, those up to `newest` were therefore there; when they are as many as the first total said,
+    they are all that was there, and the pass is closed for what was there when it began. What came
+    meanwhile moves rows of a list that is newest first to later pages, where they are met twice,
+    and stands behind all others in a list that is oldest first.
+
+    `newest` is the first id of a list that descends; of one that ascends it stands on the last
+    page, which is asked for first (`begin`).
     """
 
-    totals: set[int] = field(default_factory=set)
+    totals: list[int] = field(default_factory=list)
     ids: set[Any] = field(default_factory=set)
     pages: int = 0
+    newest: Any = None
     _order: int = 0
     _last: Any = None
     _monotone: bool = True
     problem: str = ""
 
+    def begin(self, last_page: Sequence[Any], total: int) -> None:
+        """Take the last page of a list that ascends, as it was before anything else was read."""
+        self.totals.append(total)
+        self.newest = max((key for key in last_page if isinstance(key, int)), default=None)
+
     def add(self, keys: Sequence[Any], total: int) -> None:
-        """Take the keys of the next page in the order sent."""
-        self.totals.add(total)
+        """Take the keys of the next page in the order sent; those met before moved down to it."""
+        self.totals.append(total)
         self.pages += 1
+        if self.pages == 1 and self.newest is None:
+            self.newest = max((key for key in keys if isinstance(key, int)), default=None)
         for key in keys:
-            if self._last is not None and key != self._last:
+            if key in self.ids:
+                continue
+            if self._last is not None:
                 direction = 1 if key > self._last else -1
                 if self._order == 0:
                     self._order = direction
                 elif direction != self._order:
                     self._monotone = False
             self._last = key
-        self.ids.update(keys)
+            self.ids.add(key)
 
     def add_total(self, total: int) -> None:
         """Take the total of a probe."""
-        self.totals.add(total)
+        self.totals.append(total)
 
     @property
     def is_closed(self) -> bool:
         """Whether this pass alone proves the list."""
-        return self._counts_agree() and (self._monotone or self.pages <= 1)
+        if not self._monotone and self.pages > 1:
+            self._counts_agree()
+            return False
+        return self._counts_agree() or self.holds_its_beginning
+
+    @property
+    def grew(self) -> bool:
+        """Whether the list became longer while it was read, and never shorter."""
+        pairs = list(itertools.pairwise(self.totals))
+        return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+
+    @property
+    def ascends(self) -> bool:
+        """Whether the list is oldest first."""
+        return self._monotone and self._order == 1
 
     def agrees_with(self, before: PassCheck | None) -> bool:
         """Whether two passes in a row closed on the same ids: the proof where no order holds."""
         return before is not None and self._counts_agree() and self.ids == before.ids
 
+    @property
+    def holds_its_beginning(self) -> bool:
+        """Whether it grew, and all that was there at its first request was met."""
+        if not self.grew or not self._monotone or self.newest is None:
+            return False
+        known = [key for key in self.ids if isinstance(key, int) and key <= self.newest]
+        return len(known) == self.totals[0]
+
     def _counts_agree(self) -> bool:
-        if len(self.totals) != 1:
-            self.problem = f"the total moved: {sorted(self.totals)[:5]}"
-        elif len(self.ids) != next(iter(self.totals)):
-            self.problem = f"{len(self.ids)} distinct records of {next(iter(self.totals))}"
+        distinct = sorted(set(self.totals))
+        if len(distinct) != 1:
+            self.problem = f"the total moved: {distinct[:5]}"
+        elif len(self.ids) != distinct[0]:
+            self.problem = f"{len(self.ids)} distinct records of {distinct[0]}"
         elif not self._monotone and self.pages > 1:
             self.problem = "ids in no order across pages"
             return True

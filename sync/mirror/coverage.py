@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from sync.absence import is_too_many
 from sync.crawl import Days
 from sync.declare import Resource
-from sync.mirror import passes
 from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.telemetry import counted
@@ -61,7 +61,7 @@ def count_live(
         f" WHERE u.resource = '{resource.name}' AND {where}",
         binds,
     ).one()
-    if passes.is_too_many(hidden[0] + hidden[1], of=row[0] + row[1]):
+    if is_too_many(hidden[0] + hidden[1], of=row[0] + row[1]):
         return row[0], row[1]
     return row[0] - hidden[0], row[1] - hidden[1]
 

@@ -8,20 +8,38 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sync.crawl import WHOLE, Days
 from sync.declare import Resource
 from sync.mirror.load import Key
 from sync.mirror.names import crm_name
 from sync.mirror.statements import key_name, key_type
+from sync.mirror.stores import Store
 
 
 def live_keys(
-    connection: sa.Connection, resource: Resource, store_id: int, *, known_before: dt.datetime
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    *,
+    known_before: dt.datetime,
+    days: Days = WHOLE,
 ) -> set[Any]:
-    """Keys of live rows known from before a moment: what a closed sweep can find absent."""
+    """Keys of live rows known from before a moment: what a closed sweep of `days` can find absent.
+
+    A sweep of some days proves nothing of a row without a creation day.
+    """
+    where = ""
+    binds: list[Any] = [store_id, known_before]
+    if resource.created_field and days.first is not None:
+        where += " AND created_on >= %s"
+        binds.append(days.first)
+    if resource.created_field and days.last is not None:
+        where += " AND created_on <= %s"
+        binds.append(days.last)
     rows = connection.exec_driver_sql(
         f"SELECT {key_name(resource)} FROM {crm_name(resource.name)}"
-        " WHERE store_id = %s AND deleted_at IS NULL AND as_of < %s",
-        (store_id, known_before),
+        f" WHERE store_id = %s AND deleted_at IS NULL AND as_of < %s{where}",
+        tuple(binds),
     )
     return {key for (key,) in rows}
 
@@ -51,6 +69,41 @@ def live_among(
         f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
         f" AND deleted_at IS NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
         (store_id, list(keys)),
+    )
+    return {key for (key,) in rows}
+
+
+def buried_among(
+    connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
+) -> set[Any]:
+    """Which of the keys are tombstones."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f" AND deleted_at IS NOT NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
+        (store_id, list(keys)),
+    )
+    return {key for (key,) in rows}
+
+
+def hidden_among(
+    connection: sa.Connection, resource: Resource, store: Store, keys: Sequence[Key]
+) -> set[Any]:
+    """Which live rows were read before the key was known to have lost sites, and may be of those.
+
+    Of a site the key sees still, none is.
+    """
+    if store.hidden_from is None or not keys:
+        return set()
+    where = ""
+    binds: list[object] = [store.id, list(keys), store.hidden_from]
+    if any(f.name == "site" for f in resource.fields):
+        where = " AND (site = ANY(%s)) IS NOT TRUE"
+        binds.append(list(store.access.sites or ()))
+    rows = connection.exec_driver_sql(
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f" AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
+        f" AND deleted_at IS NULL AND as_of <= %s{where}",
+        tuple(binds),
     )
     return {key for (key,) in rows}
 

@@ -6,16 +6,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from sync.declare import Resource
+from sync.mirror.checkpoint import Crawl
 from sync.mirror.names import crm_name
 from sync.mirror.stores import Store
 
-HALF_COUNTS_FROM = 20
-"""A list this long does not lose more than half of itself unnoticed."""
-
-
-def is_too_many(absent: int, *, of: int) -> bool:
-    """Whether so many absent rows wait for an operator."""
-    return of >= HALF_COUNTS_FROM and absent * 2 > of
+FIRST_WAIT_SECONDS = 15.0
+LONGEST_WAIT_SECONDS = 3_600.0
+"""A list that does not hold still is read again after so long."""
 
 
 def count_live(connection: sa.Connection, resource: Resource, store_id: int) -> int:
@@ -39,9 +36,9 @@ def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool
 
 
 def wait_for_approval(
-    connection: sa.Connection, store: Store, resource: str, *, absent: int, of: int
+    connection: sa.Connection, store: Store, resource: str, *, absent: int, of: int, words: str
 ) -> None:
-    """Say what waits, and how to allow it; and what else that may do."""
+    """Say what waits, why, and how to allow it; and what else that may do."""
     lost = store.lost_sites
     doubt = f" (some may be of sites the key has lost, {lost}, and would go too)" if lost else ""
     connection.execute(
@@ -50,9 +47,26 @@ def wait_for_approval(
             "s": store.id,
             "r": resource,
             "text": f"{absent} of {of} rows are no longer in the list{doubt}; let them be"
-            f" tombstoned: celery -A sync mirror approve {store.name} {resource}",
+            f" tombstoned ({words}): celery -A sync mirror approve {store.name} {resource}",
         },
     )
+
+
+def postpone(connection: sa.Connection, crawl: Crawl) -> float:
+    """Let a pass that came to nothing wait, twice as long each time; the seconds it waits."""
+    rounds: int = connection.execute(
+        sa.text("SELECT rounds FROM sync.crawl WHERE id = :id FOR UPDATE"), {"id": crawl.id}
+    ).scalar_one()
+    seconds = min(FIRST_WAIT_SECONDS * 2.0 ** min(rounds, 20), LONGEST_WAIT_SECONDS)
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET rounds = rounds + 1,"
+            " not_before = clock_timestamp() + make_interval(secs => :seconds),"
+            " fruitless_since = coalesce(fruitless_since, clock_timestamp()) WHERE id = :id"
+        ),
+        {"id": crawl.id, "seconds": seconds},
+    )
+    return seconds
 
 
 def is_asked_for(connection: sa.Connection, store_id: int, resource: str) -> bool:

@@ -15,14 +15,16 @@ import sqlalchemy as sa
 
 from sync.mirror import feeds
 from sync.mirror.names import crm_name
-from sync.telemetry import plain
 
 CONTESTED = "contested"
 """Told gone by a history, and listed still: read again and again until its last time."""
 SAMPLED = "sampled"
 """Differed in a sample although no entry told of it."""
 CONTESTED_SECONDS = 10.0
+FAILING_SECONDS = 15.0
 MOST_FAILING_SECONDS = 3_600.0
+"""A record that cannot be had is asked for again after that; twice as long each time, up to so
+long."""
 # The moment up to which all is known of a resource, doubts and other wishes left aside.
 _CLAIM = (
     "coalesce((SELECT min(f.clear_at) FROM sync.coverage AS c JOIN sync.feed AS f"
@@ -186,30 +188,107 @@ def read_meanwhile(
     )
 
 
+def found_absent(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    moments: Mapping[int, dt.datetime],
+    lateness_seconds: float,
+) -> None:
+    """Records that did not come without a word from history: asked for once more after the
+    lateness bound, counted from the send moment of the first request that lacked them."""
+    if not moments:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.reread AS r"
+            " (store_id, resource, id, reason, not_before, since, absent_at)"
+            " SELECT :store, :resource, n.id, 'absent',"
+            f" n.moment + make_interval(secs => :lateness), {_CLAIM}, n.moment"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
+            " AS n(id, moment) ORDER BY n.id"
+            " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), early_at = NULL,"
+            " absent_at = coalesce(r.absent_at, excluded.absent_at),"
+            " not_before = greatest(r.not_before, excluded.not_before),"
+            " since = least(r.since, excluded.since)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": list(moments),
+            "moments": list(moments.values()),
+            "lateness": lateness_seconds,
+        },
+    )
+
+
 def failed(
     connection: sa.Connection, store_id: int, resource: str, errors: Mapping[int, str]
 ) -> None:
-    """Keep records that could not be had, not even alone: tried again ever more seldom.
+    """Records that cannot be had, each with the error it gives: asked for less and less often."""
+    if not errors:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.reread AS r"
+            " (store_id, resource, id, reason, not_before, since, failures, failing_since, error)"
+            " SELECT :store, :resource, n.id, 'failing', now() + make_interval(secs => :least),"
+            f" {_CLAIM}, 1, now(), n.error"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:errors AS text[])) AS n(id, error)"
+            " ORDER BY n.id"
+            " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), early_at = NULL,"
+            " failures = r.failures + 1, failing_since = coalesce(r.failing_since, now()),"
+            " error = excluded.error, since = least(r.since, excluded.since),"
+            " not_before = greatest(r.not_before, now() + make_interval("
+            "secs => least(:most, :least * 2 ^ least(r.failures, 20))))"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": list(errors),
+            "errors": list(errors.values()),
+            "least": FAILING_SECONDS,
+            "most": MOST_FAILING_SECONDS,
+        },
+    )
 
-    They hold coverage where it stands, and `attention` names them.
-    """
-    for record, error in sorted(errors.items()):
-        ask_again(connection, store_id, resource, [record], reason="cannot be had")
-        connection.execute(
-            sa.text(
-                "UPDATE sync.reread SET failures = failures + 1, error = :error, early_at = NULL,"
-                " failing_since = coalesce(failing_since, now()), not_before = now()"
-                " + make_interval(secs => least(:most, 15 * power(2, least(failures, 20))))"
-                " WHERE store_id = :store AND resource = :resource AND id = :id"
-            ),
-            {
-                "store": store_id,
-                "resource": resource,
-                "id": record,
-                "error": plain(error),
-                "most": MOST_FAILING_SECONDS,
-            },
-        )
+
+def came(connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]) -> None:
+    """Records that were had after all, or are known to be gone: what was against them is
+    forgotten."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread SET absent_at = NULL, failures = 0, failing_since = NULL,"
+            " error = NULL WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
+            " AND (absent_at IS NOT NULL OR failing_since IS NOT NULL)"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
+    )
+
+
+def forget_failing(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    among: Iterable[int] | None = None,
+    but: Iterable[int] = (),
+) -> None:
+    """A pass had every record, or all `among` these, `but` some: none of the others fails any
+    more."""
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND failing_since IS NOT NULL AND NOT id = ANY(:but)"
+            " AND (cast(:among AS bigint[]) IS NULL OR id = ANY(:among))"
+        ),
+        {
+            "s": store_id,
+            "r": resource,
+            "but": list(but),
+            "among": None if among is None else list(among),
+        },
+    )
 
 
 def ask_for_orphans(
@@ -276,6 +355,20 @@ def _orphans(
             **binds,
         },
     )
+
+
+def absent_since(
+    connection: sa.Connection, store_id: int, resource: str, ids: Sequence[int]
+) -> dict[int, dt.datetime]:
+    """Records that a request lacked before, with the send moment of the first that did."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, absent_at FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND id = ANY(:ids) AND absent_at IS NOT NULL"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
+    )
+    return {row.id: row.absent_at for row in rows}
 
 
 def mark_unlisted(

@@ -20,7 +20,8 @@ _ROWS = sa.text(
         l.error, l.parked_at IS NOT NULL AS parked,
         extract(epoch FROM clock_timestamp() - l.failing_since) AS failing_seconds,
         w.kind, w.phase, w.pages_planned, w.pages_done, w.rows_seen,
-        extract(epoch FROM clock_timestamp() - w.started_at) AS working_seconds
+        extract(epoch FROM clock_timestamp() - w.started_at) AS working_seconds,
+        r.records, r.errors
     FROM crm.coverage AS v
     JOIN sync.coverage AS c ON c.store_id = v.store_id AND c.resource = v.resource
     LEFT JOIN sync.feed AS f ON f.store_id = c.store_id AND f.resource = c.feed
@@ -34,6 +35,13 @@ _ROWS = sa.text(
         WHERE store_id = c.store_id AND resource = c.resource AND state IN ('pending', 'running')
         ORDER BY asked_by <> 'operator', id LIMIT 1
     ) AS w ON true
+    LEFT JOIN LATERAL (
+        SELECT string_agg(id::text, ', ' ORDER BY failing_since, id) AS records,
+            max(error) AS errors
+        FROM (SELECT id, failing_since, error FROM sync.reread
+            WHERE store_id = c.store_id AND resource = c.resource AND failing_since IS NOT NULL
+            ORDER BY failing_since, id LIMIT 5) AS t
+    ) AS r ON v.state = 'attention'
     WHERE v.store_id = ANY(:ids)
     """
 )
@@ -160,6 +168,11 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
         return f"{row.error}; failing for {minutes:.0f} min, it is tried again by itself"
     if store.hidden_words and row.complete_as_of and row.complete_as_of <= store.hidden_as_of:
         return store.hidden_words
+    if row.records:
+        return (
+            f"cannot be had, while all else goes on: {row.records} ({row.errors}); tried again by"
+            " itself, ever more seldom"
+        )
     if row.state == "attention":
         hours = float(row.age_seconds or 0) / 3600
         return (

@@ -12,6 +12,8 @@ Requests go out:
 
 asking.py       one request: slot, as_of, and what the answer means
 ahead.py        pages fetched ahead by a few threads, handed over in the order asked for
+pages.py        a page that cannot be had, in parts
+halves.py       records asked for by id, in halves where they cannot be had together
 
 The feed lane:
 
@@ -20,7 +22,7 @@ bookmark.py     where a feed begins, and whether it still stands there after a p
 chain.py        a history's entries by id, and what they tell of the records they name
 tail.py         the second cursor: what was published late, what lagged behind
 reread.py       records read again by id
-absence.py      records that did not come: asked for singly, believed with care
+absence.py      records that did not come: what is asked before it is judged (sync/absence.py)
 
 The walk lane:
 

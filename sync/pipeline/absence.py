@@ -1,23 +1,34 @@
-"""What it means that a record did not come: asked for singly, and believed with care."""
+"""Records that did not come: what is asked before sync/absence.py judges what that means."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
+from sync.absence import Ask, By, Evidence, Tombstone, Verdict, judge
+from sync.crawl import WHOLE
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.errors import AccessChanged, Forbidden, NotFound, TryLater
-from sync.mirror import stores
+from sync.errors import AccessChanged, Forbidden, NotFound, TryLater, UnexpectedData
+from sync.mirror import feeds, rereads, stores
 from sync.mirror.graves import Grave
+from sync.mirror.live import buried_among, hidden_among
 from sync.normalise import Batch
+from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
+from sync.pipeline.halves import WORDS, cannot_be_had, ids_of, insistent
+from sync.pipeline.windows import SMALL_PAGE, list_params
+from sync.telemetry import plain
 
 ACCESS_SECONDS = 5.0
+SINGLE_TRIES = 2
+OTHERS = 3
+"""So many other records are asked for before a method is taken for one that answers none."""
 
 
 @dataclass(slots=True)
@@ -41,88 +52,205 @@ class Told:
 
 @dataclass(slots=True)
 class Found:
-    """What became of records that did not come: rows that answer singly, and graves."""
+    """What became of records that did not come.
+
+    `batches` are of those that answer singly (`unlisted`), `graves` of those that are gone.
+    `absent` are to be asked for once more, with the send moment of the first request that lacked
+    them; `failed` could not be had, or nothing can tell of them, and why.
+    """
 
     batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
     graves: list[Grave] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
+    absent: dict[int, dt.datetime] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
 
 
 def find_out(
     ctx: Context,
     resource: Resource,
-    missing: list[int],
+    missing: Mapping[int, dt.datetime],
     told: Mapping[int, Told],
     *,
-    as_of: dt.datetime,
+    shown: Sequence[int],
     work: WorkClass,
 ) -> Found:
-    """Find out about records that did not come; `as_of` is the request that lacked them."""
-    graves: list[Grave] = []
+    """Find out about records that did not come, each with the send moment of the answer that
+    lacked it; `shown` are others that the list did show."""
+    result = Found()
     unsaid = []
-    for record in missing:
+    for record, as_of in missing.items():
         about = told[record]
         if about.combined_to is not None:
-            graves.append(Grave(record, as_of, "combined", about.gone_at, about.combined_to))
+            by = By.COMBINED
         elif about.gone_at is not None:
-            graves.append(Grave(record, as_of, "history", about.gone_at))
+            by = By.HISTORY
         else:
             unsaid.append(record)
-    found = verify_missing(ctx, resource, unsaid, work=work)
-    found.graves[:0] = graves
-    return found
+            continue
+        verdict = judge(Evidence(by))
+        assert isinstance(verdict, Tombstone)
+        grave = Grave(record, as_of, verdict.reason, about.gone_at, about.combined_to)
+        result.graves.append(grave)
+    _ask_singly(ctx, resource, unsaid, result, shown=shown, work=work)
+    return result
 
 
-def verify_missing(ctx: Context, resource: Resource, ids: list[int], *, work: WorkClass) -> Found:
-    """Ask for each record singly; a 404 is believed only while the key sees what it saw."""
-    result = Found()
-    if not ids or not resource.single:
-        return result
-    graves: list[Grave] = []
+@dataclass(frozen=True, slots=True)
+class _Lacking:
+    """A 404 of the method for one record."""
+
+    record: int
+    as_of: dt.datetime
+    combined_to: int | None
+
+
+def _ask_singly(
+    ctx: Context,
+    resource: Resource,
+    ids: Sequence[int],
+    result: Found,
+    *,
+    shown: Sequence[int],
+    work: WorkClass,
+) -> None:
+    """Ask for each record by itself, and judge those that are not there."""
+    if not resource.single:
+        words = f"the list lacks it, and {resource.name} have no method for one record"
+        result.failed |= dict.fromkeys(ids, words)
+        return
+    lacking: list[_Lacking] = []
     for record in ids:
-        path = resource.single.replace("{id}", str(record))
         as_of = ctx.draw()
         try:
-            reply = ctx.api.ask(path, {"by": "id"}, work=work)
+            reply = _single(ctx, resource, record, work=work)
         except NotFound as absence:
-            reason = "not_found" if absence.combined_to is None else "combined"
-            graves.append(Grave(record, as_of, reason, None, absence.combined_to))
+            lacking.append(_Lacking(record, as_of, absence.combined_to))
         except Forbidden:
             continue  # not ours to see is not gone
+        except (TryLater, UnexpectedData) as error:
+            if not cannot_be_had(error):
+                raise
+            result.failed[record] = plain(error, most=WORDS)
         else:
             found = reply.data.get(resource.single_key)
             if isinstance(found, dict):
                 batch = ctx.normalise(resource, [found])
                 result.unlisted += [record for row in batch.rows if row.key == record]
                 result.batches.append((batch, reply.as_of))
-    if graves:
-        insist_on_access(ctx, work=work)
-        hidden = ctx.read(lambda c: _may_be_hidden(ctx, c, resource, graves))
-        result.graves += [grave for grave in graves if grave.key not in hidden]
-    return result
+    if lacking:
+        _judge_singly(ctx, resource, lacking, result, shown=shown, work=work)
 
 
-def _may_be_hidden(
-    ctx: Context, connection: sa.Connection, resource: Resource, graves: list[Grave]
-) -> set[Any]:
-    """Rows read before the key was known to have lost sites, and not of a site it sees still."""
-    if not ctx.store.hidden_sites:
-        return set()
-    where = ""
-    binds: list[object] = [
-        ctx.store.id,
-        [grave.key for grave in graves],
-        ctx.store.hidden_from,
-    ]
-    if any(f.name == "site" for f in resource.fields):
-        where = " AND (site = ANY(%s)) IS NOT TRUE"
-        binds.append(list(ctx.store.access.sites or ()))
-    rows = connection.exec_driver_sql(
-        f'SELECT id FROM crm."{resource.name}" WHERE store_id = %s AND id = ANY(%s)'
-        f" AND deleted_at IS NULL AND as_of <= %s{where}",
-        tuple(binds),
+def _single(ctx: Context, resource: Resource, record: int, *, work: WorkClass) -> Reply:
+    path = resource.single.replace("{id}", str(record))
+    reply = insistent(
+        ctx, lambda: ctx.api.ask(path, {"by": "id"}, work=work), work=work, tries=SINGLE_TRIES
     )
-    return {row[0] for row in rows}
+    ctx.answering.add(resource.name)
+    return reply
+
+
+def _judge_singly(
+    ctx: Context,
+    resource: Resource,
+    lacking: Sequence[_Lacking],
+    result: Found,
+    *,
+    shown: Sequence[int],
+    work: WorkClass,
+) -> None:
+    ids = [each.record for each in lacking]
+    buried = ctx.read(lambda c: buried_among(c, resource, ctx.store.id, ids))
+    lacking = [each for each in lacking if each.combined_to or each.record not in buried]
+    if not lacking:
+        return
+    answers = _answers_for_others(
+        ctx, resource, shown, {each.record for each in lacking}, work=work
+    )
+    insist_on_access(ctx, work=work)
+    ids = [each.record for each in lacking]
+
+    def ask(connection: sa.Connection) -> tuple[set[int], dict[int, dt.datetime], float]:
+        return (
+            hidden_among(connection, resource, ctx.store, ids),
+            rereads.absent_since(connection, ctx.store.id, resource.name, ids),
+            feeds.lateness_seconds(connection, ctx.store.id),
+        )
+
+    hidden, absent_since, lateness_seconds = ctx.read(ask)
+    for each in lacking:
+        first_at = absent_since.get(each.record)
+        verdict = judge(
+            Evidence(
+                By.SINGLE if each.combined_to is None else By.COMBINED,
+                answers=answers,
+                hidden=each.record in hidden,
+                asked_at=each.as_of,
+                first_at=first_at,
+                lateness_seconds=lateness_seconds,
+            )
+        )
+        if isinstance(verdict, Tombstone):
+            grave = Grave(each.record, each.as_of, verdict.reason, None, each.combined_to)
+            result.graves.append(grave)
+        elif isinstance(verdict, Ask):
+            result.absent[each.record] = first_at or each.as_of
+        elif each.record not in hidden:  # what is hidden is known of by its site
+            result.failed[each.record] = verdict.words
+
+
+def _answers_for_others(
+    ctx: Context, resource: Resource, shown: Sequence[int], lacking: set[int], *, work: WorkClass
+) -> bool:
+    """Whether the method for one record gives any, asked for some that the list shows now.
+
+    Where the list says that there is none at all, there is nobody to ask for, and both agree.
+    """
+    if resource.name in ctx.answering:
+        return True
+    if not shown:
+        params = list_params(ctx, resource, WHOLE, page=1, limit=SMALL_PAGE)
+        reply = ctx.api.first(resource, params, work=work)
+        if reply.pagination.total == 0 and not reply.records(resource):
+            return True
+        shown = sorted(ids_of(reply.records(resource)) - lacking)
+    for record in shown[:OTHERS]:
+        with suppress(NotFound, Forbidden):
+            _single(ctx, resource, record, work=work)
+            return True
+    return False
+
+
+def judge_list(
+    ctx: Context,
+    resource: Resource,
+    absent: Collection[Any],
+    *,
+    of: int,
+    by: By = By.LIST,
+    answers: bool = True,
+    seen: int | None = None,
+    unusable: int = 0,
+    approved: bool = False,
+) -> Verdict:
+    """Whether rows that a list lacks are gone, asked after it whether the key sees what it saw."""
+    hidden: set[Any] = set()
+    if absent:
+        insist_on_access(ctx, work=WorkClass.REFRESH)
+        hidden = ctx.read(lambda c: hidden_among(c, resource, ctx.store, list(absent)))
+    return judge(
+        Evidence(
+            by,
+            absent=len(absent),
+            of=of,
+            answers=answers,
+            hidden=bool(hidden),
+            seen=seen,
+            unusable=unusable,
+            approved=approved,
+        )
+    )
 
 
 def insist_on_access(ctx: Context, *, work: WorkClass) -> None:

@@ -26,7 +26,8 @@ from sync.pipeline.chain import (
     told_of,
 )
 from sync.pipeline.context import Context
-from sync.pipeline.reread import IDS_PER_REQUEST, Read, apply, read_again
+from sync.pipeline.halves import IDS_PER_REQUEST
+from sync.pipeline.reread import Read, apply, read_again
 from sync.pipeline.told import take_late, write_told
 
 PAGES_PER_LOOK = 3

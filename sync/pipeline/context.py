@@ -40,6 +40,8 @@ class Context:
     deadline: float = 0.0
     feed_seconds: float = 15.0
     requests_per_second: float = 10.0
+    answering: set[str] = field(default_factory=set)
+    """Resources whose method for one record has given one in this slice."""
     _normalisers: dict[str, Normaliser] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -17,13 +17,15 @@ import sqlalchemy as sa
 
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.errors import UnexpectedData
+from sync.errors import TryLater, UnexpectedData
 from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl, Position
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
+from sync.pipeline.halves import TRIES, cannot_be_had, insistent
+from sync.pipeline.pages import SMALLER
 
 SETTLED_SECONDS = 300
 CURSOR_CHARACTERS = 2_000
@@ -41,10 +43,7 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
     position = ctx.read(lambda c: checkpoint.position(c, ctx.store.id, resource.name))
     is_settled = True
     while True:
-        params: dict[str, Any] = {**dict(resource.params), "limit": resource.page_size}
-        if position.cursor:
-            params["cursor"] = position.cursor
-        reply = ctx.api.first(resource, params, work=WorkClass.REFRESH)
+        reply = _ask(ctx, resource, position.cursor)
         records = reply.records(resource)
         batch = ctx.normalise(resource, records, repeats=position.repeats)
         following = _next(reply)
@@ -61,6 +60,27 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
             return True
         if ctx.is_over:
             return False
+
+
+def _ask(ctx: Context, resource: Resource, cursor: str) -> Reply:
+    """The page behind a cursor, a smaller one where it cannot be had: it names the next all the
+    same."""
+    params: dict[str, Any] = {**dict(resource.params), **({"cursor": cursor} if cursor else {})}
+    limits = [resource.page_size, *(each for each in SMALLER if each < resource.page_size)]
+    for limit in limits:
+        try:
+            return insistent(
+                ctx,
+                lambda limit=limit: ctx.api.first(  # type: ignore[misc]
+                    resource, params | {"limit": limit}, work=WorkClass.REFRESH
+                ),
+                work=WorkClass.REFRESH,
+                tries=TRIES if limit == resource.page_size else 1,
+            )
+        except (TryLater, UnexpectedData) as error:
+            if not cannot_be_had(error) or limit == limits[-1]:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _begin(ctx: Context, crawl: Crawl, resource: Resource) -> None:

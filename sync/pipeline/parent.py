@@ -23,6 +23,8 @@ from sync.mirror.names import crm_name
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
+from sync.pipeline.halves import TRIES, insistent
+from sync.pipeline.pages import read_page
 from sync.pipeline.sweep import PASSES, unusable
 
 HELD_PAGES = 10
@@ -145,7 +147,8 @@ def ask_parent(
     """Read one parent's whole list, again until it holds still.
 
     One page is one answer: nothing can have shifted inside it. Several are read until two passes
-    saw the same: NotStill after some, Unfinished when it `is_over` before. A list of more than is
+    saw the same, or one all that was there when it began (`PassCheck`): NotStill after some,
+    Unfinished when it `is_over` before. A list of more than is
     held at once goes to `keep` in parts; Long without.
     """
     before: PassCheck | None = None
@@ -153,7 +156,7 @@ def ask_parent(
         check = PassCheck()
         reading = _Reading(ctx, resource, parent, check, is_over, most_pages, keep)
         answered = reading.run()
-        if check.pages <= 1 or check.agrees_with(before):
+        if check.pages <= 1 or check.agrees_with(before) or check.holds_its_beginning:
             return answered
         before = check
         reading.insist_on_time()
@@ -218,9 +221,16 @@ class _Reading:
             name: _filled(value, columns) if isinstance(value, str) else value
             for name, value in self.resource.params
         }
-        if page is not None:
-            params |= {"limit": self.resource.page_size, "page": page}
-        return self.ctx.api.of_parent(self.resource, path, params, work=WorkClass.REFRESH)
+
+        def ask(asked: Mapping[str, Any]) -> Reply:
+            return self.ctx.api.of_parent(self.resource, path, asked, work=WorkClass.REFRESH)
+
+        if page is None:
+            return insistent(self.ctx, lambda: ask(params), work=WorkClass.REFRESH, tries=TRIES)
+        read = read_page(
+            self.ctx, self.resource, params, page=page, work=WorkClass.REFRESH, ask=ask
+        )
+        return read.reply
 
     def _insist_on_length(self, pages: int, reply: Reply) -> None:
         if pages > self.most_pages:

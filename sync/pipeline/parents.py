@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sync.absence import By, Evidence, Tombstone, Withheld, judge
 from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.errors import (
@@ -23,14 +24,15 @@ from sync.errors import (
     Unavailable,
     UnexpectedData,
 )
-from sync.mirror import checkpoint, coverage, passes, stores
+from sync.mirror import checkpoint, coverage, passes, rereads, stores
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.graves import Grave, bury
 from sync.mirror.live import keys_of_parent, orphans
 from sync.mirror.load import Dated, Loaded, Origin, load
-from sync.pipeline.absence import insist_on_access
+from sync.pipeline.absence import judge_list
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
+from sync.pipeline.halves import MOST_ALONE, WORDS, cannot_be_had
 from sync.pipeline.parent import (
     Answered,
     Long,
@@ -41,6 +43,7 @@ from sync.pipeline.parent import (
     live_parents,
 )
 from sync.pipeline.sweep import PASSES
+from sync.telemetry import plain
 
 PARENTS_AT_ONCE = 200
 FEED_PAGES = 50
@@ -52,6 +55,9 @@ WITHOUT_PARENTS_SECONDS = 300.0
 LOOK_SECONDS = (5.0, 60.0)
 """A pass that waits for its parents looks again after a tenth of its age, but not sooner, nor
 later, than these."""
+
+
+_COUNTED = ("answered", "missing", "absent", "withheld", "failing")
 
 
 class WithoutParents(Unavailable):
@@ -71,7 +77,9 @@ class Tally:
     missing: int = 0
     absent: int = 0
     withheld: int = 0
+    failing: int = 0
     approved: bool = False
+    words: str = "more than half of a list, or some that cannot be told"
     first: Any = None
 
 
@@ -138,15 +146,57 @@ def _ask_next(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> b
             tally.first = parent.key if tally.first is None else tally.first
             ahead.push(parent)
         for parent, result, _ in ahead.results():
-            answered = ask_in_parts(parent) if isinstance(result, Long) else result
+            answered = _of_long(ask_in_parts, parent) if isinstance(result, Long) else result
             if isinstance(answered, Exception):
-                raise answered
+                _pass_by(ctx, crawl, resource, parent, answered, tally)
+                continue
             _take(ctx, crawl, resource, answered, tally, again=ask_in_parts)
             if tally.missing == SUSPECT_AFTER and not tally.answered:
                 _insist_on_method(ctx, crawl, resource)
             if ctx.is_over:
                 raise Unfinished("the slice is over")
     return len(parents) == PARENTS_AT_ONCE
+
+
+def _of_long(ask: Callable[[ParentRow], Answered], parent: ParentRow) -> Answered | Exception:
+    try:
+        return ask(parent)
+    except (TryLater, UnexpectedData) as error:
+        return error
+
+
+def _pass_by(
+    ctx: Context,
+    crawl: Crawl,
+    resource: Resource,
+    parent: ParentRow,
+    error: Exception,
+    tally: Tally,
+) -> None:
+    """Go on without a parent whose list cannot be had while the account is well.
+
+    It is named, and coverage stays where it was. The first few of a pass may be the method itself.
+    """
+    if not _is_of_parent(error) or not isinstance(parent.key, int):
+        raise error
+    if tally.failing + 1 >= MOST_ALONE and not tally.answered:
+        raise error
+
+    def write(connection: sa.Connection) -> None:
+        failing = {parent.key: plain(error, most=WORDS)}
+        rereads.failed(connection, ctx.store.id, resource.name, failing)
+        checkpoint.add_report(connection, crawl, {"failing": 1})
+        checkpoint.set_rebuilt_to(connection, crawl, str(parent.key))
+
+    ctx.write(write)
+    tally.failing += 1
+
+
+def _is_of_parent(error: Exception) -> bool:
+    """Whether an error is one parent's: others may answer."""
+    return cannot_be_had(error) and not isinstance(
+        error, Unfinished | Long | NotStill | UnexpectedData
+    )
 
 
 def _end_for(ctx: Context, parent: ParentRow, tally: Tally) -> Callable[[], bool]:
@@ -184,7 +234,7 @@ def _tally(ctx: Context, crawl: Crawl, resource: Resource) -> Tally | None:
         return Tally(
             dt.datetime.fromisoformat(report["began"]),
             report["live"],
-            **{name: report.get(name, 0) for name in ("answered", "missing", "absent", "withheld")},
+            **{name: report.get(name, 0) for name in _COUNTED},
             approved=passes.is_approved(connection, ctx.store.id, resource.name),
         )
 
@@ -237,42 +287,40 @@ def _take(
 def _absent(ctx: Context, resource: Resource, answered: Answered, tally: Tally | None) -> set[Any]:
     """Keys of one parent's rows that its list lacks, as far as they may be tombstoned now.
 
-    A parent that has none (404) lacks all, once others have shown that the method is there.
+    A parent that has none (404) lacks all, once others have shown that the method is there. What
+    waits for a person waits in a pass: the parents' feed leaves it alone.
     """
-    first = answered.first_as_of
-    if answered.is_missing and (tally is None or not tally.answered):
-        return set()
     parent = answered.parent.key
     known = ctx.read(
-        lambda c: keys_of_parent(c, resource, ctx.store.id, parent, known_before=first)
+        lambda c: keys_of_parent(
+            c, resource, ctx.store.id, parent, known_before=answered.first_as_of
+        )
     )
     absent = known - answered.keys
-    if not absent or answered.is_doubtful:
-        return set()  # a record that cannot be read may be the one that seems to be gone
-    insist_on_access(ctx, work=WorkClass.REFRESH)
-    in_doubt = passes.is_too_many(len(absent), of=len(known)) or _may_be_hidden(
-        ctx, resource, parent, absent
+    if not absent:
+        return absent
+    approved = tally is not None and tally.approved
+    verdict = judge_list(
+        ctx,
+        resource,
+        absent,
+        of=len(known),
+        by=By.NO_LIST if answered.is_missing else By.LIST,
+        answers=not answered.is_missing or (tally is not None and tally.answered > 0),
+        unusable=int(answered.is_doubtful),
+        approved=approved,
     )
-    if tally is None:
-        return set() if in_doubt else absent
-    if not tally.approved and (
-        in_doubt or passes.is_too_many(tally.absent + len(absent), of=tally.live)
-    ):
+    if isinstance(verdict, Tombstone) and tally is not None:
+        together = tally.absent + len(absent)
+        verdict = judge(Evidence(By.LIST, absent=together, of=tally.live, approved=approved))
+    if isinstance(verdict, Tombstone):
+        if tally is not None:
+            tally.absent += len(absent)
+        return absent
+    if tally is not None and isinstance(verdict, Withheld) and verdict.approvable:
         tally.withheld += len(absent)
-        return set()
-    tally.absent += len(absent)
-    return absent
-
-
-def _may_be_hidden(ctx: Context, resource: Resource, parent: Any, absent: set[Any]) -> bool:
-    """Whether any of what is absent was written before the key was known to have lost sites."""
-    as_of = ctx.store.hidden_from
-    if as_of is None:
-        return False
-    return bool(
-        absent
-        & ctx.read(lambda c: keys_of_parent(c, resource, ctx.store.id, parent, known_before=as_of))
-    )
+        tally.words = verdict.words
+    return set()
 
 
 def _commit(
@@ -303,6 +351,10 @@ def _commit(
             if not is_refused:
                 counts = {name: number for name, number in found.items() if number}
                 checkpoint.add_report(connection, crawl, counts)
+                if isinstance(answered.parent.key, int):
+                    rereads.forget_failing(
+                        connection, ctx.store.id, resource.name, among=[answered.parent.key]
+                    )
                 checkpoint.set_rebuilt_to(connection, crawl, str(answered.parent.key))
         return is_refused
 
@@ -353,8 +405,9 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> None
                 resource.name,
                 absent=tally.withheld,
                 of=tally.live,
+                words=tally.words,
             )
-        else:
+        elif not tally.failing:
             coverage.close(connection, resource, ctx.store.id, complete_as_of=tally.began)
         checkpoint.end_crawl(connection, crawl)
 
@@ -390,14 +443,22 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
     if not ctx.read(lambda c: passes.is_asked_for(c, ctx.store.id, resource.name)):
         return keys
     done: list[Any] = []
+    failing: dict[Any, str] = {}
     try:
         for parent in live_parents(ctx, resource, only=keys, at_most=len(keys)):
             if ctx.is_over:
                 return done
             # The first may outlast the slice, as in a pass.
             is_over = (lambda: ctx.is_over) if done else ctx.stop.is_set
-            _read_parent(ctx, resource, parent, is_over=is_over)
-            done.append(parent.key)
+            try:
+                _read_parent(ctx, resource, parent, is_over=is_over)
+            except TryLater as error:
+                is_method = len(failing) + 1 >= MOST_ALONE and not done
+                if is_method or not _is_of_parent(error):
+                    raise
+                failing[parent.key] = plain(error, most=WORDS)
+            else:
+                done.append(parent.key)
     except Unfinished:
         return done
     except (MissingScope, Unavailable, UnexpectedData, NotStill):
@@ -410,8 +471,13 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
         # would never come through.
         return done
     as_of = ctx.draw()
-    ctx.write(lambda connection: _bury_orphans(ctx, connection, resource, as_of, among=keys))
-    return keys
+
+    def write(connection: sa.Connection) -> None:
+        _bury_orphans(ctx, connection, resource, as_of, among=keys)
+        rereads.failed(connection, ctx.store.id, resource.name, failing)
+
+    ctx.write(write)
+    return [key for key in keys if key not in failing]
 
 
 def _read_parent(

@@ -7,14 +7,14 @@ record counts. Reading happens before the transaction, `apply` inside it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.mirror import rereads
+from sync.mirror import feeds, rereads
 from sync.mirror.graves import Grave
 from sync.mirror.live import live_among
 from sync.mirror.load import Dated, Loaded, Origin
@@ -22,12 +22,11 @@ from sync.normalise import Batch
 from sync.pipeline.absence import Told, find_out
 from sync.pipeline.chain import told_before, told_of
 from sync.pipeline.context import Context
+from sync.pipeline.halves import ids_page
 from sync.pipeline.writing import queue_parts, write_rows
 
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
-__all__ = ["IDS_PER_REQUEST", "Read", "Told", "apply", "read_again"]
-
-IDS_PER_REQUEST = 100
+__all__ = ["Read", "Told", "apply", "note_open", "read_again"]
 
 
 @dataclass(slots=True)
@@ -45,7 +44,13 @@ class Read:
     moved: list[int] = field(default_factory=list)
     outside: list[Grave] = field(default_factory=list)
     told: list[int] = field(default_factory=list)
+    absent: dict[int, dt.datetime] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def open(self) -> set[int]:
+        """Records that are to be asked for again: their wish is not fulfilled."""
+        return {*self.absent, *self.failed}
 
 
 def read_again(
@@ -57,34 +62,29 @@ def read_again(
 ) -> Read:
     """Read records by id, at most a hundred a request, and find out about those missing."""
     read = Read(told=[record for record, about in told.items() if about.is_news])
-    ids = sorted(told)
-    for start in range(0, len(ids), IDS_PER_REQUEST):
-        wanted = ids[start : start + IDS_PER_REQUEST]
-        # limit=100, else the tail of the ids lands on page 2.
-        reply = ctx.api.first(
-            resource,
-            {"filter": {"ids": wanted}, "limit": IDS_PER_REQUEST, **dict(resource.params)},
-            work=work,
-        )
+    answered = ids_page(ctx, resource, told, work=work)
+    came: set[int] = set()
+    for reply in answered.replies:
         read.as_of = min(read.as_of, reply.as_of)
         batch = ctx.normalise(resource, reply.records(resource))
-        asked = set(wanted)
-        came = {row.key for row in batch.rows} & asked
+        came |= {row.key for row in batch.rows if isinstance(row.key, int)} & told.keys()
         _take(ctx, batch, reply.as_of, read)
-        read.listed += [record for record in wanted if record in came]
-        read.moved += [record for record in wanted if record in came and told[record].moved]
-        missing = [record for record in wanted if record not in came]
-        known = _told_of_missing(ctx, resource, missing, told)
-        found = find_out(ctx, resource, missing, known, as_of=reply.as_of, work=work)
-        read.graves += found.graves
-        read.unlisted += found.unlisted
-        for single, as_of in found.batches:
-            _take(ctx, single, as_of, read)
+    read.listed = sorted(came)
+    read.moved = [record for record in read.listed if told[record].moved]
+    missing = {each: at for each, at in answered.asked.items() if each not in came}
+    known = _told_of_missing(ctx, resource, missing, told)
+    found = find_out(ctx, resource, missing, known, shown=read.listed, work=work)
+    read.graves += found.graves
+    read.unlisted += found.unlisted
+    read.absent = found.absent
+    read.failed = {**answered.failed, **found.failed}
+    for batch, as_of in found.batches:
+        _take(ctx, batch, as_of, read)
     return read
 
 
 def _told_of_missing(
-    ctx: Context, resource: Resource, missing: list[int], told: Mapping[int, Told]
+    ctx: Context, resource: Resource, missing: Iterable[int], told: Mapping[int, Told]
 ) -> Mapping[int, Told]:
     """What the history says of records that did not come: now, or in entries stored before."""
     silent = [record for record in missing if not told[record].is_gone]
@@ -131,6 +131,21 @@ def apply(
     if read.listed:
         rereads.read_meanwhile(connection, store_id, resource.name, read.listed, read_at=read.as_of)
     rereads.mark_unlisted(connection, store_id, resource.name, read.unlisted)
-    rereads.failed(connection, store_id, resource.name, read.failed)
+    note_open(ctx, connection, resource, read)
     queue_parts(ctx, connection, resource, read.told)
     return loaded
+
+
+def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:
+    """Keep what is to be asked for again, and forget what was against those that are settled."""
+    store_id = ctx.store.id
+    gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
+    rereads.came(connection, store_id, resource.name, [*read.listed, *read.unlisted, *gone])
+    rereads.found_absent(
+        connection,
+        store_id,
+        resource.name,
+        read.absent,
+        feeds.lateness_seconds(connection, store_id),
+    )
+    rereads.failed(connection, store_id, resource.name, read.failed)

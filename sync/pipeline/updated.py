@@ -19,6 +19,7 @@ from sync.mirror import coverage
 from sync.mirror.load import Dated, Origin, load
 from sync.normalise import Batch
 from sync.pipeline.context import Context
+from sync.pipeline.pages import read_page
 from sync.pipeline.sweep import PASSES, unusable
 from sync.pipeline.windows import list_params
 
@@ -68,16 +69,17 @@ def _read(ctx: Context, resource: Resource, chosen: dict[str, str]) -> dt.dateti
         also = params.get("filter")
         params["filter"] = {**(also if isinstance(also, dict) else {}), **chosen}
         try:
-            ask = ctx.api.first if page == 1 else ctx.api.later
-            reply = ask(resource, params, work=WorkClass.REFRESH)
+            read = read_page(ctx, resource, params, page=page, work=WorkClass.REFRESH)
         except Refused:
             return None  # beyond the end: it shrank
+        reply = read.reply
         first = first or reply.as_of
         batch = ctx.normalise(resource, reply.records(resource))
         _commit(ctx, resource, batch, reply.as_of)
         pagination = reply.pagination
         check.add([row.key for row in batch.rows], pagination.total)
         check.ids.update(unusable(batch))
+        check.ids.update(read.failed)  # the full pass holds coverage for them
         if page == 1:
             bound = pages_bound(pagination.pages)
         last = min(pagination.pages, bound) if batch.rows else page

@@ -41,7 +41,8 @@ def _read_waiting(ctx: Context, history: Resource, target: Resource) -> bool:
 
     def write(connection: sa.Connection) -> None:
         # Ticked off before the results are written: those may ask for the same records anew.
-        rereads.tick_off(connection, ctx.store.id, target.name, due, read_at=read.as_of)
+        settled = {record: each for record, each in due.items() if record not in read.open}
+        rereads.tick_off(connection, ctx.store.id, target.name, settled, read_at=read.as_of)
         if sampled:
             judge_sample(ctx, connection, history, sampled)
         apply(ctx, connection, target, read)

@@ -10,7 +10,7 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-from sync.crawl import WINDOW_MAX, Days, parts_of, slices
+from sync.crawl import WHOLE, WINDOW_MAX, Days, parts_of, slices
 from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.declare import Resource
@@ -39,6 +39,11 @@ def list_params(
     if chosen:
         params["filter"] = chosen
     return {**dict(resource.params), **params}
+
+
+def days_of(ctx: Context, resource: Resource) -> Days:
+    """The days a store mirrors of a list: from `store add --since` on, where it has dates."""
+    return Days(ctx.store.since, None) if resource.created_field else WHOLE
 
 
 def is_filter_off(ctx: Context, resource: Resource) -> bool:

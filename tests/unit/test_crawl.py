@@ -212,6 +212,57 @@ def test_a_probe_after_the_pass_may_open_it() -> None:
     assert not check.is_closed
 
 
+@given(st.data(), st.integers(1, 60), st.integers(1, 9), st.booleans())
+def test_a_pass_that_holds_its_beginning_has_met_all_that_was_there(
+    data: st.DataObject, length: int, size: int, ascends: bool
+) -> None:
+    """Records come, with ids above all others, and go, between any two pages: whenever the pass
+    says so, every record that was there at its first request was met."""
+    records = list(range(1, length + 1))
+    following = length + 1
+    check = PassCheck()
+
+    def page(number: int) -> list[int]:
+        shown = records if ascends else records[::-1]
+        return shown[size * (number - 1) : size * number]
+
+    beginning = set(records)
+    if ascends:
+        check.begin(page(-(-len(records) // size)), len(records))
+    number, met = 1, set[int]()
+    while keys := page(number):
+        check.add(keys, len(records))
+        met |= set(keys)
+        number += 1
+        for _ in range(data.draw(st.integers(0, 2))):
+            records.append(following)
+            following += 1
+        for _ in range(data.draw(st.integers(0, 2))):
+            if len(records) > 1:
+                records.pop(data.draw(st.integers(0, len(records) - 1)))
+        if number > 100:
+            break
+    check.add_total(len(records))
+    if check.holds_its_beginning:
+        assert met >= beginning
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_pass_over_a_list_that_only_grew_is_closed(order: int) -> None:
+    """Newest first the rows move down and are met twice, oldest first they are the last ones."""
+    if order == -1:
+        check = _pass([6, 5], [5, 4], [4, 3], [3, 2, 1], totals=[6, 7, 8, 9])
+    else:
+        check = PassCheck()
+        check.begin([5, 6], 6)
+        for keys, total in (([1, 2], 6), ([3, 4], 7), ([5, 6], 8), ([7, 8], 9)):
+            check.add(keys, total)
+    assert check.is_closed
+    assert check.holds_its_beginning
+    check.ids.discard(4)
+    assert not check.holds_its_beginning
+
+
 def test_a_pass_that_met_a_record_twice_missed_another() -> None:
     """Fewer distinct ids than the total: a page shifted."""
     check = _pass([1, 2], [2, 3])

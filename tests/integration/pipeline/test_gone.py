@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from urllib.parse import parse_qs
+
 import httpx
 import pytest
 import sqlalchemy as sa
 
-from tests.integration.pipeline.harness import Mirror
+from sync.mirror import status, stores
+from tests.integration.pipeline.conftest import Open
+from tests.integration.pipeline.harness import Mirror, small
 
 CHAIN = "/api/v5/orders/history?"
 
@@ -127,12 +132,186 @@ def test_combined_orders_name_their_survivor(mirror: Mirror) -> None:
 
 
 def test_gone_without_a_word_is_asked_for_by_id(mirror: Mirror) -> None:
-    """Named by an entry, missing in the list, 404 by id while the key sees what it saw."""
+    """Named by an entry, missing in the list, 404 by id while the key sees what it saw: and once
+    more after the lateness bound. Until then it stays, and coverage is held where it was."""
     order = max(mirror.truth("orders"))
     mirror.account.update_order(order, managerComment="the last one")
     mirror.account.delete("orders", order)
     mirror.feeds()
+    assert mirror.tombstones("orders") == {}
+    [waits] = mirror.rows("SELECT * FROM sync.reread WHERE resource = 'orders'")
+    assert (waits.id, (waits.not_before - waits.absent_at).total_seconds()) == (order, 60)
+    mirror.pass_time(40)
+    mirror.feeds()
+    assert mirror.tombstones("orders") == {}, "asked again before its time, it proves nothing"
+    assert mirror.coverage("orders").complete_as_of <= waits.since
+    mirror.pass_time(25)
+    mirror.feeds()
     assert mirror.tombstones("orders") == {order: "not_found"}
+    assert not mirror.rows("SELECT id FROM sync.reread WHERE resource = 'orders'")
+
+
+def test_a_record_that_comes_again_was_never_gone(mirror: Mirror) -> None:
+    """A replica that had not got it yet: the second question finds it, and nothing was lost."""
+    order = mirror.account.create_order(customer=0)
+    answers: list[str] = []
+
+    def behind(request: httpx.Request) -> httpx.Response | None:
+        path, query = request.url.path, request.url.query.decode()
+        if path == f"/api/v5/orders/{order}":
+            answers.append(path)
+            return httpx.Response(404, json={"success": False, "errorMsg": "Not found"})
+        return _page() if path == "/api/v5/orders" and "ids" in query else None
+
+    mirror.wire.answers = behind
+    mirror.feeds()
+    mirror.wire.answers = None
+    assert answers
+    assert mirror.tombstones("orders") == {}
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_method_that_answers_404_for_all_buries_nothing(mirror: Mirror) -> None:
+    """The list ignores filter[ids], and the method for one record is not there: two updates of two
+    live orders. Nothing is judged gone, and it is shown."""
+    first, second = sorted(mirror.truth("orders"))[:2]
+
+    def odd(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path.startswith("/api/v5/orders/") and request.url.path[-1].isdigit():
+            return httpx.Response(404, json={"success": False, "errorMsg": "Method not found"})
+        if request.url.path == "/api/v5/orders" and b"ids" in request.url.query:
+            return httpx.Response(200, json=_ignoring(mirror))
+        return None
+
+    mirror.wire.answers = odd
+    for order in (first, second):
+        mirror.account.update_order(order, managerComment="still there")
+    for _ in range(4):
+        mirror.feeds()
+        mirror.pass_time(61)
+    assert mirror.tombstones("orders") == {}
+    assert mirror.coverage("orders").mirrored == 45
+    waits = mirror.rows("SELECT id, error FROM sync.reread WHERE resource = 'orders' ORDER BY id")
+    assert [row.id for row in waits] == [first, second]
+    assert "404 for every record" in waits[0].error
+    mirror.pass_time(900)
+    assert mirror.coverage("orders").state == "attention"
+    mirror.wire.answers = None
+    mirror.pass_time(3_600)
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+
+
+def test_what_has_no_method_for_one_record_is_not_judged(open_mirror: Open) -> None:
+    """The list does not show it, and there is nobody to ask: it stays, and that is said."""
+    resources = small()
+    resources["orders"] = dataclasses.replace(resources["orders"], single="")
+    mirror = open_mirror(resources=resources)
+    mirror.settle()
+    order = max(mirror.truth("orders"))
+    mirror.account.update_order(order, managerComment="the last one")
+    mirror.account.delete("orders", order)
+    for _ in range(3):
+        mirror.feeds()
+        mirror.pass_time(61)
+    assert mirror.tombstones("orders") == {}
+    assert order in mirror.live("orders")
+    mirror.pass_time(900)
+    mirror.feeds()
+    assert mirror.coverage("orders").state == "attention"
+    with mirror.engine.begin() as connection:
+        store = stores.by_id(connection, mirror.store_id)
+        assert store is not None
+        [told] = status.statuses(connection, [store], order=["orders"])
+    assert f"cannot be had, while all else goes on: {order}" in str(told.troubles[0].text)
+    assert "no method for one record" in told.troubles[0].text
+
+
+def _ignoring(mirror: Mirror) -> dict[str, object]:
+    """The list's first page, whatever ids were asked for: the newest twenty."""
+    newest = sorted(mirror.truth("orders").items(), reverse=True)[:20]
+    block = {"limit": 20, "totalCount": 45, "currentPage": 1, "totalPageCount": 3}
+    return {"success": True, "orders": [order for _, order in newest], "pagination": block}
+
+
+def test_ids_that_are_answered_twenty_at_a_time_are_all_read(mirror: Mirror) -> None:
+    """The answer says how many pages it has: they are read, instead of one request a record."""
+    orders = sorted(mirror.truth("orders"))
+    for order in orders:
+        mirror.account.update_order(order, managerComment="all of them")
+
+    def paged(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path != "/api/v5/orders" or b"ids" not in request.url.query:
+            return None
+        asked = parse_qs(request.url.query.decode())
+        page = int(asked.get("page", ["1"])[0])
+        wanted = sorted(map(int, asked["filter[ids][]"]))
+        truth = mirror.truth("orders")
+        chosen = [truth[each] for each in wanted[20 * (page - 1) : 20 * page]]
+        pages = -(-len(wanted) // 20)
+        block = {"limit": 20, "totalCount": len(wanted), "currentPage": page}
+        block["totalPageCount"] = pages
+        return httpx.Response(200, json={"success": True, "orders": chosen, "pagination": block})
+
+    mirror.wire.answers = paged
+    mirror.wire.paths.clear()
+    mirror.work("order_history", "feed")
+    singles = [each for each in mirror.wire.paths if each.split("?")[0][-1].isdigit()]
+    assert singles == []
+    assert not mirror.rows("SELECT id FROM sync.unlisted WHERE store_id = :store")
+    mirror.wire.answers = None
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+
+
+@pytest.mark.parametrize("kind", ["fault", "cut", "large"])
+def test_one_record_that_never_answers_among_a_hundred(mirror: Mirror, kind: str) -> None:
+    """Whatever is asked for together with it fails; the others are read all the same, and it is
+    named. Not while the account itself does not answer."""
+    orders = sorted(mirror.truth("orders"))
+    poison = orders[17]
+    for order in orders:
+        mirror.account.update_order(order, managerComment="with the odd one")
+    broken = {
+        "fault": httpx.Response(500, json={"success": False}),
+        "cut": httpx.Response(200, content=b'{"success": true, "orders": [{"id": 1, "na'),
+        "large": httpx.Response(200, content=b" " * (16 * 2**20 + 1)),
+    }[kind]
+    is_down = False
+
+    def odd(request: httpx.Request) -> httpx.Response | None:
+        if is_down:
+            return httpx.Response(502, text="bad gateway")
+        if request.url.path == f"/api/v5/orders/{poison}":
+            return broken
+        asked = parse_qs(request.url.query.decode()).get("filter[ids][]", [])
+        return broken if request.url.path == "/api/v5/orders" and str(poison) in asked else None
+
+    mirror.wire.answers = odd
+    mirror.wire.paths.clear()
+    mirror.work("order_history", "feed")
+    print(f"{kind}: {len(mirror.wire.paths)} requests for one of {len(orders)}")
+    assert len(mirror.wire.paths) <= 40
+    live = mirror.live("orders")
+    assert [o for o in orders if live[o].get("managerComment") != "with the odd one"] == [poison]
+    assert [row[0] for row in mirror.rows("SELECT id FROM sync.reread WHERE failures > 0")] == [
+        poison
+    ]
+    mirror.pass_time(901)
+    mirror.feeds()
+    cover = mirror.coverage("orders")
+    assert cover.state == "attention"
+    is_down = True
+    mirror.wire.paths.clear()
+    mirror.account.update_order(orders[0], managerComment="while it is down")
+    mirror.feeds()
+    assert len(mirror.wire.paths) <= 8, "an outage is not asked for in halves"
+    is_down = False
+    mirror.wire.answers = None
+    mirror.pass_time(3_600)
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
 
 
 def test_merged_between_the_entry_and_the_re_read(mirror: Mirror) -> None:

@@ -74,6 +74,29 @@ def test_each_list_is_its_parents(mirror: Mirror, fake: Fake, tasks: list[int]) 
     assert mirror.coverage("task_comments").state == "fresh"
 
 
+def test_a_parent_whose_list_cannot_be_had_is_passed_by(
+    mirror: Mirror, fake: Fake, tasks: list[int]
+) -> None:
+    """It answers 500 whenever it is asked: the others are read, it is named, and coverage stays."""
+    mirror.settle()
+    before = mirror.coverage("task_comments").complete_as_of
+    fake.handle(path(tasks[1]), lambda _: answer(500, errorMsg="Internal Server Error"))
+    fake.lists[path(tasks[3])][1].append(comments(403)[0])
+    refresh(mirror)
+    assert live(mirror)[403] == tasks[3]
+    assert mirror.tombstones("task_comments") == {}
+    [waits] = mirror.rows("SELECT id, error FROM sync.reread WHERE resource = 'task_comments'")
+    assert (waits.id, "500" in waits.error) == (tasks[1], True)
+    assert mirror.coverage("task_comments").complete_as_of == before
+    mirror.pass_time(901)
+    mirror.feeds()
+    assert mirror.coverage("task_comments").state == "attention"
+    del fake.handlers[path(tasks[1])]
+    refresh(mirror)
+    assert not mirror.rows("SELECT id FROM sync.reread WHERE resource = 'task_comments'")
+    assert mirror.coverage("task_comments").state == "fresh"
+
+
 def test_a_list_of_several_pages_that_shifts_is_read_again(
     mirror: Mirror, fake: Fake, tasks: list[int]
 ) -> None:
@@ -253,7 +276,8 @@ def test_what_a_feeds_slice_has_read_is_not_read_again_by_the_next(
 def test_what_was_read_before_a_passing_fault_is_not_read_again(
     mirror: Mirror, fake: Fake, tasks: list[int]
 ) -> None:
-    """Where one answer in ten fails, a hundred parents would never come through all together."""
+    """Where one answer in ten fails, a hundred parents would never come through all together: the
+    one that fails is named and waits, the others are done with."""
     mirror.settle()
     asked = {task: fake.count(path(task)) for task in tasks}
     mirror.rows(
@@ -264,7 +288,8 @@ def test_what_was_read_before_a_passing_fault_is_not_read_again(
     fake.handle(path(tasks[2]), lambda _: httpx.Response(500, json={"success": False}))
     mirror.work("task_history", "feed")
     waiting = "SELECT id FROM sync.reread WHERE resource = 'task_comments' ORDER BY id"
-    assert [row.id for row in mirror.rows(waiting)] == tasks[2:]
+    assert [row.id for row in mirror.rows(waiting)] == [tasks[2]]
+    assert "500" in mirror.value("SELECT error FROM sync.reread WHERE resource = 'task_comments'")
     del fake.handlers[path(tasks[2])]
     mirror.settle()
     assert [fake.count(path(task)) - asked[task] for task in tasks[:2]] == [1, 1]

@@ -1,0 +1,65 @@
+"""The judge of absence, as a table: evidence and what follows from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+
+import pytest
+
+from sync.absence import Ask, By, Evidence, Tombstone, Verdict, Withheld, judge
+
+NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+MINUTE = dt.timedelta(seconds=60)
+
+SINGLE = Evidence(By.SINGLE, asked_at=NOON, lateness_seconds=60)
+AGAIN = dataclasses.replace(SINGLE, first_at=NOON - MINUTE)
+LIST = Evidence(By.LIST, absent=3, of=100, seen=97)
+NO_LIST = Evidence(By.NO_LIST, absent=3, of=3)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "verdict"),
+    [
+        (Evidence(By.HISTORY), Tombstone("history")),
+        (Evidence(By.COMBINED), Tombstone("combined")),
+        # The CRM's own word, whatever the key may see, and whatever its methods answer.
+        (Evidence(By.HISTORY, unchanged=False, answers=False), Tombstone("history")),
+        (Evidence(By.COMBINED, answers=False, hidden=True), Tombstone("combined")),
+        (SINGLE, Ask(NOON + MINUTE)),
+        (dataclasses.replace(AGAIN, first_at=NOON - MINUTE / 2), Ask(NOON + MINUTE / 2)),
+        (AGAIN, Tombstone("not_found")),
+        (dataclasses.replace(AGAIN, answers=False), Withheld("404 for every record")),
+        (dataclasses.replace(AGAIN, unchanged=False), Withheld("sees other things")),
+        (dataclasses.replace(AGAIN, hidden=True), Withheld("a site the key has lost")),
+        # A person approves what a list lacks, not a 404.
+        (dataclasses.replace(AGAIN, hidden=True, approved=True), Withheld("a site the key")),
+        (LIST, Tombstone("absent")),
+        (dataclasses.replace(LIST, absent=0, seen=100), Tombstone("absent")),
+        (dataclasses.replace(LIST, unchanged=False), Withheld("sees other things")),
+        (dataclasses.replace(LIST, unusable=1), Withheld("1 records", approvable=True)),
+        (dataclasses.replace(LIST, hidden=True), Withheld("lost", approvable=True)),
+        (dataclasses.replace(LIST, absent=50, seen=50), Tombstone("absent")),
+        (dataclasses.replace(LIST, absent=51, seen=49), Withheld("half", approvable=True)),
+        (dataclasses.replace(LIST, absent=51, approved=True), Tombstone("absent")),
+        (dataclasses.replace(LIST, absent=12, of=19, seen=7), Tombstone("absent", "fewer than 20")),
+        (dataclasses.replace(LIST, absent=5, of=5, seen=0), Withheld("empty", approvable=True)),
+        (dataclasses.replace(LIST, absent=0, of=0, seen=0), Tombstone("absent")),
+        (
+            dataclasses.replace(LIST, absent=99, seen=0, unusable=2, hidden=True, approved=True),
+            Tombstone("absent"),
+        ),
+        (NO_LIST, Tombstone("not_found", "fewer than 20")),
+        (dataclasses.replace(NO_LIST, answers=False), Withheld("404 for every record")),
+        (dataclasses.replace(NO_LIST, absent=30, of=30), Withheld("half", approvable=True)),
+    ],
+)
+def test_what_absence_means(evidence: Evidence, verdict: Verdict) -> None:
+    """The words need only hold what is written here."""
+    told = judge(evidence)
+    if isinstance(verdict, Ask) or isinstance(told, Ask):
+        assert told == verdict
+        return
+    assert verdict.words in told.words
+    assert dataclasses.replace(told, words=verdict.words) == verdict
+    assert bool(told.words) == bool(verdict.words)
