@@ -54,7 +54,10 @@ class Dated:
 
 @dataclass(slots=True)
 class Loaded:
-    """What a batch did. `refused` are keys whose content differed and lost to newer knowledge."""
+    """What a batch did. `refused` are keys whose content differed and lost to newer knowledge.
+
+    `concluded`: of those buried, how many no history told of.
+    """
 
     seen: int = 0
     inserted: int = 0
@@ -62,6 +65,7 @@ class Loaded:
     unchanged: int = 0
     revived: int = 0
     buried: int = 0
+    concluded: int = 0
     refused: list[Key] = field(default_factory=list)
 
     @property
@@ -76,7 +80,15 @@ class Loaded:
 
     def add(self, other: Loaded) -> None:
         """Add another batch's counts to these."""
-        for name in ("seen", "inserted", "changed", "unchanged", "revived", "buried"):
+        for name in (
+            "seen",
+            "inserted",
+            "changed",
+            "unchanged",
+            "revived",
+            "buried",
+            "concluded",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.refused += other.refused
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sync.crawl import record_id_of
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
-from sync.mirror import coverage, feeds
+from sync.mirror import coverage, departures, feeds
 from sync.mirror.feeds import Feed
 from sync.mirror.load import Dated, Loaded, Origin, load
 from sync.normalise import Batch
@@ -66,6 +67,9 @@ def _tell(ctx: Context, listing: Chain, record: dict[str, Any], told: dict[int, 
         return
     about = told.setdefault(subject_id, Told())
     about.moved |= _moves(record)
+    entry = record_id_of(record.get("id"))
+    if entry is not None and _moves(record) and record.get("created") is not True:
+        about.departed[entry] = ctx.moment(record.get("createdAt"))
     combined = record.get("combinedTo")
     survivor = record_id_of(combined.get("id")) if isinstance(combined, dict) else None
     if survivor is not None:
@@ -87,6 +91,24 @@ def _moves(record: dict[str, Any]) -> bool:
         return True
     named = record.get("field")
     return isinstance(named, str) and named.lower().replace("_", "") in ("createdat", "site")
+
+
+def note_departures(
+    ctx: Context, connection: sa.Connection, history: Resource, told: Mapping[int, Told]
+) -> None:
+    """Keep which live rows are told to have left, before that is applied; holds the feed."""
+    assert isinstance(history.listing, Chain)
+    feeds.hold(connection, ctx.store.id, history.name)
+    departures.note(
+        connection,
+        ctx.resources[history.listing.target],
+        ctx.store.id,
+        [
+            (entry, record, at)
+            for record, about in told.items()
+            for entry, at in about.departed.items()
+        ],
+    )
 
 
 def write_entries(

@@ -17,7 +17,7 @@ from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.mirror import clock, feeds, rereads
 from sync.pipeline.bookmark import check_gap, set_bookmark
-from sync.pipeline.chain import Entries, ask_chain, feed_of, write_entries
+from sync.pipeline.chain import Entries, ask_chain, feed_of, note_departures, write_entries
 from sync.pipeline.context import Context
 from sync.pipeline.parents import read_parents
 from sync.pipeline.reread import Read, Told, apply, read_again
@@ -81,6 +81,7 @@ def commit_entries(ctx: Context, history: Resource, entries: Entries, *, head: b
     read = read_again(ctx, target, entries.told) if entries.told else Read()
 
     def write(connection: sa.Connection) -> None:
+        note_departures(ctx, connection, history, entries.told)
         loaded = write_entries(ctx, connection, history, entries)
         apply(ctx, connection, target, read)
         if head:

@@ -191,7 +191,7 @@ def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:
     as_of = ctx.draw()
 
     def write(connection: sa.Connection) -> None:
-        coverage.prove(connection, history, ctx.store.id, as_of=as_of)
+        coverage.mark_proven(connection, history, ctx.store.id, as_of=as_of)
         checkpoint.end_crawl(connection, crawl)
 
     ctx.write(write)

@@ -32,12 +32,14 @@ class Told:
     """What the history says of a record: gone since when, and into whom it was combined.
 
     `moved`: it came, went, or changed its creation day or site, so that it may not have been where
-    it is now a moment ago.
+    it is now a moment ago. `departed`: the entries that say it left the list, its day or its site,
+    and when.
     """
 
     gone_at: dt.datetime | None = None
     combined_to: int | None = None
     moved: bool = False
+    departed: dict[int, dt.datetime | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from sync.declare import Chain, Resource
 from sync.mirror import feeds
 from sync.mirror.feeds import TAIL_SECONDS, Feed
 from sync.mirror.names import crm_name
-from sync.pipeline.chain import Entries, ask_chain, feed_of, write_entries
+from sync.pipeline.chain import Entries, ask_chain, feed_of, note_departures, write_entries
 from sync.pipeline.context import Context
 from sync.pipeline.reread import Read, Told, apply, read_again
 
@@ -94,6 +94,7 @@ def _pass_tail(ctx: Context, history: Resource, entries: Entries, feed: Feed) ->
     entries.batch.rows = [row for row in entries.batch.rows if row.key in wanted]
 
     def write(connection: sa.Connection) -> None:
+        note_departures(ctx, connection, history, told)
         write_entries(ctx, connection, history, entries)
         apply(ctx, connection, target, read)
         feeds.advance_tail(

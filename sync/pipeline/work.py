@@ -192,6 +192,8 @@ def _walk_slice(ctx: Context) -> float:
         ctx.write(lambda c, started=started: checkpoint.start_crawl(c, started))  # type: ignore[misc]
         if not _carry_on(ctx, crawl):
             over = ctx.monotonic() >= ctx.deadline or ctx.stop.is_set()
+            if crawl.waits and not over:
+                continue  # others go before it
             if not over and resource.parent is not None:
                 return seconds_to_parents(ctx, crawl)
             return HANDED_OVER_SECONDS if over else INCONCLUSIVE_SECONDS
@@ -228,8 +230,8 @@ def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
             kind = "refresh"
     elif resource.is_followed and settled is not None and now - settled > DAY * 0.8:
         kind = "reconcile"
-    if kind is None:
-        return None
+    if kind is None or ctx.read(lambda c: checkpoint.next_due(c, ctx.store.id, resource.name)):
+        return None  # nothing is due, or one is open and waits
     wanted = kind
     since = ctx.store.since if resource.created_field else None
     ctx.write(
@@ -264,6 +266,14 @@ def _settled(
 
 
 def _next_due(ctx: Context, resource: Resource) -> float:
+    waiting = ctx.read(lambda c: checkpoint.next_due(c, ctx.store.id, resource.name))
+    scheduled = _next_scheduled(ctx, resource)
+    if waiting is None:
+        return scheduled
+    return max(0.0, min(scheduled, (waiting - ctx.read(clock.now)).total_seconds()))
+
+
+def _next_scheduled(ctx: Context, resource: Resource) -> float:
     changes = resource.changes
     if resource.is_history or not isinstance(changes, Refreshed):
         now = ctx.read(clock.now)
