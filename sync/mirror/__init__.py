@@ -33,6 +33,6 @@ suppress.py        erased persons masked whenever they come again
 
 stores.py          stores, their sealed keys, and the lanes that work on them
 accounts.py        a store added, changed, turned off, removed
-asked.py           what an operator asks for: crawls, retry, approve
+asked.py           what an operator asks for: crawls, retry, approve, accept
 status.py          what status tells
 """

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sync import faults
-from sync.mirror.checkpoint import Crawl
 from sync.schema.crawls import FEED
 
 TAIL_SECONDS = faults.scaled(60)
@@ -22,7 +21,8 @@ LATENESS_SECONDS = faults.scaled(60)
 class Feed:
     """A row of `sync.feed`: the two cursors of a history and what they stand for.
 
-    `crm_at` is the CRM's own clock in the answer that was sent at `head_at`, None where it told none.
+    `crm_at` is the CRM's own clock in the answer that was sent at `head_at`, None where it told
+    none.
     `every_seconds` is how often it is looked at, None for SYNC_FEED_SECONDS.
     """
 
@@ -192,29 +192,3 @@ def set_clear(connection: sa.Connection, store_id: int, history: str, *, at: dt.
         ),
         {"store": store_id, "history": history, "at": at, "tail": TAIL_SECONDS},
     )
-
-
-def bridge_gap(connection: sa.Connection, crawl: Crawl, history: str) -> bool:
-    """Whether a crawl may prove its resource although the history may have had a gap.
-
-    What the entries that are missing told, no count can know: two errors may cancel. A gap is
-    bridged by the first crawl begun after it that has compared every id, and is forgotten with it.
-    """
-    is_open = connection.execute(
-        sa.text(
-            "SELECT EXISTS (SELECT FROM sync.feed AS f, sync.crawl AS w"
-            " WHERE f.store_id = :store AND f.resource = :history AND w.id = :id"
-            " AND f.gap_at IS NOT NULL AND NOT (w.deep AND w.started_at >= f.gap_at))"
-        ),
-        {"store": crawl.store_id, "history": history, "id": crawl.id},
-    ).scalar_one()
-    if is_open:
-        return False
-    connection.execute(
-        sa.text(
-            "UPDATE sync.feed SET gap_at = NULL"
-            " WHERE store_id = :store AND resource = :history AND gap_at IS NOT NULL"
-        ),
-        {"store": crawl.store_id, "history": history},
-    )
-    return True

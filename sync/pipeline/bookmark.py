@@ -10,7 +10,7 @@ from sync import faults
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
-from sync.mirror import coverage, feeds, notes, stores
+from sync.mirror import doubts, feeds, notes, stores
 from sync.mirror.feeds import Feed
 from sync.pipeline.chain import Entries, ask_chain, entries_of, feed_of
 from sync.pipeline.context import Context
@@ -79,7 +79,7 @@ def check_gap(ctx: Context, history: Resource, feed: Feed) -> None:
     """After a long pause: is the last entry followed still in the history?
 
     When it is not, entries between may be gone as well, and only a reconcile can tell what they
-    said. Coverage is taken back until it has.
+    said. Coverage does not go past the doubt until it has.
     """
     assert isinstance(history.listing, Chain)
     assert feed.head_at is not None
@@ -93,13 +93,13 @@ def check_gap(ctx: Context, history: Resource, feed: Feed) -> None:
     since = ctx.store.since if ctx.resources[target].created_field else None
 
     def write(connection: sa.Connection) -> None:
-        connection.execute(
-            sa.text(
-                "UPDATE sync.feed SET gap_at = now() WHERE store_id = :store AND resource = :name"
-            ),
-            {"store": ctx.store.id, "name": history.name},
+        doubts.raise_doubt(
+            connection,
+            ctx.store.id,
+            target,
+            kind="gap",
+            detail=f"entry {feed.head_id} is no longer in {history.name}",
         )
-        coverage.unprove(connection, ctx.store.id, target)
         notes.note_drift(
             connection,
             ctx.store.id,
