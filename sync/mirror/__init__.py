@@ -13,6 +13,9 @@ feeds.py           how far each feed has been followed: head, tail, bookmark, ca
 rereads.py         records waiting to be read again by id
 passes.py          what passes over lists without a feed have to know
 coverage.py        what is proven of each resource, and the counting that proves it
+proofs.py          how far each window is proven: compared, counted, sealed
+departures.py      rows a history told to be gone, which a count may have missed
+doubts.py          what may be wrong, since when and why; lifted, or accepted
 notes.py           rejects, unknown fields, parked answers, drift, proofs
 heartbeat.py       which process last ended a task of a queue, by which address it sends
 

@@ -80,6 +80,15 @@ def end_comparison(connection: sa.Connection, window: Window) -> None:
     )
 
 
+def forget_met(connection: sa.Connection) -> None:
+    """Drop what was met in windows of crawls that are over: of one that was dropped it stays."""
+    connection.exec_driver_sql(
+        "DELETE FROM sync.met AS m WHERE NOT EXISTS (SELECT FROM sync.window AS w JOIN sync.crawl"
+        " AS c ON c.id = w.crawl_id WHERE w.id = m.window_id"
+        " AND c.state IN ('pending', 'running', 'parked'))"
+    )
+
+
 def set_counted(
     connection: sa.Connection,
     windows: Sequence[Window],

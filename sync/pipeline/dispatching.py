@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from sync.cadence import cadences, egress_addresses
 from sync.errors import TryLater
-from sync.mirror import feeds, heartbeat, lease, stores, versions
+from sync.mirror import departures, feeds, heartbeat, lease, proofs, stores, versions
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Claim
 from sync.pipeline.rebuild import queue_where_stale
@@ -94,6 +94,8 @@ def housekeep(services: Services) -> None:
             stores.set_lanes(connection, store.id)
         queue_where_stale(connection, RESOURCES)
         versions.expire(connection)
+        proofs.forget_met(connection)
+        departures.forget_old(connection)
         for table, column in (
             ("proof", "made_at"),
             ("drift", "seen_at"),
