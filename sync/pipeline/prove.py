@@ -39,6 +39,8 @@ from sync.pipeline.windows import is_cuttable
 WINDOWS_PER_ROUND = 20
 LEAST_WAIT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.3
+PARTS = 8
+"""Of a window whose count something spoke against: most of them it does not speak of."""
 UNSEALED = ("walked", "counted")
 
 
@@ -69,8 +71,10 @@ def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
 
 def seal(ctx: Context, crawl: Crawl) -> None:
     """Make counts final that the feed is clear past: nothing published late can speak against them
-    any more. Those that something did speak against are counted anew."""
-    history = history_of(ctx, ctx.resources[crawl.resource])
+    any more. Those that something did speak against are counted anew, in parts."""
+    resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
+    cuttable = is_cuttable(ctx, resource)
 
     def write(connection: sa.Connection) -> None:
         counted = checkpoint.windows(connection, crawl.id, states=("counted",))
@@ -92,11 +96,15 @@ def seal(ctx: Context, crawl: Crawl) -> None:
                 crm_at=window.crm_at,
                 lateness_seconds=bound,
             ):
-                proofs.count_again(connection, group)
+                runs = _parts(ctx, connection, resource, window.days, PARTS) if cuttable else []
+                if len(group) == 1 and runs:
+                    _cut(connection, crawl, window, runs)
+                else:
+                    proofs.count_again(connection, group)
                 continue
             proofs.seal(connection, group)
             if sum(_lift(connection, crawl, each) for each in group):
-                coverage.set_counts(connection, ctx.resources[crawl.resource], ctx.store.id)
+                coverage.set_counts(connection, resource, ctx.store.id)
 
     ctx.write(write)
     faults.point("sealed")
@@ -180,6 +188,8 @@ def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, work: Work
     """Try to prove a crawl's whole range by one number, once, before its windows are counted."""
     if len(left) < 2 or any(window.counted_at is not None for window in left):
         return False
+    if ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("proven",))):
+        return False  # it would be sealed by what is told of the others alone
     proven = False
 
     def judge(connection: sa.Connection, counts: list[Count], bracket: Bracket) -> None:
@@ -227,15 +237,9 @@ def _judge(
         # What was accepted is no more: the window was compared, and agrees without it.
         doubts.forget_accepted(connection, store_id, resource.name, days)
         count = Count(days, count.total, count.mirrored, count.entered, count.asked_as_of)
-
-    def parts(number: int) -> list[Days]:
-        if not cuttable or days.is_one_day:
-            return []
-        oldest, newest = _bounds(ctx, connection, resource, days)
-        runs = slices(days, oldest=oldest, newest=newest, parts=number)
-        return runs if len(runs) > 1 else []
-
-    runs = [] if count.proven else parts(parts_of_contested(count.contested))
+    runs: list[Days] = []
+    if cuttable and not count.proven:
+        runs = _parts(ctx, connection, resource, days, parts_of_contested(count.contested))
     step = next_step(
         count,
         differed=window.differed,
@@ -257,9 +261,7 @@ def _judge(
             crm_at=bracket.crm_at,
         )
     elif step is Step.CUT:
-        checkpoint.remove_window(connection, window.id)
-        doubts.divide(connection, store_id, resource.name, runs)
-        checkpoint.add_windows(connection, crawl, runs, state="walked", like=window)
+        _cut(connection, crawl, window, runs)
     else:
         proofs.set_differed(connection, window, counted_at=bracket.counted_at, differed=differed)
     if step is Step.PUT_OFF or (step is Step.DEEP and not count.proven and not count.entered):
@@ -282,11 +284,22 @@ def _doubt(connection: sa.Connection, store_id: int, resource: Resource, count: 
     coverage.set_counts(connection, resource, store_id)
 
 
-def _bounds(
-    ctx: Context, connection: sa.Connection, resource: Resource, days: Days
-) -> tuple[dt.date, dt.date]:
-    """The oldest and newest creation day the mirror has in a window; the API may have others,
-    which the outer parts, open as the window is, still hold."""
+def _cut(connection: sa.Connection, crawl: Crawl, window: Window, runs: Sequence[Days]) -> None:
+    """Replace a window by its parts, each to be counted."""
+    checkpoint.remove_window(connection, window.id)
+    doubts.divide(connection, crawl.store_id, crawl.resource, runs)
+    checkpoint.add_windows(connection, crawl, runs, state="walked", like=window)
+
+
+def _parts(
+    ctx: Context, connection: sa.Connection, resource: Resource, days: Days, parts: int
+) -> list[Days]:
+    """A window's days cut where the mirror has rows; [] where they cannot be.
+
+    The API may have others, which the outer parts, open as the window is, still hold.
+    """
+    if days.is_one_day:
+        return []
     row = connection.exec_driver_sql(
         f"SELECT min(created_on), max(created_on) FROM {crm_name(resource.name)}"
         " WHERE store_id = %s AND deleted_at IS NULL"
@@ -295,7 +308,9 @@ def _bounds(
         (ctx.store.id, days.first, days.last),
     ).one()
     today = clock.now(connection).astimezone(ctx.zone).date()
-    return days.first or row[0] or today, days.last or row[1] or today
+    oldest, newest = days.first or row[0] or today, days.last or row[1] or today
+    runs = slices(days, oldest=oldest, newest=newest, parts=parts)
+    return runs if len(runs) > 1 else []
 
 
 def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, work: WorkClass) -> None:
