@@ -50,16 +50,15 @@ def days_to_compare(
 
 def note_turn(connection: sa.Connection, crawl: Crawl, turn: tuple[int, int] | None) -> None:
     """Remember which turn a crawl compares."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.crawl SET report = nullif((coalesce(report, '{}'::jsonb) - 'turn' -"
-            " 'turns') || coalesce(jsonb_build_object('turn', cast(:turn AS int), 'turns',"
-            " cast(:turns AS int)), '{}'), '{}') WHERE id = :id"
+    if turn is not None:
+        connection.execute(
+            sa.text(
+                "UPDATE sync.crawl SET report = coalesce(report, '{}'::jsonb)"
+                " || jsonb_build_object('turn', cast(:turn AS int), 'turns', cast(:turns AS int))"
+                " WHERE id = :id"
+            ),
+            {"id": crawl.id, "turn": turn[0], "turns": turn[1]},
         )
-        if turn is not None
-        else sa.text("UPDATE sync.crawl SET report = report - 'turn' - 'turns' WHERE id = :id"),
-        {"id": crawl.id} | ({} if turn is None else {"turn": turn[0], "turns": turn[1]}),
-    )
 
 
 def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:
