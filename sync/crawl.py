@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import Enum
 from reprlib import repr as shortened
 from typing import Any
 
@@ -164,10 +165,13 @@ def in_flight(*, requests_per_second: float, latency_seconds: float) -> int:
 class Count:
     """A window counted in a bracket of the feed.
 
-    total     records by the API, asked at `asked_as_of`
-    mirrored  live rows of the window that were found before it was asked, counted after the feed
-              was followed past the answer
-    entered   live rows of the window found after it was asked
+    total      records by the API, asked at `asked_as_of`
+    mirrored   live rows of the window that were found before it was asked, counted after the feed
+               was followed past the answer
+    entered    live rows of the window found after it was asked
+    contested  live rows that the CRM may or may not have counted: told to be gone and still
+               listed, or found absent and not yet asked for a second time
+    accepted   what a person accepted that the total is above the rows
     """
 
     days: Days
@@ -175,26 +179,125 @@ class Count:
     mirrored: int
     entered: int
     asked_as_of: dt.datetime
+    contested: int = 0
+    accepted: int = 0
+
+    @property
+    def difference(self) -> int:
+        """By how many the total is above the rows."""
+        return self.total - self.mirrored
 
     @property
     def proven(self) -> bool:
-        """Whether the mirror's window is the CRM's.
+        """Whether the mirror's window is the CRM's, so far as departures are known.
 
         Every row of `mirrored` was live in the CRM when it answered: it was seen before, and the
         feed, followed past the answer, told of no deletion. A subset with the same count is the
-        same set. ops/decisions/0003 has the argument in full.
+        same set. ops/decisions/0003 has the argument in full, 0017 why it is provisional.
         """
-        return self.total == self.mirrored
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether rows entered meanwhile, so that asking again may be enough."""
-        return self.entered > 0
+        return self.difference == self.accepted and not self.contested
 
 
-def is_leaf(days: Days, total: int) -> bool:
-    """Whether to walk a window again rather than to halve it."""
-    return days.is_one_day or total <= LEAF_RECORDS
+class Step(Enum):
+    """What happens to a window that was counted."""
+
+    COUNTED = "counted"  # proven, and sealed when the feed is clear past the count
+    LATER = "later"  # contested: its count says nothing yet
+    AGAIN = "again"  # one odd answer is not a fact
+    CUT = "cut"
+    DEEP = "deep"  # walked again, ids and contents compared
+    PUT_OFF = "put off"  # differs although it was compared: doubted, tried less and less often
+
+
+def next_step(
+    count: Count,
+    *,
+    differed: int,
+    walks: int,
+    was_contested: bool = False,
+    is_doubted: bool = False,
+    can_cut: bool,
+) -> Step:
+    """The next step for a counted window.
+
+    `differed` counts in a row differed before this one. `walks`: how often it was walked again.
+    `was_contested` the last time, too. `is_doubted` by what was seen after its last walk.
+    """
+    if count.contested:
+        return Step.CUT if was_contested and can_cut else Step.LATER
+    if count.proven:
+        return Step.DEEP if is_doubted else Step.COUNTED
+    if not differed:
+        return Step.AGAIN
+    if can_cut and count.total > LEAF_RECORDS:
+        return Step.CUT
+    # Right after a walk that changed nothing it would be the same again.
+    return Step.PUT_OFF if walks and differed == 1 else Step.DEEP
+
+
+MOST_PARTS = 32
+
+
+def parts_of_contested(contested: int) -> int:
+    """How many parts leave most of them without one of so many contested rows."""
+    return max(2, min(2 * contested, MOST_PARTS))
+
+
+PUT_OFF_SECONDS = 300.0
+MOST_PUT_OFF_SECONDS = 4 * 3_600.0
+
+
+def put_off_seconds(walks: int) -> float:
+    """5 min, 10 min … 4 h: until a window that was walked again in vain is counted again."""
+    return min(PUT_OFF_SECONDS * 2.0 ** min(max(walks, 1) - 1, 10), MOST_PUT_OFF_SECONDS)
+
+
+def seconds_to_count(
+    *, differed: int, walks: int, counted_seconds_ago: float | None, lateness_seconds: float
+) -> float:
+    """How long until a walked window is counted (again); 0 for at once."""
+    if counted_seconds_ago is None or differed == 1:
+        return 0.0
+    # Contested rows stay so for up to the lateness bound.
+    wait = put_off_seconds(walks) if differed else lateness_seconds / 8
+    return max(0.0, wait - counted_seconds_ago)
+
+
+def seconds_to_seal(
+    *, asked_at: dt.datetime, clear_at: dt.datetime | None, lateness_seconds: float
+) -> float:
+    """How long until the feed is clear past a count: as far as it is behind it."""
+    behind = lateness_seconds if clear_at is None else (asked_at - clear_at).total_seconds()
+    return max(behind, 0.0)
+
+
+def can_seal(asked_at: dt.datetime, clear_at: dt.datetime | None) -> bool:
+    """Whether all that was published before a count is known."""
+    return clear_at is not None and clear_at > asked_at
+
+
+def partition(days: Days, deep: Sequence[Days]) -> list[tuple[Days, bool]]:
+    """Cut `days` so that those in `deep` are apart: (days, is deep), the oldest first.
+
+    The outer parts are open where `days` is, and nowhere else.
+    """
+    low, high = days.first or dt.date.min, days.last or dt.date.max
+    parts: list[tuple[dt.date, dt.date, bool]] = []
+    begin: dt.date | None = low
+    for each in sorted(deep, key=lambda d: d.first or dt.date.min):
+        first, last = max(each.first or low, low), min(each.last or high, high)
+        if begin is None or first > last or last < begin:
+            continue
+        if first > begin:
+            parts.append((begin, first - _DAY, False))
+        parts.append((max(first, begin), last, True))
+        begin = None if last == dt.date.max else last + _DAY
+    if begin is not None and begin <= high:
+        parts.append((begin, high, False))
+    return [
+        (Days(None if a == dt.date.min else a, None if b == dt.date.max else b), is_deep)
+        for a, b, is_deep in parts
+    ]
 
 
 @dataclass(slots=True)
@@ -299,7 +402,7 @@ def months_of_turn(turn: int, *, oldest: dt.date, newest: dt.date, turns: int) -
     """The calendar months of one turn out of `turns`, newest first.
 
     Each month belongs to one turn for ever. The oldest month is open below and the newest above, so
-    that nothing lies outside.
+    that nothing lies outside; whoever has a limit cuts them there (`partition`).
     """
     first, last = oldest.year * 12 + oldest.month - 1, newest.year * 12 + newest.month - 1
     months = []

@@ -29,6 +29,7 @@ POINTS = (
     "dispatch_claimed",
     "reconcile_counted",
     "reconcile_repaired",
+    "sealed",
     "bookmarked",
     "planned",
 )

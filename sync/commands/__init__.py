@@ -8,7 +8,7 @@ crawls.py    plan, backfill, reconcile, rebuild
 wait.py      --wait: how a crawl comes along, until it is done
 status.py    status, --json, --watch
 budget.py    the request budget: who used it, who waited, who was refused
-repair.py    retry, approve, reset, resource
+repair.py    retry, approve, accept, reset, resource
 grant.py     who reads what
 export.py    crm as Parquet files
 erase.py     a person is taken out, and kept out
@@ -37,6 +37,7 @@ mirror = Shell(
         "budget": ("budget:budget", "Who uses the request budget, waits for it, is refused."),
         "retry": ("repair:retry", "Release what was parked or keeps failing."),
         "approve": ("repair:approve", "Let a refresh tombstone what it found absent."),
+        "accept": ("repair:accept", "Accept what is in doubt and cannot be mended."),
         "reset": ("repair:reset", "Load a resource anew; its rows stay readable."),
         "resource": ("repair:resource", "Turn a resource of a store on or off."),
         "rebuild": ("crawls:rebuild", "Typed columns anew from raw, without a request."),

@@ -1,6 +1,8 @@
-"""retry, approve, reset, resource: what an operator does about a line of status."""
+"""retry, approve, accept, reset, resource: what an operator does about a line of status."""
 
 from __future__ import annotations
+
+import getpass
 
 import click
 import sqlalchemy as sa
@@ -10,8 +12,9 @@ from sync.commands.desk import at_head, read
 from sync.commands.shell import examples
 from sync.declare import Chain, Followed
 from sync.errors import BadRequest
-from sync.mirror import accounts, asked, coverage, stores
+from sync.mirror import accounts, asked, coverage, doubts, stores
 from sync.mirror.asked import insist_on_selected, store_with_key
+from sync.mirror.doubts import Doubt
 from sync.mirror.stores import Store
 from sync.resources import RESOURCES
 
@@ -46,6 +49,44 @@ def approve(name: str, resource: str) -> None:
         return asked.approve(connection, known, resource)
 
     click.echo(f"Approved: {read(work).partition(';')[0]}. {resource} is read again now.")
+
+
+@click.command(
+    epilog=examples(
+        "accept shop orders",
+        'accept shop orders --because "order 7 is counted but never shown" --by Ann --yes',
+    )
+)
+@click.argument("name")
+@click.argument("resource")
+@click.option("--because", default="", help="Why it cannot be mended; analysts read it.")
+@click.option("--by", default="", help="Who accepts it; your login name by default.")
+@click.option("--yes", is_flag=True, help="Accept what is listed; nothing is done without.")
+def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
+    """Accept what is in doubt and cannot be mended, so that coverage goes on without it.
+
+    Lists the open doubts, and does nothing more without --yes. Analysts see what was accepted in
+    crm.known_gaps. If a difference changes later, that is a new doubt.
+    """
+    words.check_resources([resource])
+    at_head()
+
+    def look(connection: sa.Connection) -> tuple[Store, list[Doubt]]:
+        known = store_with_key(connection, name)
+        return known, doubts.open_doubts(connection, known.id, resource)
+
+    known, found = read(look)
+    if not found:
+        raise BadRequest(f"Nothing of {resource} is in doubt.")
+    for doubt in found:
+        click.echo(f"  {doubt.days}: {doubt.detail} (since {doubt.since:%Y-%m-%d %H:%M} UTC)")
+    if not yes:
+        click.echo("Nothing was accepted; to accept it, say --yes.")
+        return
+    who = by or getpass.getuser()
+    ids = [doubt.id for doubt in found]
+    done = read(lambda c: asked.accept(c, known, resource, ids, by=who, because=because))
+    click.echo(f"{done} accepted by {who}: {resource} of {name} is complete without.")
 
 
 @click.command(epilog=examples("reset shop orders"))

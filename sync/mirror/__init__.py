@@ -13,6 +13,9 @@ feeds.py           how far each feed has been followed: head, tail, bookmark, ca
 rereads.py         records waiting to be read again by id
 passes.py          what passes over lists without a feed have to know
 coverage.py        what is proven of each resource, and the counting that proves it
+proofs.py          how far each window is proven: compared, counted, sealed
+departures.py      rows a history told to be gone, which a count may have missed
+doubts.py          what may be wrong, since when and why; lifted, or accepted
 notes.py           rejects, unknown fields, parked answers, drift, proofs
 heartbeat.py       which processes live, which last ended a task of a queue, and from where
 
@@ -33,6 +36,6 @@ suppress.py        erased persons masked whenever they come again
 
 stores.py          stores, their sealed keys, and the lanes that work on them
 accounts.py        a store added, changed, turned off, removed
-asked.py           what an operator asks for: crawls, retry, approve
+asked.py           what an operator asks for: crawls, retry, approve, accept
 status.py          what status tells
 """

@@ -1,4 +1,4 @@
-"""What an operator asks for, by a command or on the status page: crawls, retry, approve."""
+"""What an operator asks for, by a command or on the status page: crawls, retry, approve, accept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sync.declare import Resource
 from sync.errors import BadRequest
-from sync.mirror import accounts, stores
+from sync.mirror import accounts, doubts, proofs, stores
 from sync.mirror.stores import Store
 from sync.resources import RESOURCES
 
@@ -141,6 +141,17 @@ def retry(connection: sa.Connection, known: Store, resource: str | None = None) 
         {"s": known.id, "r": resource},
     )
     return released
+
+
+def accept(
+    connection: sa.Connection, known: Store, resource: str, ids: Sequence[int], *, by: str,
+    because: str,
+) -> int:  # fmt: skip
+    """Accept doubts that cannot be mended: coverage goes on, and analysts see them."""
+    done = doubts.accept(connection, known.id, resource, ids, by=by, because=because)
+    proofs.try_at_once(connection, known.id, resource)
+    stores.hasten(connection, known.id, resource)
+    return done
 
 
 def approve(connection: sa.Connection, known: Store, resource: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import sqlalchemy as sa
 
 from sync.crawl import Days
-from sync.schema.crawls import CRAWL, WINDOW
+from sync.schema.crawls import CRAWL, MET, WINDOW
 
 
 @dataclass(slots=True)
@@ -24,14 +25,27 @@ class Window:
     total: int
     page_count: int
     last_page: int
-    after_id: int | None
-    until_id: int | None
-    last_id: int | None
+    after_id: int | None = None
+    until_id: int | None = None
+    last_id: int | None = None
+    deep: bool = False
+    walks: int = 0
+    differed: int = 0
+    walked_as_of: dt.datetime | None = None
+    asked_at: dt.datetime | None = None
+    counted_at: dt.datetime | None = None
+    crm_at: dt.datetime | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the last page is committed: of one that is compared, only what it lacks is left
+        to be asked for, from `last_id` on."""
+        return self.state == "open" and 0 < self.page_count <= self.last_page
 
 
 @dataclass(slots=True)
 class Crawl:
-    """A row of `sync.crawl`."""
+    """A row of `sync.crawl`. `waits`: nothing is to be done for it before its `not_before`."""
 
     id: int
     store_id: int
@@ -42,12 +56,13 @@ class Crawl:
     deep: bool
     phase: str
     state: str
+    waits: bool = False
 
 
 def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl | None:
     """The open crawl to work on: a rebuild first, then a person's, then the oldest.
 
-    None while all that is open waits (`not_before`).
+    None when there is none, or each waits.
     """
     row = connection.execute(
         sa.select(CRAWL)
@@ -55,7 +70,7 @@ def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl
             CRAWL.c.store_id == store_id,
             CRAWL.c.resource == resource,
             CRAWL.c.state.in_(("pending", "running")),
-            sa.func.coalesce(CRAWL.c.not_before <= sa.func.clock_timestamp(), sa.true()),
+            sa.or_(CRAWL.c.not_before.is_(None), CRAWL.c.not_before <= sa.func.clock_timestamp()),
         )
         .order_by(CRAWL.c.kind != "rebuild", CRAWL.c.asked_by != "operator", CRAWL.c.id)
         .limit(1)
@@ -73,6 +88,33 @@ def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl
         phase=row.phase,
         state=row.state,
     )
+
+
+def next_due(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
+    """When the first open crawl may be worked on; None when none is open."""
+    found: dt.datetime | None = connection.execute(
+        sa.text(
+            "SELECT min(coalesce(not_before, asked_at)) FROM sync.crawl WHERE store_id = :store"
+            " AND resource = :resource AND state IN ('pending', 'running')"
+        ),
+        {"store": store_id, "resource": resource},
+    ).scalar()
+    return found
+
+
+def wait(
+    connection: sa.Connection, crawl: Crawl, *, seconds: float, phase: str, rounds: int
+) -> None:
+    """Let a crawl wait while others go before it. `rounds` ended without a result, 0 for none."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET phase = :phase, rounds = :rounds,"
+            " not_before = clock_timestamp() + make_interval(secs => :seconds), fruitless_since ="
+            " CASE WHEN :rounds > 0 THEN coalesce(fruitless_since, now()) END WHERE id = :id"
+        ),
+        {"id": crawl.id, "seconds": seconds, "phase": phase, "rounds": rounds},
+    )
+    crawl.phase, crawl.waits = phase, True
 
 
 def start_crawl(connection: sa.Connection, crawl: Crawl) -> None:
@@ -165,6 +207,8 @@ def count_pages(
 def add_report(connection: sa.Connection, crawl: Crawl, found: dict[str, int]) -> None:
     """Add to the numbers in a crawl's report."""
     for name, number in found.items():
+        if not number:
+            continue
         connection.execute(
             sa.text(
                 "UPDATE sync.crawl SET report = jsonb_set(coalesce(report, '{}'::jsonb),"
@@ -187,20 +231,29 @@ def windows(connection: sa.Connection, crawl_id: int, *, states: Sequence[str]) 
             id=row.id,
             crawl_id=row.crawl_id,
             days=Days(row.first_day, row.last_day),
-            state=row.state,
-            total=row.total,
-            page_count=row.page_count,
-            last_page=row.last_page,
-            after_id=row.after_id,
-            until_id=row.until_id,
-            last_id=row.last_id,
+            **{name: getattr(row, name) for name in _SAME},
         )
         for row in rows
     ]
 
 
-def add_windows(connection: sa.Connection, crawl: Crawl, days: Sequence[Days]) -> list[Window]:
-    """Plan windows; their first page tells what is in them."""
+_SAME = tuple(each.name for each in fields(Window) if each.name not in ("id", "crawl_id", "days"))
+
+
+def add_windows(
+    connection: sa.Connection,
+    crawl: Crawl,
+    days: Sequence[Days],
+    *,
+    state: str = "planned",
+    deep: bool = False,
+    like: Window | None = None,
+) -> list[Window]:
+    """Plan windows; their first page tells what is in them. Parts of a window are `like` it."""
+    values: dict[str, Any] = {"state": state, "deep": deep}
+    if like is not None:
+        values |= {"deep": like.deep, "walks": like.walks}
+        values |= {"walked_as_of": like.walked_as_of} if state == "walked" else {}
     made = []
     for each in days:
         window_id: int = connection.execute(
@@ -211,10 +264,11 @@ def add_windows(connection: sa.Connection, crawl: Crawl, days: Sequence[Days]) -
                 resource=crawl.resource,
                 first_day=each.first,
                 last_day=each.last,
+                **values,
             )
             .returning(WINDOW.c.id)
         ).scalar_one()
-        made.append(Window(window_id, crawl.id, each, "planned", 0, 0, 0, None, None, None))
+        made.append(Window(window_id, crawl.id, each, total=0, page_count=0, last_page=0, **values))
     return made
 
 
@@ -237,8 +291,22 @@ def add_id_windows(
 
 
 def remove_window(connection: sa.Connection, window_id: int) -> None:
-    """A window that was too large has been replaced by smaller ones."""
+    """Drop a window that others replace, and what was met in it."""
+    connection.execute(sa.delete(MET).where(MET.c.window_id == window_id))
     connection.execute(sa.delete(WINDOW).where(WINDOW.c.id == window_id))
+
+
+def walk_again(connection: sa.Connection, window_id: int) -> None:
+    """Have a window walked from its first page, its ids and contents compared."""
+    connection.execute(sa.delete(MET).where(MET.c.window_id == window_id))
+    connection.execute(
+        sa.text(
+            "UPDATE sync.window SET state = 'planned', deep = true, walks = walks + 1,"
+            " last_page = 0, page_count = 0, last_id = NULL, walked_as_of = NULL, differed = 0,"
+            " asked_at = NULL, counted_at = NULL, crm_at = NULL WHERE id = :id"
+        ),
+        {"id": window_id},
+    )
 
 
 def advance(
@@ -277,23 +345,6 @@ def advance_ids(connection: sa.Connection, window_id: int, *, last_id: int, stat
             " WHERE id = :id AND coalesce(last_id, -1) <= :last"
         ),
         {"id": window_id, "last": last_id, "state": state},
-    )
-
-
-def set_walked(connection: sa.Connection, window_id: int) -> None:
-    """A window that was walked again: its pages are read, and the rows it lacks are asked for."""
-    connection.execute(
-        sa.text("UPDATE sync.window SET state = 'walked' WHERE id = :id"), {"id": window_id}
-    )
-
-
-def verify(connection: sa.Connection, window_ids: Sequence[int], as_of: dt.datetime) -> None:
-    """Windows whose set of records is proven."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.window SET state = 'proven', verified_at = :as_of WHERE id = ANY(:ids)"
-        ),
-        {"ids": list(window_ids), "as_of": as_of},
     )
 
 

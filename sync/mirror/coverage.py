@@ -76,11 +76,13 @@ def add_loaded(
 ) -> None:
     """Carry the counts along with the rows just written, in their transaction.
 
-    What a feed tells of changes the CRM's own number too; what a walk finds was there before.
+    What the API said there is (`expected`) moves with what it showed or told since: records that
+    came, and those its history says are gone. Not with what a walk finds, which was there before,
+    nor with what was concluded here (`Loaded.concluded`): the two numbers can disagree.
     Rows written by another declaration than the rest are noted, so that they are rebuilt.
     """
     delta = loaded.live_delta
-    expected = delta if origin is Origin.REREAD else 0
+    expected = delta + loaded.concluded if origin is Origin.REREAD else 0
     written = loaded.written + loaded.buried
     counted(rows=loaded.seen, changed=written)
     if not (delta or expected or loaded.refused or written):
@@ -141,7 +143,7 @@ def _lock(connection: sa.Connection, resource: Resource, store_id: int) -> None:
     )
 
 
-def prove(
+def mark_proven(
     connection: sa.Connection,
     resource: Resource,
     store_id: int,
@@ -149,26 +151,39 @@ def prove(
     as_of: dt.datetime,
     by_ids: bool = False,
 ) -> None:
-    """The whole is proven as of `as_of`; the running count is set right on this occasion.
+    """The whole is proven and sealed as of `as_of`; the running counts are set right.
 
     How rows were read (zone, version) is no part of it: only a rebuild has read all of them.
+    """
+    set_counts(connection, resource, store_id)
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET proven_as_of = :as_of, proven_at = now(), unavailable = NULL,"
+            " ids_checked_at = CASE WHEN :by_ids THEN now() ELSE ids_checked_at END"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource.name, "as_of": as_of, "by_ids": by_ids},
+    )
+
+
+def set_counts(connection: sa.Connection, resource: Resource, store_id: int) -> None:
+    """Count the rows, and set what is expected by how far the API's own totals are from them.
+
+    The totals were told a while ago, in the brackets their windows were counted in. The difference
+    that was found there is what stays true while records come and go: none, or what is in doubt
+    or was accepted.
     """
     _lock(connection, resource, store_id)
     connection.execute(
         sa.text(
-            f"UPDATE sync.coverage SET proven_as_of = :as_of, proven_at = now(),"
-            f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
-            f" rejects = {_REJECTS},"
-            " unavailable = NULL,"
-            " ids_checked_at = CASE WHEN :by_ids THEN now() ELSE ids_checked_at END"
+            f"UPDATE sync.coverage SET mirrored = n.rows, expected = n.rows + n.difference,"
+            f" rejects = {_REJECTS} FROM"
+            f" (SELECT {_count_all(resource)} AS rows, (SELECT coalesce(sum(difference), 0)"
+            " FROM sync.doubt WHERE store_id = :store AND resource = :resource"
+            " AND kind = 'count') AS difference) AS n"
             " WHERE store_id = :store AND resource = :resource"
         ),
-        {
-            "store": store_id,
-            "resource": resource.name,
-            "as_of": as_of,
-            "by_ids": by_ids,
-        },
+        {"store": store_id, "resource": resource.name},
     )
 
 
@@ -205,14 +220,16 @@ def unprove(connection: sa.Connection, store_id: int, resource: str) -> None:
     )
 
 
-def give_up_filter(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """The API was seen to ignore the creation day filter: months cannot be compared one by one."""
+def set_filter(connection: sa.Connection, store_id: int, resource: str, *, works: bool) -> None:
+    """Note whether the creation day filters narrow the list; which turns were compared is other
+    then: months cannot be one by one where they do not."""
     connection.execute(
         sa.text(
-            "UPDATE sync.coverage SET date_filter = false, ids_checked = NULL"
+            "UPDATE sync.coverage SET date_filter = :works, ids_checked = NULL"
             " WHERE store_id = :store AND resource = :resource"
+            " AND coalesce(date_filter, true) IS DISTINCT FROM :works"
         ),
-        {"store": store_id, "resource": resource},
+        {"store": store_id, "resource": resource, "works": works},
     )
 
 

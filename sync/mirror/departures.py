@@ -65,18 +65,23 @@ def contested(
     *,
     lateness_seconds: float,
 ) -> int:
-    """How many live rows of some days a history said to have left within the lateness bound.
+    """How many live rows of some days the CRM may count or not.
 
-    A list that lags still shows them, so they are live here; a total may count them or not.
+    Those that a history said to have left within the lateness bound: a list that lags still shows
+    them. And those that were found absent, and are asked for a second time later.
     """
-    where = _IN_DAYS.format("t") if resource.created_field else "true"
+    where, still_there = "true", ""
+    if resource.created_field:
+        where = _IN_DAYS.format("t")
+        still_there = " AND d.created_on IS NOT DISTINCT FROM t.created_on"
     found: int = connection.execute(
         sa.text(
-            "SELECT count(DISTINCT t.id) FROM sync.departure AS d"
-            f" JOIN {crm_name(resource.name)} AS t ON t.store_id = d.store_id AND t.id = d.id"
-            " AND t.deleted_at IS NULL WHERE d.store_id = :store AND d.resource = :resource"
-            " AND d.told_at > now() - make_interval(secs => :bound)"
-            f" AND {where}"
+            f"SELECT count(*) FROM {crm_name(resource.name)} AS t WHERE t.store_id = :store"
+            f" AND t.deleted_at IS NULL AND {where} AND t.id IN ("
+            "SELECT d.id FROM sync.departure AS d WHERE d.store_id = :store"
+            " AND d.resource = :resource AND d.told_at > now() - make_interval(secs => :bound)"
+            f"{still_there} UNION SELECT r.id FROM sync.reread AS r WHERE r.store_id = :store"
+            " AND r.resource = :resource AND r.absent_at IS NOT NULL)"
         ),
         {
             "store": store_id,

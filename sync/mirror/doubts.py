@@ -120,6 +120,7 @@ def divide(
     """Cut open doubts along the windows of a crawl, so that each can be lifted with its window.
 
     The windows cover a run of days without a gap; a doubt that reaches beyond it stays whole.
+    How a difference is spread over the parts, nobody knows.
     """
     if len(windows) < 2:
         return
@@ -132,7 +133,7 @@ def divide(
             sa.text(
                 "INSERT INTO sync.doubt (store_id, resource, first_day, last_day, kind, detail,"
                 " since, raised_at, difference) SELECT store_id, resource, n.first, n.last, kind,"
-                " detail, since, raised_at, difference FROM sync.doubt, unnest("
+                " detail, since, raised_at, NULL FROM sync.doubt, unnest("
                 " cast(:firsts AS date[]), cast(:lasts AS date[])) AS n(first, last)"
                 " WHERE id = :id"
             ),
@@ -155,12 +156,14 @@ def lift(
 ) -> int:
     """Forget the doubts about some days that were raised before a deep comparison of them began.
 
-    What a person accepted is forgotten too: it was found to be well again. Returns how many.
+    What a person accepted is forgotten too, for it was found to be well again; an accepted
+    difference of counts is not, for it is what the window was proven with. Returns how many.
     """
     return connection.execute(
         sa.text(
             "DELETE FROM sync.doubt WHERE store_id = :store AND resource = :resource"
             f" AND raised_at < :compared AND {_WITHIN}"
+            " AND (accepted_at IS NULL OR kind <> 'count')"
         ),
         _of(store_id, resource, days) | {"compared": compared_from},
     ).rowcount
@@ -170,15 +173,40 @@ def accept(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int], *, by: str,
     because: str,
 ) -> int:  # fmt: skip
-    """Accept doubts: coverage goes on without them, and analysts see them. Returns how many."""
+    """Accept doubts: coverage goes on without them, and analysts see them. Returns how many.
+
+    What was accepted before of the same kind about the same days is replaced.
+    """
+    binds = {"store": store_id, "resource": resource, "ids": list(ids), "by": by}
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.doubt AS o USING sync.doubt AS n WHERE n.id = ANY(:ids)"
+            " AND n.store_id = :store AND n.resource = :resource AND n.accepted_at IS NULL"
+            " AND o.store_id = n.store_id AND o.resource = n.resource AND o.kind = n.kind"
+            " AND o.first_day IS NOT DISTINCT FROM n.first_day"
+            " AND o.last_day IS NOT DISTINCT FROM n.last_day AND o.accepted_at IS NOT NULL"
+        ),
+        binds,
+    )
     return connection.execute(
         sa.text(
             "UPDATE sync.doubt SET accepted_at = now(), accepted_by = :by,"
             " accepted_because = :because WHERE store_id = :store AND resource = :resource"
             " AND id = ANY(:ids) AND accepted_at IS NULL"
         ),
-        {"store": store_id, "resource": resource, "ids": list(ids), "by": by, "because": because},
+        binds | {"because": because},
     ).rowcount
+
+
+def forget_accepted(connection: sa.Connection, store_id: int, resource: str, days: Days) -> None:
+    """A total agrees without the differences that were accepted: they are no more."""
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.doubt WHERE store_id = :store AND resource = :resource"
+            f" AND kind = 'count' AND accepted_at IS NOT NULL AND {_WITHIN}"
+        ),
+        _of(store_id, resource, days),
+    )
 
 
 def accepted_difference(connection: sa.Connection, store_id: int, resource: str, days: Days) -> int:
@@ -197,15 +225,23 @@ def accepted_difference(connection: sa.Connection, store_id: int, resource: str,
     return int(found)
 
 
-def is_open_about(connection: sa.Connection, store_id: int, resource: str, days: Days) -> bool:
-    """Whether anything about some days may be wrong."""
+def is_open_about(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    days: Days,
+    *,
+    raised_after: dt.datetime | None = None,
+) -> bool:
+    """Whether anything about some days may be wrong, by what was seen after a moment."""
     return bool(
         connection.execute(
             sa.text(
                 "SELECT EXISTS (SELECT FROM sync.doubt WHERE store_id = :store"
-                f" AND resource = :resource AND accepted_at IS NULL AND {_OVERLAPS})"
+                f" AND resource = :resource AND accepted_at IS NULL AND {_OVERLAPS}"
+                " AND raised_at >= coalesce(cast(:after AS timestamptz), '-infinity'))"
             ),
-            _of(store_id, resource, days),
+            _of(store_id, resource, days) | {"after": raised_after},
         ).scalar_one()
     )
 

@@ -61,8 +61,9 @@ def bury(
     if on.salt is not None:
         merges = {grave.key: grave.combined_to for grave in ordered if grave.combined_to}
         suppress.follow_merges(connection, resource, store_id, merges, salt=on.salt)
-    result.buried = sum(1 for _, was_live in buried if was_live)
     keys = sorted(key for key, was_live in buried if was_live)
+    result.buried = len(keys)
+    result.concluded = sum(newest[key].reason in ("not_found", "absent") for key in keys)
     if keys:
         for child in resource.children:
             connection.exec_driver_sql(

@@ -61,6 +61,7 @@ class Loaded:
 
     `named` are records of other resources, by resource, that rows which changed name now or named
     before: they change with them.
+    `concluded`: of those buried, how many no history told of.
     """
 
     seen: int = 0
@@ -69,6 +70,7 @@ class Loaded:
     unchanged: int = 0
     revived: int = 0
     buried: int = 0
+    concluded: int = 0
     refused: list[Key] = field(default_factory=list)
     named: dict[str, set[int]] = field(default_factory=dict)
 
@@ -84,7 +86,15 @@ class Loaded:
 
     def add(self, other: Loaded) -> None:
         """Add another batch's counts to these."""
-        for name in ("seen", "inserted", "changed", "unchanged", "revived", "buried"):
+        for name in (
+            "seen",
+            "inserted",
+            "changed",
+            "unchanged",
+            "revived",
+            "buried",
+            "concluded",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.refused += other.refused
         for name, ids in other.named.items():

@@ -21,7 +21,9 @@ _ROWS = sa.text(
         extract(epoch FROM clock_timestamp() - l.failing_since) AS failing_seconds,
         w.kind, w.phase, w.pages_planned, w.pages_done, w.rows_seen,
         extract(epoch FROM clock_timestamp() - w.started_at) AS working_seconds,
-        r.records, r.errors
+        d.detail AS doubt, d.since AS doubt_since, d.others AS other_doubts,
+        x.rounds, extract(epoch FROM clock_timestamp() - x.fruitless_since) AS fruitless_seconds,
+        r.unread, r.unread_id, r.unread_error
     FROM crm.coverage AS v
     JOIN sync.coverage AS c ON c.store_id = v.store_id AND c.resource = v.resource
     LEFT JOIN sync.feed AS f ON f.store_id = c.store_id AND f.resource = c.feed
@@ -36,12 +38,22 @@ _ROWS = sa.text(
         ORDER BY asked_by <> 'operator', id LIMIT 1
     ) AS w ON true
     LEFT JOIN LATERAL (
-        SELECT string_agg(id::text, ', ' ORDER BY failing_since, id) AS records,
-            max(error) AS errors
-        FROM (SELECT id, failing_since, error FROM sync.reread
-            WHERE store_id = c.store_id AND resource = c.resource AND failing_since IS NOT NULL
-            ORDER BY failing_since, id LIMIT 5) AS t
-    ) AS r ON v.state = 'attention'
+        SELECT (array_agg(detail ORDER BY since, id))[1] AS detail, min(since) AS since,
+            count(*) - 1 AS others FROM sync.doubt
+        WHERE store_id = c.store_id AND resource = c.resource AND accepted_at IS NULL
+        HAVING count(*) > 0
+    ) AS d ON true
+    LEFT JOIN LATERAL (
+        SELECT rounds, fruitless_since FROM sync.crawl
+        WHERE store_id = c.store_id AND resource = c.resource AND state IN ('pending', 'running')
+            AND fruitless_since IS NOT NULL ORDER BY fruitless_since LIMIT 1
+    ) AS x ON true
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS unread, (array_agg(id ORDER BY failing_since, id))[1] AS unread_id,
+            (array_agg(error ORDER BY failing_since, id))[1] AS unread_error FROM sync.reread
+        WHERE store_id = c.store_id AND resource = c.resource AND failing_since IS NOT NULL
+        HAVING count(*) > 0
+    ) AS r ON true
     WHERE v.store_id = ANY(:ids)
     """
 )
@@ -166,13 +178,13 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
     if row.failing_seconds is not None:
         minutes = float(row.failing_seconds) / 60
         return f"{row.error}; failing for {minutes:.0f} min, it is tried again by itself"
+    if row.unread:
+        also = f", and {row.unread - 1} more" if row.unread > 1 else ""
+        return f"record {row.unread_id} cannot be read{also}: {row.unread_error}"
+    if row.doubt:
+        return _doubt(store, row)
     if store.hidden_words and row.complete_as_of and row.complete_as_of <= store.hidden_as_of:
         return store.hidden_words
-    if row.records:
-        return (
-            f"cannot be had, while all else goes on: {row.records} ({row.errors}); tried again by"
-            " itself, ever more seldom"
-        )
     if row.state == "attention":
         hours = float(row.age_seconds or 0) / 3600
         return (
@@ -180,6 +192,19 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
             "does a worker and beat run?"
         )
     return None
+
+
+def _doubt(store: Store, row: sa.Row[tuple[object, ...]]) -> str:
+    """What is in doubt, how often it was tried in vain, and the way out."""
+    also = f", and {row.other_doubts} more" if row.other_doubts else ""
+    text = f"in doubt since {row.doubt_since:%Y-%m-%d %H:%M} UTC: {row.doubt}{also}"
+    if row.fruitless_seconds is None:
+        return f"{text}; it is compared by itself"
+    hours = float(row.fruitless_seconds) / 3600
+    return (
+        f"{text}; {row.rounds} rounds in {hours:.1f} h found nothing: if it cannot be mended, "
+        f"celery -A sync mirror accept {store.name} {row.resource}"
+    )
 
 
 def chosen(connection: sa.Connection, name: str | None) -> list[Store]:

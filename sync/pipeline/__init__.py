@@ -29,10 +29,10 @@ The walk lane:
 listed.py       a list with a feed: load, backfill, reconcile
 windows.py      the days a list is walked in: how many windows, and what is asked for one
 walk.py         the windows' pages, fetched ahead, committed in order
-prove.py        windows counted until nothing differs, halved or walked again where it does
+prove.py        windows counted, cut or compared where they differ, sealed; doubt where that is vain
 bracket.py      one count: totals, the feed followed past them, rows
-again.py        a window walked again; what it did not meet is asked for, then buried
-rolling.py      ids and contents compared, a part of the months each night
+again.py        what a compared window did not meet: asked for, then buried
+rolling.py      which days are compared: those in doubt, and a part of the months each night
 older.py        history older than the bookmark
 sweep.py        small lists read whole
 parents.py      methods asked once for every record of another resource: a pass over them all

@@ -1,13 +1,13 @@
 """Counting in a bracket of the feed: totals asked for, the feed followed past them, rows counted.
 
-Only then do an equal total and an equal count mean equal sets.
+Only then do an equal total and an equal count mean equal sets, so far as departures are known.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
@@ -16,12 +16,12 @@ from sync.crawl import Count, Days
 from sync.crm import WorkClass
 from sync.declare import Followed, Resource
 from sync.errors import SyncError, TryLater
-from sync.mirror import checkpoint, coverage, feeds, lease, notes
+from sync.mirror import checkpoint, coverage, departures, doubts, feeds, lease, notes
 from sync.mirror.checkpoint import Crawl
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.follow import follow_head, until_next_look
-from sync.pipeline.windows import list_params
+from sync.pipeline.windows import SMALL_PAGE, list_params
 
 FOLLOW_SECONDS = 30.0
 UNFOLLOWED_SECONDS = 300.0
@@ -77,18 +77,32 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
     return True
 
 
-def count_in_bracket(
-    ctx: Context, crawl: Crawl, ranges: Sequence[Days], *, work: WorkClass
-) -> list[Count]:
-    """Ask for the totals, follow the feed past the answers, count the rows. [] when interrupted.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bracket:
+    """When the rows of a count were counted, and the CRM's own clock at that moment or before it,
+    at or after the totals were told; None where it tells none."""
 
-    Every range is judged and kept in `sync.proof`, proven or not.
+    counted_at: dt.datetime
+    crm_at: dt.datetime | None
+
+
+Judge = Callable[[sa.Connection, list[Count], Bracket], None]
+
+
+def count_in_bracket(
+    ctx: Context, crawl: Crawl, ranges: Sequence[Days], judge: Judge, *, work: WorkClass
+) -> bool:
+    """Ask for the totals, follow the feed past the answers, count the rows, and judge.
+
+    All in one transaction that holds the feed, so that no departure is learnt meanwhile. Every
+    range is kept in `sync.proof`, proven or not. False when interrupted.
     """
     resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
     totals: list[tuple[Days, int, dt.datetime]] = []
 
     def ask(days: Days) -> tuple[int, dt.datetime]:
-        params = list_params(ctx, resource, days, page=1, limit=20)
+        params = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
         reply = ctx.api.first(resource, params, work=work)
         return reply.pagination.total, reply.as_of
 
@@ -101,22 +115,17 @@ def count_in_bracket(
             totals.append((days, *result))
     after = ctx.draw()
     faults.point("reconcile_counted")
-    head_id = follow_past(ctx, history_of(ctx, resource), after)
+    head_id = follow_past(ctx, history, after)
     if head_id is None:
-        return []
+        return False
 
-    def judge(connection: sa.Connection) -> list[Count]:
+    def write(connection: sa.Connection) -> None:
+        counted_at = feeds.hold(connection, ctx.store.id, history.name)
+        feed = feeds.feed(connection, ctx.store.id, history.name)
+        bound = feeds.lateness_seconds(connection, ctx.store.id)
         counts = []
         for days, total, asked in totals:
-            mirrored, entered = coverage.count_live(
-                connection,
-                resource,
-                ctx.store.id,
-                days,
-                found_before=asked,
-                sites=ctx.store.sites,
-            )
-            count = Count(days, total, mirrored, entered, asked)
+            count = _count(ctx, connection, resource, days, total, asked, bound=bound)
             notes.keep_proof(
                 connection,
                 ctx.store.id,
@@ -125,9 +134,30 @@ def count_in_bracket(
                 method="count",
                 head_id=head_id,
                 proven=count.proven,
+                detail=f"{count.contested} contested" if count.contested else "",
             )
             counts.append(count)
         checkpoint.count_pages(connection, crawl, requests=len(totals))
-        return counts
+        judge(connection, counts, Bracket(counted_at, feed.crm_at if feed else None))
 
-    return ctx.write(judge)
+    ctx.write(write)
+    return True
+
+
+def _count(
+    ctx: Context,
+    connection: sa.Connection,
+    resource: Resource,
+    days: Days,
+    total: int,
+    asked: dt.datetime,
+    *,
+    bound: float,
+) -> Count:
+    store_id = ctx.store.id
+    mirrored, entered = coverage.count_live(
+        connection, resource, store_id, days, found_before=asked, sites=ctx.store.sites
+    )
+    contested = departures.contested(connection, resource, store_id, days, lateness_seconds=bound)
+    accepted = doubts.accepted_difference(connection, store_id, resource.name, days)
+    return Count(days, total, mirrored, entered, asked, contested=contested, accepted=accepted)

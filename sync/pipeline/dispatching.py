@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sync import faults
 from sync.cadence import cadences, egress_addresses
 from sync.errors import TryLater
-from sync.mirror import feeds, heartbeat, lease, stores, versions
+from sync.mirror import departures, feeds, heartbeat, lease, proofs, stores, versions
 from sync.mirror.engine import in_transaction
 from sync.mirror.lease import Claim
 from sync.pipeline.rebuild import queue_where_stale, stale_stores
@@ -133,7 +133,8 @@ def housekeep(services: Services) -> list[str]:
     except TryLater as error:
         log().warning("no housekeeping", reason=str(error))
         return [*left, "others"]
-    _kept(services, versions.expire)
+    for forget in (versions.expire, proofs.forget_met, departures.forget_old):
+        _kept(services, forget)
     for statement in _PROCESSES:
         _kept(services, lambda c, statement=statement: c.exec_driver_sql(statement))  # type: ignore[misc]
     return left

@@ -192,7 +192,7 @@ def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:
     as_of = ctx.draw()
 
     def write(connection: sa.Connection) -> None:
-        coverage.prove(connection, history, ctx.store.id, as_of=as_of)
+        coverage.mark_proven(connection, history, ctx.store.id, as_of=as_of)
         began = checkpoint.started_at(connection, crawl)
         doubts.lift(connection, ctx.store.id, history.name, WHOLE, compared_from=began)
         checkpoint.end_crawl(connection, crawl)

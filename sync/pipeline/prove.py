@@ -1,167 +1,316 @@
-"""Windows closed by proof: counted in a bracket of the feed, halved and walked where they differ.
+"""Windows closed by proof: counted in a bracket of the feed, and sealed when it is clear past that.
 
-The same routine ends a first load, a backfill and a reconcile: count, and where the counts agree
-the sets agree; where they do not, halve; what is small enough is walked again, and rows the walk
-did not meet are asked for singly before they become tombstones.
+The same routine ends a first load, a backfill and a reconcile. Where the counts agree the sets
+agree; where they do not, the window is cut, and what is small is walked again and compared. What
+differs even then is a doubt, and is tried less and less often, while all else goes on.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Sequence
-from functools import partial
 
 import sqlalchemy as sa
 
-from sync.crawl import Count, Days, is_leaf, slices
+from sync import faults
+from sync.crawl import (
+    Count,
+    Days,
+    Step,
+    can_seal,
+    next_step,
+    parts_of_contested,
+    seconds_to_count,
+    seconds_to_seal,
+    slices,
+)
 from sync.crm import WorkClass
-from sync.declare import Days as DayFilters
 from sync.declare import Resource
-from sync.errors import TryLater
-from sync.mirror import checkpoint, coverage, doubts
+from sync.mirror import checkpoint, clock, coverage, departures, doubts, feeds, proofs
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.names import crm_name
-from sync.pipeline.again import UNPROVEN, Again, walk_again
-from sync.pipeline.bracket import count_in_bracket
+from sync.pipeline.bracket import Bracket, count_in_bracket, history_of
 from sync.pipeline.context import Context
 from sync.pipeline.reread import Told, apply, read_again
-from sync.pipeline.windows import is_filter_off
+from sync.pipeline.rolling import keep_turn
+from sync.pipeline.windows import is_cuttable
 
-WHOLE_TRIES = 3
-ROUNDS_BEFORE_WALKING = 2
-FRUITLESS_WALKS = 3
-FRUITLESS_SECONDS = 300.0
 WINDOWS_PER_ROUND = 20
+LEAST_WAIT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.3
-
-
-def prove_whole(ctx: Context, crawl: Crawl, *, work: WorkClass, tries: int = WHOLE_TRIES) -> bool:
-    """Try to prove the crawl's whole range by one number."""
-    for _ in range(tries):
-        counts = count_in_bracket(ctx, crawl, [crawl.days], work=work)
-        if counts and counts[0].proven:
-            _all_proven(ctx, crawl, counts[0].asked_as_of)
-            return True
-        if not counts or ctx.is_over or ctx.stop.wait(_PAUSE_SECONDS):
-            return False
-    return False
-
-
-def _all_proven(ctx: Context, crawl: Crawl, as_of: dt.datetime) -> None:
-    def write(connection: sa.Connection) -> None:
-        open_ones = checkpoint.windows(connection, crawl.id, states=UNPROVEN)
-        checkpoint.verify(connection, [window.id for window in open_ones], as_of)
-
-    ctx.write(write)
+PARTS = 8
+"""Of a window whose count something spoke against: most of them it does not speak of."""
+UNSEALED = ("walked", "counted")
 
 
 def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
-    """Prove the crawl's walked windows one by one; False when the slice ended before.
+    """Count and seal the windows of a crawl whose pages are all read; False when it is not done.
 
-    The windows' state carries the progress, so that the next slice goes on here, and every slice
-    makes some: one that is over already takes one step. TryLater when a list contradicts itself:
-    walking it on and on would only spend the budget.
+    It waits then, or the slice ended, or a window is to be walked again. The windows carry the
+    progress, and a slice that is over already counts once.
     """
-    resource = ctx.resources[crawl.resource]
-    rounds: dict[int, int] = {}
-    fruitless: dict[int, int] = {}
     while True:
-        begun = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
-        if begun:
-            # Its walk was cut short, or it is a part of what was too large to be walked again.
-            walk_again(ctx, crawl, begun[0], work=work)
-            if ctx.is_over:
-                return False
-            continue
-        left = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("walked",)))
+        seal(ctx, crawl)
+        left = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=UNSEALED))
         if not left:
+            finish(ctx, crawl, work=work)
             return True
-        if ctx.stop.is_set():
+        waits = _seconds_to_wait(ctx, crawl, left)
+        turn = [window for window in left if waits[window.id] <= 0][:WINDOWS_PER_ROUND]
+        if not turn:
+            _wait(ctx, crawl, left, min(waits.values()))
             return False
-        turn = left[:WINDOWS_PER_ROUND]
-        counts = count_in_bracket(ctx, crawl, [window.days for window in turn], work=work)
-        if not counts:
+        if not _count_all(ctx, crawl, left, work=work) and not _count(ctx, crawl, turn, work=work):
             return False
-        for window, count in _differing(ctx, turn, counts):
-            rounds[window.id] = rounds.get(window.id, 0) + 1
-            if rounds[window.id] < ROUNDS_BEFORE_WALKING and not ctx.is_over:
-                continue
-            rounds.pop(window.id)
-            again = _narrow(ctx, crawl, window, count, work=work)
-            if again.filter_ignored:
-                break
-            if again.is_fruitless and not count.is_busy:
-                fruitless[window.id] = fruitless.get(window.id, 0) + 1
-                _insist_on_sense(resource, count, fruitless[window.id])
-            if ctx.is_over:
-                return False
-        if ctx.stop.wait(_PAUSE_SECONDS):
+        if ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned",))):
+            return False
+        if ctx.is_over or ctx.stop.wait(_PAUSE_SECONDS):
             return False
 
 
-def _differing(
-    ctx: Context, windows: Sequence[Window], counts: Sequence[Count]
-) -> list[tuple[Window, Count]]:
-    """Keep which windows are proven; those whose counts differ."""
-    judged = list(zip(windows, counts, strict=True))
-    proven = [(window, count) for window, count in judged if count.proven]
-    if proven:
-        oldest = min(count.asked_as_of for _, count in proven)
-        ids = [window.id for window, _ in proven]
-        ctx.write(partial(checkpoint.verify, window_ids=ids, as_of=oldest))
-    return [(window, count) for window, count in judged if not count.proven]
-
-
-def _insist_on_sense(resource: Resource, count: Count, fruitless: int) -> None:
-    """TryLater when a window was walked in vain so often that its list contradicts itself."""
-    if fruitless >= FRUITLESS_WALKS:
-        raise TryLater(
-            f"{resource.name} {count.days}: the API counts {count.total}, its pages show"
-            f" {count.mirrored + count.entered}, and walking them again finds nothing new",
-            after=FRUITLESS_SECONDS,
-        )
-
-
-def _narrow(ctx: Context, crawl: Crawl, window: Window, count: Count, *, work: WorkClass) -> Again:
-    """A window whose counts differ: halve it, or walk it again when it is small."""
+def seal(ctx: Context, crawl: Crawl) -> None:
+    """Make counts final that the feed is clear past: nothing published late can speak against them
+    any more. Those that something did speak against are counted anew, in parts."""
     resource = ctx.resources[crawl.resource]
-    cuttable = isinstance(resource.listing, DayFilters) and not is_filter_off(ctx, resource)
-    if cuttable and not is_leaf(window.days, max(count.total, count.mirrored + count.entered)):
-        oldest, newest = _bounds(ctx, resource, window.days)
-        halves = slices(window.days, oldest=oldest, newest=newest, parts=2)
-        if len(halves) > 1:
+    history = history_of(ctx, resource)
+    cuttable = is_cuttable(ctx, resource)
 
-            def write(connection: sa.Connection) -> None:
-                checkpoint.remove_window(connection, window.id)
-                made = checkpoint.add_windows(connection, crawl, halves)
-                for each in made:
-                    connection.execute(
-                        sa.text("UPDATE sync.window SET state = 'walked' WHERE id = :id"),
-                        {"id": each.id},
-                    )
+    def write(connection: sa.Connection) -> None:
+        counted = checkpoint.windows(connection, crawl.id, states=("counted",))
+        feed = feeds.feed(connection, ctx.store.id, history.name)
+        bound = feeds.lateness_seconds(connection, ctx.store.id)
+        for group in _counted_together(counted):
+            window = group[0]
+            assert window.asked_at is not None
+            assert window.counted_at is not None
+            if feed is None or not can_seal(window.asked_at, feed.clear_at):
+                continue
+            if departures.speaks_against(
+                connection,
+                ctx.store.id,
+                crawl.resource,
+                _hull(group),
+                asked_at=window.asked_at,
+                counted_at=window.counted_at,
+                crm_at=window.crm_at,
+                lateness_seconds=bound,
+            ):
+                runs = _parts(ctx, connection, resource, window.days, PARTS) if cuttable else []
+                if len(group) == 1 and runs:
+                    _cut(connection, crawl, window, runs)
+                else:
+                    proofs.count_again(connection, group)
+                continue
+            proofs.seal(connection, group)
+            if sum(_lift(connection, crawl, each) for each in group):
+                coverage.set_counts(connection, resource, ctx.store.id)
 
-            ctx.write(write)
-            return Again()
-    return walk_again(ctx, crawl, window, work=work)
+    ctx.write(write)
+    faults.point("sealed")
 
 
-def _bounds(ctx: Context, resource: Resource, days: Days) -> tuple[dt.date, dt.date]:
-    """The oldest and newest creation day the mirror has in a window; the API may have others,
-    which the outer halves, open as the window is, still hold."""
-    today = ctx.draw().astimezone(ctx.zone).date()
+def _lift(connection: sa.Connection, crawl: Crawl, window: Window) -> int:
+    """Forget what was in doubt before a window was compared; how many doubts."""
+    if not window.deep or window.walked_as_of is None:
+        return 0
+    return doubts.lift(
+        connection,
+        crawl.store_id,
+        crawl.resource,
+        window.days,
+        compared_from=window.walked_as_of,
+    )
 
-    def ask(connection: sa.Connection) -> tuple[dt.date | None, dt.date | None]:
-        row = connection.exec_driver_sql(
-            f"SELECT min(created_on), max(created_on) FROM {crm_name(resource.name)}"
-            " WHERE store_id = %s AND deleted_at IS NULL"
-            " AND created_on >= coalesce(%s, '-infinity'::date)"
-            " AND created_on <= coalesce(%s, 'infinity'::date)",
-            (ctx.store.id, days.first, days.last),
-        ).one()
-        return row[0], row[1]
 
-    oldest, newest = ctx.read(ask)
-    return days.first or oldest or today, days.last or newest or today
+def _counted_together(windows: Sequence[Window]) -> list[list[Window]]:
+    """Windows by the count that proved them: one of the whole range proved all of it."""
+
+    def when(window: Window) -> dt.datetime:
+        assert window.asked_at is not None
+        return window.asked_at
+
+    ordered = sorted(windows, key=when)
+    return [list(group) for _, group in itertools.groupby(ordered, key=when)]
+
+
+def _hull(windows: Sequence[Window]) -> Days:
+    """The days from the first to the last of some windows."""
+    firsts, lasts = [w.days.first for w in windows], [w.days.last for w in windows]
+    return Days(
+        None if None in firsts else min(day for day in firsts if day is not None),
+        None if None in lasts else max(day for day in lasts if day is not None),
+    )
+
+
+def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict[int, float]:
+    """How long each window waits: to be counted, or for its seal."""
+    history = history_of(ctx, ctx.resources[crawl.resource])
+
+    def ask(connection: sa.Connection) -> dict[int, float]:
+        feed = feeds.feed(connection, ctx.store.id, history.name)
+        bound = feeds.lateness_seconds(connection, ctx.store.id)
+        now = clock.now(connection)
+
+        def seconds(window: Window) -> float:
+            if window.state == "counted":
+                assert window.asked_at is not None
+                behind = seconds_to_seal(
+                    asked_at=window.asked_at,
+                    clear_at=feed.clear_at if feed else None,
+                    lateness_seconds=bound,
+                )
+                return behind + max(ctx.feed_seconds, LEAST_WAIT_SECONDS)
+            ago = (now - window.counted_at).total_seconds() if window.counted_at else None
+            return seconds_to_count(
+                differed=window.differed,
+                walks=window.walks,
+                counted_seconds_ago=ago,
+                lateness_seconds=bound,
+            )
+
+        return {window.id: seconds(window) for window in left}
+
+    return ctx.read(ask)
+
+
+def _wait(ctx: Context, crawl: Crawl, left: Sequence[Window], seconds: float) -> None:
+    """Let other crawls go before this one; a window that was walked in vain counts as a round."""
+    phase = "seal" if all(window.state == "counted" for window in left) else "prove"
+    rounds = max((w.walks for w in left if w.state == "walked" and w.differed), default=0)
+    seconds = max(seconds, LEAST_WAIT_SECONDS)
+    ctx.write(
+        lambda c: checkpoint.wait(c, crawl, seconds=seconds, phase=phase, rounds=rounds),
+    )
+
+
+def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, work: WorkClass) -> bool:
+    """Try to prove a crawl's whole range by one number, once, before its windows are counted."""
+    if len(left) < 2 or any(window.counted_at is not None for window in left):
+        return False
+    if ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("proven",))):
+        return False  # it would be sealed by what is told of the others alone
+    proven = False
+
+    def judge(connection: sa.Connection, counts: list[Count], bracket: Bracket) -> None:
+        nonlocal proven
+        [count] = counts
+        proven = count.proven
+        if proven:
+            proofs.set_counted(
+                connection,
+                left,
+                asked_at=count.asked_as_of,
+                counted_at=bracket.counted_at,
+                crm_at=bracket.crm_at,
+            )
+
+    return count_in_bracket(ctx, crawl, [crawl.days], judge, work=work) and proven
+
+
+def _count(ctx: Context, crawl: Crawl, turn: Sequence[Window], *, work: WorkClass) -> bool:
+    """Count some windows, and do with each what follows; False when interrupted."""
+    resource = ctx.resources[crawl.resource]
+    cuttable = is_cuttable(ctx, resource)
+
+    def judge(connection: sa.Connection, counts: list[Count], bracket: Bracket) -> None:
+        for window, count in zip(turn, counts, strict=True):
+            _judge(ctx, connection, crawl, window, count, bracket, cuttable=cuttable)
+
+    ranges = [window.days for window in turn]
+    return count_in_bracket(ctx, crawl, ranges, judge, work=work)
+
+
+def _judge(
+    ctx: Context,
+    connection: sa.Connection,
+    crawl: Crawl,
+    window: Window,
+    count: Count,
+    bracket: Bracket,
+    *,
+    cuttable: bool,
+) -> None:
+    resource = ctx.resources[crawl.resource]
+    store_id, days = ctx.store.id, window.days
+    if window.deep and count.accepted and count.total == count.mirrored and not count.contested:
+        # What was accepted is no more: the window was compared, and agrees without it.
+        doubts.forget_accepted(connection, store_id, resource.name, days)
+        count = Count(days, count.total, count.mirrored, count.entered, count.asked_as_of)
+    runs: list[Days] = []
+    if cuttable and not count.proven:
+        runs = _parts(ctx, connection, resource, days, parts_of_contested(count.contested))
+    step = next_step(
+        count,
+        differed=window.differed,
+        walks=window.walks,
+        was_contested=window.counted_at is not None and not window.differed,
+        is_doubted=window.walks > 0
+        and doubts.is_open_about(
+            connection, store_id, resource.name, days, raised_after=window.walked_as_of
+        ),
+        can_cut=bool(runs),
+    )
+    differed = window.differed + (0 if step is Step.LATER else 1)
+    if step is Step.COUNTED:
+        proofs.set_counted(
+            connection,
+            [window],
+            asked_at=count.asked_as_of,
+            counted_at=bracket.counted_at,
+            crm_at=bracket.crm_at,
+        )
+    elif step is Step.CUT:
+        _cut(connection, crawl, window, runs)
+    else:
+        proofs.set_differed(connection, window, counted_at=bracket.counted_at, differed=differed)
+    if step is Step.PUT_OFF or (step is Step.DEEP and not count.proven and not count.entered):
+        _doubt(connection, store_id, resource, count)
+    if step is Step.DEEP:
+        checkpoint.walk_again(connection, window.id)
+
+
+def _doubt(connection: sa.Connection, store_id: int, resource: Resource, count: Count) -> None:
+    """Counts of a window are known to differ: coverage does not go past that."""
+    doubts.raise_doubt(
+        connection,
+        store_id,
+        resource.name,
+        kind="count",
+        detail=f"of {count.days} the API counts {count.total}, here are {count.mirrored}",
+        days=count.days,
+        difference=count.difference,
+    )
+    coverage.set_counts(connection, resource, store_id)
+
+
+def _cut(connection: sa.Connection, crawl: Crawl, window: Window, runs: Sequence[Days]) -> None:
+    """Replace a window by its parts, each to be counted."""
+    checkpoint.remove_window(connection, window.id)
+    doubts.divide(connection, crawl.store_id, crawl.resource, runs)
+    checkpoint.add_windows(connection, crawl, runs, state="walked", like=window)
+
+
+def _parts(
+    ctx: Context, connection: sa.Connection, resource: Resource, days: Days, parts: int
+) -> list[Days]:
+    """A window's days cut where the mirror has rows; [] where they cannot be.
+
+    The API may have others, which the outer parts, open as the window is, still hold.
+    """
+    if days.is_one_day:
+        return []
+    row = connection.exec_driver_sql(
+        f"SELECT min(created_on), max(created_on) FROM {crm_name(resource.name)}"
+        " WHERE store_id = %s AND deleted_at IS NULL"
+        " AND created_on >= coalesce(%s, '-infinity'::date)"
+        " AND created_on <= coalesce(%s, 'infinity'::date)",
+        (ctx.store.id, days.first, days.last),
+    ).one()
+    today = clock.now(connection).astimezone(ctx.zone).date()
+    oldest, newest = days.first or row[0] or today, days.last or row[1] or today
+    runs = slices(days, oldest=oldest, newest=newest, parts=parts)
+    return runs if len(runs) > 1 else []
 
 
 def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, work: WorkClass) -> None:
@@ -183,35 +332,18 @@ def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, work: Wor
 
 
 def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
-    """Every window is proven, so the whole is: their union, and rows that belong to no window."""
+    """Every window is sealed, so the whole is: their union, and rows that belong to no window."""
     resource = ctx.resources[crawl.resource]
     if resource.created_field:
         _settle_undated(ctx, crawl, resource, work=work)
 
     def write(connection: sa.Connection) -> None:
-        as_of = connection.execute(
-            sa.text(
-                "SELECT min(verified_at) FROM sync.window WHERE crawl_id = :id"
-                " HAVING bool_and(state = 'proven')"
-            ),
-            {"id": crawl.id},
-        ).scalar()
-        if checkpoint.windows(connection, crawl.id, states=UNPROVEN):
-            checkpoint.set_phase(connection, crawl, "prove")
-            return
+        as_of = proofs.proven_as_of(connection, crawl.id)
         since = ctx.store.since if resource.created_field else None
-        whole = crawl.days.last is None and crawl.days.first == since
-        if crawl.deep:
-            began = checkpoint.started_at(connection, crawl)
-            doubts.lift(connection, ctx.store.id, resource.name, crawl.days, compared_from=began)
-        if whole and as_of is not None:
-            coverage.prove(
-                connection,
-                resource,
-                ctx.store.id,
-                as_of=as_of,
-                by_ids=crawl.deep,
-            )
+        is_whole = crawl.days.last is None and crawl.days.first == since
+        if is_whole and as_of is not None:
+            coverage.mark_proven(connection, resource, ctx.store.id, as_of=as_of, by_ids=crawl.deep)
+            keep_turn(connection, crawl)
         checkpoint.end_crawl(connection, crawl)
 
     ctx.write(write)

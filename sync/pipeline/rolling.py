@@ -1,8 +1,9 @@
-"""Id sets compared on a rolling schedule: what counting cannot see, two errors that cancel.
+"""What each nightly reconcile compares beside counting: what counts cannot see, errors that cancel.
 
-Each nightly reconcile walks the months whose turn it is, comparing ids and contents; within thirty
-nights every month has been compared once. Months belong to thirty turns by their number, so that
-turns stay what they are while the account grows. A list without creation days is one turn.
+The months whose turn it is are windows of it like the others, but walked, their ids and contents
+compared; within thirty nights every month was. Months belong to thirty turns by their number, so
+that turns stay what they are while the account grows. A list without creation days is one turn.
+Days in doubt are compared whenever a list is counted.
 """
 
 from __future__ import annotations
@@ -11,68 +12,71 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-from sync.crawl import Count, Days, months_of_turn
-from sync.crm import WorkClass
+from sync.crawl import WHOLE, Days, months_of_turn
 from sync.declare import Resource
-from sync.mirror import checkpoint, coverage, notes
-from sync.mirror.checkpoint import Crawl, Window
-from sync.mirror.load import Loaded, Origin
+from sync.mirror import coverage, doubts
+from sync.mirror.checkpoint import Crawl
 from sync.mirror.names import crm_name
-from sync.pipeline.again import UNPROVEN, walk_again
 from sync.pipeline.context import Context
-from sync.pipeline.windows import is_filter_off
 
 TURNS = 30
 
 
-def compare_ids(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
-    """Compare the turn that has waited longest; False when the slice ended before."""
+def days_to_compare(
+    ctx: Context, crawl: Crawl, *, cuttable: bool
+) -> tuple[list[Days], tuple[int, int] | None]:
+    """What of a reconcile is to be compared: days in doubt, and by night a turn's months.
+
+    With the turn (its number, of how many), None when no turn is due.
+    """
     resource = ctx.resources[crawl.resource]
-    is_dated = resource.created_field is not None and not is_filter_off(ctx, resource)
-    turns = TURNS if is_dated else 1
+
+    def doubtful(connection: sa.Connection) -> list[Days]:
+        found = doubts.open_doubts(connection, ctx.store.id, resource.name)
+        return [doubt.days for doubt in found]
+
+    deep = ctx.read(doubtful)
+    if not cuttable and deep:
+        deep = [WHOLE]
+    if crawl.kind != "reconcile" or crawl.asked_by != "schedule" or crawl.deep:
+        return deep, None
+    turns = TURNS if cuttable else 1
     turn = ctx.read(lambda c: coverage.next_turn(c, ctx.store.id, resource.name, turns=turns))
     if turn is None:
-        return True  # compared within the last thirty days
-    left = _left(ctx, crawl)
-    if not left:
-        months = _months(ctx, resource, turn) if is_dated else [Days()]
-        left = ctx.write(lambda c: checkpoint.add_windows(c, crawl, months))
-    while left:
-        window, began = left[0], ctx.draw()
-        again = walk_again(ctx, crawl, window, work=work, origin=Origin.DEEP)
-        if again.filter_ignored:
-            return compare_ids(ctx, crawl, work=work)  # the turn is the whole list from now on
-        if again.is_complete:
-            _keep(ctx, crawl, window, again.loaded, began)
-        left = _left(ctx, crawl)  # a window that held too much was cut into others
-        if left and ctx.is_over:
-            return False
-    ctx.write(lambda c: coverage.turn_done(c, ctx.store.id, resource.name, turn=turn, turns=turns))
-    return True
+        return deep, None  # compared within the last thirty days
+    months = _months(ctx, resource, turn) if cuttable else [WHOLE]
+    return [*deep, *months], (turn, turns)
 
 
-def _left(ctx: Context, crawl: Crawl) -> list[Window]:
-    """What is still to be compared; everything else of the crawl is proven by now."""
-    return ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=UNPROVEN))
-
-
-def _keep(ctx: Context, crawl: Crawl, window: Window, loaded: Loaded, began: dt.datetime) -> None:
-    """A window whose every id and content was compared."""
-    count = Count(window.days, loaded.seen, loaded.seen - loaded.written, 0, began)
-
-    def write(connection: sa.Connection) -> None:
-        notes.keep_proof(
-            connection,
-            ctx.store.id,
-            crawl.resource,
-            count,
-            method="ids",
-            head_id=None,
-            proven=True,
+def note_turn(connection: sa.Connection, crawl: Crawl, turn: tuple[int, int] | None) -> None:
+    """Remember which turn a crawl compares."""
+    if turn is not None:
+        connection.execute(
+            sa.text(
+                "UPDATE sync.crawl SET report = coalesce(report, '{}'::jsonb)"
+                " || jsonb_build_object('turn', cast(:turn AS int), 'turns', cast(:turns AS int))"
+                " WHERE id = :id"
+            ),
+            {"id": crawl.id, "turn": turn[0], "turns": turn[1]},
         )
-        checkpoint.verify(connection, [window.id], began)
 
-    ctx.write(write)
+
+def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:
+    """A crawl is proven: the turn that it compared is done, unless months became one list, or the
+    other way round, meanwhile."""
+    row = connection.execute(
+        sa.text(
+            "SELECT cast(w.report ->> 'turn' AS int) AS turn,"
+            " cast(w.report ->> 'turns' AS int) AS turns, c.date_filter IS FALSE AS off"
+            " FROM sync.crawl AS w JOIN sync.coverage AS c ON c.store_id = w.store_id"
+            " AND c.resource = w.resource WHERE w.id = :id"
+        ),
+        {"id": crawl.id},
+    ).one()
+    if row.turn is not None and not (row.off and row.turns > 1):
+        coverage.turn_done(
+            connection, crawl.store_id, crawl.resource, turn=row.turn, turns=row.turns
+        )
 
 
 def _months(ctx: Context, resource: Resource, turn: int) -> list[Days]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -22,15 +22,14 @@ from sync.crawl import (
     slices,
 )
 from sync.crm import WorkClass
-from sync.declare import Days as DayFilters
 from sync.errors import Refused, UnexpectedData
-from sync.mirror import checkpoint, notes
+from sync.mirror import checkpoint, doubts, notes, proofs
 from sync.mirror.checkpoint import Crawl, Window
-from sync.mirror.load import Dated, Loaded, Origin
+from sync.mirror.load import Dated, Origin
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
-from sync.pipeline.windows import is_filter_off, list_params, oldest_day
+from sync.pipeline.windows import is_cuttable, is_filter_ignored, list_params, oldest_day
 from sync.pipeline.writing import write_rows
 
 PAGES_PER_COMMIT = 2
@@ -71,65 +70,30 @@ class _Page:
 
 @dataclass
 class Walk:
-    """What a walk did so far. `seen` is filled for windows whose ids are to be compared.
+    """What a walk did so far.
 
-    `is_cut`: the one window that was to be walked held too much; its parts are planned.
+    `is_complete`: every page was read. `filter_ignored`: the API ignores the creation day filter.
     """
 
-    loaded: Loaded = field(default_factory=Loaded)
-    seen: dict[int, set[object]] | None = None
     is_complete: bool = False
-    is_cut: bool = False
     filter_ignored: bool = False
 
 
-def walk(
-    ctx: Context,
-    crawl: Crawl,
-    windows: Iterable[Window],
-    *,
-    work: WorkClass,
-    seen: dict[int, set[object]] | None = None,
-    origin: Origin = Origin.WALK,
-) -> Walk:
+def walk(ctx: Context, crawl: Crawl, windows: Iterable[Window], *, work: WorkClass) -> Walk:
     """Walk the windows' remaining pages until done or the slice is over.
 
-    With `seen`, each window's ids are collected under its id.
+    Of a window that is compared (`deep`), contents are compared too and the ids met are kept; it
+    stays open behind its last page, until what it lacks was asked for (again.py).
     """
-    walker = _Walker(ctx, crawl, work=work, origin=origin)
-    walker.walk.seen = seen
-    return walker.run(list(windows))
-
-
-def walk_one(
-    ctx: Context,
-    crawl: Crawl,
-    window: Window,
-    *,
-    work: WorkClass,
-    seen: dict[int, set[object]],
-    origin: Origin,
-) -> Walk:
-    """Walk one window to its end, past the end of the slice if need be, or cut it into parts.
-
-    Its last page leaves it open: the caller, who compares what was seen, calls it walked.
-    """
-    walker = _Walker(ctx, crawl, work=work, origin=origin)
-    walker.walk.seen = seen
-    walker.is_alone, walker.walked = True, "open"
-    return walker.run([window])
+    return _Walker(ctx, crawl, work=work).run(list(windows))
 
 
 class _Walker:
-    is_alone = False
-    walked = "walked"
-
-    def __init__(self, ctx: Context, crawl: Crawl, *, work: WorkClass, origin: Origin) -> None:
+    def __init__(self, ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
         self.ctx = ctx
         self.crawl = crawl
         self.resource = ctx.resources[crawl.resource]
         self.work = work
-        self.origin = origin
         self.walk = Walk()
         self._pending: list[_Page] = []
         self._last_ids: dict[int, frozenset[object]] = {}
@@ -137,9 +101,7 @@ class _Walker:
         self._ended: set[int] = set()
         self._latency = 0.3
         self._today = ctx.draw().astimezone(ctx.zone).date()
-        self._cuttable = isinstance(self.resource.listing, DayFilters) and not is_filter_off(
-            ctx, self.resource
-        )
+        self._cuttable = is_cuttable(ctx, self.resource)
 
     def run(self, windows: list[Window]) -> Walk:
         with Ahead(self._fetch, size=lambda page: page.body_bytes) as ahead:
@@ -155,18 +117,14 @@ class _Walker:
                 self._take(ahead, job, result)
                 if not ready or len(self._pending) >= PAGES_PER_COMMIT:
                     self._commit()
-                if self.walk.filter_ignored or self.walk.is_cut:
+                if self.walk.filter_ignored:
                     return self.walk
-                if self._is_over:
+                if self.ctx.is_over:
                     self._commit()
                     return self.walk
             self._commit()
         self.walk.is_complete = True
         return self.walk
-
-    @property
-    def _is_over(self) -> bool:
-        return self.ctx.stop.is_set() if self.is_alone else self.ctx.is_over
 
     def _fetch(self, job: Job) -> Fetched:
         params = list_params(self.ctx, self.resource, job.window.days, page=job.page)
@@ -203,9 +161,9 @@ class _Walker:
         ids = frozenset(row.key for row in result.batch.rows)
         if job.page == 1 and window.state == "planned" and self._settle(ahead, page):
             return
+        if self._pending and self._pending[-1].window.deep != window.deep:
+            self._commit()  # what is compared is written otherwise
         self._pending.append(page)
-        if self.walk.seen is not None:
-            self.walk.seen.setdefault(window.id, set()).update(ids)
         if result.is_empty and job.page > 1:
             page.drift = ("shrank", f"page {job.page} of {window.page_count} is empty")
             self._close(ahead, page)
@@ -219,9 +177,7 @@ class _Walker:
     def _settle(self, ahead: Ahead[Job, Fetched], page: _Page) -> bool:
         """Take the first page of a planned window; True when the window was cut instead."""
         window, pagination = page.window, page.pagination
-        if self._is_filter_ignored(page):
-            self._pending.append(page)
-            self._commit()
+        if self._is_outside(page) and is_filter_ignored(self.ctx, self.resource, work=self.work):
             self.walk.filter_ignored = True
             return True
         splittable = self._cuttable and not window.days.is_one_day
@@ -233,8 +189,8 @@ class _Walker:
         ahead.push_each_first(_pages(window, 2), of=window.id)
         return False
 
-    def _is_filter_ignored(self, page: _Page) -> bool:
-        """Whether records outside the window's days came: the filter does nothing here."""
+    def _is_outside(self, page: _Page) -> bool:
+        """Whether records outside the window's days came."""
         days = page.window.days
         return any(
             row.created_on is not None
@@ -272,11 +228,11 @@ class _Walker:
         def write(connection: sa.Connection) -> list[Window]:
             self._load(connection, [page])
             checkpoint.remove_window(connection, window.id)
-            return checkpoint.add_windows(connection, self.crawl, runs)
+            doubts.divide(connection, self.ctx.store.id, self.resource.name, runs)
+            return checkpoint.add_windows(connection, self.crawl, runs, like=window)
 
         parts = self.ctx.write(write)
-        self.walk.is_cut = self.is_alone
-        for each in reversed(parts if not self.is_alone else []):
+        for each in reversed(parts):
             ahead.push_first(Job(each, 1))
         return True
 
@@ -297,16 +253,19 @@ class _Walker:
             ahead.push_first(Job(window, page.number + 1), of=window.id)
 
     def _close(self, ahead: Ahead[Job, Fetched], page: _Page) -> None:
-        page.window.state = self.walked
-        self._ended.add(page.window.id)
-        ahead.drop(page.window.id)
+        self._finish(ahead, page.window, last_page=page.number)
+
+    def _finish(self, ahead: Ahead[Job, Fetched], window: Window, *, last_page: int) -> None:
+        window.state = "open" if window.deep else "walked"
+        window.page_count = last_page
+        self._ended.add(window.id)
+        self._last_ids.pop(window.id, None)
+        ahead.drop(window.id)
 
     def _end(self, ahead: Ahead[Job, Fetched], window: Window, kind: str, detail: str) -> None:
         """A window ended on a page that could not be had."""
         self._commit()
-        self._ended.add(window.id)
-        ahead.drop(window.id)
-        window.state = self.walked
+        self._finish(ahead, window, last_page=window.last_page)
         as_of = self.ctx.draw()
 
         def write(connection: sa.Connection) -> None:
@@ -316,7 +275,7 @@ class _Walker:
                 last_page=window.last_page,
                 total=window.total,
                 page_count=window.page_count,
-                state=self.walked,
+                state=window.state,
                 as_of=as_of,
             )
             self._note(connection, window, (kind, detail))
@@ -329,8 +288,8 @@ class _Walker:
         if not pages:
             return
 
-        def write(connection: sa.Connection) -> Loaded:
-            loaded = self._load(connection, pages)
+        def write(connection: sa.Connection) -> None:
+            self._load(connection, pages)
             for page in pages:
                 checkpoint.advance(
                     connection,
@@ -341,22 +300,28 @@ class _Walker:
                     state=page.window.state if page is _last_of(page, pages) else "open",
                     as_of=page.as_of,
                 )
+                if page.window.deep:
+                    ids = [row.key for row in page.batch.rows if isinstance(row.key, int)]
+                    proofs.keep_met(connection, page.window.id, page.number, ids)
                 if page.drift is not None:
                     self._note(connection, page.window, page.drift)
-            return loaded
 
-        self.walk.loaded.add(self.ctx.write(write))
+        self.ctx.write(write)
         for page in pages:
             page.window.last_page = page.number
 
-    def _load(self, connection: sa.Connection, pages: list[_Page]) -> Loaded:
+    def _load(self, connection: sa.Connection, pages: list[_Page]) -> None:
         ctx, resource = self.ctx, self.resource
+        deep = pages[0].window.deep
+        origin = Origin.DEEP if deep else Origin.WALK
+        if self.crawl.kind == "load" and not deep:
+            origin = Origin.LOAD
         loaded = write_rows(
             ctx,
             connection,
             resource,
             [Dated(row, page.as_of) for page in pages for row in page.batch.rows],
-            origin=self.origin,
+            origin=origin,
             batches=[page.batch for page in pages],
         )
         checkpoint.count_pages(
@@ -367,7 +332,9 @@ class _Walker:
             changed=loaded.written,
             requests=len(pages),
         )
-        return loaded
+        if deep:
+            found = {"missing": loaded.inserted + loaded.revived, "stale": loaded.changed}
+            checkpoint.add_report(connection, self.crawl, found)
 
     def _note(self, connection: sa.Connection, window: Window, drift: tuple[str, str]) -> None:
         notes.note_drift(

@@ -15,6 +15,7 @@ from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
 from sync.declare import Resource
 from sync.errors import Refused
+from sync.mirror import coverage
 from sync.normalise import Batch
 from sync.pipeline.context import Context
 
@@ -46,8 +47,8 @@ def days_of(ctx: Context, resource: Resource) -> Days:
     return Days(ctx.store.since, None) if resource.created_field else WHOLE
 
 
-def is_filter_off(ctx: Context, resource: Resource) -> bool:
-    """Whether the API was seen to ignore the creation day filters: its list cannot be cut."""
+def is_cuttable(ctx: Context, resource: Resource) -> bool:
+    """Whether a list can be cut by creation days: it has such filters, and they do something."""
 
     def ask(connection: sa.Connection) -> bool:
         return (
@@ -58,10 +59,33 @@ def is_filter_off(ctx: Context, resource: Resource) -> bool:
                 ),
                 {"store": ctx.store.id, "resource": resource.name},
             ).scalar()
-            is True
+            is not True
         )
 
-    return ctx.read(ask)
+    return isinstance(resource.listing, DayFilters) and ctx.read(ask)
+
+
+NO_DAY = Days(dt.date(1990, 1, 1), dt.date(1990, 1, 1))
+"""A day no record was made on, or next to none: a filter for it narrows every list."""
+SURE_CHECKS = 3
+
+
+def is_filter_ignored(ctx: Context, resource: Resource, *, work: WorkClass) -> bool:
+    """Whether the API ignores the creation day filters, by its totals; it is noted.
+
+    A record of another day may come for another reason: one odd answer is not a fact. They are
+    ignored when the total of a day without records is that of the whole list, every time.
+    """
+
+    def total(days: Days) -> int:
+        params = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
+        return ctx.api.first(resource, params, work=work).pagination.total
+
+    ignored = all(0 < total(Days()) <= total(NO_DAY) for _ in range(SURE_CHECKS))
+    ctx.write(
+        lambda c: coverage.set_filter(c, ctx.store.id, resource.name, works=not ignored),
+    )
+    return ignored
 
 
 def plan_windows(
@@ -77,7 +101,7 @@ def plan_windows(
 
     reply = ctx.api.first(resource, params(1), work=work)
     found = reply.pagination
-    cuttable = isinstance(resource.listing, DayFilters) and not is_filter_off(ctx, resource)
+    cuttable = is_cuttable(ctx, resource)
     if found.total <= WINDOW_MAX or not cuttable or days.is_one_day:
         return found.total, [days]
     first = ctx.normalise(resource, reply.records(resource))

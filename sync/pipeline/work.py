@@ -249,7 +249,7 @@ def _settled(
 def _next_due(ctx: Context, resource: Resource) -> float:
     """Seconds until the schedule has something, or a crawl that waits goes on."""
     changes = resource.changes
-    waits = ctx.read(lambda c: _waits_seconds(c, ctx.store.id, resource.name))
+    waits = ctx.read(lambda c: checkpoint.next_due(c, ctx.store.id, resource.name))
     if resource.is_history or not isinstance(changes, Refreshed):
         now = ctx.read(clock.now)
         due = (next_night(now, offset=ctx.store.id) - now).total_seconds()
@@ -261,20 +261,9 @@ def _next_due(ctx: Context, resource: Resource) -> float:
         if isinstance(changes, Updated):
             full = min(full, now + dt.timedelta(seconds=changes.poll_seconds))
         due = (full - now).total_seconds()
-    return max(due if waits is None else min(due, waits), 1.0)
-
-
-def _waits_seconds(connection: sa.Connection, store_id: int, resource: str) -> float | None:
-    """Seconds until the first open crawl goes on; None when none is open."""
-    found: float | None = connection.execute(
-        sa.text(
-            "SELECT cast(extract(epoch FROM min(coalesce(not_before, clock_timestamp()))"
-            " - clock_timestamp()) AS float8) FROM sync.crawl WHERE store_id = :store"
-            " AND resource = :resource AND state IN ('pending', 'running')"
-        ),
-        {"store": store_id, "resource": resource},
-    ).scalar()
-    return found
+    if waits is not None:
+        due = min(due, (waits - ctx.read(clock.now)).total_seconds())
+    return max(due, 1.0)
 
 
 def _released(ctx: Context, after_seconds: float) -> None:

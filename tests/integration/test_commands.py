@@ -238,6 +238,7 @@ BAD = [
     (("resource", "shop", "order_history", "off"), "turn orders off first"),
     (("resource", "shop", "credentials", "off"), "decides what an absence means"),
     (("approve", "shop", "statuses"), "Nothing of statuses waits"),
+    (("accept", "shop", "orders"), "Nothing of orders is in doubt"),
     (("reset", "shop", "carts"), "does not mirror carts"),
     (("retry", "shop", "odrers"), "Did you mean 'orders'?"),
     (("store", "add", "with space", "https://a.retailcrm.ru"), "cannot be a store's name"),
@@ -512,6 +513,26 @@ def test_what_a_resource_is_asked_for_by_is_turned_on_with_it(
     )
     assert "loyalty_accounts" in added("resource", "shop", child, "on").stdout
     assert rows(ask) == [(True,)]
+
+
+def test_accept_lists_what_is_in_doubt_and_asks_for_yes(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    """What cannot be mended is accepted by name, and analysts see who did it and why."""
+    rows(
+        "INSERT INTO sync.doubt (store_id, resource, kind, detail, since, difference) SELECT id,"
+        " 'orders', 'count', 'the API counts 46, here are 45', now(), 1 FROM sync.store RETURNING 1"
+    )
+    listed = added("accept", "shop", "orders")
+    assert listed.exit_code == 0
+    assert "…–…: the API counts 46, here are 45" in listed.stdout
+    assert listed.stdout.endswith("to accept it, say --yes.\n")
+    assert rows("SELECT count(*) FROM crm.known_gaps") == [(0,)]
+    done = added("accept", "shop", "orders", "--because", "a phantom", "--by", "Ann", "--yes")
+    assert done.stdout.endswith("1 accepted by Ann: orders of shop is complete without.\n")
+    assert rows("SELECT store, difference, accepted_by, accepted_because FROM crm.known_gaps") == [
+        ("shop", 1, "Ann", "a phantom")
+    ]
 
 
 def test_rebuild_queues_every_resource_of_every_store(

@@ -5,13 +5,27 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import time
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sync import crawl
-from sync.crawl import WHOLE, Count, Days, PassCheck, pagination_of, slices
+from sync.crawl import (
+    WHOLE,
+    Count,
+    Days,
+    PassCheck,
+    Step,
+    can_seal,
+    next_step,
+    pagination_of,
+    partition,
+    seconds_to_count,
+    seconds_to_seal,
+    slices,
+)
 from sync.crm.decode import decode
 from sync.errors import UnexpectedData
 
@@ -55,7 +69,6 @@ def test_one_day_is_not_cut() -> None:
     assert day.is_one_day
     assert not day.is_open
     assert slices(day, oldest=dt.date(2020, 1, 1), newest=dt.date(2027, 1, 1), parts=9) == [day]
-    assert crawl.is_leaf(day, 1_000_000)
 
 
 def test_the_whole_is_open_at_both_ends() -> None:
@@ -63,13 +76,6 @@ def test_the_whole_is_open_at_both_ends() -> None:
     assert WHOLE.is_open
     assert not WHOLE.is_one_day
     assert str(WHOLE) == "…–…"
-
-
-def test_a_small_window_is_walked_rather_than_halved() -> None:
-    """Three pages cost less than the counts that would find which of them differs."""
-    month = Days(dt.date(2026, 1, 1), dt.date(2026, 1, 31))
-    assert crawl.is_leaf(month, crawl.LEAF_RECORDS)
-    assert not crawl.is_leaf(month, crawl.LEAF_RECORDS + 1)
 
 
 @pytest.mark.parametrize(("total", "parts"), [(0, 1), (1, 1), (2_500, 1), (2_501, 2), (25_000, 10)])
@@ -179,8 +185,7 @@ def test_a_count_proves_only_what_was_there_before_it_was_asked() -> None:
     assert Count(WHOLE, 10, 10, 3, NOON).proven
     missing = Count(WHOLE, 10, 8, 2, NOON)
     assert not missing.proven
-    assert missing.is_busy
-    assert not Count(WHOLE, 10, 9, 0, NOON).is_busy
+    assert missing.difference == 2
 
 
 def _pass(*pages: list[int], totals: list[int] | None = None) -> PassCheck:
@@ -344,3 +349,93 @@ def test_pages_under_way_follow_from_rate_and_latency(
 ) -> None:
     """Enough to fill the budget, never more than memory allows."""
     assert crawl.in_flight(requests_per_second=rate, latency_seconds=latency) == pages
+
+
+# --- proofs
+
+
+def counted(total: int, mirrored: int, **also: int) -> Count:
+    """A window counted."""
+    return Count(WHOLE, total, mirrored, 0, NOON, **also)
+
+
+def step(count: Count, **about: Any) -> Step:
+    """What follows from a count, of a window that cannot be cut unless said."""
+    return next_step(count, **({"differed": 0, "walks": 0, "can_cut": False} | about))
+
+
+def test_contested_rows_judge_nothing() -> None:
+    """Told gone and still listed: the total may count them or not, whatever the numbers say."""
+    contested = counted(10, 10, contested=1)
+    assert not contested.proven
+    assert step(contested) is Step.LATER
+    assert step(contested, can_cut=True) is Step.LATER
+    assert step(contested, can_cut=True, was_contested=True) is Step.CUT
+    assert step(contested, was_contested=True) is Step.LATER
+
+
+def test_what_was_accepted_is_what_a_total_is_compared_with() -> None:
+    """Neither more nor less."""
+    assert counted(11, 10, accepted=1).proven
+    assert not counted(12, 10, accepted=1).proven
+    assert not counted(10, 10, accepted=1).proven
+
+
+def test_a_window_that_differs_is_counted_again_cut_walked_and_put_off() -> None:
+    """One odd answer is not a fact; what was walked in vain is tried less and less often."""
+    odd, large = counted(11, 10), counted(1_000, 10)
+    assert step(odd) is Step.AGAIN
+    assert step(odd, differed=1) is Step.DEEP
+    assert step(odd, differed=1, can_cut=True) is Step.DEEP, "three pages cost less than counts"
+    assert step(large, differed=1, can_cut=True) is Step.CUT
+    assert step(odd, differed=1, walks=1) is Step.PUT_OFF
+    assert step(odd, differed=2, walks=1) is Step.DEEP, "its time has come"
+    assert step(counted(10, 10), walks=1) is Step.COUNTED
+    assert step(counted(10, 10), walks=1, is_doubted=True) is Step.DEEP
+
+
+def test_windows_wait_longer_and_longer() -> None:
+    """5, 10, 20 minutes … 4 hours; contested ones for an eighth of the lateness bound."""
+    waits = [crawl.put_off_seconds(walks) / 60 for walks in range(1, 10)]
+    assert waits == [5, 10, 20, 40, 80, 160, 240, 240, 240]
+
+    def left(differed: int, ago: float | None) -> float:
+        return seconds_to_count(
+            differed=differed, walks=2, counted_seconds_ago=ago, lateness_seconds=80
+        )
+
+    assert left(0, None) == left(1, 0) == 0
+    assert left(0, 4) == 6
+    assert left(2, 100) == 500
+    assert left(2, 1_000) == 0
+
+
+def test_a_count_is_sealed_when_the_feed_is_clear_past_it() -> None:
+    """Not before, and never without a feed."""
+    later = NOON + dt.timedelta(seconds=1)
+    assert can_seal(NOON, later)
+    assert not can_seal(NOON, NOON)
+    assert not can_seal(NOON, None)
+    assert seconds_to_seal(asked_at=later, clear_at=NOON, lateness_seconds=60) == 1
+    assert seconds_to_seal(asked_at=NOON, clear_at=later, lateness_seconds=60) == 0
+    assert seconds_to_seal(asked_at=NOON, clear_at=None, lateness_seconds=60) == 60
+
+
+@given(ends, ends, st.lists(st.tuples(ends, ends), max_size=5), days)
+def test_a_partition_holds_every_day_once(
+    first: dt.date | None,
+    last: dt.date | None,
+    deep: list[tuple[dt.date | None, dt.date | None]],
+    day: dt.date,
+) -> None:
+    """What is compared is apart from what is only counted, and nothing is beyond the limits."""
+    assume(first is None or last is None or first <= last)
+    wanted = [Days(a, b) for a, b in deep if a is None or b is None or a <= b]
+    parts = partition(Days(first, last), wanted)
+    one = Days(day, day)
+    holding = [is_deep for part, is_deep in parts if part.within(one)]
+    inside = Days(first, last).within(one) is not None
+    assert len(holding) == inside
+    if inside:
+        assert holding == [any(each.within(one) for each in wanted)]
+    assert (parts[0][0].first, parts[-1][0].last) == (first, last)

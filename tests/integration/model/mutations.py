@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.mirror import checkpoint, graves, lease, load, statements
+from sync.mirror import checkpoint, graves, lease, load, proofs, statements
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.graves import Grave
 from sync.mirror.load import Loaded
@@ -44,11 +45,19 @@ def no_bookmark(patch: pytest.MonkeyPatch) -> None:
 def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
     """Whatever was walked is taken for complete."""
 
-    def prove_whole(ctx: Context, crawl: Crawl, **_: object) -> bool:
-        prove._all_proven(ctx, crawl, ctx.draw())
+    def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
+        moment = ctx.draw()
+
+        def write(connection: sa.Connection) -> None:
+            walked = checkpoint.windows(connection, crawl.id, states=("walked",))
+            proofs.set_counted(connection, walked, asked_at=moment, counted_at=moment, crm_at=None)
+            proofs.seal(connection, walked)
+
+        ctx.write(write)
+        prove.finish(ctx, crawl, work=work)
         return True
 
-    patch.setattr(listed, "prove_whole", prove_whole)
+    patch.setattr(listed, "settle", settle)
 
 
 def no_tail(patch: pytest.MonkeyPatch) -> None:

@@ -339,6 +339,19 @@ class Mirror:
         )
         self.come_to_rest()
 
+    def finish(self, crawl_id: int, *, slices: int = 90, pass_seconds: float = 20) -> None:
+        """Slice after slice until a crawl is done; time passes, and the feeds, while it waits."""
+        resource = self.crawl(crawl_id).resource
+        for _ in range(slices):
+            self.work(resource, "walk")
+            crawl = self.crawl(crawl_id)
+            if crawl.state == "done":
+                return
+            if crawl.not_before is not None and crawl.not_before.timestamp() > self.now():
+                self.pass_time(pass_seconds)
+                self.feeds()
+        raise AssertionError(f"not done: {self.open_crawls()} {self.errors()}")
+
     def come_to_rest(self) -> None:
         """What was said a minute ago has been read by head and tail, and every re-read is done."""
         for _ in range(10):

@@ -21,7 +21,7 @@ Count = Callable[[Mirror, sa.Connection], None]
 
 def _proven(mirror: Mirror, connection: sa.Connection) -> None:
     as_of = draw(mirror.engine, mirror.store_id)
-    coverage.prove(connection, mirror.resources["orders"], mirror.store_id, as_of=as_of)
+    coverage.mark_proven(connection, mirror.resources["orders"], mirror.store_id, as_of=as_of)
 
 
 def _closed(mirror: Mirror, connection: sa.Connection) -> None:

@@ -180,9 +180,7 @@ def test_a_walk_again_of_unchanged_rows_writes_nothing(mirror: Mirror) -> None:
         "SELECT id, xmin::text FROM crm.order_items WHERE store_id = :store ORDER BY id"
     )
     for name in tables:
-        mirror.queue(name, "backfill")
-    mirror.walks()
-    assert not mirror.open_crawls()
+        mirror.finish(mirror.queue(name, "backfill"))
     assert [mirror.rows(versions.format(table)) for table in tables] == before
     assert items == mirror.rows(
         "SELECT id, xmin::text FROM crm.order_items WHERE store_id = :store ORDER BY id"

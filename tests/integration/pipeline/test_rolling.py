@@ -32,9 +32,7 @@ def test_two_errors_that_cancel_are_found_within_thirty_nights(mirror: Mirror) -
     )
     assert mirror.coverage("orders").mirrored == len(orders)
     for _ in range(NIGHTS):
-        crawl = by_schedule(mirror)
-        mirror.work("orders", "walk")
-        assert mirror.crawl(crawl).state == "done", mirror.errors()
+        mirror.finish(by_schedule(mirror), pass_seconds=62)
     mirror.assert_equal_to_oracle()
     checked = "SELECT ids_checked_at IS NOT NULL FROM sync.coverage WHERE resource = 'orders'"
     assert mirror.value(checked + " AND store_id = :store")
@@ -43,8 +41,7 @@ def test_two_errors_that_cancel_are_found_within_thirty_nights(mirror: Mirror) -
 def test_a_night_after_all_turns_were_compared_costs_a_handful_of_requests(mirror: Mirror) -> None:
     """Nothing is compared twice within thirty days."""
     for _ in range(NIGHTS):
-        by_schedule(mirror)
-        mirror.work("orders", "walk")
+        mirror.finish(by_schedule(mirror), pass_seconds=62)
     mirror.wire.paths.clear()
     by_schedule(mirror)
     mirror.work("orders", "walk")
