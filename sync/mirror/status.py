@@ -23,7 +23,7 @@ _ROWS = sa.text(
         extract(epoch FROM clock_timestamp() - w.started_at) AS working_seconds,
         d.detail AS doubt, d.since AS doubt_since, d.others AS other_doubts,
         x.rounds, extract(epoch FROM clock_timestamp() - x.fruitless_since) AS fruitless_seconds,
-        r.unread, r.unread_id, r.unread_error
+        r.unread, r.unread_ids, r.unread_error
     FROM crm.coverage AS v
     JOIN sync.coverage AS c ON c.store_id = v.store_id AND c.resource = v.resource
     LEFT JOIN sync.feed AS f ON f.store_id = c.store_id AND f.resource = c.feed
@@ -49,7 +49,8 @@ _ROWS = sa.text(
             AND fruitless_since IS NOT NULL ORDER BY fruitless_since LIMIT 1
     ) AS x ON true
     LEFT JOIN LATERAL (
-        SELECT count(*) AS unread, (array_agg(id ORDER BY failing_since, id))[1] AS unread_id,
+        SELECT count(*) AS unread, array_to_string((array_agg(id
+                ORDER BY failing_since, id))[1:5], ', ') AS unread_ids,
             (array_agg(error ORDER BY failing_since, id))[1] AS unread_error FROM sync.reread
         WHERE store_id = c.store_id AND resource = c.resource AND failing_since IS NOT NULL
         HAVING count(*) > 0
@@ -179,8 +180,11 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
         minutes = float(row.failing_seconds) / 60
         return f"{row.error}; failing for {minutes:.0f} min, it is tried again by itself"
     if row.unread:
-        also = f", and {row.unread - 1} more" if row.unread > 1 else ""
-        return f"record {row.unread_id} cannot be read{also}: {row.unread_error}"
+        also = f" and {row.unread - 5} more" if row.unread > 5 else ""
+        return (
+            f"cannot be had, while all else goes on: {row.unread_ids}{also} ({row.unread_error});"
+            " asked for again by itself, ever more seldom"
+        )
     if row.doubt:
         return _doubt(store, row)
     if store.hidden_words and row.complete_as_of and row.complete_as_of <= store.hidden_as_of:

@@ -145,7 +145,8 @@ def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str
     if not known:
         return None
     came = {entry.id: entry for entry in answer.entries}
-    expected = [each for each in known if answer.is_end or each.id <= answer.last_id]
+    until = None if answer.is_end or not answer.entries else answer.last_id
+    expected = [each for each in known if until is None or each.id <= until]
     there = [each for each in expected if each.id in came]
     for each in there:
         now = came[each.id]

@@ -344,6 +344,7 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
         if is_whole and as_of is not None:
             coverage.mark_proven(connection, resource, ctx.store.id, as_of=as_of, by_ids=crawl.deep)
             keep_turn(connection, crawl)
+        proofs.report_ghosts(connection, resource, crawl)
         checkpoint.end_crawl(connection, crawl)
 
     ctx.write(write)
