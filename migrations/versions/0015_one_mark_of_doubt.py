@@ -31,6 +31,7 @@ VIEWS = {
             "resource": "Resource.name",
             "first_day": "first creation day it is about; NULL for no lower end",
             "last_day": "last creation day it is about; NULL for no upper end",
+            "record": "id of the record it is about; NULL where it is about more",
             "since": "from when on it may be wrong",
             "detail": "what was seen, in words",
             "difference": "records the API counts beside those that are here",
@@ -147,6 +148,12 @@ def upgrade() -> None:
         ),
         sa.Column(
             "last_day", sa.Date(), nullable=True, comment="last creation day; NULL for no upper end"
+        ),
+        sa.Column(
+            "record",
+            sa.BigInteger(),
+            nullable=True,
+            comment="record's id, where it is about one alone",
         ),
         sa.Column(
             "kind",
