@@ -19,6 +19,11 @@ RATE = 10
 LATENCY_MS = "60,250"
 HISTORY_DAYS = 30
 """How far back its histories go; two years of them would take a minute more to read."""
+ROUGHNESS = {"entry_delay_share": 0.1, "entry_delay_seconds": [0.5, 3.0], "list_lag_seconds": 1.5}
+"""A tenth of the history's entries come late, and out of order; lists lag behind the history."""
+LATENESS_SECONDS = 5.0
+"""The lateness bound its stores are given. A real account has one of 60 s, which is waited for
+before a first load is sealed, and learns a longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def begin(children: Children, folder: Path) -> tuple[Child, int, bool]:
         *("--port", str(port), "--accounts", ",".join(NAMES)),
         *("--orders", str(ORDERS), "--customers", str(CUSTOMERS)),
         *("--rate", str(RATE), "--latency", LATENCY_MS, "--churn", str(CHURN_PER_SECOND)),
-        *("--knobs", json.dumps({"history_retention": HISTORY_DAYS * 86_400})),
+        *("--knobs", json.dumps({"history_retention": HISTORY_DAYS * 86_400, **ROUGHNESS})),
         *("--journal", str(journal)),
         read_output=True,
     )

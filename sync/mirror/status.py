@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from sync.mirror import stores
+from sync.mirror import feeds, stores
 from sync.mirror.stores import Store
 
 _ROWS = sa.text(
@@ -104,10 +104,23 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """A store with its resources, in the order they are declared."""
+    """A store with its resources, in the order they are declared, and its lateness bound."""
 
     store: Store
     resources: list[ResourceStatus] = field(default_factory=list)
+    lateness_seconds: float = feeds.LATENESS_SECONDS
+
+    @property
+    def lateness_words(self) -> str:
+        """Why claims are older than usual, for people; "" where they are not."""
+        bound = self.lateness_seconds
+        if bound <= feeds.LATENESS_SECONDS:
+            return ""
+        return (
+            f"Its history told changes up to {bound / 2:,.0f} s late: coverage is {bound:,.0f} s old"
+            f" by design, {2 * bound:,.0f} s while the account is busy, until that has not happened"
+            " for days"
+        )
 
     @property
     def needs_attention(self) -> bool:
@@ -136,7 +149,10 @@ def statuses(
     """The status of the given stores; `order` are the resources' names as declared."""
     rows = connection.execute(_ROWS, {"ids": [store.id for store in found]}).all()
     place = {name: number for number, name in enumerate(order)}
-    told = {store.id: StoreStatus(store) for store in found}
+    told = {
+        store.id: StoreStatus(store, lateness_seconds=feeds.lateness_seconds(connection, store.id))
+        for store in found
+    }
     for row in sorted(rows, key=lambda r: place.get(r.resource, len(place))):
         if row.resource in place:
             told[row.store_id].resources.append(_status(told[row.store_id].store, row))
