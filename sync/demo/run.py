@@ -327,12 +327,9 @@ def _a_second(changes: float) -> str:
 
 
 def _untidiness() -> str:
-    late, lag = madeup.ROUGHNESS["entry_delay_seconds"], madeup.ROUGHNESS["list_lag_seconds"]
-    assert isinstance(late, list)
-    return (
-        f"{madeup.ROUGHNESS['entry_delay_share']:.0%} of its history come up to {late[-1]:g} s late,"
-        f" its lists lag by {lag} s"
-    )
+    (_, late), lag = madeup.ENTRIES_LATE_SECONDS, madeup.LISTS_LAG_SECONDS
+    share = f"{madeup.ENTRIES_LATE_SHARE:.0%}"
+    return f"{share} of its history come up to {late:g} s late, its lists lag by {lag:g} s"
 
 
 def say(text: str) -> None:

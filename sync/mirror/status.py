@@ -117,9 +117,8 @@ class StoreStatus:
         if bound <= feeds.LATENESS_SECONDS:
             return ""
         return (
-            f"Its history told changes up to {bound / 2:,.0f} s late: coverage is {bound:,.0f} s old"
-            f" by design, {2 * bound:,.0f} s while the account is busy, until that has not happened"
-            " for days"
+            f"Its history tells changes late (lateness bound {bound:,.0f} s): by design coverage is"
+            f" {bound:,.0f} s old, {2 * bound:,.0f} s while the account is busy"
         )
 
     @property
