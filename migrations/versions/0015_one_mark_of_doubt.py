@@ -55,6 +55,13 @@ VIEWS = {
 }
 
 
+COMPLETE = "every change the CRM made until then is in the mirror; NULL until first proven"
+COMPLETE_NOW = (
+    "every change the CRM made until then is in the mirror: by design a minute or two ago, and it"
+    " may go back; NULL until first proven"
+)
+
+
 def view(name: str) -> str:
     """The text of a view."""
     return (HERE.parent / "views" / f"{name}.sql").read_text()
@@ -520,10 +527,12 @@ def upgrade() -> None:
         op.execute(f"COMMENT ON VIEW {name} IS {quoted(note)}")
         for column, about in columns.items():
             op.execute(f'COMMENT ON COLUMN {name}."{column}" IS {quoted(about)}')
+    op.execute(f"COMMENT ON COLUMN crm.coverage.complete_as_of IS {quoted(COMPLETE_NOW)}")
 
 
 def downgrade() -> None:
     op.execute(coverage_of_0011())
+    op.execute(f"COMMENT ON COLUMN crm.coverage.complete_as_of IS {quoted(COMPLETE)}")
     for name in (*VIEWS, "sync.claim"):
         op.execute(f"DROP VIEW {name}")
     op.execute("UPDATE sync.window SET state = 'walked' WHERE state = 'counted'")

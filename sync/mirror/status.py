@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from sync.mirror import stores
+from sync.mirror import feeds, stores
 from sync.mirror.stores import Store
 
 _ROWS = sa.text(
@@ -105,10 +105,22 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """A store with its resources, in the order they are declared."""
+    """A store with its resources, in the order they are declared, and its lateness bound."""
 
     store: Store
     resources: list[ResourceStatus] = field(default_factory=list)
+    lateness_seconds: float = feeds.LATENESS_SECONDS
+
+    @property
+    def lateness_words(self) -> str:
+        """Why claims are older than usual, for people; "" where they are not."""
+        bound = self.lateness_seconds
+        if bound <= feeds.LATENESS_SECONDS:
+            return ""
+        return (
+            f"Its history tells changes late (lateness bound {bound:,.0f} s): by design coverage is"
+            f" {bound:,.0f} s old, {2 * bound:,.0f} s while the account is busy"
+        )
 
     @property
     def needs_attention(self) -> bool:
@@ -137,7 +149,10 @@ def statuses(
     """The status of the given stores; `order` are the resources' names as declared."""
     rows = connection.execute(_ROWS, {"ids": [store.id for store in found]}).all()
     place = {name: number for number, name in enumerate(order)}
-    told = {store.id: StoreStatus(store) for store in found}
+    told = {
+        store.id: StoreStatus(store, lateness_seconds=feeds.lateness_seconds(connection, store.id))
+        for store in found
+    }
     for row in sorted(rows, key=lambda r: place.get(r.resource, len(place))):
         if row.resource in place:
             told[row.store_id].resources.append(_status(told[row.store_id].store, row))
