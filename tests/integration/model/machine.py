@@ -81,9 +81,7 @@ def machine_of(make: Callable[[], World]) -> type[RuleBasedStateMachine]:
             lag=st.sampled_from((0, 0, 0, LAG_SECONDS)),
             first=beginnings,
         )
-        def begin(
-            self, late: float, unpublished: float, lag: float, first: Script | None
-        ) -> None:
+        def begin(self, late: float, unpublished: float, lag: float, first: Script | None) -> None:
             """A mirror that is at rest, or one whose first walk begins on a busy day."""
             if first is None:
                 self._do(self.world.settle)
