@@ -9,13 +9,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sync.faults import POINTS
-from tests.integration.model.world import LAG_SECONDS, LATE_SECONDS, Act, Script, World
+from tests.integration.model.world import (
+    LAG_SECONDS,
+    LATE_SECONDS,
+    UNPUBLISHED_SECONDS,
+    Act,
+    Script,
+    World,
+)
 
 KINDS = (
     *["create_order"] * 3, *["update_order"] * 4, *["flip_order"] * 3, "pay_order",
     *["delete_order"] * 5, *["undelete_order"] * 2, *["redate_order"] * 2, "move_order",
     "merge_orders", "create_customer", *["update_customer"] * 2, "delete_customer",
-    "undelete_customer", *["merge_customers"] * 2,
+    "undelete_customer", *["merge_customers"] * 2, "merge_chain", *["reassign_order"] * 2,
+    "import_orders", "lists_lag",
 )  # fmt: skip
 
 picks = st.integers(0, 41)
@@ -69,15 +77,20 @@ def machine_of(make: Callable[[], World]) -> type[RuleBasedStateMachine]:
 
         @initialize(
             late=st.sampled_from((0, 0, LATE_SECONDS)),
+            unpublished=st.sampled_from((0, 0.2, 0.5)),
             lag=st.sampled_from((0, 0, 0, LAG_SECONDS)),
             first=beginnings,
         )
-        def begin(self, late: float, lag: float, first: Script | None) -> None:
+        def begin(self, late: float, unpublished: float, lag: float, first: Script | None) -> None:
             """A mirror that is at rest, or one whose first walk begins on a busy day."""
             if first is None:
                 self._do(self.world.settle)
             self.world.knob(
-                history_publish_delay=late, history_publish_share=0.4, list_lag_seconds=lag
+                history_publish_delay=late,
+                history_publish_share=0.4,
+                entry_delay_seconds=(0, UNPUBLISHED_SECONDS),
+                entry_delay_share=unpublished,
+                list_lag_seconds=lag,
             )
             if first is not None:
                 self._do(self.world.slice, "orders", "walk", first)

@@ -9,17 +9,32 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sync import absence
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.mirror import checkpoint, graves, lease, load, proofs, statements
+from sync.mirror import (
+    checkpoint,
+    departures,
+    doubts,
+    feeds,
+    graves,
+    lease,
+    load,
+    proofs,
+    statements,
+)
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.graves import Grave
 from sync.mirror.load import Loaded
-from sync.pipeline import follow, listed, prove, reread
+from sync.pipeline import absence as asked_about
+from sync.pipeline import follow, listed, prove, reread, writing
 from sync.pipeline.context import Context
+from tests.integration.model import directed
+from tests.integration.model.directed import Directed
 from tests.integration.model.world import World
 from tests.integration.pipeline.harness import FOLLOWED
 
+Mutation = Callable[[pytest.MonkeyPatch], None]
 LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -121,12 +136,96 @@ def no_bare_tombstones(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(reread, "bury", bury)
 
 
-MUTATIONS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
-    no_bookmark,
-    no_closing_proof,
-    no_tail,
-    no_fencing,
-    no_as_of,
-    no_move_of_as_of,
-    no_bare_tombstones,
+def no_seal(patch: pytest.MonkeyPatch) -> None:
+    """A count that agrees is final at once."""
+    patch.setattr(prove, "can_seal", lambda *_: True)
+    patch.setattr(departures, "speaks_against", lambda *_, **__: False)
+
+
+def no_doubt(patch: pytest.MonkeyPatch) -> None:
+    """What may be wrong is compared one day, and claimed meanwhile."""
+    patch.setattr(doubts, "raise_doubt", lambda *_, **__: None)
+
+
+def _clear(patch: pytest.MonkeyPatch, moment: str) -> None:
+    real = feeds.set_clear
+
+    def set_clear(
+        connection: sa.Connection, store_id: int, history: str, *, unpassed: dt.datetime | None
+    ) -> None:
+        real(connection, store_id, history, unpassed=unpassed)
+        connection.execute(
+            sa.text(
+                f"UPDATE sync.feed SET clear_at = {moment}"
+                " WHERE store_id = :store AND resource = :history"
+            ),
+            {
+                "store": store_id,
+                "history": history,
+                "unpassed": unpassed,
+                "bound": feeds.lateness_seconds(connection, store_id),
+            },
+        )
+
+    patch.setattr(feeds, "set_clear", set_clear)
+
+
+def clear_without_bound(patch: pytest.MonkeyPatch) -> None:
+    """What the head has read is all there is."""
+    _clear(patch, "least(head_at - 0 * make_interval(secs => :bound), :unpassed)")
+
+
+def first_seen_without_bound(patch: pytest.MonkeyPatch) -> None:
+    """Nothing from before the oldest entry that was not passed is published any more."""
+    _clear(patch, "least(head_at - make_interval(secs => :bound), :unpassed)")
+
+
+def no_third_reading(patch: pytest.MonkeyPatch) -> None:
+    """What the tail has passed is never looked at again."""
+    patch.setattr(follow, "read_backward", lambda _: None)
+
+
+def no_overlap(patch: pytest.MonkeyPatch) -> None:
+    """A look asks for what follows the head, and for nothing that is known."""
+    patch.setattr(follow, "OVERLAP", 0)
+
+
+def no_sample(patch: pytest.MonkeyPatch) -> None:
+    """How far lists lag is taken on trust."""
+    patch.setattr(follow, "take_sample", lambda _: None)
+
+
+def no_former_version(patch: pytest.MonkeyPatch) -> None:
+    """Only what the new version of a record names is read again."""
+    patch.setattr(load, "name_before", lambda *_: None)
+    patch.setattr(writing, "name_before", lambda *_: None)
+
+
+def no_second_question(patch: pytest.MonkeyPatch) -> None:
+    """One 404 is a tombstone."""
+
+    def judge(found: absence.Evidence) -> absence.Verdict:
+        verdict = absence.judge(found)
+        return absence.Tombstone("not_found") if isinstance(verdict, absence.Ask) else verdict
+
+    patch.setattr(asked_about, "judge", judge)
+
+
+MUTATIONS: tuple[tuple[Mutation, Directed], ...] = (
+    (no_bookmark, directed.an_edit_during_the_walk),
+    (no_closing_proof, directed.a_departure_hides_a_lost_row),
+    (no_tail, directed.entries_before_many_others),
+    (no_fencing, directed.a_holder_that_sleeps),
+    (no_as_of, directed.an_edit_between_fetch_and_commit),
+    (no_move_of_as_of, directed.a_change_of_mind),
+    (no_bare_tombstones, directed.a_deletion_between_fetch_and_commit),
+    (no_seal, directed.a_departure_hides_a_lost_row),
+    (no_doubt, directed.an_account_that_was_restored),
+    (clear_without_bound, directed.entries_before_many_others),
+    (first_seen_without_bound, directed.entries_before_many_others),
+    (no_third_reading, directed.an_entry_later_than_the_bound),
+    (no_overlap, directed.an_account_that_was_restored),
+    (no_sample, directed.lists_that_lag_longer_than_the_bound),
+    (no_former_version, directed.orders_given_to_others),
+    (no_second_question, directed.a_replica_that_lacks_a_record),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,17 +23,20 @@ from sync import faults
 from sync.mirror import lease
 from sync.sandbox import Clock, Sandbox
 from sync.sandbox.php import Refusal
-from sync.sandbox.sending import sent, steady
+from tests.integration.faults.claims import State, Timeline, Wrong, judge_records
 from tests.integration.pipeline.harness import FOLLOWED, Mirror, expire_lease, small
 
 PROGRESSED = lease.progressed
 Act = tuple[Any, ...]
 BEGIN = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC).timestamp()
 """When every world begins. Its clocks move on only by what the machine says."""
-DAY = 86_400.0
 LATE_SECONDS = 25.0
-"""How late a save may be committed after its entry's id was allotted; the tail covers 60."""
+"""How late a save may be committed after its entry's id was allotted."""
+UNPUBLISHED_SECONDS = 30.0
+"""How late an entry may be published after its save's commit: with the above within the bound."""
 LAG_SECONDS = 15.0
+TICK_SECONDS = 0.001
+"""What passes before each save, so that it is after every request that was sent before."""
 
 
 class Crash(BaseException):
@@ -62,7 +66,7 @@ class _Frame:
 
 
 class World:
-    """An account, its mirror, and a log of when each record last changed."""
+    """An account, its mirror, and the timeline of what was true when."""
 
     present: World
 
@@ -92,10 +96,10 @@ class World:
         self.account = self.mirror.account
         self.frames: list[_Frame] = []
         self.steps = self.acts = self.answers = 0
-        self.changed: dict[str, dict[int, float]] = {name: {} for name in FOLLOWED}
-        self._known: dict[str, dict[int, tuple[Any, Any]]] = {name: {} for name in FOLLOWED}
+        self.timelines = {name: Timeline() for name in FOLLOWED}
         self.bookmarked: dict[str, float] = {}
-        self._unannounced: set[int] = set()
+        self.knob(timeline=True)
+        self.account.kept_timeline(BEGIN)
         # What the history held before is another crawl's work, and of no interest here.
         self.mirror.rows(
             "DELETE FROM sync.crawl WHERE store_id = :store AND resource LIKE '%history'"
@@ -103,7 +107,6 @@ class World:
         monkeypatch.setattr(faults, "point", self._point)
         self._watch_holders(monkeypatch)
         self.mirror.wire.after = self._answered
-        self._note_changes(-DAY)  # what is there was there yesterday
         World.present = self
 
     def close(self) -> None:
@@ -118,48 +121,61 @@ class World:
 
     def change(self, kind: str, pick: int, other: int = 0) -> None:
         """One save in the CRM; what cannot be done just now is left out."""
+        self.mirror.pass_time(TICK_SECONDS)
+        with suppress(Refusal, IndexError):
+            self._change(kind, pick, other)
+
+    def _change(self, kind: str, pick: int, other: int) -> None:
         account = self.account
-        try:
-            match kind:
-                case "create_order":
-                    account.create_order()
-                case "update_order":
-                    account.update_order(self._live("orders", pick), managerComment=f"c{other}")
-                case "flip_order":
-                    self.flip(pick)
-                case "pay_order":
-                    key = self._live("orders", pick)
-                    order = account.collections["orders"].load(account.must("orders", key))
-                    account.update_order(key, items=order["items"][: 1 + other % 2])
-                case "delete_order":
-                    account.delete_order(self._live("orders", pick))
-                case "undelete_order":
-                    account.undelete_order(self._gone("orders", pick))
-                case "redate_order":
-                    day = dt.datetime.fromtimestamp(BEGIN, dt.UTC) - dt.timedelta(
-                        days=other * 11 % 600
-                    )
-                    account.redate_order(self._live("orders", pick), f"{day:%Y-%m-%d} 12:00:00")
-                case "move_order":
-                    account.move_order(self._live("orders", pick))
-                case "merge_orders":
-                    account.merge_orders(self._live("orders", pick), [self._live("orders", other)])
-                case "create_customer":
-                    account.create_customer()
-                case "update_customer":
-                    key = self._live("customers", pick)
-                    account.update_customer(key, email=f"m{other}@example.com")
-                case "delete_customer":
-                    account.delete_customer(self._live("customers", pick))
-                case "undelete_customer":
-                    account.undelete_customer(self._gone("customers", pick))
-                case "merge_customers":
-                    into, source = self._live("customers", pick), self._live("customers", other)
-                    account.merge_customers(into, [source])
-        except (Refusal, IndexError):
-            pass
-        knobs = self.mirror.sandbox.knobs
-        self._note_changes(knobs.history_publish_delay + knobs.list_lag_seconds)
+        match kind:
+            case "create_order":
+                account.create_order()
+            case "update_order":
+                account.update_order(self._live("orders", pick), managerComment=f"c{other}")
+            case "flip_order":
+                self.flip(pick)
+            case "pay_order":
+                key = self._live("orders", pick)
+                order = account.collections["orders"].load(account.must("orders", key))
+                account.update_order(key, items=order["items"][: 1 + other % 2])
+            case "delete_order":
+                account.delete_order(self._live("orders", pick))
+            case "undelete_order":
+                account.undelete_order(self._gone("orders", pick))
+            case "redate_order":
+                day = dt.datetime.fromtimestamp(BEGIN, dt.UTC) - dt.timedelta(days=other * 11 % 600)
+                account.redate_order(self._live("orders", pick), f"{day:%Y-%m-%d} 12:00:00")
+            case "move_order":
+                account.move_order(self._live("orders", pick))
+            case "reassign_order":
+                person = self._live("customers", other)
+                account.update_order(self._live("orders", pick), customer=person)
+            case "import_orders":
+                newest = [key for _, key in account.collections["orders"].truth.order[::-1]]
+                account.import_orders(
+                    orders=newest[pick:][: 3 + other % 12],
+                    commit_seconds=(0, 10, LATE_SECONDS)[other % 3],
+                )
+            case "merge_orders":
+                account.merge_orders(self._live("orders", pick), [self._live("orders", other)])
+            case "create_customer":
+                account.create_customer()
+            case "update_customer":
+                key = self._live("customers", pick)
+                account.update_customer(key, email=f"m{other}@example.com")
+            case "delete_customer":
+                account.delete_customer(self._live("customers", pick))
+            case "undelete_customer":
+                account.undelete_customer(self._gone("customers", pick))
+            case "merge_customers":
+                into, source = self._live("customers", pick), self._live("customers", other)
+                account.merge_customers(into, [source])
+            case "merge_chain":
+                account.merge_chain(2 + other % 2)
+            case "lists_lag":
+                self.knob(list_lag_seconds=(0, LAG_SECONDS)[other % 2])
+            case _:
+                raise ValueError(kind)
 
     def flip(self, pick: int) -> None:
         """Set a mark on one of a few orders, or take it off again: A, B, A."""
@@ -192,25 +208,6 @@ class World:
             and not combined & {about.last.customer, about.last.contact}
         )
         return gone[-1 - pick % len(gone)] if gone else 0
-
-    def _note_changes(self, later: float) -> None:
-        """Log which records are not what they were, and from when on anybody may know."""
-        moment = self.mirror.now() + later
-        now = self.mirror.sandbox.clock.now()
-        for name, log in self.changed.items():
-            live = self.account.collections[name].truth.live
-            known = self._known[name]
-            for key in known.keys() - live.keys():
-                del known[key]
-                log[key] = moment
-            for key, record in live.items():
-                before = known.get(key)
-                if before is not None and before[0] is record:
-                    continue
-                content = steady(orjson.loads(sent(self.account, name, record, now)))
-                if before is None or before[1] != content:
-                    log[key] = moment
-                known[key] = (record, content)
 
     def newest(self, history: str) -> int:
         """The newest entry's id anybody may see."""
@@ -322,33 +319,49 @@ class World:
 
     def check(self) -> None:
         """What coverage claims at this moment is so, and its counts are those of the rows."""
+        assert self.wrong_claims() == []
+
+    def wrong_claims(self) -> list[Wrong]:
+        """Each record about which coverage claims at this moment what is not so."""
         covers = self.mirror.rows(
-            "SELECT resource, mirrored, complete_as_of FROM crm.coverage WHERE store_id = :store"
+            "SELECT resource, mirrored, complete_as_of FROM crm.coverage"
+            " WHERE store_id = :store AND resource = ANY(:followed)",
+            followed=list(FOLLOWED),
         )
+        found: list[Wrong] = []
         for cover in covers:
-            if cover.resource not in FOLLOWED:
-                continue
-            rows = self.mirror.live(cover.resource)
+            rows = self._states(cover.resource)
             assert cover.mirrored == len(rows), f"{cover} but {len(rows)} rows live"
-            if cover.complete_as_of is None:
-                continue
-            complete = cover.complete_as_of.timestamp()
-            known = self._known[cover.resource]
-            log = self.changed[cover.resource]
-            wrong = {
-                key: (moment - complete, _difference(rows.get(key), known.get(key)))
-                for key, moment in log.items()
-                if moment < complete and rows.get(key) != (known[key][1] if key in known else None)
-            }
-            claim = f"{cover.resource} complete as of {cover.complete_as_of}"
-            assert wrong == {}, claim
-            assert rows.keys() <= log.keys(), claim
+            if cover.complete_as_of is not None:
+                found += judge_records(
+                    cover.resource,
+                    self._told(cover.resource),
+                    rows,
+                    complete_as_of=cover.complete_as_of.timestamp(),
+                    seen_at=self.mirror.now(),
+                )
+        return found
+
+    def _states(self, resource: str) -> dict[int, State]:
+        return {
+            row.id: State.of(row.raw)
+            for row in self.mirror.rows(
+                f"SELECT id, raw FROM crm.{resource} WHERE store_id = :store AND deleted_at IS NULL"
+            )
+        }
+
+    def _told(self, resource: str) -> Timeline:
+        """The timeline of a resource up to this moment."""
+        told, kept = self.timelines[resource], self.account.timeline
+        assert kept is not None
+        told.learn(map(orjson.loads, kept.lines(self.account, resource, told.told)))
+        return told
 
     def settle(self) -> None:
         """Let the CRM come to rest, work until all is proven, and compare everything."""
         self.mirror.services.stop.clear()
-        self.knob(history_publish_delay=0, list_lag_seconds=0)
-        self.mirror.pass_time(LATE_SECONDS + LAG_SECONDS)
+        self.knob(history_publish_delay=0, list_lag_seconds=0, entry_delay_share=0)
+        self.mirror.pass_time(LATE_SECONDS + UNPUBLISHED_SECONDS + LAG_SECONDS)
         quiet = self.mirror.now()
         for name in self.mirror.resources:
             for lane in ("feed", "walk"):
@@ -376,10 +389,3 @@ class World:
         }
         want = {e.id for e in self.account.histories[name].entries if e.id > bookmark}
         assert have == want, f"{history}: lost {want - have}, invented {have - want}"
-
-
-def _difference(have: Any, known: Any) -> Any:
-    want = known[1] if known is not None else None
-    if have is None or want is None:
-        return "lost" if have is None else "ghost"
-    return {k: (have.get(k), want.get(k)) for k in have | want if have.get(k) != want.get(k)}
