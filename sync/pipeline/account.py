@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from sync.crawl import record_id_of
 from sync.crm import WorkClass
 from sync.declare import After, Resource
 from sync.declare.moments import zone_of
@@ -21,10 +22,12 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
-from sync.mirror import clock, custom_fields, stores
+from sync.mirror import clock, coverage, custom_fields, doubts, stores
+from sync.mirror.names import crm_name
 from sync.mirror.stores import Access
 from sync.pipeline.asking import Asking, access_of
 from sync.pipeline.context import Context
+from sync.pipeline.halves import ids_page
 from sync.pipeline.rebuild import queue_where_stale
 
 
@@ -121,13 +124,60 @@ def _note_settings(ctx: Context) -> None:
     if zone == ctx.store.zone and currency == ctx.store.currency:
         return
 
+    is_other = zone != ctx.store.zone
+    altered = is_other and _are_dates_altered(ctx)
+
     def write(connection: sa.Connection) -> None:
         stores.set_zone(connection, ctx.store.id, zone=zone, currency=currency)
-        if zone != ctx.store.zone:
+        if is_other:
             # Rows made in the old zone are hours off: they are made anew, and coverage waits.
             queue_where_stale(connection, ctx.resources)
+        if altered:
+            _doubt_dates(ctx, connection, f"the zone became {zone}, and dates are written anew")
 
     ctx.write(write)
+
+
+def _are_dates_altered(ctx: Context) -> bool:
+    """Whether the account writes old dates otherwise than before, now that its zone is another.
+
+    Where it does, `raw` here has texts of the old zone, and no rebuild can set them right.
+    """
+    for resource in ctx.resources.values():
+        if resource.created_field is None or not resource.is_followed:
+            continue
+        here = ctx.read(lambda c, resource=resource: _created_texts(c, resource, ctx.store.id))  # type: ignore[misc]
+        answered = ids_page(ctx, resource, here, work=WorkClass.REFRESH)
+        for reply in answered.replies:
+            for record in reply.records(resource):
+                sent = record if isinstance(record, dict) else {}
+                known = here.get(record_id_of(sent.get("id")) or 0)
+                if known is not None and sent.get(resource.created_field) != known:
+                    return True
+    return False
+
+
+def _created_texts(connection: sa.Connection, resource: Resource, store_id: int) -> dict[int, str]:
+    """Creation dates, as sent, of some records that nothing has changed for long."""
+    assert resource.created_field is not None
+    rows = connection.exec_driver_sql(
+        f"SELECT id, raw ->> %s FROM {crm_name(resource.name)} WHERE store_id = %s"
+        " AND deleted_at IS NULL ORDER BY id LIMIT 20",
+        (resource.created_field, store_id),
+    )
+    return {row[0]: row[1] for row in rows if row[1] is not None}
+
+
+def _doubt_dates(ctx: Context, connection: sa.Connection, detail: str) -> None:
+    """Doubt all that has a feed, and read anew all that has none."""
+    for resource in ctx.resources.values():
+        days = (ctx.store.since if resource.created_field else None, None)
+        if resource.is_followed or resource.is_history:
+            doubts.raise_doubt(connection, ctx.store.id, resource.name, kind="zone", detail=detail)
+            stores.queue_deep(connection, ctx.store.id, resource.name, days=days)
+        elif any(each.kind.sql == "timestamptz" for each in resource.fields):
+            coverage.unprove(connection, ctx.store.id, resource.name)
+            stores.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
 
 
 def _note_access(ctx: Context) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import orjson
 import pytest
 
 from sync.mirror import asked, stores
@@ -175,6 +176,42 @@ def test_a_changed_zone_makes_every_row_anew(open_mirror: Open) -> None:
     assert mirror.value("SELECT zone FROM sync.store WHERE id = :store") == "Asia/Vladivostok"
     mirror.assert_equal_to_oracle()
     assert mirror.coverage("orders").complete_as_of is not None
+
+
+def test_a_zone_whose_change_alters_the_texts_of_dates_leaves_all_in_doubt(
+    open_mirror: Open,
+) -> None:
+    """Old dates are written anew, hours later: no rebuild from raw can set that right."""
+    mirror = open_mirror(
+        resources=small("settings", "customers", "customer_history", "orders", "order_history")
+    )
+    mirror.settle()
+    before = mirror.coverage("orders").complete_as_of
+    mirror.account.set_zone("Asia/Vladivostok")
+
+    def anew(request: httpx.Request) -> httpx.Response | None:
+        if request.url.path not in ("/api/v5/orders", "/api/v5/customers"):
+            return None
+        data = orjson.loads(mirror.wire._answer(request).content)
+        for record in data[request.url.path.rpartition("/")[2]]:
+            made = dt.datetime.fromisoformat(record["createdAt"]) + dt.timedelta(hours=7)
+            record["createdAt"] = f"{made:%Y-%m-%d %H:%M:%S}"
+        return httpx.Response(200, json=data)
+
+    mirror.wire.answers = anew
+    mirror.queue("settings", "refresh")
+    mirror.work("settings", "walk")
+    kinds = mirror.rows("SELECT resource, kind FROM sync.doubt ORDER BY resource")
+    assert [tuple(row) for row in kinds] == [
+        (name, "zone") for name in ("customer_history", "customers", "order_history", "orders")
+    ]
+    mirror.work("orders", "walk")
+    mirror.pass_time(600)
+    mirror.feeds()
+    mirror.work("orders", "walk")
+    claim = mirror.coverage("orders").complete_as_of
+    assert claim is None or claim <= before + dt.timedelta(seconds=60)
+    assert ("orders", "reconcile", "plan") in mirror.open_crawls() or mirror.open_crawls("orders")
 
 
 def test_rows_made_in_the_old_zone_are_not_written_after_the_change(open_mirror: Open) -> None:
