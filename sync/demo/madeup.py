@@ -12,7 +12,7 @@ from typing import Any
 from sync.demo.children import Child, Children
 
 NAMES = ("demo", "tienda")
-ORDERS, CUSTOMERS = 6_000, 2_000
+ORDERS, CUSTOMERS = 5_000, 2_000
 CHURN_PER_SECOND = 1
 """Saves of one record, in all accounts together."""
 RATE = 10

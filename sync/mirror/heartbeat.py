@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import os
 import socket
+from collections import deque
+from collections.abc import Callable
 from threading import Event, Lock, Thread
 from uuid import uuid4
 
@@ -12,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from sync import faults
-from sync.errors import TryLater
+from sync.errors import SyncError, TryLater
 from sync.mirror.engine import connect, in_transaction
 from sync.telemetry import log, told
 
@@ -43,6 +45,15 @@ class Heart:
         self._begun: str | None = None
         self._lock = Lock()
         self._ended = Event()
+        self._owed: deque[Callable[[sa.Connection], object]] = deque()
+
+    def owe(self, work: Callable[[sa.Connection], object]) -> None:
+        """Have something written with the next beat that succeeds.
+
+        Postgres was away when a lease was to be given back: while this process lives nobody else
+        may take it.
+        """
+        self._owed.append(work)
 
     def beating(self, url: str) -> str:
         """The id this process holds leases by, once its first beat is written; TryLater before."""
@@ -69,9 +80,20 @@ class Heart:
         while not self._ended.wait(BEAT_SECONDS):
             try:
                 self._beat(engine)
+                self._pay(engine)
             except (TryLater, SQLAlchemyError) as error:
                 log().warning("no heartbeat", reason=told(error))
         engine.dispose()
+
+    def _pay(self, engine: sa.Engine) -> None:
+        while self._owed:
+            try:
+                in_transaction(engine, self._owed[0])
+            except TryLater:
+                raise
+            except SyncError as error:
+                log().info("no longer owed", reason=told(error))
+            self._owed.popleft()
 
     def _beat(self, engine: sa.Engine) -> None:
         about = {"id": self.id, "host": socket.gethostname(), "pid": os.getpid()}

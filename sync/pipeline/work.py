@@ -306,8 +306,11 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     )
     if not then.is_failure:
         say.info("lease lost" if isinstance(error, LeaseLost) else "ended", reason=plain(error))
-        with suppress(SyncError):  # taken over: it is somebody else's now
-            in_transaction(services.engine, lambda c: _give_back(c, held))
+        with suppress(LeaseLost):  # taken over: it is somebody else's now
+            try:
+                in_transaction(services.engine, lambda c: _give_back(c, held))
+            except TryLater:
+                services.heart.owe(lambda c: _give_back(c, held))
         return
     try:
         in_transaction(services.engine, lambda c: _note_failure(c, store, held, error, then))
@@ -321,6 +324,8 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
             )
     except SyncError as second:
         say.warning("could not note the failure", reason=str(second))
+        if isinstance(second, TryLater):
+            services.heart.owe(lambda c: _note_failure(c, store, held, error, then))
     say.warning(
         "failed",
         reason=plain(error),

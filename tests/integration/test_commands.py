@@ -355,6 +355,20 @@ def test_attention_is_status_1_and_says_what_to_do(
     assert added("retry", "shop").stdout == "Nothing was parked or failing.\n"
 
 
+def test_status_says_why_claims_are_older_than_usual(
+    added: Run, rows: Callable[[str], list[Any]]
+) -> None:
+    """A lateness bound that rose makes coverage older: the reader of a claim is told."""
+    assert "lateness" not in added("status").stdout
+    rows(
+        "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id, lateness_seconds)"
+        " SELECT id, 'order_history', 0, 0, 0, 1200 FROM sync.store RETURNING 1"
+    )
+    said = " ".join(added("status").stdout.split())
+    assert "lateness bound 1,200 s" in said
+    assert "1,200 s old, 2,400 s while the account is busy" in said
+
+
 HOSTILE = "[/b] [link=http://x]here\x1b]0;owned\x07 \x1b[2J \x9b31m \u202eder\u202c"
 """Markup that closes nothing, a link, a window's title, a cleared screen, red, right to left."""
 OBEYED = "\x1b\x07\x9b\u202e\u202c\x00"

@@ -122,6 +122,7 @@ def test_a_list_that_goes_on_without_end_ends(mirror: Mirror, fake: Fake, tasks:
     mirror.work("tasks", "walk")
     mirror.pass_time(61)
     mirror.feeds()
+    mirror.work("tasks", "walk")
     mirror.work("task_comments", "walk")
     assert "did not hold still" in mirror.lane("task_comments").error
     assert mirror.coverage("task_comments").complete_as_of is None
@@ -380,6 +381,7 @@ def test_a_method_the_account_lacks_is_unavailable_and_asked_from_its_beginning_
     mirror.work("tasks", "walk")
     mirror.pass_time(61)
     mirror.feeds()
+    mirror.work("tasks", "walk")
     mirror.believe("task_comments", "walk")
     assert mirror.coverage("task_comments").state == "unavailable"
     fake.handlers.clear()
@@ -400,6 +402,7 @@ def test_a_missing_method_is_not_asked_for_every_parent(
     mirror.work("tasks", "walk")
     mirror.pass_time(61)
     mirror.feeds()
+    mirror.work("tasks", "walk")
     mirror.believe("task_comments", "walk")
     assert mirror.coverage("task_comments").state == "unavailable"
 

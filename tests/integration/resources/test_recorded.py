@@ -128,6 +128,7 @@ def crawled(servers: Servers, template: str, worker_id: str) -> Iterator[tuple[M
             for _ in range(5):
                 mirror.feeds()
                 mirror.walks()
+                mirror.pass_time(61)  # lists are sealed then, and their records' own lists begin
             yield mirror, asked
             mirror.close()
 
