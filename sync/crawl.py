@@ -266,9 +266,10 @@ def seconds_to_count(
 def seconds_to_seal(
     *, asked_at: dt.datetime, clear_at: dt.datetime | None, lateness_seconds: float
 ) -> float:
-    """How long until the feed is clear past a count: as far as it is behind it."""
+    """How long until the feed may be clear past a count: as far as it is behind it, and no longer
+    than the lateness bound. A feed that has not been looked at for long catches up at once."""
     behind = lateness_seconds if clear_at is None else (asked_at - clear_at).total_seconds()
-    return max(behind, 0.0)
+    return min(max(behind, 0.0), lateness_seconds)
 
 
 def can_seal(asked_at: dt.datetime, clear_at: dt.datetime | None) -> bool:

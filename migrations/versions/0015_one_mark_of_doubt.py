@@ -31,6 +31,7 @@ VIEWS = {
             "resource": "Resource.name",
             "first_day": "first creation day it is about; NULL for no lower end",
             "last_day": "last creation day it is about; NULL for no upper end",
+            "record": "id of the record it is about; NULL where it is about more",
             "since": "from when on it may be wrong",
             "detail": "what was seen, in words",
             "difference": "records the API counts beside those that are here",
@@ -52,6 +53,13 @@ VIEWS = {
         },
     ),
 }
+
+
+COMPLETE = "every change the CRM made until then is in the mirror; NULL until first proven"
+COMPLETE_NOW = (
+    "every change the CRM made until then is in the mirror: by design a minute or two ago, and it"
+    " may go back; NULL until first proven"
+)
 
 
 def view(name: str) -> str:
@@ -147,6 +155,12 @@ def upgrade() -> None:
         ),
         sa.Column(
             "last_day", sa.Date(), nullable=True, comment="last creation day; NULL for no upper end"
+        ),
+        sa.Column(
+            "record",
+            sa.BigInteger(),
+            nullable=True,
+            comment="record's id, where it is about one alone",
         ),
         sa.Column(
             "kind",
@@ -513,10 +527,12 @@ def upgrade() -> None:
         op.execute(f"COMMENT ON VIEW {name} IS {quoted(note)}")
         for column, about in columns.items():
             op.execute(f'COMMENT ON COLUMN {name}."{column}" IS {quoted(about)}')
+    op.execute(f"COMMENT ON COLUMN crm.coverage.complete_as_of IS {quoted(COMPLETE_NOW)}")
 
 
 def downgrade() -> None:
     op.execute(coverage_of_0011())
+    op.execute(f"COMMENT ON COLUMN crm.coverage.complete_as_of IS {quoted(COMPLETE)}")
     for name in (*VIEWS, "sync.claim"):
         op.execute(f"DROP VIEW {name}")
     op.execute("UPDATE sync.window SET state = 'walked' WHERE state = 'counted'")

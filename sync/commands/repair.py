@@ -12,7 +12,7 @@ from sync.commands.desk import at_head, read
 from sync.commands.shell import examples
 from sync.declare import Chain, Followed
 from sync.errors import BadRequest
-from sync.mirror import accounts, asked, coverage, doubts, stores
+from sync.mirror import accounts, asked, coverage, doubts, rereads, stores
 from sync.mirror.asked import insist_on_selected, store_with_key
 from sync.mirror.doubts import Doubt
 from sync.mirror.stores import Store
@@ -71,13 +71,19 @@ def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
     words.check_resources([resource])
     at_head()
 
-    def look(connection: sa.Connection) -> tuple[Store, list[Doubt]]:
+    def look(connection: sa.Connection) -> tuple[Store, list[Doubt], dict[int, str]]:
         known = store_with_key(connection, name)
-        return known, doubts.open_doubts(connection, known.id, resource)
+        return (
+            known,
+            doubts.open_doubts(connection, known.id, resource),
+            rereads.failing(connection, known.id, resource),
+        )
 
-    known, found = read(look)
-    if not found:
+    known, found, failing = read(look)
+    if not found and not failing:
         raise BadRequest(f"Nothing of {resource} is in doubt.")
+    for record, error in failing.items():
+        click.echo(f"  record {record} cannot be had: {error}")
     for doubt in found:
         click.echo(f"  {doubt.days}: {doubt.detail} (since {doubt.since:%Y-%m-%d %H:%M} UTC)")
     if not yes:

@@ -151,7 +151,8 @@ def _rendered(told: Sequence[StoreStatus]) -> Any:
                 f"{line.rejects:,}" if line.rejects else "",
                 Text(plain(line.error or _progress(line))),
             )
-        parts += [table, Text("")]
+        late = [Text(each.lateness_words)] if each.store.enabled and each.lateness_words else []
+        parts += [table, *late, Text("")]
     return Group(*parts[:-1])
 
 

@@ -19,6 +19,11 @@ RATE = 10
 LATENCY_MS = "60,250"
 HISTORY_DAYS = 30
 """How far back its histories go; two years of them would take a minute more to read."""
+ENTRIES_LATE_SHARE, ENTRIES_LATE_SECONDS = 0.1, (0.5, 3.0)
+LISTS_LAG_SECONDS = 1.5
+LATENESS_SECONDS = 5.0
+"""The lateness bound its stores are given. A real account has one of 60 s, which is waited for
+before a first load is sealed, and learns a longer one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,21 @@ def begin(children: Children, folder: Path) -> tuple[Child, int, bool]:
         *("--port", str(port), "--accounts", ",".join(NAMES)),
         *("--orders", str(ORDERS), "--customers", str(CUSTOMERS)),
         *("--rate", str(RATE), "--latency", LATENCY_MS, "--churn", str(CHURN_PER_SECOND)),
-        *("--knobs", json.dumps({"history_retention": HISTORY_DAYS * 86_400})),
+        *("--knobs", json.dumps(_knobs())),
         *("--journal", str(journal)),
         read_output=True,
     )
     return child, port, is_new
+
+
+def _knobs() -> dict[str, Any]:
+    """Late entries, lists behind the history: a real account's manners, in small."""
+    return {
+        "history_retention": HISTORY_DAYS * 86_400,
+        "entry_delay_share": ENTRIES_LATE_SHARE,
+        "entry_delay_seconds": ENTRIES_LATE_SECONDS,
+        "list_lag_seconds": LISTS_LAG_SECONDS,
+    }
 
 
 def ready(children: Children, child: Child, port: int, *, is_new: bool) -> MadeUp:

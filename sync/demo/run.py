@@ -97,6 +97,11 @@ class Play:
             )
             say(f"A made-up RetailCRM is at {self._crm.url}: {made}; "
                 f"{_a_second(madeup.CHURN_PER_SECOND)}.")  # fmt: skip
+            say(
+                f"Like a real one it is untidy: {_untidiness()}. What it tells is at most "
+                f"{madeup.LATENESS_SECONDS:g} s late, so its claims are that much older; on a real "
+                "account 60 s."
+            )
         chosen = list(self._accounts(real))
         before = self._read(lambda c: progress.pages(c, [name for name, _, _ in chosen]))
         if crm is None:
@@ -200,6 +205,8 @@ class Play:
             say(f"  {name} is mirrored already: it goes on where it was.")
         if known is not None and not known.enabled and not accounts.is_removed(known):
             self._command("store", "enable", name)
+        bound = None if self._crm is None else madeup.LATENESS_SECONDS
+        self._read(lambda c: stores.set_least_lateness(c, name, seconds=bound))
         self._names.append(name)
 
     def _load(self, began: float, before: progress.Pages) -> None:
@@ -317,6 +324,12 @@ def _comment(connection: sa.Connection, name: str, order: int) -> Any:
 
 def _a_second(changes: float) -> str:
     return "one change a second" if changes == 1 else f"{changes:g} changes a second"
+
+
+def _untidiness() -> str:
+    (_, late), lag = madeup.ENTRIES_LATE_SECONDS, madeup.LISTS_LAG_SECONDS
+    share = f"{madeup.ENTRIES_LATE_SHARE:.0%}"
+    return f"{share} of its history come up to {late:g} s late, its lists lag by {lag:g} s"
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sync.declare import Resource
 from sync.errors import BadRequest
-from sync.mirror import accounts, doubts, proofs, stores
+from sync.mirror import accounts, doubts, proofs, rereads, stores
 from sync.mirror.stores import Store
 from sync.resources import RESOURCES
 
@@ -147,8 +147,12 @@ def accept(
     connection: sa.Connection, known: Store, resource: str, ids: Sequence[int], *, by: str,
     because: str,
 ) -> int:  # fmt: skip
-    """Accept doubts that cannot be mended: coverage goes on, and analysts see them."""
+    """Accept doubts that cannot be mended, and records that cannot be had: coverage goes on, and
+    analysts see them. How many."""
     done = doubts.accept(connection, known.id, resource, ids, by=by, because=because)
+    failing = rereads.failing(connection, known.id, resource)
+    done += doubts.accept_records(connection, known.id, resource, failing, by=by, because=because)
+    rereads.accept_failing(connection, known.id, resource, failing)
     proofs.try_at_once(connection, known.id, resource)
     stores.hasten(connection, known.id, resource)
     return done

@@ -7,7 +7,7 @@ window by window; so does a person who accepts what cannot be mended, and nothin
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -196,6 +196,47 @@ def accept(
         ),
         binds | {"because": because},
     ).rowcount
+
+
+def accept_records(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    errors: Mapping[int, str],
+    *,
+    by: str,
+    because: str,
+) -> int:
+    """Accept records that cannot be had, each with its error; how many."""
+    return connection.execute(
+        sa.text(
+            "INSERT INTO sync.doubt (store_id, resource, record, kind, detail, since, accepted_at,"
+            " accepted_by, accepted_because) SELECT :store, :resource, n.id, 'operator',"
+            " 'record ' || n.id || ' cannot be had: ' || n.error, now(), now(), :by, :because"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:errors AS text[])) AS n(id, error)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": list(errors),
+            "errors": list(errors.values()),
+            "by": by,
+            "because": because,
+        },
+    ).rowcount
+
+
+def forget_records(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+) -> None:
+    """Records that were accepted as not to be had, and came after all, or are gone."""
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.doubt WHERE store_id = :store AND resource = :resource"
+            " AND record = ANY(:ids)"
+        ),
+        {"store": store_id, "resource": resource, "ids": list(ids)},
+    )
 
 
 def forget_accepted(connection: sa.Connection, store_id: int, resource: str, days: Days) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sync.crawl import Days
 from sync.declare import Resource
-from sync.mirror.checkpoint import Window
+from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.names import crm_name
 
 
@@ -168,4 +168,29 @@ def try_at_once(connection: sa.Connection, store_id: int, resource: str) -> None
     )
     connection.execute(
         sa.text(f"UPDATE sync.crawl SET not_before = NULL WHERE id IN ({open_ones})"), binds
+    )
+
+
+def report_ghosts(connection: sa.Connection, resource: Resource, crawl: Crawl) -> None:
+    """Say in a crawl's report how many rows of its days were found to be gone since it began.
+
+    Each is asked for twice, the second time by the feed, so no walk knows it by itself.
+    """
+    where, binds = "true", {}
+    if resource.created_field:
+        where = (
+            "coalesce(created_on, '-infinity') >= coalesce(cast(:first AS date), '-infinity')"
+            " AND coalesce(created_on, '-infinity') <= coalesce(cast(:last AS date), 'infinity')"
+        )
+        binds = {"first": crawl.days.first, "last": crawl.days.last}
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl AS w SET report = coalesce(w.report, '{}'::jsonb)"
+            " || jsonb_build_object('ghosts', n.ghosts) FROM (SELECT count(*) AS ghosts"
+            f" FROM {crm_name(resource.name)} AS t, sync.crawl AS c WHERE c.id = :id"
+            " AND t.store_id = c.store_id AND t.deleted_at IS NOT NULL AND t.as_of >= c.started_at"
+            f" AND t.deleted_reason IN ('not_found', 'absent') AND {where}) AS n"
+            " WHERE w.id = :id AND n.ghosts > 0"
+        ),
+        {"id": crawl.id, **binds},
     )

@@ -225,7 +225,10 @@ def found_absent(
 def failed(
     connection: sa.Connection, store_id: int, resource: str, errors: Mapping[int, str]
 ) -> None:
-    """Records that cannot be had, each with the error it gives: asked for less and less often."""
+    """Records that cannot be had, each with the error it gives: asked for less and less often.
+
+    One that a person accepted (`accept_failing`) is asked for too, and holds nothing back.
+    """
     if not errors:
         return
     connection.execute(
@@ -237,8 +240,10 @@ def failed(
             " FROM unnest(cast(:ids AS bigint[]), cast(:errors AS text[])) AS n(id, error)"
             " ORDER BY n.id"
             " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), early_at = NULL,"
-            " failures = r.failures + 1, failing_since = coalesce(r.failing_since, now()),"
-            " error = excluded.error, since = least(r.since, excluded.since),"
+            " failures = r.failures + 1, failing_since = CASE WHEN isfinite(r.since)"
+            " THEN coalesce(r.failing_since, now()) END, error = excluded.error,"
+            " since = CASE WHEN isfinite(r.since) THEN least(r.since, excluded.since)"
+            " ELSE r.since END,"
             " not_before = greatest(r.not_before, now() + make_interval("
             "secs => least(:most, :least * 2 ^ least(r.failures, 20))))"
         ),
@@ -250,6 +255,31 @@ def failed(
             "least": FAILING_SECONDS,
             "most": MOST_FAILING_SECONDS,
         },
+    )
+
+
+def failing(connection: sa.Connection, store_id: int, resource: str) -> dict[int, str]:
+    """Records that cannot be had and that nobody has accepted, with their errors."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, error FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND failing_since IS NOT NULL ORDER BY id"
+        ),
+        {"s": store_id, "r": resource},
+    )
+    return {row.id: row.error or "" for row in rows}
+
+
+def accept_failing(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+) -> None:
+    """Let records that cannot be had hold coverage back no more."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread SET since = 'infinity', failing_since = NULL"
+            " WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from sync.mirror import stores
+from sync.mirror import feeds, stores
 from sync.mirror.stores import Store
 
 _ROWS = sa.text(
@@ -23,7 +23,7 @@ _ROWS = sa.text(
         extract(epoch FROM clock_timestamp() - w.started_at) AS working_seconds,
         d.detail AS doubt, d.since AS doubt_since, d.others AS other_doubts,
         x.rounds, extract(epoch FROM clock_timestamp() - x.fruitless_since) AS fruitless_seconds,
-        r.unread, r.unread_id, r.unread_error
+        r.unread, r.unread_ids, r.unread_error
     FROM crm.coverage AS v
     JOIN sync.coverage AS c ON c.store_id = v.store_id AND c.resource = v.resource
     LEFT JOIN sync.feed AS f ON f.store_id = c.store_id AND f.resource = c.feed
@@ -49,7 +49,8 @@ _ROWS = sa.text(
             AND fruitless_since IS NOT NULL ORDER BY fruitless_since LIMIT 1
     ) AS x ON true
     LEFT JOIN LATERAL (
-        SELECT count(*) AS unread, (array_agg(id ORDER BY failing_since, id))[1] AS unread_id,
+        SELECT count(*) AS unread, array_to_string((array_agg(id
+                ORDER BY failing_since, id))[1:5], ', ') AS unread_ids,
             (array_agg(error ORDER BY failing_since, id))[1] AS unread_error FROM sync.reread
         WHERE store_id = c.store_id AND resource = c.resource AND failing_since IS NOT NULL
         HAVING count(*) > 0
@@ -104,10 +105,22 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """A store with its resources, in the order they are declared."""
+    """A store with its resources, in the order they are declared, and its lateness bound."""
 
     store: Store
     resources: list[ResourceStatus] = field(default_factory=list)
+    lateness_seconds: float = feeds.LATENESS_SECONDS
+
+    @property
+    def lateness_words(self) -> str:
+        """Why claims are older than usual, for people; "" where they are not."""
+        bound = self.lateness_seconds
+        if bound <= feeds.LATENESS_SECONDS:
+            return ""
+        return (
+            f"Its history tells changes late (lateness bound {bound:,.0f} s): by design coverage is"
+            f" {bound:,.0f} s old, {2 * bound:,.0f} s while the account is busy"
+        )
 
     @property
     def needs_attention(self) -> bool:
@@ -136,7 +149,10 @@ def statuses(
     """The status of the given stores; `order` are the resources' names as declared."""
     rows = connection.execute(_ROWS, {"ids": [store.id for store in found]}).all()
     place = {name: number for number, name in enumerate(order)}
-    told = {store.id: StoreStatus(store) for store in found}
+    told = {
+        store.id: StoreStatus(store, lateness_seconds=feeds.lateness_seconds(connection, store.id))
+        for store in found
+    }
     for row in sorted(rows, key=lambda r: place.get(r.resource, len(place))):
         if row.resource in place:
             told[row.store_id].resources.append(_status(told[row.store_id].store, row))
@@ -179,8 +195,11 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
         minutes = float(row.failing_seconds) / 60
         return f"{row.error}; failing for {minutes:.0f} min, it is tried again by itself"
     if row.unread:
-        also = f", and {row.unread - 1} more" if row.unread > 1 else ""
-        return f"record {row.unread_id} cannot be read{also}: {row.unread_error}"
+        also = f" and {row.unread - 5} more" if row.unread > 5 else ""
+        return (
+            f"cannot be had, while all else goes on: {row.unread_ids}{also} ({row.unread_error});"
+            " asked for again by itself, ever more seldom"
+        )
     if row.doubt:
         return _doubt(store, row)
     if store.hidden_words and row.complete_as_of and row.complete_as_of <= store.hidden_as_of:

@@ -511,3 +511,10 @@ def set_zone(connection: sa.Connection, store_id: int, *, zone: str, currency: s
     connection.execute(
         sa.update(STORE).where(STORE.c.id == store_id).values(zone=zone, currency=currency)
     )
+
+
+def set_least_lateness(connection: sa.Connection, name: str, *, seconds: float | None) -> None:
+    """Set the shortest lateness bound of a store's histories; None for a minute."""
+    connection.execute(
+        sa.update(STORE).where(STORE.c.name == name).values(least_lateness_seconds=seconds)
+    )

@@ -15,14 +15,21 @@ ahead.py        pages fetched ahead by a few threads, handed over in the order a
 pages.py        a page that cannot be had, in parts
 halves.py       records asked for by id, in halves where they cannot be had together
 
-The feed lane:
+The feed lane, one look at a history:
 
-follow.py       a feed: the head to its end, the tail as far as it may, waiting re-reads
-bookmark.py     where a feed begins, and whether it still stands there after a pause
+follow.py       the head to its end, the chain proven on the way; then all of the below
+bookmark.py     where a feed begins, and where it begins anew when its chain is broken
 chain.py        a history's entries by id, and what they tell of the records they name
-tail.py         the second cursor: what was published late, what lagged behind
+told.py         what it told, written: entries, records, and what comes late
+tail.py         the second reading: entries passed once known for the lateness bound
+waiting.py      records that wait in `sync.reread`, read when their time has come
+backward.py     the third reading, and a sample: what came later than the bound
+
+Rows, whatever brought them:
+
 reread.py       records read again by id
 absence.py      records that did not come: what is asked before it is judged (sync/absence.py)
+writing.py      the one door to `crm`: rows and tombstones in, with all that follows from them
 
 The walk lane:
 

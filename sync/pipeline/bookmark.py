@@ -14,7 +14,14 @@ from sync.mirror import doubts, feeds, notes, stores
 from sync.mirror.feeds import Feed
 from sync.mirror.graves import Grave, bury
 from sync.mirror.names import crm_name
-from sync.pipeline.chain import Entries, entries_of, feed_of, write_entries
+from sync.pipeline.chain import (
+    Entries,
+    ask_chain,
+    entries_of,
+    feed_of,
+    require_progress,
+    write_entries,
+)
 from sync.pipeline.context import Context
 
 RECENT_MINUTES = 15
@@ -43,7 +50,8 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
 def find_bookmark(ctx: Context, history: Resource) -> tuple[int, Entries]:
     """The id of the newest entry older than some minutes, 0 for none, and the answer it is in.
 
-    By the CRM's own clock where it tells one: clocks differ.
+    By the CRM's own clock where it tells one: clocks differ. A burst, an import say, fills more
+    than the first answer with older ones: it is read to its end, or as far as the slice goes.
     """
     now = ctx.draw()
     minutes = RECENT_MINUTES + 1
@@ -53,10 +61,21 @@ def find_bookmark(ctx: Context, history: Resource) -> tuple[int, Entries]:
         reply = ctx.api.first(history, params, work=WorkClass.FEED)
         answer = entries_of(ctx, history, reply, after_id=0)
         recent = (answer.crm_at or now) - dt.timedelta(minutes=RECENT_MINUTES)
-        older = [e.id for e in answer.entries if e.at is not None and e.at < recent]
+        older = _older(answer, recent)
         if older or minutes > MOST_MINUTES:
-            return max(older, default=0), answer
+            break
         minutes *= FURTHER
+    while older and len(older) == len(answer.entries) and not (answer.is_end or ctx.is_over):
+        further = ask_chain(ctx, history, after_id=answer.last_id, work=WorkClass.FEED)
+        require_progress(history, further)
+        if not (found := _older(further, recent)):
+            break
+        older, answer = found, further
+    return max(older, default=0), answer
+
+
+def _older(answer: Entries, recent: dt.datetime) -> list[int]:
+    return [entry.id for entry in answer.entries if entry.at is not None and entry.at < recent]
 
 
 def _store(

@@ -145,7 +145,8 @@ def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str
     if not known:
         return None
     came = {entry.id: entry for entry in answer.entries}
-    expected = [each for each in known if answer.is_end or each.id <= answer.last_id]
+    until = None if answer.is_end or not answer.entries else answer.last_id
+    expected = [each for each in known if until is None or each.id <= until]
     there = [each for each in expected if each.id in came]
     for each in there:
         now = came[each.id]
@@ -253,15 +254,23 @@ def _seen(ctx: Context, history: Resource) -> tuple[str, list[object]]:
 
 
 def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int) -> list[Entry]:
-    """The last entries up to an id that are stored and that the key may see, ascending."""
+    """The last entries up to an id that are stored and that the key may see, ascending.
+
+    None from before the bookmark until that history is whole: what is missing between them is not
+    late, the walk of older history has not come to it.
+    """
     columns = _columns(history)
     seen, binds = _seen(ctx, history)
 
     def ask(connection: sa.Connection) -> list[Entry]:
         rows = connection.exec_driver_sql(
             f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
-            f" WHERE store_id = %s AND {seen} AND id <= %s ORDER BY id DESC LIMIT {at_most}",
-            (ctx.store.id, *binds, head_id),
+            f" WHERE store_id = %s AND {seen} AND id <= %s AND id >="
+            " (SELECT CASE WHEN c.proven_as_of"
+            " IS NULL THEN f.bookmark ELSE 0 END FROM sync.feed AS f JOIN sync.coverage AS c"
+            " USING (store_id, resource) WHERE f.store_id = %s AND f.resource = %s)"
+            f" ORDER BY id DESC LIMIT {at_most}",
+            (ctx.store.id, *binds, head_id, ctx.store.id, history.name),
         )
         return [
             entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))

@@ -18,6 +18,7 @@ from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.errors import TryLater
 from sync.mirror import clock, doubts, feeds
+from sync.mirror.engine import in_transaction
 from sync.mirror.load import Loaded
 from sync.mirror.names import crm_name
 from sync.pipeline.absence import insist_on_access
@@ -112,7 +113,9 @@ def _first_answer(
             return answer
     assert problem is not None
     insist_on_access(ctx, work=WorkClass.FEED)
-    seconds = ctx.write(lambda c: feeds.break_chain(c, ctx.store.id, history.name))
+    seconds = in_transaction(
+        ctx.engine, lambda c: feeds.break_chain(c, ctx.store.id, history.name)
+    )  # no progress: the lane goes on failing
     if seconds < GAP_SECONDS or _is_begun_anew(ctx, history):
         raise TryLater(f"{history.name}: {problem}")
     begin_anew(ctx, history, problem)

@@ -160,7 +160,7 @@ def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict
                     clear_at=feed.clear_at if feed else None,
                     lateness_seconds=bound,
                 )
-                return behind + max(ctx.feed_seconds, LEAST_WAIT_SECONDS)
+                return max(behind, ctx.feed_seconds / 4)  # a turn too early costs no request
             ago = (now - window.counted_at).total_seconds() if window.counted_at else None
             return seconds_to_count(
                 differed=window.differed,
@@ -344,6 +344,7 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
         if is_whole and as_of is not None:
             coverage.mark_proven(connection, resource, ctx.store.id, as_of=as_of, by_ids=crawl.deep)
             keep_turn(connection, crawl)
+        proofs.report_ghosts(connection, resource, crawl)
         checkpoint.end_crawl(connection, crawl)
 
     ctx.write(write)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.mirror import feeds, rereads
+from sync.mirror import doubts, feeds, rereads
 from sync.mirror.graves import Grave
 from sync.mirror.live import live_among
 from sync.mirror.load import Dated, Loaded, Origin
@@ -140,7 +140,9 @@ def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read:
     """Keep what is to be asked for again, and forget what was against those that are settled."""
     store_id = ctx.store.id
     gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
-    rereads.came(connection, store_id, resource.name, [*read.listed, *read.unlisted, *gone])
+    settled = [*read.listed, *read.unlisted, *gone]
+    rereads.came(connection, store_id, resource.name, settled)
+    doubts.forget_records(connection, store_id, resource.name, settled)
     rereads.found_absent(
         connection,
         store_id,

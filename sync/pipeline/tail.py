@@ -7,7 +7,8 @@ once, and a last time by `sync.reread`.
 
 from __future__ import annotations
 
-from itertools import takewhile
+from collections.abc import Sequence
+from itertools import accumulate, takewhile
 
 import sqlalchemy as sa
 
@@ -35,9 +36,20 @@ def follow_tail(ctx: Context) -> None:
         pass
 
 
-def passable(stored: list[Stored], *, bound: float) -> list[Stored]:
-    """The first entries that need not be waited for: known long enough, or owed by a re-read."""
-    return list(takewhile(lambda each: each.known_seconds >= bound or each.is_owed, stored))
+def passable(stored: Sequence[Stored], *, bound: float) -> list[Stored]:
+    """The first entries that may be passed: nothing before them can still be published, and their
+    records have been, or will be, read late enough.
+
+    Ids are given out in order of time, so an entry is as old as whatever comes after it has been
+    known: one that was published late is not waited for, and nothing is passed with it that may
+    still come.
+    """
+    ages = list(accumulate((each.known_seconds for each in reversed(stored)), max))[::-1]
+    ready = takewhile(
+        lambda pair: pair[1] >= bound and (pair[0].known_seconds >= bound or pair[0].is_owed),
+        zip(stored, ages, strict=True),
+    )
+    return [each for each, _ in ready]
 
 
 def _pass_page(ctx: Context, history: Resource) -> bool:

@@ -23,12 +23,13 @@ from sync.crawl import (
 )
 from sync.crm import WorkClass
 from sync.errors import Refused, UnexpectedData
-from sync.mirror import checkpoint, doubts, notes, proofs
+from sync.mirror import checkpoint, doubts, notes, proofs, rereads
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.load import Dated, Origin
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
+from sync.pipeline.pages import read_page
 from sync.pipeline.windows import is_cuttable, is_filter_ignored, list_params, oldest_day
 from sync.pipeline.writing import write_rows
 
@@ -46,7 +47,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page as the thread that fetched it leaves it: rows, so that its body can be let go."""
+    """A page as the thread that fetched it leaves it: rows, so that its body can be let go.
+
+    `failed` are records on it that cannot be had, with their errors.
+    """
 
     batch: Batch
     pagination: Pagination
@@ -54,6 +58,7 @@ class Fetched:
     elapsed_seconds: float
     is_empty: bool
     body_bytes: int
+    failed: dict[int, str]
 
 
 @dataclass(slots=True)
@@ -65,6 +70,7 @@ class _Page:
     batch: Batch
     as_of: dt.datetime
     pagination: Pagination
+    failed: dict[int, str]
     drift: tuple[str, str] | None = None
 
 
@@ -128,16 +134,18 @@ class _Walker:
 
     def _fetch(self, job: Job) -> Fetched:
         params = list_params(self.ctx, self.resource, job.window.days, page=job.page)
-        ask = self.ctx.api.first if job.page == 1 else self.ctx.api.later
-        reply = ask(self.resource, params, work=self.work)
-        records = reply.records(self.resource)
+        for name in ("limit", "page"):
+            params.pop(name)
+        page = read_page(self.ctx, self.resource, params, page=job.page, work=self.work)
+        records = page.reply.records(self.resource)
         return Fetched(
             self.ctx.normalise(self.resource, records),
-            reply.pagination,
-            reply.as_of,
-            reply.elapsed_seconds,
-            is_empty=not records,
-            body_bytes=len(reply.body),
+            page.reply.pagination,
+            page.reply.as_of,
+            page.reply.elapsed_seconds,
+            is_empty=not records and not page.failed,
+            body_bytes=len(page.reply.body),
+            failed=page.failed,
         )
 
     def _take(self, ahead: Ahead[Job, Fetched], job: Job, result: Fetched | Exception) -> None:
@@ -157,7 +165,7 @@ class _Walker:
                 requests_per_second=self.ctx.requests_per_second, latency_seconds=self._latency
             )
         )
-        page = _Page(window, job.page, result.batch, result.as_of, result.pagination)
+        page = _Page(window, job.page, result.batch, result.as_of, result.pagination, result.failed)
         ids = frozenset(row.key for row in result.batch.rows)
         if job.page == 1 and window.state == "planned" and self._settle(ahead, page):
             return
@@ -324,6 +332,8 @@ class _Walker:
             origin=origin,
             batches=[page.batch for page in pages],
         )
+        for page in pages:
+            rereads.failed(connection, ctx.store.id, resource.name, page.failed)
         checkpoint.count_pages(
             connection,
             self.crawl,

@@ -229,6 +229,7 @@ DOUBT = ours(
     *owner(),
     sa.Column("first_day", sa.Date, comment="first creation day; NULL for no lower end"),
     sa.Column("last_day", sa.Date, comment="last creation day; NULL for no upper end"),
+    sa.Column("record", sa.BigInteger, comment="record's id, where it is about one alone"),
     text("kind", "gap, restart, unread, count, late, access, zone or operator", nullable=False),
     text("detail", "what was seen, in words", nullable=False),
     timestamp("since", "from when on it may be wrong", nullable=False),

@@ -419,6 +419,7 @@ def test_a_count_is_sealed_when_the_feed_is_clear_past_it() -> None:
     assert seconds_to_seal(asked_at=later, clear_at=NOON, lateness_seconds=60) == 1
     assert seconds_to_seal(asked_at=NOON, clear_at=later, lateness_seconds=60) == 0
     assert seconds_to_seal(asked_at=NOON, clear_at=None, lateness_seconds=60) == 60
+    assert seconds_to_seal(asked_at=NOON, clear_at=NOON - DAY, lateness_seconds=60) == 60
 
 
 @given(ends, ends, st.lists(st.tuples(ends, ends), max_size=5), days)

@@ -26,7 +26,7 @@ EVERY_RELATION = (
 
 @pytest.fixture
 def two_stores(engine: sa.Engine) -> tuple[int, int]:
-    """Every table of crm has a row of each of two stores, and sync.coverage too."""
+    """Every table of crm has a row of each of two stores, and what its views show of `sync` too."""
     one, two = add_store(engine, "one"), add_store(engine, "two")
     with engine.begin() as connection:
         tables = connection.exec_driver_sql(
@@ -40,6 +40,13 @@ def two_stores(engine: sa.Engine) -> tuple[int, int]:
             "INSERT INTO sync.coverage (store_id, resource) VALUES (%s, 'orders'), (%s, 'orders')",
             (one, two),
         )
+        for store in (one, two):
+            connection.exec_driver_sql(
+                "INSERT INTO sync.doubt (store_id, resource, kind, detail, since, accepted_at,"
+                " accepted_by, accepted_because)"
+                " VALUES (%s, 'orders', 'count', %s, now(), now(), %s, %s)",
+                (store, *(f"private {store}",) * 3),
+            )
     return one, two
 
 
@@ -55,6 +62,7 @@ def _fill(connection: sa.Connection, table: str, store: int) -> None:
         "text": f"'private {store}'",
         "bigint": str(store),
         "timestamp with time zone": "now()",
+        "date": "current_date",
         "jsonb": f"""'{{"private": {store}}}'""",
         "numeric": str(store),
     }

@@ -357,12 +357,19 @@ class Mirror:
         for _ in range(10):
             self.pass_time(61)
             self.feeds()
-            if not self.rows("SELECT 1 FROM sync.reread WHERE store_id = :store LIMIT 1"):
+            if not self._waiting():
                 self.pass_time(61)
                 self.feeds()
-                if not self.rows("SELECT 1 FROM sync.reread WHERE store_id = :store LIMIT 1"):
+                if not self._waiting():
                     return
         raise AssertionError("records are read again and again")
+
+    def _waiting(self) -> list[Any]:
+        """Records that wait to be read again and hold coverage meanwhile."""
+        return self.rows(
+            "SELECT 1 FROM sync.reread WHERE store_id = :store"
+            " AND isfinite(coalesce(since, now())) LIMIT 1"
+        )
 
     def queue(self, resource: str, kind: str = "reconcile", **options: Any) -> int:
         """Queue a crawl as the commands do."""

@@ -305,7 +305,7 @@ def test_an_idle_history_of_which_nothing_is_left_is_followed_again(mirror: Mirr
     look(mirror)
     look(mirror, after=301)
     assert doubts(mirror) == ["restart"]
-    mirror.settle(most=30)
+    mirror.settle(most=60)
     edit(mirror, sorted(mirror.truth("orders"))[:3], "anew")
     look(mirror, after=INTERVAL)
     mirror.come_to_rest()

@@ -211,7 +211,7 @@ def test_a_total_that_stays_off_by_one(
     cover = mirror.coverage("orders")
     assert cover.state == "attention"
     assert cover.complete_as_of == proven
-    assert (cover.expected, cover.mirrored) == ((151, 150) if "phantom" in what else (150, 149))
+    assert cover.expected - cover.mirrored == 1
     told = "[a-z ]+"
     with mirror.engine.begin() as connection:
         [doubt] = doubts.open_doubts(connection, mirror.store_id, "orders")

@@ -163,9 +163,11 @@ def test_a_gap_that_a_reconcile_meets_before_the_feed_does(
     with monkeypatch.context() as short:
         short.setattr(context, "SLICE_SECONDS", 0.01)
         mirror.work("orders", "walk")
+        mirror.pass_time(301)
+        mirror.work("orders", "walk")
     assert mirror.drifts("order_history") == ["gap"]
     assert mirror.crawl(counted).state == "running"
     assert mirror.coverage("orders").complete_as_of <= before
-    mirror.settle()
+    mirror.settle(most=60)
     mirror.assert_equal_to_oracle()
     assert mirror.coverage("orders").complete_as_of > before
