@@ -27,11 +27,10 @@ from sync.mirror.checkpoint import Crawl
 from sync.mirror.graves import Grave
 from sync.mirror.load import Loaded
 from sync.pipeline import absence as asked_about
-from sync.pipeline import follow, listed, prove, reread, writing
+from sync.pipeline import bookmark, follow, listed, prove, writing
 from sync.pipeline.context import Context
 from tests.integration.model import directed
 from tests.integration.model.directed import Directed
-from tests.integration.model.world import World
 from tests.integration.pipeline.harness import FOLLOWED
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -39,22 +38,17 @@ LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def no_bookmark(patch: pytest.MonkeyPatch) -> None:
-    """The feed starts at the newest entry there is after the walk."""
-    real = checkpoint.set_phase
+    """The feed begins where it is when all pages are read."""
+    real = listed.settle
 
-    def set_phase(connection: sa.Connection, crawl: Crawl, phase: str) -> None:
-        real(connection, crawl, phase)
-        if phase == "prove" and crawl.kind == "load":
-            history = FOLLOWED[crawl.resource]
-            connection.execute(
-                sa.text(
-                    "UPDATE sync.feed SET bookmark = :id, head_id = greatest(head_id, :id),"
-                    " tail_id = greatest(tail_id, :id) WHERE store_id = :s AND resource = :h"
-                ),
-                {"id": World.present.newest(history), "s": crawl.store_id, "h": history},
-            )
+    def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
+        history = ctx.resources[FOLLOWED[crawl.resource]]
+        if ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name)) is None:
+            bookmark.set_bookmark(ctx, history)
+        return real(ctx, crawl, work=work)
 
-    patch.setattr(checkpoint, "set_phase", set_phase)
+    patch.setattr(listed, "set_bookmark", lambda *_: None)
+    patch.setattr(listed, "settle", settle)
 
 
 def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
@@ -133,7 +127,7 @@ def no_bare_tombstones(patch: pytest.MonkeyPatch) -> None:
         known = load._known(connection, resource, store_id, [grave.key for grave in wanted])
         return real(connection, resource, store_id, [g for g in wanted if g.key in known])
 
-    patch.setattr(reread, "bury", bury)
+    patch.setattr(writing, "bury", bury)
 
 
 def no_seal(patch: pytest.MonkeyPatch) -> None:

@@ -209,11 +209,6 @@ class World:
         )
         return gone[-1 - pick % len(gone)] if gone else 0
 
-    def newest(self, history: str) -> int:
-        """The newest entry's id anybody may see."""
-        [name] = [name for name, by in FOLLOWED.items() if by == history]
-        return self.account.histories[name].newest_id(self.mirror.sandbox.clock.now())
-
     # --- work
 
     def slice(self, resource: str, lane: str, script: Script | None = None) -> None:
@@ -265,6 +260,8 @@ class World:
                 raise Crash
             case ("time", seconds):
                 self.mirror.pass_time(seconds)
+            case ("knob", values):
+                self.knob(**values)
             case ("stop",):
                 self.mirror.services.stop.set()
             case ("feed", history):
@@ -319,7 +316,8 @@ class World:
 
     def check(self) -> None:
         """What coverage claims at this moment is so, and its counts are those of the rows."""
-        assert self.wrong_claims() == []
+        wrong = self.wrong_claims()
+        assert not wrong, "; ".join(str(each) for each in wrong[:5])
 
     def wrong_claims(self) -> list[Wrong]:
         """Each record about which coverage claims at this moment what is not so."""
