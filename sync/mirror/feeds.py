@@ -71,6 +71,17 @@ def lateness_seconds(connection: sa.Connection, store_id: int) -> float:
     return found
 
 
+def least_lateness_seconds(connection: sa.Connection, store_id: int) -> float:
+    """The store's lateness bound while nothing came later."""
+    found: float = connection.execute(
+        sa.text(
+            "SELECT coalesce(least_lateness_seconds, :usual) FROM sync.store WHERE id = :store"
+        ),
+        {"store": store_id, "usual": LATENESS_SECONDS},
+    ).scalar_one()
+    return found
+
+
 def hold(connection: sa.Connection, store_id: int, history: str) -> dt.datetime:
     """Lock a feed until the transaction ends; Postgres's clock at the moment after.
 
@@ -246,7 +257,7 @@ def learn_lateness(
             "history": history,
             "seconds": seconds,
             "late": late,
-            "usual": LATENESS_SECONDS,
+            "usual": least_lateness_seconds(connection, store_id),
             "most": MOST_LATENESS_SECONDS,
         },
     )
@@ -268,7 +279,12 @@ def set_clear(
             " WHERE store_id = :store AND resource = :history AND lateness_seconds IS NOT NULL"
             " AND late_at < clock_timestamp() - make_interval(secs => :day)"
         ),
-        {"store": store_id, "history": history, "usual": LATENESS_SECONDS, "day": DAY_SECONDS},
+        {
+            "store": store_id,
+            "history": history,
+            "usual": least_lateness_seconds(connection, store_id),
+            "day": DAY_SECONDS,
+        },
     )
     connection.execute(
         sa.text(
