@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from tests.integration.model.directed import DIRECTED, Directed
+from tests.integration.model.directed import DIRECTED, UNCURED, Directed
 from tests.integration.model.machine import machine_of
 from tests.integration.model.mutations import MUTATIONS, Mutation
 from tests.integration.model.world import World
 
 STEPS = 12
-EXAMPLES = 20
+EXAMPLES = 8
 SEEDS = 2
 
 
@@ -105,7 +105,11 @@ def direct(world: World, happens: Directed) -> None:
         world.close()
 
 
-@pytest.mark.parametrize("happens", DIRECTED, ids=lambda happens: happens.__name__)
+@pytest.mark.parametrize(
+    "happens",
+    [*DIRECTED, *(pytest.param(each, marks=pytest.mark.xfail(strict=True)) for each in UNCURED)],
+    ids=lambda happens: happens.__name__,
+)
 def test_a_directed_world_ends_as_the_crm(
     database: str, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch, happens: Directed
 ) -> None:
