@@ -9,7 +9,7 @@ learnt after it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -63,12 +63,15 @@ def contested(
     store_id: int,
     days: Days,
     *,
+    arrived: Iterable[int] = (),
+    found_before: dt.datetime,
     lateness_seconds: float,
 ) -> int:
     """How many live rows of some days the CRM may count or not.
 
     Those that a history said to have left within the lateness bound: a list that lags still shows
-    them. And those that were found absent, and are asked for a second time later.
+    them. Those that `arrived` just before the total was told, by a list that may lag behind the one
+    that showed them. And those that were found absent, and are asked for a second time later.
     """
     where, still_there = "true", ""
     if resource.created_field:
@@ -81,7 +84,11 @@ def contested(
             "SELECT d.id FROM sync.departure AS d WHERE d.store_id = :store"
             " AND d.resource = :resource AND d.told_at > now() - make_interval(secs => :bound)"
             f"{still_there} UNION SELECT r.id FROM sync.reread AS r WHERE r.store_id = :store"
-            " AND r.resource = :resource AND r.absent_at IS NOT NULL)"
+            " AND r.resource = :resource AND r.absent_at IS NOT NULL UNION SELECT a.id FROM"
+            f" {crm_name(resource.name)} AS a WHERE a.store_id = :store"
+            " AND a.id = ANY(cast(:arrived AS bigint[])) AND a.listed_at < :found"
+            " AND NOT EXISTS (SELECT FROM sync.unlisted AS u WHERE u.store_id = :store"
+            " AND u.resource = :resource AND u.id = a.id))"
         ),
         {
             "store": store_id,
@@ -89,6 +96,8 @@ def contested(
             "first": days.first,
             "last": days.last,
             "bound": lateness_seconds,
+            "arrived": sorted(arrived),
+            "found": found_before,
         },
     ).scalar_one()
     return found

@@ -337,7 +337,15 @@ def ask_for_orphans(
     minutes they hold coverage no more, for the API may never say otherwise.
     """
     which = "t.id = ANY(%(keys)s)"
-    _orphans(connection, store_id, resource, column, merged, which, {"keys": keys, "early": None})
+    _orphans(
+        connection,
+        store_id,
+        resource,
+        column,
+        merged,
+        which,
+        {"keys": keys, "early": None, "most": 86_400},
+    )
 
 
 def ask_for_moved(
@@ -351,7 +359,15 @@ def ask_for_moved(
 ) -> None:
     """Queue live rows that point at records that have just been combined."""
     which = "m.id = ANY(%(among)s)"
-    _orphans(connection, store_id, resource, column, merged, which, {"among": among, "early": 0})
+    _orphans(
+        connection,
+        store_id,
+        resource,
+        column,
+        merged,
+        which,
+        {"among": among, "early": 0, "most": 0},
+    )
 
 
 def _orphans(
@@ -367,7 +383,7 @@ def _orphans(
     connection.exec_driver_sql(
         "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, early_at, since)"
         " SELECT DISTINCT ON (t.id) %(store)s, %(resource)s, t.id, 'combined', now()"
-        " + make_interval(secs => greatest(%(bound)s, least(86400, extract(epoch FROM now()"
+        " + make_interval(secs => greatest(%(bound)s, least(%(most)s, extract(epoch FROM now()"
         " - m.changed_at)))), now() + make_interval(secs => %(early)s::float8),"
         " CASE WHEN now() - m.changed_at < make_interval(secs => 10"
         f" * %(bound)s) THEN {claim} ELSE 'infinity' END"

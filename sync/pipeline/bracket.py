@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -19,8 +19,10 @@ from sync.errors import SyncError, TryLater
 from sync.mirror import checkpoint, coverage, departures, doubts, feeds, lease, notes
 from sync.mirror.checkpoint import Crawl
 from sync.pipeline.ahead import Ahead
+from sync.pipeline.chain import arrived_after
 from sync.pipeline.context import Context
 from sync.pipeline.follow import follow_head, until_next_look
+from sync.pipeline.halves import ids_of
 from sync.pipeline.windows import SMALL_PAGE, list_params
 
 FOLLOW_SECONDS = 30.0
@@ -86,6 +88,19 @@ class Bracket:
     crm_at: dt.datetime | None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Total:
+    """What the API told of some days, asked at a moment: how many, and the first records.
+
+    A record that the same answer shows is one of those it counts, whichever replica gave it.
+    """
+
+    days: Days
+    total: int
+    asked: dt.datetime
+    shown: set[int]
+
+
 Judge = Callable[[sa.Connection, list[Count], Bracket], None]
 
 
@@ -99,20 +114,21 @@ def count_in_bracket(
     """
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
-    totals: list[tuple[Days, int, dt.datetime]] = []
+    totals: list[_Total] = []
 
-    def ask(days: Days) -> tuple[int, dt.datetime]:
+    def ask(days: Days) -> _Total:
         params = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
         reply = ctx.api.first(resource, params, work=work)
-        return reply.pagination.total, reply.as_of
+        shown = ids_of(reply.records(resource))
+        return _Total(days, reply.pagination.total, reply.as_of, shown)
 
     with Ahead(ask) as ahead:
         for days in ranges:
             ahead.push(days)
-        for days, result, _ in ahead.results():
+        for _, result, _ in ahead.results():
             if isinstance(result, Exception):
                 raise result
-            totals.append((days, *result))
+            totals.append(result)
     after = ctx.draw()
     faults.point("reconcile_counted")
     head_id = follow_past(ctx, history, after)
@@ -123,9 +139,10 @@ def count_in_bracket(
         counted_at = feeds.hold(connection, ctx.store.id, history.name)
         feed = feeds.feed(connection, ctx.store.id, history.name)
         bound = feeds.lateness_seconds(connection, ctx.store.id)
+        arrived = _arrived(ctx, connection, history, totals, feed, counted_at, bound=bound)
         counts = []
-        for days, total, asked in totals:
-            count = _count(ctx, connection, resource, days, total, asked, bound=bound)
+        for total in totals:
+            count = _count(ctx, connection, resource, total, arrived, bound=bound)
             notes.keep_proof(
                 connection,
                 ctx.store.id,
@@ -144,20 +161,59 @@ def count_in_bracket(
     return True
 
 
+def _arrived(
+    ctx: Context,
+    connection: sa.Connection,
+    history: Resource,
+    totals: Sequence[_Total],
+    feed: feeds.Feed | None,
+    counted_at: dt.datetime,
+    *,
+    bound: float,
+) -> dict[int, int]:
+    """Records that came within the lateness bound before totals were told, and the entry of each.
+
+    What the tail has passed is older. Where the CRM tells no time, all that it has not passed came.
+    """
+    if feed is None or not totals:
+        return {}
+    asked = min(total.asked for total in totals)
+    since = feed.crm_at and feed.crm_at - (counted_at - asked) - dt.timedelta(seconds=bound)
+    return arrived_after(connection, history, ctx.store.id, feed.tail_id, since=since)
+
+
 def _count(
     ctx: Context,
     connection: sa.Connection,
     resource: Resource,
-    days: Days,
-    total: int,
-    asked: dt.datetime,
+    told: _Total,
+    arrived: Mapping[int, int],
     *,
     bound: float,
 ) -> Count:
-    store_id = ctx.store.id
+    store_id, days = ctx.store.id, told.days
     mirrored, entered = coverage.count_live(
-        connection, resource, store_id, days, found_before=asked, sites=ctx.store.sites
+        connection, resource, store_id, days, found_before=told.asked, sites=ctx.store.sites
     )
-    contested = departures.contested(connection, resource, store_id, days, lateness_seconds=bound)
+    contested = departures.contested(
+        connection,
+        resource,
+        store_id,
+        days,
+        arrived=_not_shown(arrived, told.shown),
+        found_before=told.asked,
+        lateness_seconds=bound,
+    )
     accepted = doubts.accepted_difference(connection, store_id, resource.name, days)
-    return Count(days, total, mirrored, entered, asked, contested=contested, accepted=accepted)
+    return Count(
+        days, told.total, mirrored, entered, told.asked, contested=contested, accepted=accepted
+    )
+
+
+def _not_shown(arrived: Mapping[int, int], shown: set[int]) -> set[int]:
+    """Records that came and that an answer may not have counted.
+
+    A list that shows what came last counts what came before it: whoever answers shows one moment.
+    """
+    newest = max((entry for record, entry in arrived.items() if record in shown), default=0)
+    return {record for record, entry in arrived.items() if entry > newest and record not in shown}

@@ -49,8 +49,15 @@ class Entry:
     @property
     def is_departure(self) -> bool:
         """Whether its record is gone, or has left its creation day or site."""
-        if self.is_deleted or self.combined_to is not None:
-            return True
+        return self.is_deleted or self.combined_to is not None or self._is_move
+
+    @property
+    def is_arrival(self) -> bool:
+        """Whether its record came, or came to another creation day or site."""
+        return self.is_created or self._is_move
+
+    @property
+    def _is_move(self) -> bool:
         return self.field is not None and self.field.lower().replace("_", "") in _MOVES
 
 
@@ -278,6 +285,33 @@ def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int)
         ][::-1]
 
     return ctx.read(ask)
+
+
+def arrived_after(
+    connection: sa.Connection,
+    history: Resource,
+    store_id: int,
+    after_id: int,
+    *,
+    since: dt.datetime | None,
+) -> dict[int, int]:
+    """Records that stored entries after an id say to have come, or to have changed day or site: the
+    last entry of each that says so.
+
+    `since` by the CRM's own clock: when they say that it was.
+    """
+    columns = _columns(history)
+    rows = connection.exec_driver_sql(
+        f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
+        f" WHERE store_id = %s AND id > %s AND deleted_at IS NULL"
+        f" AND coalesce({columns['at']} >= %s, true)",
+        (store_id, after_id, since),
+    )
+    entries = [
+        entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True))) for row in rows
+    ]
+    arrived = sorted((each for each in entries if each.is_arrival), key=lambda each: each.id)
+    return {each.subject: each.id for each in arrived if each.subject is not None}
 
 
 def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> list[Entry]:

@@ -31,8 +31,11 @@ from sync.pipeline.told import take_late, write_told
 
 
 def follow_tail(ctx: Context) -> None:
-    """Read the chain a second time, as far as its entries have been known for long enough."""
-    while not ctx.is_over and _pass_page(ctx, ctx.resource):
+    """Read the chain a second time, as far as its entries have been known for long enough.
+
+    A page at least, also where the head has taken the whole slice.
+    """
+    while not ctx.stop.is_set() and _pass_page(ctx, ctx.resource) and not ctx.is_over:
         pass
 
 

@@ -16,11 +16,11 @@ from sync.pipeline.reread import apply, read_again
 
 
 def drain(ctx: Context) -> None:
-    """Read the records of this feed that wait, a hundred a request."""
+    """Read the records of this feed that wait, a hundred a request, and a hundred at least."""
     history = ctx.resource
     assert isinstance(history.listing, Chain)
     target = ctx.resources[history.listing.target]
-    while not ctx.is_over and _read_waiting(ctx, history, target):
+    while not ctx.stop.is_set() and _read_waiting(ctx, history, target) and not ctx.is_over:
         pass
     for resource in ctx.resources.values():
         if resource.parent is not None and resource.parent.resource == target.name:

@@ -236,6 +236,5 @@ DIRECTED: tuple[Directed, ...] = (
     an_account_that_was_restored,
     orders_given_to_others,
     a_replica_that_lacks_a_record,
+    a_total_from_the_past,
 )
-UNCURED: tuple[Directed, ...] = (a_total_from_the_past,)
-"""Worlds of which a claim is found wrong."""

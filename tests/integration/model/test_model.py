@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from tests.integration.model.directed import DIRECTED, UNCURED, Directed
+from tests.integration.model.directed import DIRECTED, Directed
 from tests.integration.model.machine import machine_of
 from tests.integration.model.mutations import MUTATIONS, Mutation
 from tests.integration.model.world import World
@@ -107,7 +107,7 @@ def direct(world: World, happens: Directed) -> None:
 
 @pytest.mark.parametrize(
     "happens",
-    [*DIRECTED, *(pytest.param(each, marks=pytest.mark.xfail(strict=True)) for each in UNCURED)],
+    DIRECTED,
     ids=lambda happens: happens.__name__,
 )
 def test_a_directed_world_ends_as_the_crm(

@@ -115,8 +115,8 @@ def test_a_history_without_end_ends_with_the_slice(
             return None
         entries = [
             {"id": after + number, "createdAt": "2026-01-01 10:00:00", "field": "x",
-             "order": {"id": 10**9 + number}}
-            for number in range(1, 4)
+             "order": {"id": 10**9 + after + number}}
+            for number in range(1, 101)
         ]  # fmt: skip
         block = {"limit": 100, "totalCount": 10**6, "currentPage": 1, "totalPageCount": 10**4}
         return httpx.Response(200, json={"success": True, "history": entries, "pagination": block})
