@@ -29,7 +29,7 @@ bench: .venv/.ready ## One table: figures, targets, dlt beside them (ARGS=dispat
 	$(PY) tests/bench/bench.py $(ARGS)
 
 faults: .venv/.ready ## The fault suite at its full depth, and its table
-	$(PY) -m pytest -m faults -n auto tests/integration/faults $(ARGS)
+	$(PY) -m pytest -m faults -n auto tests/integration $(ARGS)
 
 dbt: .venv/.ready .dbt/.ready ## ops/dbt built on a sandbox account (dbt gets an environment of its own)
 	MIRROR_DBT=$(CURDIR)/.dbt/bin/dbt $(PY) -m pytest -n 0 tests/integration/analysts/test_dbt.py $(ARGS)

@@ -18,7 +18,7 @@ from tests.integration.model.world import World
 
 STEPS = 12
 EXAMPLES = 8
-SEEDS = 2
+SEEDS = 1
 
 
 def explore(
