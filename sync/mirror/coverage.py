@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from sync.absence import is_too_many
+from sync.absence import HALF_COUNTS_FROM, is_too_many
 from sync.crawl import Days
 from sync.declare import Resource
 from sync.mirror.load import Loaded, Origin
@@ -129,6 +129,16 @@ def _count_all(resource: Resource) -> str:
     )
 
 
+def _unlisted(resource: Resource) -> str:
+    if not resource.is_followed:
+        return "0"
+    return (
+        f"(SELECT count(*) FROM sync.unlisted AS u JOIN {crm_name(resource.name)} AS t"
+        " ON t.store_id = u.store_id AND t.id = u.id AND t.deleted_at IS NULL"
+        f" WHERE u.store_id = :store AND u.resource = '{resource.name}')"
+    )
+
+
 def _lock(connection: sa.Connection, resource: Resource, store_id: int) -> None:
     """Wait for whoever is adding to the running count, so that the next statement counts theirs.
 
@@ -171,14 +181,17 @@ def set_counts(connection: sa.Connection, resource: Resource, store_id: int) -> 
 
     The totals were told a while ago, in the brackets their windows were counted in. The difference
     that was found there is what stays true while records come and go: none, or what is in doubt
-    or was accepted.
+    or was accepted. Records that no list shows are outside of the totals, as in `count_live`.
     """
     _lock(connection, resource, store_id)
     connection.execute(
         sa.text(
-            f"UPDATE sync.coverage SET mirrored = n.rows, expected = n.rows + n.difference,"
-            f" rejects = {_REJECTS} FROM"
-            f" (SELECT {_count_all(resource)} AS rows, (SELECT coalesce(sum(difference), 0)"
+            f"UPDATE sync.coverage SET mirrored = n.rows,"
+            # So many that it is the list that is not believed: then they are counted.
+            f" expected = n.rows + n.difference - CASE WHEN n.rows >= {HALF_COUNTS_FROM}"
+            f" AND n.unlisted * 2 > n.rows THEN 0 ELSE n.unlisted END, rejects = {_REJECTS} FROM"
+            f" (SELECT {_count_all(resource)} AS rows, {_unlisted(resource)} AS unlisted,"
+            " (SELECT coalesce(sum(difference), 0)"
             " FROM sync.doubt WHERE store_id = :store AND resource = :resource"
             " AND kind = 'count') AS difference) AS n"
             " WHERE store_id = :store AND resource = :resource"

@@ -217,7 +217,9 @@ def test_a_total_that_stays_off_by_one(
     cover = mirror.coverage("orders")
     assert cover.state == "attention"
     assert cover.complete_as_of == proven
-    assert cover.expected - cover.mirrored == 1
+    assert cover.expected == (151 if "phantom" in what else 150), "what the API says"
+    # Without its id in the list it is here only once something has asked for it by itself.
+    assert cover.mirrored in ((150,) if "phantom" in what else (149, 150))
     told = "[a-z ]+"
     with mirror.engine.begin() as connection:
         [doubt] = doubts.open_doubts(connection, mirror.store_id, "orders")
