@@ -132,7 +132,7 @@ def resource(name: str, resource: str, turn: str) -> None:
 
     def work(connection: sa.Connection) -> list[str]:
         known = store_with_key(connection, name)
-        stores.register(connection, known.id, RESOURCES.values())
+        stores.register(connection, [known.id], RESOURCES.values())
         selected = accounts.selected(connection, known.id)
         names = _needed(resource) if turn == "on" else [resource]
         if turn == "off":
