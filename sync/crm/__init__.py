@@ -3,8 +3,8 @@
 Only this package asks an account anything (the webhook of sync/notify.py speaks HTTP too), and
 only it knows what a status means. It knows nothing of Postgres.
 
-fetch.py        one request within the budget, from its parameters to its report: read this first
 client.py       the HTTP client: one attempt per call
+fetch.py        the gate in front of a request: it waits for a slot on the open connection
 query.py        parameters as PHP reads them from a query string
 body.py         the bytes of an answer out of their coding, in small steps
 decode.py       JSON to Python values without losing a digit
@@ -21,7 +21,7 @@ wire.py         connections that pause just before the first byte of a request
 from sync.crm.address import check_url
 from sync.crm.budget import Report, Usage
 from sync.crm.client import Account, Answer, CrmClient, Prepared
-from sync.crm.fetch import Passage, fetch
+from sync.crm.fetch import Passage
 from sync.crm.limiter import Clock, Limiter, Stop
 from sync.crm.slot import Bucket, Slot, WorkClass, bucket_of
 from sync.crm.turns import Turns
@@ -45,5 +45,4 @@ __all__ = [
     "WorkClass",
     "bucket_of",
     "check_url",
-    "fetch",
 ]
