@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from sync.declare.words import Field, Resource
+from sync.declare.words import Chain, Field, Resource
 
 
 class Care(Enum):
@@ -181,8 +181,18 @@ _COMPANY = "customer_corporate"
 
 
 def links(resource: Resource) -> tuple[Link, ...]:
-    """Whose records these are, by the resource's own columns."""
-    return _links(resource.name, resource.fields, corporate=resource.name.startswith("corporate"))
+    """Links of a resource's own columns to the records they belong to.
+
+    A history belongs to its subjects: that follows from its `Chain`.
+    """
+    found = _links(resource.name, resource.fields, corporate=resource.name.startswith("corporate"))
+    if isinstance(resource.listing, Chain):
+        path = f"{resource.listing.subject}.id"
+        subjects = (
+            Link(f.name, resource.listing.target) for f in resource.fields if f.path == path
+        )
+        found = tuple(dict.fromkeys((*found, *subjects)))
+    return found
 
 
 def child_links(resource: Resource) -> dict[str, tuple[Link, ...]]:
