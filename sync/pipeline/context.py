@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from sync.crm import Stop
 from sync.declare import Followed, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.mirror import clock, feeds, lease, notes
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import Transaction, in_transaction, reading, repeated, writing
 from sync.mirror.lease import SLICE_SECONDS, Lease
 from sync.mirror.stores import Store
 from sync.normalise import Batch, Normaliser, Row
@@ -135,6 +136,37 @@ class Context:
             read=[str(row.key) for row in batch.rows],
             from_raw=from_raw,
         )
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction that may only read."""
+        return reading(self.engine)
+
+    def attempts(self) -> Iterator[Transaction]:
+        """Yield write transactions that hold the lease until one commits (engine.py: attempts).
+
+        Repeated after a deadlock: the pages that led to the write have been paid for.
+        """
+        return repeated(self._fenced)
+
+    @contextmanager
+    def _fenced(self) -> Iterator[sa.Connection]:
+        """Open a transaction that holds the lease: what it writes is fenced, all or nothing."""
+        faults.point("before_commit")
+        before, began = counted(), self.monotonic()
+        with writing(self.engine) as connection:
+            lease.hold(connection, self.lease, zone=self.store.zone)
+            yield connection
+            lease.progressed(connection, self.lease)
+            faults.point("in_transaction")
+        now = counted()
+        if now.rows > before.rows:
+            log(store=self.store.name, resource=self.lease.resource, lane=self.lease.lane).debug(
+                "commit",
+                rows=now.rows - before.rows,
+                changed=now.changed - before.changed,
+                elapsed_seconds=round(self.monotonic() - began, 3),
+            )
+        faults.point("after_commit")
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run a read in a transaction of its own."""
