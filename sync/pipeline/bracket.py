@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -108,17 +108,18 @@ class _Total:
     shown: set[int]
 
 
-Judge = Callable[[sa.Connection, list[Count], Bracket], None]
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """Totals the API told, and the feed's head once it had been followed past them."""
+
+    totals: list[_Total]
+    head_id: int
 
 
-def count_in_bracket(
-    ctx: Context, crawl: Crawl, ranges: Sequence[Days], judge: Judge, *, work: WorkClass
-) -> bool:
-    """Ask for the totals, follow the feed past the answers, count the rows, and judge.
-
-    All in one transaction that holds the feed, so that no departure is learnt meanwhile. Every
-    range is kept in `sync.proof`, proven or not. False when interrupted.
-    """
+def ask_totals(
+    ctx: Context, crawl: Crawl, ranges: Sequence[Days], *, work: WorkClass
+) -> Asked | None:
+    """Ask for the totals and follow the feed past the answers; None when interrupted."""
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
     totals: list[_Total] = []
@@ -139,32 +140,38 @@ def count_in_bracket(
     after = ctx.draw()
     faults.point("reconcile_counted")
     head_id = follow_past(ctx, history, after)
-    if head_id is None:
-        return False
+    return None if head_id is None else Asked(totals, head_id)
 
-    for attempt in ctx.attempts():
-        with attempt as connection:
-            counted_at = feeds.hold(connection, ctx.store.id, history.name)
-            feed = feeds.feed(connection, ctx.store.id, history.name)
-            bound = feeds.lateness_seconds(connection, ctx.store.id)
-            arrived = _arrived(ctx, connection, history, totals, feed, counted_at, bound=bound)
-            counts = []
-            for total in totals:
-                count = _count(ctx, connection, resource, total, arrived, bound=bound)
-                notes.keep_proof(
-                    connection,
-                    ctx.store.id,
-                    resource.name,
-                    count,
-                    method="count",
-                    head_id=head_id,
-                    proven=count.proven,
-                    detail=f"{count.contested} contested" if count.contested else "",
-                )
-                counts.append(count)
-            checkpoint.count_pages(connection, crawl, requests=len(totals))
-            judge(connection, counts, Bracket(counted_at, feed.crm_at if feed else None))
-    return True
+
+def count_rows(
+    ctx: Context, connection: sa.Connection, crawl: Crawl, asked: Asked
+) -> tuple[list[Count], Bracket]:
+    """Count the rows of the ranges whose totals were told; each is kept in `sync.proof`.
+
+    The feed is held until the transaction ends, so that no departure is learnt meanwhile.
+    """
+    resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
+    counted_at = feeds.hold(connection, ctx.store.id, history.name)
+    feed = feeds.feed(connection, ctx.store.id, history.name)
+    bound = feeds.lateness_seconds(connection, ctx.store.id)
+    arrived = _arrived(ctx, connection, history, asked.totals, feed, counted_at, bound=bound)
+    counts = []
+    for total in asked.totals:
+        count = _count(ctx, connection, resource, total, arrived, bound=bound)
+        notes.keep_proof(
+            connection,
+            ctx.store.id,
+            resource.name,
+            count,
+            method="count",
+            head_id=asked.head_id,
+            proven=count.proven,
+            detail=f"{count.contested} contested" if count.contested else "",
+        )
+        counts.append(count)
+    checkpoint.count_pages(connection, crawl, requests=len(asked.totals))
+    return counts, Bracket(counted_at, feed.crm_at if feed else None)
 
 
 def _arrived(

@@ -30,7 +30,7 @@ from sync.declare import Resource
 from sync.mirror import checkpoint, clock, coverage, departures, doubts, feeds, proofs
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.names import crm_name
-from sync.pipeline.bracket import Bracket, count_in_bracket, history_of
+from sync.pipeline.bracket import Bracket, ask_totals, count_rows, history_of
 from sync.pipeline.context import Context
 from sync.pipeline.reread import Told, apply, read_again
 from sync.pipeline.rolling import keep_turn
@@ -190,35 +190,36 @@ def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, work: Work
         is_begun = bool(checkpoint.windows(connection, crawl.id, states=("proven",)))
     if is_begun:
         return False  # it would be sealed by what is told of the others alone
-    proven = False
-
-    def judge(connection: sa.Connection, counts: list[Count], bracket: Bracket) -> None:
-        nonlocal proven
-        [count] = counts
-        proven = count.proven
-        if proven:
-            proofs.set_counted(
-                connection,
-                left,
-                asked_at=count.asked_as_of,
-                counted_at=bracket.counted_at,
-                crm_at=bracket.crm_at,
-            )
-
-    return count_in_bracket(ctx, crawl, [crawl.days], judge, work=work) and proven
+    asked = ask_totals(ctx, crawl, [crawl.days], work=work)
+    if asked is None:
+        return False
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            [count], bracket = count_rows(ctx, connection, crawl, asked)
+            if count.proven:
+                proofs.set_counted(
+                    connection,
+                    left,
+                    asked_at=count.asked_as_of,
+                    counted_at=bracket.counted_at,
+                    crm_at=bracket.crm_at,
+                )
+    return count.proven
 
 
 def _count(ctx: Context, crawl: Crawl, turn: Sequence[Window], *, work: WorkClass) -> bool:
     """Count some windows, and do with each what follows; False when interrupted."""
     resource = ctx.resources[crawl.resource]
     cuttable = is_cuttable(ctx, resource)
-
-    def judge(connection: sa.Connection, counts: list[Count], bracket: Bracket) -> None:
-        for window, count in zip(turn, counts, strict=True):
-            _judge(ctx, connection, crawl, window, count, bracket, cuttable=cuttable)
-
-    ranges = [window.days for window in turn]
-    return count_in_bracket(ctx, crawl, ranges, judge, work=work)
+    asked = ask_totals(ctx, crawl, [window.days for window in turn], work=work)
+    if asked is None:
+        return False
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            counts, bracket = count_rows(ctx, connection, crawl, asked)
+            for window, count in zip(turn, counts, strict=True):
+                _judge(ctx, connection, crawl, window, count, bracket, cuttable=cuttable)
+    return True
 
 
 def _judge(
