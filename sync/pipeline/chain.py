@@ -198,9 +198,15 @@ def entries_of(
     return answer
 
 
+def find_feed(ctx: Context, history: Resource) -> Feed | None:
+    """The cursors of a history, None before it has its bookmark."""
+    with ctx.reading() as connection:
+        return feeds.feed(connection, ctx.store.id, history.name)
+
+
 def feed_of(ctx: Context, history: Resource) -> Feed:
     """The cursors of a history that has its bookmark."""
-    feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
+    feed = find_feed(ctx, history)
     assert feed is not None, "a feed is followed from its bookmark"
     return feed
 
@@ -227,7 +233,7 @@ def stored_after(
     target = history.listing.target
     seen, binds = _seen(ctx, history)
 
-    def ask(connection: sa.Connection) -> list[Stored]:
+    with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
             "SELECT h.id, cast(extract(epoch FROM clock_timestamp() - h.first_seen_at) AS float8),"
             " EXISTS (SELECT FROM sync.reread AS r WHERE r.store_id = h.store_id"
@@ -246,8 +252,6 @@ def stored_after(
             )
             for row in rows
         ]
-
-    return ctx.read(ask)
 
 
 def _seen(ctx: Context, history: Resource) -> tuple[str, list[object]]:
@@ -270,7 +274,7 @@ def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int)
     columns = _columns(history)
     seen, binds = _seen(ctx, history)
 
-    def ask(connection: sa.Connection) -> list[Entry]:
+    with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
             f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
             f" WHERE store_id = %s AND {seen} AND id <= %s AND id >="
@@ -284,8 +288,6 @@ def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int)
             entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
             for row in rows
         ][::-1]
-
-    return ctx.read(ask)
 
 
 def arrived_after(
@@ -322,7 +324,7 @@ def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> lis
     columns = _columns(history)
     combined = f" OR {columns['combined_to']} IS NOT NULL" if "combined_to" in columns else ""
 
-    def ask(connection: sa.Connection) -> list[Entry]:
+    with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
             f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
             f" WHERE store_id = %s AND {columns['subject']} = ANY(%s) AND deleted_at IS NULL"
@@ -333,8 +335,6 @@ def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> lis
             entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
             for row in rows
         ]
-
-    return ctx.read(ask)
 
 
 def write_entries(

@@ -61,7 +61,8 @@ class Context:
 
     def cadence(self) -> float:
         """Seconds between two looks at the feed whose lease this is."""
-        feed = self.read(lambda c: feeds.feed(c, self.store.id, self.lease.resource))
+        with self.reading() as connection:
+            feed = feeds.feed(connection, self.store.id, self.lease.resource)
         stretched = feed.every_seconds if feed is not None else None
         return max(stretched or self.feed_seconds, self.feed_seconds)
 
@@ -69,6 +70,11 @@ class Context:
     def is_over(self) -> bool:
         """Whether to hand over at the next page boundary."""
         return self.stop.is_set() or self.monotonic() >= self.deadline
+
+    def now(self) -> dt.datetime:
+        """Postgres's clock."""
+        with self.reading() as connection:
+            return clock.now(connection)
 
     def draw(self) -> dt.datetime:
         """The next `as_of` of the store, in UTC."""

@@ -8,8 +8,6 @@ Days in doubt are compared whenever a list is counted.
 
 from __future__ import annotations
 
-import datetime as dt
-
 import sqlalchemy as sa
 
 from sync.crawl import WHOLE, Days, months_of_turn
@@ -31,17 +29,16 @@ def days_to_compare(
     """
     resource = ctx.resources[crawl.resource]
 
-    def doubtful(connection: sa.Connection) -> list[Days]:
+    with ctx.reading() as connection:
         found = doubts.open_doubts(connection, ctx.store.id, resource.name)
-        return [doubt.days for doubt in found]
-
-    deep = ctx.read(doubtful)
+        deep = [doubt.days for doubt in found]
     if not cuttable and deep:
         deep = [WHOLE]
     if crawl.kind != "reconcile" or crawl.asked_by != "schedule" or crawl.deep:
         return deep, None
     turns = TURNS if cuttable else 1
-    turn = ctx.read(lambda c: coverage.next_turn(c, ctx.store.id, resource.name, turns=turns))
+    with ctx.reading() as connection:
+        turn = coverage.next_turn(connection, ctx.store.id, resource.name, turns=turns)
     if turn is None:
         return deep, None  # compared within the last thirty days
     months = _months(ctx, resource, turn) if cuttable else [WHOLE]
@@ -81,14 +78,13 @@ def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:
 
 def _months(ctx: Context, resource: Resource, turn: int) -> list[Days]:
     today = ctx.draw().astimezone(ctx.zone).date()
-
-    def ask(connection: sa.Connection) -> dt.date | None:
-        oldest: dt.date | None = connection.exec_driver_sql(
-            f"SELECT min(created_on) FROM {crm_name(resource.name)}"
-            " WHERE store_id = %s AND deleted_at IS NULL",
-            (ctx.store.id,),
-        ).scalar()
-        return oldest
-
-    oldest = ctx.store.since or ctx.read(ask) or today
+    oldest = ctx.store.since
+    if oldest is None:
+        with ctx.reading() as connection:
+            oldest = connection.exec_driver_sql(
+                f"SELECT min(created_on) FROM {crm_name(resource.name)}"
+                " WHERE store_id = %s AND deleted_at IS NULL",
+                (ctx.store.id,),
+            ).scalar()
+    oldest = oldest or today
     return months_of_turn(turn, oldest=oldest, newest=today, turns=TURNS)

@@ -180,7 +180,8 @@ def read_list(
         ahead.push(1)
         for number, page, _ in ahead.results():
             if isinstance(page, Refused) and number > 1:
-                break  # beyond the end: the totals will not agree
+                result.check.add([], -1)  # beyond the end: it shrank, and the totals will not agree
+                break
             if isinstance(page, Exception):
                 raise page
             batch = ctx.normalise(resource, page.reply.records(resource))

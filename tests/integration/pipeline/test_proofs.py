@@ -14,7 +14,6 @@ import pytest
 
 from sync import crawl
 from sync.mirror import asked, doubts, stores
-from sync.mirror.engine import in_transaction
 from sync.pipeline import context, walk, windows
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, small
@@ -249,12 +248,12 @@ def test_a_total_that_stays_off_by_one(
 
 
 def _accept(mirror: Mirror, ids: list[int]) -> None:
-    def work(connection: Any) -> int:
+    because = "cannot be mended"
+    with mirror.engine.begin() as connection:
         known = stores.by_id(connection, mirror.store_id)
         assert known is not None
-        return asked.accept(connection, known, "orders", ids, by="Ann", because="cannot be mended")
-
-    assert in_transaction(mirror.engine, work) == len(ids)
+        done = asked.accept(connection, known, "orders", ids, by="Ann", because=because)
+    assert done == len(ids)
 
 
 def test_other_crawls_go_before_one_that_waits(open_mirror: Open) -> None:
