@@ -122,7 +122,7 @@ def _ask_singly(
     for record in ids:
         as_of = ctx.draw()
         try:
-            reply = _single(ctx, resource, record, work=work)
+            reply = read_singly(ctx, resource, record, work=work)
         except NotFound as absence:
             lacking.append(_Lacking(record, as_of, absence.combined_to))
         except Forbidden:
@@ -141,7 +141,8 @@ def _ask_singly(
         _judge_singly(ctx, resource, lacking, result, shown=shown, work=work)
 
 
-def _single(ctx: Context, resource: Resource, record: int, *, work: WorkClass) -> Reply:
+def read_singly(ctx: Context, resource: Resource, record: int, *, work: WorkClass) -> Reply:
+    """Ask for one record by itself; NotFound where the method has none."""
     path = resource.single.replace("{id}", str(record))
     reply = insistent(
         ctx, lambda: ctx.api.ask(path, {"by": "id"}, work=work), work=work, tries=SINGLE_TRIES
@@ -209,7 +210,7 @@ def _answers_for_others(
         shown = sorted(ids_of(reply.records(resource)) - lacking)
     for record in shown[:OTHERS]:
         with suppress(NotFound, Forbidden):
-            _single(ctx, resource, record, work=work)
+            read_singly(ctx, resource, record, work=work)
             return True
     return False
 

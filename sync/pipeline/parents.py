@@ -23,7 +23,7 @@ from sync.mirror.checkpoint import Crawl
 from sync.mirror.graves import Grave
 from sync.mirror.live import count_live, keys_of_parent, orphans
 from sync.mirror.load import Loaded, Origin
-from sync.pipeline.absence import judge_list
+from sync.pipeline.absence import judge_list, read_singly
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.halves import MOST_ALONE, WORDS, cannot_be_had
@@ -136,12 +136,11 @@ def _insist_on_method(ctx: Context, crawl: Crawl, resource: Resource) -> None:
 
 def _is_there(ctx: Context, resource: Resource, parent: ParentRow) -> bool:
     assert resource.parent is not None
-    single = ctx.resources[resource.parent.resource].single
-    if not single or resource.parent.by != "id":
+    parents = ctx.resources[resource.parent.resource]
+    if not parents.single or resource.parent.by != "id":
         return True
     try:
-        path = single.replace("{id}", str(parent.key))
-        ctx.api.ask(path, {"by": "id"}, work=WorkClass.REFRESH)
+        read_singly(ctx, parents, parent.key, work=WorkClass.REFRESH)
     except NotFound:
         return False
     return True
