@@ -359,6 +359,10 @@ class PassCheck:
             self._last = key
             self.ids.add(key)
 
+    def add_refusal(self) -> None:
+        """Take a page beyond the end: the list became shorter, and the totals do not agree."""
+        self.add([], -1)
+
     def add_total(self, total: int) -> None:
         """Take the total of a probe."""
         self.totals.append(total)

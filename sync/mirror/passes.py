@@ -24,8 +24,8 @@ def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool
 
 
 @dataclass(frozen=True, slots=True)
-class Withheld:
-    """So many rows of so many that a pass lacks, and why they are not tombstoned."""
+class Approval:
+    """What a person is asked to approve: so many absent rows of so many, and why it is asked."""
 
     absent: int
     of: int
@@ -39,18 +39,18 @@ def end(
     crawl: Crawl,
     *,
     complete_as_of: dt.datetime | None,
-    withheld: Withheld | None = None,
+    approval: Approval | None = None,
 ) -> None:
     """End a pass: complete as of a moment, None where it leaves coverage as it was.
 
-    Of what is withheld it says why, and how to allow it; and what else that may do.
+    Of what waits for approval it says why, how to allow it, and what else that may do.
     """
-    if withheld is not None:
+    if approval is not None:
         lost = store.lost_sites
         also = f" (some may be of sites the key has lost, {lost}, and would go too)" if lost else ""
         text = (
-            f"{withheld.absent} of {withheld.of} rows are no longer in the list{also}; let them be"
-            f" tombstoned ({withheld.words}):"
+            f"{approval.absent} of {approval.of} rows are no longer in the list{also}; let them be"
+            f" tombstoned ({approval.words}):"
             f" celery -A sync mirror approve {store.name} {resource.name}"
         )
         connection.execute(

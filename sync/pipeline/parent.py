@@ -141,8 +141,8 @@ def ask_parent(
 
     One page is one answer: nothing can have shifted inside it. Several are read until two passes
     saw the same, or one all that was there when it began (`PassCheck`): NotStill after some,
-    Unfinished when it `is_over` before. A list of more than is
-    held at once goes to `keep` in parts; Long without.
+    Unfinished when it `is_over` before. A list of more than is held at once goes to `keep` in
+    parts; Long without.
     """
     reading = _Reading(ctx, resource, parent, is_over, most_pages, keep)
     before: PassCheck | None = None
@@ -179,9 +179,7 @@ class _Reading:
                 if page == 1 and isinstance(refusal, NotFound):
                     answered.is_missing = True
                     break
-                answered.check.add(
-                    [], -1
-                )  # beyond the end: it shrank, and the totals will not agree
+                answered.check.add_refusal()
                 break
             records = _records(reply, self.resource)
             batch = self.ctx.normalise(

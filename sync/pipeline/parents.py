@@ -333,9 +333,9 @@ def _close(ctx: Context, crawl: Crawl, asker: _Asker) -> None:
     """Every parent was asked: bury the records of parents that are gone, and say so."""
     as_of, found = ctx.draw(), asker.found
     began = dt.datetime.fromisoformat(crawl.report["began"])
-    withheld: passes.Withheld | None = None
+    approval: passes.Approval | None = None
     if found["withheld"]:
-        withheld = passes.Withheld(found["withheld"], asker.live, asker.words)
+        approval = passes.Approval(found["withheld"], asker.live, asker.words)
     for attempt in ctx.attempts():
         with attempt as connection:
             _bury_orphans(ctx, connection, asker.resource, as_of)
@@ -345,7 +345,7 @@ def _close(ctx: Context, crawl: Crawl, asker: _Asker) -> None:
                 asker.resource,
                 crawl,
                 complete_as_of=None if found["failing"] else began,
-                withheld=withheld,
+                approval=approval,
             )
 
 

@@ -180,7 +180,7 @@ def read_list(
         ahead.push(1)
         for number, page, _ in ahead.results():
             if isinstance(page, Refused) and number > 1:
-                result.check.add([], -1)  # beyond the end: it shrank, and the totals will not agree
+                result.check.add_refusal()
                 break
             if isinstance(page, Exception):
                 raise page
@@ -270,12 +270,12 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
     )
     told = f"{len(absent)} absent" if absent else ""
     graves: list[Grave] = []
-    withheld: passes.Withheld | None = None
+    approval: passes.Approval | None = None
     if isinstance(verdict, Tombstone):
         graves = [Grave(key, first, verdict.reason) for key in absent]
         told += f" ({verdict.words})" if verdict.words else ""
     elif isinstance(verdict, Withheld):
-        withheld = passes.Withheld(len(absent), live, verdict.words)
+        approval = passes.Approval(len(absent), live, verdict.words)
     mirrored = days_of(ctx, resource)
     is_whole = mirrored.within(closed.days) == mirrored and not closed.failed
     for attempt in ctx.attempts():
@@ -290,7 +290,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
                 Count(closed.days, len(closed.check.ids), live, 0, first),
                 method="pass",
                 head_id=None,
-                proven=withheld is None and not closed.failed,
+                proven=approval is None and not closed.failed,
                 detail=told,
             )
             passes.end(
@@ -299,5 +299,5 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
                 resource,
                 crawl,
                 complete_as_of=first if is_whole else None,
-                withheld=withheld,
+                approval=approval,
             )
