@@ -39,10 +39,11 @@ Key = int | str
 
 
 class Origin(Enum):
-    """Why a record was read, which decides what an unchanged one costs."""
+    """Why a record was read: what an unchanged one costs, and whether a new one is expected."""
 
     LOAD = "load"  # a first load: as a walk, and its new rows change no other record
     WALK = "walk"  # an unchanged row is dropped without a write
+    SHOWN = "shown"  # as a walk, and what it brings is expected: no total is asked for beside it
     REREAD = "reread"  # a feed asked for it: as_of moves even when the content is equal
     DEEP = "deep"  # compared column by column: somebody may have changed the row here
 
@@ -67,7 +68,6 @@ class Loaded:
     seen: int = 0
     inserted: int = 0
     changed: int = 0
-    unchanged: int = 0
     revived: int = 0
     buried: int = 0
     concluded: int = 0
@@ -86,15 +86,7 @@ class Loaded:
 
     def add(self, other: Loaded) -> None:
         """Add another batch's counts to these."""
-        for name in (
-            "seen",
-            "inserted",
-            "changed",
-            "unchanged",
-            "revived",
-            "buried",
-            "concluded",
-        ):
+        for name in ("seen", "inserted", "changed", "revived", "buried", "concluded"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.refused += other.refused
         for name, ids in other.named.items():
@@ -109,7 +101,10 @@ def load(
     *,
     origin: Origin,
 ) -> Loaded:
-    """Write records of one resource and their children; see the module's rule."""
+    """Write records of one resource and their children; see the module's rule.
+
+    Called by the one door alone (pipeline/writing.py): what follows from it is done there.
+    """
     newest = _newest(records)
     result = Loaded(seen=len(newest))
     if not newest:
@@ -121,7 +116,7 @@ def load(
     known = _known(connection, resource, store_id, list(newest))
     wanted, touched = _wanted(newest, known, result, origin=origin)
     if origin is Origin.DEEP and touched:
-        wanted += _altered(connection, resource, store_id, touched, result)
+        wanted += _altered(connection, resource, store_id, touched)
         touched = []
     if touched:
         _move_as_of(connection, resource, store_id, touched, result)
@@ -229,19 +224,13 @@ def _wanted(
     for key, dated in newest.items():
         before = known.get(key)
         same = before is not None and before.live and before.content_hash == dated.row.content_hash
-        if before is None:
+        is_later = before is None or before.as_of < dated.as_of
+        if not same and is_later:
             wanted.append(dated)
-        elif before.as_of >= dated.as_of:
-            if not same:
-                result.refused.append(key)
-            else:
-                result.unchanged += 1
         elif not same:
-            wanted.append(dated)
-        else:
-            result.unchanged += 1
-            if origin not in (Origin.WALK, Origin.LOAD):
-                touched.append(dated)
+            result.refused.append(key)
+        elif is_later and origin in (Origin.REREAD, Origin.DEEP):
+            touched.append(dated)
     return wanted, touched
 
 
@@ -250,7 +239,6 @@ def _altered(
     resource: Resource,
     store_id: int,
     same: Sequence[Dated],
-    result: Loaded,
 ) -> list[Dated]:
     """Rows whose hash is right and whose columns or children are not: altered by hand."""
     keys = {key for (key,) in connection.exec_driver_sql(
@@ -266,9 +254,7 @@ def _altered(
             for dated in same
             if counts.get(dated.row.key, 0) != len(dated.row.children[index])
         }
-    altered = [dated for dated in same if dated.row.key in keys]
-    result.unchanged -= len(altered)
-    return altered
+    return [dated for dated in same if dated.row.key in keys]
 
 
 def _move_as_of(

@@ -12,7 +12,7 @@ from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
 from sync.mirror import doubts, feeds, notes, stores
 from sync.mirror.feeds import Feed
-from sync.mirror.graves import Grave, bury
+from sync.mirror.graves import Grave
 from sync.mirror.names import crm_name
 from sync.pipeline.chain import (
     Entries,
@@ -23,6 +23,7 @@ from sync.pipeline.chain import (
     write_entries,
 )
 from sync.pipeline.context import Context
+from sync.pipeline.writing import write_tombstones
 
 RECENT_MINUTES = 15
 FURTHER = 4
@@ -104,7 +105,7 @@ def begin_anew(ctx: Context, history: Resource, problem: str) -> Feed:
                 (ctx.store.id, bookmark),
             ).scalars()
             graves = [Grave(entry, answer.as_of, "absent") for entry in beyond]
-            bury(connection, history, ctx.store.id, graves)
+            write_tombstones(ctx, connection, history, graves)
             _store(ctx, connection, history, bookmark, answer)
             notes.note_drift(connection, ctx.store.id, history.name, kind="gap", detail=problem)
             _doubt(ctx, connection, history, kind, problem, since=before.clear_at)

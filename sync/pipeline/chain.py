@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,14 +18,15 @@ from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.errors import TryLater
 from sync.faults import scaled
-from sync.mirror import coverage, doubts, feeds, notes, stores
+from sync.mirror import doubts, feeds, notes, stores
 from sync.mirror.feeds import Feed
-from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.normalise import Batch, Row
 from sync.pipeline.absence import Told
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
+from sync.pipeline.writing import write_rows
 
 LIMIT = 100
 GAP_SECONDS = scaled(300)
@@ -341,20 +342,13 @@ def write_entries(
 ) -> Loaded:
     """Store entries; those that cannot be read leave the records they may name in doubt."""
     assert isinstance(history.listing, Chain)
-    loaded = load(
-        connection,
-        history,
-        ctx.store.id,
-        [Dated(row, answer.as_of) for row in rows],
-        origin=Origin.WALK,
-    )
     unread = {row.key for row in rows} & {e.id for e in answer.entries if e.subject is None}
     shapeless = [reject.record for reject in answer.batch.rejects if reject.is_whole]
     unread |= set(shapeless) - notes.known_rejects(
         connection, ctx.store.id, history.name, shapeless
     )
-    ctx.keep_notes(connection, history, answer.batch)
-    coverage.add_loaded(connection, history, ctx.store.id, loaded, origin=Origin.REREAD)
+    page = (replace(answer.batch, rows=rows), answer.as_of)
+    loaded = write_rows(ctx, connection, history, [page], origin=Origin.SHOWN)
     if unread:
         doubts.raise_doubt(
             connection,

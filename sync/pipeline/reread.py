@@ -17,7 +17,7 @@ from sync.declare import Resource
 from sync.mirror import doubts, feeds, rereads
 from sync.mirror.graves import Grave
 from sync.mirror.live import live_among
-from sync.mirror.load import Dated, Loaded, Origin
+from sync.mirror.load import Loaded, Origin
 from sync.normalise import Batch
 from sync.pipeline.absence import Told, find_out
 from sync.pipeline.chain import told_before, told_of
@@ -104,14 +104,7 @@ def _take(ctx: Context, batch: Batch, as_of: dt.datetime, read: Read) -> None:
     read.batches.append((batch, as_of))
 
 
-def apply(
-    ctx: Context,
-    connection: sa.Connection,
-    resource: Resource,
-    read: Read,
-    *,
-    origin: Origin = Origin.REREAD,
-) -> Loaded:
+def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> Loaded:
     """Write what was read: rows, tombstones, and the further re-reads that follow from them."""
     store_id = ctx.store.id
     outside: list[Grave] = []
@@ -122,9 +115,8 @@ def apply(
         ctx,
         connection,
         resource,
-        [Dated(row, as_of) for batch, as_of in read.batches for row in batch.rows],
-        origin=origin,
-        batches=[batch for batch, _ in read.batches],
+        read.batches,
+        origin=Origin.REREAD,
         graves=[*read.graves, *outside],
         relisted=read.moved,
     )

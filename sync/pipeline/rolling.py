@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sync.crawl import WHOLE, Days, months_of_turn
 from sync.declare import Resource
-from sync.mirror import coverage, doubts
+from sync.mirror import checkpoint, coverage, doubts
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.names import crm_name
 from sync.pipeline.context import Context
@@ -48,14 +48,7 @@ def days_to_compare(
 def note_turn(connection: sa.Connection, crawl: Crawl, turn: tuple[int, int] | None) -> None:
     """Remember which turn a crawl compares."""
     if turn is not None:
-        connection.execute(
-            sa.text(
-                "UPDATE sync.crawl SET report = coalesce(report, '{}'::jsonb)"
-                " || jsonb_build_object('turn', cast(:turn AS int), 'turns', cast(:turns AS int))"
-                " WHERE id = :id"
-            ),
-            {"id": crawl.id, "turn": turn[0], "turns": turn[1]},
-        )
+        checkpoint.note(connection, crawl, turn=turn[0], turns=turn[1])
 
 
 def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:

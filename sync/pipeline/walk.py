@@ -25,7 +25,7 @@ from sync.crm import WorkClass
 from sync.errors import Refused, UnexpectedData
 from sync.mirror import checkpoint, doubts, notes, proofs, rereads
 from sync.mirror.checkpoint import Crawl, Window
-from sync.mirror.load import Dated, Origin
+from sync.mirror.load import Origin
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
@@ -321,24 +321,10 @@ class _Walker:
         origin = Origin.DEEP if deep else Origin.WALK
         if self.crawl.kind == "load" and not deep:
             origin = Origin.LOAD
-        loaded = write_rows(
-            ctx,
-            connection,
-            resource,
-            [Dated(row, page.as_of) for page in pages for row in page.batch.rows],
-            origin=origin,
-            batches=[page.batch for page in pages],
-        )
+        read = [(page.batch, page.as_of) for page in pages]
+        loaded = write_rows(ctx, connection, resource, read, origin=origin, crawl=self.crawl)
         for page in pages:
             rereads.failed(connection, ctx.store.id, resource.name, page.failed)
-        checkpoint.count_pages(
-            connection,
-            self.crawl,
-            pages=len(pages),
-            seen=loaded.seen,
-            changed=loaded.written,
-            requests=len(pages),
-        )
         if deep:
             found = {"missing": loaded.inserted + loaded.revived, "stale": loaded.changed}
             checkpoint.add_report(connection, self.crawl, found)

@@ -31,7 +31,7 @@ from sync.pipeline.failures import MAINTENANCE_SECONDS, Next, after_failure
 from sync.pipeline.follow import follow, until_next_look
 from sync.pipeline.listed import crawl_list
 from sync.pipeline.older import crawl_older
-from sync.pipeline.parents import crawl_parents, seconds_to_parents
+from sync.pipeline.parents import crawl_parents
 from sync.pipeline.rebuild import crawl_rebuild
 from sync.pipeline.services import Services
 from sync.pipeline.sweep import crawl_sweep
@@ -147,8 +147,6 @@ def _walk_slice(ctx: Context) -> float:
         if _carry_on(ctx, crawl):
             _take_note(ctx, resource)
         elif not ctx.is_over and (then := _next_crawl(ctx)) is not None and then.id == crawl.id:
-            if resource.parent is not None:
-                return seconds_to_parents(ctx, crawl)
             return INCONCLUSIVE_SECONDS
         if ctx.is_over:
             return HANDED_OVER_SECONDS

@@ -194,7 +194,7 @@ def no_sample(patch: pytest.MonkeyPatch) -> None:
 def no_former_version(patch: pytest.MonkeyPatch) -> None:
     """Only what the new version of a record names is read again."""
     patch.setattr(load, "name_before", lambda *_: None)
-    patch.setattr(writing, "name_before", lambda *_: None)
+    patch.setattr(graves, "name_before", lambda *_: None)
 
 
 def no_second_question(patch: pytest.MonkeyPatch) -> None:

@@ -257,6 +257,8 @@ def test_a_history_that_restarts_below_the_head_is_noticed(mirror: Mirror) -> No
     look(mirror, after=INTERVAL)
     look(mirror, after=301)
     assert doubts(mirror) == ["restart"]
+    here = "SELECT count(*) FROM crm.order_history WHERE store_id = :store AND deleted_at IS NULL"
+    assert mirror.coverage("order_history").mirrored == mirror.value(here)
     mirror.settle(most=30)
     mirror.assert_equal_to_oracle()
 
