@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sync.declare import Resource
 from sync.mirror import coverage, feeds, rereads
 from sync.mirror.graves import Grave, bury
-from sync.mirror.live import relist
+from sync.mirror.live import live_among, relist
 from sync.mirror.load import Dated, Loaded, Origin, load, name_before
 from sync.normalise import Batch
 from sync.pipeline.context import Context
@@ -97,6 +97,16 @@ def _queue_named(
                 after_seconds=max(bound, after[name]),
                 early_seconds=after[name],
             )
+
+
+def queue_named(
+    ctx: Context, connection: sa.Connection, resource: Resource, ids: Sequence[int]
+) -> set[int]:
+    """Read again what live rows name as they stand here; which of the rows there are."""
+    named = Loaded()
+    name_before(connection, resource, ctx.store.id, ids, named)
+    _queue_named(ctx, connection, resource, named)
+    return live_among(connection, resource, ctx.store.id, ids)
 
 
 def queue_parts(
