@@ -274,6 +274,18 @@ def seconds_to_seal(
     return min(max(behind, 0.0), lateness_seconds)
 
 
+LAGGING_SHARE = 0.03
+"""Of sampled records: a few change unannounced; a list that lags shows in many of them."""
+
+
+def lists_lag(*, untold: float, sampled: float) -> bool:
+    """Whether so many sampled records changed without an entry that lists must have lagged.
+
+    One never suffices; counts fade as more records are sampled (`feeds.note_sample`).
+    """
+    return untold > 1.5 and untold > LAGGING_SHARE * sampled
+
+
 def can_seal(asked_at: dt.datetime, clear_at: dt.datetime | None) -> bool:
     """Whether all that was published before a count is known."""
     return clear_at is not None and clear_at > asked_at

@@ -19,7 +19,7 @@ import msgspec
 import sqlalchemy as sa
 from psycopg.types.json import Json, Jsonb
 
-from sync.declare import Reread, Resource
+from sync.declare import ID, Reread, Resource
 from sync.mirror import suppress, versions
 from sync.mirror.names import crm_name
 from sync.mirror.statements import (
@@ -32,7 +32,7 @@ from sync.mirror.statements import (
     upsert_sql,
 )
 from sync.mirror.switches import Switches, switches
-from sync.normalise import Batch, JsonRow, Row
+from sync.normalise import JsonRow, Row
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 Key = int | str
@@ -109,10 +109,7 @@ def load(
     result = Loaded(seen=len(newest))
     if not newest:
         return result
-    on = switches(connection, resource, store_id)
-    if on.salt is not None:
-        rows = [dated.row for dated in newest.values()]
-        suppress.mask_suppressed(connection, resource, store_id, rows, salt=on.salt)
+    on = _masked(connection, resource, store_id, [dated.row for dated in newest.values()])
     known = _known(connection, resource, store_id, list(newest))
     wanted, touched = _wanted(newest, known, result, origin=origin)
     if origin is Origin.DEEP and touched:
@@ -175,16 +172,39 @@ def name_before(
 
 
 def differing(
-    connection: sa.Connection, resource: Resource, store_id: int, batches: Iterable[Batch]
-) -> dict[int, dt.datetime]:
-    """Live rows whose content is not that of the records in the batches: as of when they are."""
-    hashes = {row.key: row.content_hash for batch in batches for row in batch.rows}
-    known = _known(connection, resource, store_id, list(hashes)) if hashes else {}
-    return {
-        key: before.as_of
-        for key, before in known.items()
-        if isinstance(key, int) and before.live and before.content_hash != hashes[key]
-    }
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
+) -> set[int]:
+    """Ids of live rows whose content is not that of the records sent.
+
+    Parts that name another record by its id are left out: copies of it change without an entry.
+    """
+    _masked(connection, resource, store_id, rows)
+    copies = {path for path, _ in resource.raw_only}
+    copies |= {field.path for field in resource.fields if field.kind is ID}
+    left_out = sorted({path.split(".")[0] for path in copies} - {resource.key})
+    found = connection.exec_driver_sql(
+        f"SELECT t.id FROM unnest(%s::bigint[], %b::jsonb[]) AS n(id, raw)"
+        f" JOIN {crm_name(resource.name)} AS t ON t.store_id = %s AND t.id = n.id"
+        " WHERE t.deleted_at IS NULL AND t.raw - %s::text[] IS DISTINCT FROM n.raw - %s::text[]",
+        (
+            [row.key for row in rows],
+            [Jsonb(row.raw, dumps=_as_it_is) for row in rows],
+            store_id,
+            left_out,
+            left_out,
+        ),
+    )
+    return set(found.scalars())
+
+
+def _masked(
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
+) -> Switches:
+    """Mask rows of people who were erased; the switches that apply to the resource."""
+    on = switches(connection, resource, store_id)
+    if on.salt is not None:
+        suppress.mask_suppressed(connection, resource, store_id, list(rows), salt=on.salt)
+    return on
 
 
 def _newest(records: Iterable[Dated]) -> dict[Key, Dated]:

@@ -107,6 +107,11 @@ def _columns(history: Resource) -> dict[str, str]:
     return {what: by_path[path] for what, path in wanted.items() if path in by_path}
 
 
+def subject_column(history: Resource) -> str:
+    """The column of a history that names the record an entry is of."""
+    return _columns(history)["subject"]
+
+
 def entry_of(history: Resource, entry_id: int, values: Mapping[str, Any]) -> Entry:
     """What a typed row of a history tells."""
     columns = _columns(history)

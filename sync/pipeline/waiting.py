@@ -31,9 +31,9 @@ def _read_waiting(ctx: Context, history: Resource, target: Resource) -> bool:
         return False
     read = read_again(ctx, target, {record: Told() for record in due})
     sampled = {
-        record: each.since
+        record: each.not_before
         for record, each in due.items()
-        if each.reason == rereads.SAMPLED and each.is_last and each.since is not None
+        if each.reason == rereads.SAMPLED and each.is_last
     }
 
     for attempt in ctx.attempts():

@@ -17,8 +17,8 @@ from sync.declare import Reread, Resource
 from sync.mirror import checkpoint, coverage, feeds, rereads
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.graves import Grave, bury
-from sync.mirror.live import relist
-from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.mirror.live import live_among, relist
+from sync.mirror.load import Dated, Loaded, Origin, load, name_before
 from sync.normalise import Batch
 from sync.pipeline.context import Context
 
@@ -101,6 +101,16 @@ def _queue_named(
     by_name = {also.resource: also for also in resource.rereads}
     for name in sorted(loaded.named):
         _queue(ctx, connection, resource, by_name[name], loaded.named[name])
+
+
+def queue_named(
+    ctx: Context, connection: sa.Connection, resource: Resource, ids: Sequence[int]
+) -> set[int]:
+    """Read again what live rows name as they stand here; which of the rows there are."""
+    named = Loaded()
+    name_before(connection, resource, ctx.store.id, ids, named)
+    _queue_named(ctx, connection, resource, named)
+    return live_among(connection, resource, ctx.store.id, ids)
 
 
 def queue_parts(

@@ -415,15 +415,16 @@ def test_a_crawl_goes_on_whenever_its_slices_end(
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("lag", [20, 30])
 def test_a_shop_that_deletes_all_day_is_proven_window_by_window(
-    open_mirror: Open, monkeypatch: pytest.MonkeyPatch
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, lag: int
 ) -> None:
-    """6 deletions a second, lists 20 s behind: every window is sealed while it lasts."""
+    """6 deletions a second, lists 20 or 30 s behind: every window is sealed while it lasts."""
     mirror = open_mirror(resources=small("orders", "order_history", page_size=100), orders=4_000)
     with_clock_of_crm(mirror)
     mirror.settle()
     monkeypatch.setattr(crawl, "LEAF_RECORDS", 40)
-    mirror.sandbox.knobs.turn(list_lag_seconds=20)
+    mirror.sandbox.knobs.turn(list_lag_seconds=lag)
     left = sorted(mirror.truth("orders"))
     random.Random(1).shuffle(left)
     began = len(left)
