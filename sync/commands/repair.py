@@ -125,7 +125,7 @@ def resource(name: str, resource: str, turn: str) -> None:
 
 def _turn(connection: sa.Connection, known: Store, resource: str, turn: str) -> list[str]:
     """Turn a resource on, with what it needs, or off; the names of those that were not."""
-    stores.register(connection, known.id, RESOURCES.values())
+    stores.register(connection, [known.id], RESOURCES.values())
     selected = accounts.selected(connection, known.id)
     names = _needed(resource) if turn == "on" else [resource]
     if turn == "off":

@@ -108,7 +108,7 @@ def add(
                 since=since,
                 checked_at=began,
             )
-            stores.register(connection, mine, RESOURCES.values(), load=not no_load)
+            stores.register(connection, [mine], RESOURCES.values(), load=not no_load)
             if kept is not None:
                 queue_where_stale(connection, RESOURCES)
                 accounts.take_up(connection, mine, RESOURCES, load=not no_load)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -23,8 +23,8 @@ WAITING_CRAWLS = 16
 becomes due later but matters more does not stand behind hundreds of others."""
 KEEP_DAYS = 30
 CADENCE_TOLERANCE = 0.1
-STORES_AT_ONCE = 100
-WAIT_MILLISECONDS = faults.scaled(2_000)
+STORES_AT_ONCE = 50
+WAIT_MILLISECONDS = faults.scaled(800)
 """Housekeeping waits no longer for a lock: workers would wait behind it."""
 
 
@@ -113,9 +113,8 @@ _PROCESSES = (
 def housekeep(services: Services) -> list[str]:
     """Register a new release's resources for every store, queue rebuilds, drop old notes.
 
-    What is to be changed is looked for first, without a lock; then a transaction a store, after
-    the lock order of workers: lanes, then tables. What one store's locks prevent is left to the
-    next time; the names of those stores.
+    What is to be changed is looked for first, without a lock. What one store's locks prevent is
+    left to the next time; the names of those stores.
     """
     left: list[str] = []
     try:
@@ -124,11 +123,7 @@ def housekeep(services: Services) -> list[str]:
         for begin in range(0, len(ids), STORES_AT_ONCE):
             some = ids[begin : begin + STORES_AT_ONCE]
             changed = in_transaction(services.engine, lambda c, some=some: _changed(c, some))  # type: ignore[misc]
-            left += [
-                known[each]
-                for each in sorted(changed)
-                if not _kept(services, lambda c, each=each: _keep(c, each), store=known[each])  # type: ignore[misc]
-            ]
+            left += _set_right(services, {each: known[each] for each in sorted(changed)})
             _kept(services, lambda c, some=some: c.execute(_FORGET, {"ids": some}))  # type: ignore[misc]
     except TryLater as error:
         log().warning("no housekeeping", reason=str(error))
@@ -138,6 +133,30 @@ def housekeep(services: Services) -> list[str]:
     for statement in _PROCESSES:
         _kept(services, lambda c, statement=statement: c.exec_driver_sql(statement))  # type: ignore[misc]
     return left
+
+
+def _set_right(services: Services, changed: Mapping[int, str]) -> list[str]:
+    """Set some stores right; the names of those that could not be.
+
+    In one transaction those whose lanes nobody holds, each of the others in one of its own: so
+    that it waits for that one alone. In the lock order of workers: lanes, then tables.
+    """
+
+    def at_once(connection: sa.Connection) -> list[int]:
+        free = stores.hold_free(connection, list(changed))
+        _keep(connection, free)
+        return free
+
+    try:
+        done = in_transaction(services.engine, at_once) if changed else []
+    except TryLater:
+        done = []
+    return [
+        name
+        for each, name in changed.items()
+        if each not in done
+        and not _kept(services, lambda c, each=each: _keep(c, [each]), store=name)  # type: ignore[misc]
+    ]
 
 
 def _names(connection: sa.Connection) -> dict[int, str]:
@@ -151,11 +170,11 @@ def _changed(connection: sa.Connection, some: list[int]) -> set[int]:
     )
 
 
-def _keep(connection: sa.Connection, store_id: int) -> None:
+def _keep(connection: sa.Connection, ids: Sequence[int]) -> None:
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_MILLISECONDS:.0f}ms'")
-    stores.register(connection, store_id, RESOURCES.values())
-    stores.set_lanes(connection, store_id)
-    queue_where_stale(connection, RESOURCES, store_id=store_id)
+    stores.register(connection, ids, RESOURCES.values())
+    stores.set_lanes(connection, *ids)
+    queue_where_stale(connection, RESOURCES, among=ids)
 
 
 def _kept(services: Services, work: Callable[[sa.Connection], object], *, store: str = "") -> bool:

@@ -18,7 +18,6 @@ from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.load import Dated, Key
 from sync.mirror.rewrite import Stored, rewrite, stored
-from sync.mirror.stores import hasten
 from sync.normalise import Batch
 from sync.pipeline.context import Context
 
@@ -140,23 +139,30 @@ _STALE = """
 
 
 def queue_where_stale(
-    connection: sa.Connection, resources: Mapping[str, Resource], *, store_id: int | None = None
+    connection: sa.Connection,
+    resources: Mapping[str, Resource],
+    *,
+    among: Sequence[int] | None = None,
 ) -> int:
     """Queue a rebuild wherever rows were made in another zone or by another declaration.
 
-    Of one store, or of all.
+    Of some stores, or of all. The number of rebuilds.
     """
-    rows = connection.execute(
+    queued = connection.execute(
         sa.text(
-            "INSERT INTO sync.crawl (store_id, resource, kind)"
-            f" SELECT c.store_id, c.resource, 'rebuild' {_STALE}"
-            " ORDER BY c.store_id, c.resource RETURNING store_id, resource"
+            f"""
+            WITH made AS (INSERT INTO sync.crawl (store_id, resource, kind)
+                SELECT c.store_id, c.resource, 'rebuild' {_STALE}
+                ORDER BY c.store_id, c.resource RETURNING store_id, resource),
+            hastened AS (UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM made
+                WHERE l.store_id = made.store_id AND l.resource = made.resource
+                AND l.lane = 'walk')
+            SELECT count(*) FROM made
+            """
         ),
-        _versions(resources, None if store_id is None else [store_id]),
-    ).all()
-    for row in rows:
-        hasten(connection, row.store_id, row.resource)
-    return len(rows)
+        _versions(resources, among),
+    )
+    return int(queued.scalar_one())
 
 
 def stale_stores(
