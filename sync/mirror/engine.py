@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import Event
 from types import TracebackType
-from typing import TypeVar
 
 import psycopg.errors
 import sqlalchemy as sa
@@ -36,7 +35,6 @@ SILENCE_SECONDS = 30
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _READ_ONLY = psycopg.errors.ReadOnlySqlTransaction.sqlstate
 _ATTEMPTS = 5
-T = TypeVar("T")
 
 _LIMITS = (
     f"-c transaction_timeout={TRANSACTION_SECONDS * 1000:.0f}ms "
@@ -188,21 +186,3 @@ class _Attempt(AbstractContextManager[sa.Connection, bool]):
                 raise
             self.is_broken = True
             return True
-
-
-def in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
-    """Run `work` in one transaction, again when Postgres broke a deadlock by ending it.
-
-    `work` must be repeatable: it only reads and writes through the connection it is given.
-    """
-    pause = Event()
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            with outages(), engine.begin() as connection:
-                return work(connection)
-        except TryLater as error:
-            cause = getattr(error.__cause__, "orig", None)
-            if attempt == _ATTEMPTS or not isinstance(cause, _RETRIED):
-                raise
-            pause.wait(random.uniform(0.01, 0.05) * attempt)  # noqa: S311  jitter
-    raise AssertionError("unreachable")

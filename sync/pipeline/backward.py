@@ -39,24 +39,27 @@ SMALL = 30
 
 def read_backward(ctx: Context) -> None:
     """Begin a third reading where one is due, and carry on with it for a few pages."""
-    history = ctx.resource
-    store_id = ctx.store.id
-    state = ctx.read(lambda c: feeds.backward(c, store_id, history.name))
+    history, store_id = ctx.resource, ctx.store.id
+    with ctx.reading() as connection:
+        state = feeds.backward(connection, store_id, history.name)
     if state.at_id is None and (state.is_hour_due or state.is_day_due):
         tail_id = feed_of(ctx, history).tail_id
-        ctx.write(
-            lambda c: feeds.begin_backward(
-                c, store_id, history.name, days=state.is_day_due, until_id=tail_id
-            )
-        )
-        state = ctx.read(lambda c: feeds.backward(c, store_id, history.name))
+        days = state.is_day_due
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                feeds.begin_backward(
+                    connection, store_id, history.name, days=days, until_id=tail_id
+                )
+                state = feeds.backward(connection, store_id, history.name)
     at_id, until_id = state.at_id, state.until_id or 0
     for page in range(PAGES_PER_LOOK):
         if at_id is None or ctx.is_over:
             return
         stored = stored_after(ctx, history, at_id, until_id=until_id, bound=0, at_most=SMALL + 1)
         if page == 0 and len(stored) <= SMALL:
-            ctx.write(lambda c: feeds.advance_backward(c, store_id, history.name, to_id=None))
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    feeds.advance_backward(connection, store_id, history.name, to_id=None)
             return
         at_id = _read_page(ctx, history, at_id, until_id)
 
@@ -66,24 +69,24 @@ def _read_page(ctx: Context, history: Resource, at_id: int, until_id: int) -> in
     assert isinstance(history.listing, Chain)
     answer = ask_chain(ctx, history, after_id=at_id, work=WorkClass.REFRESH)
     require_progress(history, answer)
-    known = ctx.read(lambda c: _known(c, history, ctx.store.id, answer.ids))
+    with ctx.reading() as connection:
+        known = _known(connection, history, ctx.store.id, answer.ids)
     late = [e for e in answer.entries if e.id <= until_id and e.id not in known]
     is_end = answer.is_end or answer.last_id >= until_id
     target = ctx.resources[history.listing.target]
     read = read_again(ctx, target, told_of(late)) if late else Read()
-
-    def write(connection: sa.Connection) -> None:
-        if late:
-            bound = feeds.lateness_seconds(connection, ctx.store.id)
-            _open_windows(ctx, connection, target, late)
-            write_told(ctx, connection, history, answer, late, read)
-            take_late(ctx, connection, history, answer, late, lacked_at=None, lacked_seconds=bound)
-        feeds.advance_backward(
-            connection, ctx.store.id, history.name, to_id=None if is_end else answer.last_id
-        )
-
-    ctx.write(write)
-    return None if is_end else answer.last_id
+    to_id = None if is_end else answer.last_id
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            if late:
+                bound = feeds.lateness_seconds(connection, ctx.store.id)
+                _open_windows(ctx, connection, target, late)
+                write_told(ctx, connection, history, answer, late, read)
+                take_late(
+                    ctx, connection, history, answer, late, lacked_at=None, lacked_seconds=bound
+                )
+            feeds.advance_backward(connection, ctx.store.id, history.name, to_id=to_id)
+    return to_id
 
 
 def _known(connection: sa.Connection, history: Resource, store_id: int, ids: list[int]) -> set[int]:
@@ -143,33 +146,31 @@ def take_sample(ctx: Context) -> None:
     history, store_id = ctx.resource, ctx.store.id
     assert isinstance(history.listing, Chain)
     target = ctx.resources[history.listing.target]
-    if not ctx.read(lambda c: feeds.backward(c, store_id, history.name)).is_sample_due:
-        return
     subject = subject_column(history)
-    ids = ctx.read(
-        lambda c: feeds.to_sample(c, store_id, history.name, target.name, subject=subject)
-    )
+    with ctx.reading() as connection:
+        if not feeds.backward(connection, store_id, history.name).is_sample_due:
+            return
+        ids = feeds.to_sample(connection, store_id, history.name, target.name, subject=subject)
     if not ids:
         return
     read = read_again(ctx, target, {record: Told() for record in ids}, work=WorkClass.REFRESH)
-
-    def write(connection: sa.Connection) -> None:
-        rows = [row for batch, _ in read.batches for row in batch.rows]
-        found = differing(connection, target, store_id, rows)
-        found |= live_among(connection, target, store_id, [grave.key for grave in read.graves])
-        rereads.ask_again(
-            connection,
-            store_id,
-            target.name,
-            found,
-            reason=rereads.SAMPLED,
-            after_seconds=feeds.lateness_seconds(connection, store_id),
-            since=rereads.HOLDS_NOTHING,
-        )
-        apply(ctx, connection, target, read)
-        feeds.note_sample(connection, store_id, history.name, records=len(ids))
-
-    ctx.write(write)
+    rows = [row for batch, _ in read.batches for row in batch.rows]
+    graves = [grave.key for grave in read.graves]
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            found = differing(connection, target, store_id, rows)
+            found |= live_among(connection, target, store_id, graves)
+            rereads.ask_again(
+                connection,
+                store_id,
+                target.name,
+                found,
+                reason=rereads.SAMPLED,
+                after_seconds=feeds.lateness_seconds(connection, store_id),
+                since=rereads.HOLDS_NOTHING,
+            )
+            apply(ctx, connection, target, read)
+            feeds.note_sample(connection, store_id, history.name, records=len(ids))
 
 
 def judge_sample(

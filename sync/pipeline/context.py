@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,14 +17,12 @@ from sync.crm import Stop
 from sync.declare import Followed, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.mirror import clock, feeds, lease, notes
-from sync.mirror.engine import Transaction, in_transaction, reading, repeated, writing
+from sync.mirror.engine import Transaction, reading, repeated, writing
 from sync.mirror.lease import SLICE_SECONDS, Lease
 from sync.mirror.stores import Store
 from sync.normalise import Batch, Normaliser, Row
 from sync.pipeline.asking import Asking
 from sync.telemetry import counted, log
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -173,32 +171,3 @@ class Context:
                 elapsed_seconds=round(self.monotonic() - began, 3),
             )
         faults.point("after_commit")
-
-    def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run a read in a transaction of its own."""
-        return in_transaction(self.engine, work)
-
-    def write(self, work: Callable[[sa.Connection], T], *, under: Lease | None = None) -> T:
-        """Run a write in one transaction that holds the lease: fenced, all or nothing."""
-        held = under or self.lease
-
-        def fenced(connection: sa.Connection) -> T:
-            lease.hold(connection, held, zone=self.store.zone)
-            result = work(connection)
-            lease.progressed(connection, held)
-            faults.point("in_transaction")
-            return result
-
-        faults.point("before_commit")
-        before, began = counted(), self.monotonic()
-        result = in_transaction(self.engine, fenced)
-        now = counted()
-        if now.rows > before.rows:
-            log(store=self.store.name, resource=held.resource, lane=held.lane).debug(
-                "commit",
-                rows=now.rows - before.rows,
-                changed=now.changed - before.changed,
-                elapsed_seconds=round(self.monotonic() - began, 3),
-            )
-        faults.point("after_commit")
-        return result
