@@ -1,7 +1,8 @@
 """Alembic's entry: one transaction per migration, under a lock, never waiting long for tables.
 
 A migration that cannot get its locks within 5 s fails and is run again, instead of queueing in
-front of every reader. An advisory lock keeps two migrators apart.
+front of every reader. An advisory lock keeps two migrators apart; whoever comes second waits for as
+long as the first one works.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ def include_name(name: str | None, kind: str, parents: object) -> bool:
 
 def run(connection: sa.Connection) -> None:
     """Run what was asked for on this connection."""
-    connection.exec_driver_sql("SET lock_timeout = '5s'")
-    connection.exec_driver_sql("SET statement_timeout = '15min'")
+    # The limits are for tables, so they are set behind the turn; a role may have some of its own.
+    connection.exec_driver_sql("SET lock_timeout = 0")
+    connection.exec_driver_sql("SET statement_timeout = 0")
     connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    wait_seconds = context.config.attributes.get("lock_seconds", 5)
+    connection.exec_driver_sql(f"SET lock_timeout = '{wait_seconds}s'")
+    connection.exec_driver_sql("SET statement_timeout = '15min'")
     connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS sync")
     connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS crm")
     connection.commit()

@@ -8,7 +8,8 @@
 | a list read to its end, whole or of one parent | at once, unless it is empty, holds what cannot |
 |  | be read, or lacks more than half of twenty or more: those wait for `approve` |
 
-And none of them but history's own word while the key may see less than it saw.
+But for history's own word, it is judged once the key was found, after the answer, to see what it
+saw before.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Evidence:
 
     by          what told it
     absent, of  how many are missing together, of how many rows that were looked for
+    together    how many with those missing before in the same pass, of all rows there are (of_all)
     answers     whether the method that lacks them has answered for others
-    unchanged   whether the key was seen to see what it saw, asked after it
     hidden      whether they may be of a site the key has lost
     seen        records the list showed; None where one record was asked for
     unusable    records of the list that could not be read: each may be the one that is missing
@@ -59,8 +60,9 @@ class Evidence:
     by: By
     absent: int = 1
     of: int = 1
+    together: int = 0
+    of_all: int = 0
     answers: bool = True
-    unchanged: bool = True
     hidden: bool = False
     seen: int | None = None
     unusable: int = 0
@@ -100,8 +102,6 @@ def judge(found: Evidence) -> Verdict:
     """Whether records that did not come are gone."""
     if found.by in {By.HISTORY, By.COMBINED}:
         return Tombstone(_REASONS[found.by])
-    if not found.unchanged:
-        return Withheld("the key sees other things than before")
     if not found.answers:
         return Withheld("the method answers 404 for every record, so its 404 proves nothing")
     if found.by is By.SINGLE:
@@ -128,7 +128,7 @@ def _of_list(found: Evidence) -> Verdict:
             return Withheld(f"{found.unusable} records of the list cannot be read", approvable=True)
         if found.hidden:
             return Withheld("some may be of sites the key has lost", approvable=True)
-        if is_too_many(found.absent, of=found.of):
+        if is_too_many(found.absent, of=found.of) or is_too_many(found.together, of=found.of_all):
             return Withheld("more than half of the list", approvable=True)
     words = ""
     if found.absent * 2 > found.of and not found.approved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -247,9 +247,11 @@ PUT_OFF_SECONDS = 300.0
 MOST_PUT_OFF_SECONDS = 4 * 3_600.0
 
 
-def put_off_seconds(walks: int) -> float:
-    """5 min, 10 min … 4 h: until a window that was walked again in vain is counted again."""
-    return min(PUT_OFF_SECONDS * 2.0 ** min(max(walks, 1) - 1, 10), MOST_PUT_OFF_SECONDS)
+def put_off_seconds(
+    rounds: int, *, first: float = PUT_OFF_SECONDS, most: float = MOST_PUT_OFF_SECONDS
+) -> float:
+    """5 min, 10 min … 4 h: until what came to nothing so many times in a row is tried again."""
+    return min(first * 2.0 ** min(max(rounds, 1) - 1, 10), most)
 
 
 def seconds_to_count(
@@ -270,6 +272,18 @@ def seconds_to_seal(
     than the lateness bound. A feed that has not been looked at for long catches up at once."""
     behind = lateness_seconds if clear_at is None else (asked_at - clear_at).total_seconds()
     return min(max(behind, 0.0), lateness_seconds)
+
+
+LAGGING_SHARE = 0.03
+"""Of sampled records: a few change unannounced; a list that lags shows in many of them."""
+
+
+def lists_lag(*, untold: float, sampled: float) -> bool:
+    """Whether so many sampled records changed without an entry that lists must have lagged.
+
+    One never suffices; counts fade as more records are sampled (`feeds.note_sample`).
+    """
+    return untold > 1.5 and untold > LAGGING_SHARE * sampled
 
 
 def can_seal(asked_at: dt.datetime, clear_at: dt.datetime | None) -> bool:
@@ -315,12 +329,13 @@ class PassCheck:
     and stands behind all others in a list that is oldest first.
 
     `newest` is the first id of a list that descends; of one that ascends it stands on the last
-    page, which is asked for first (`begin`).
+    page, which is asked for first (`begin`). `unusable` records became no row.
     """
 
     totals: list[int] = field(default_factory=list)
     ids: set[Any] = field(default_factory=set)
     pages: int = 0
+    unusable: int = 0
     newest: Any = None
     _order: int = 0
     _last: Any = None
@@ -332,10 +347,16 @@ class PassCheck:
         self.totals.append(total)
         self.newest = max((key for key in last_page if isinstance(key, int)), default=None)
 
-    def add(self, keys: Sequence[Any], total: int) -> None:
-        """Take the keys of the next page in the order sent; those met before moved down to it."""
+    def add(self, keys: Sequence[Any], total: int, *, unusable: Iterable[str] = ()) -> None:
+        """Take the keys of the next page in the order sent; those met before moved down to it.
+
+        `unusable` are the names of those of its records that became no row: they were there.
+        """
         self.totals.append(total)
         self.pages += 1
+        others = set(unusable)
+        self.unusable += len(others)
+        self.ids |= others
         if self.pages == 1 and self.newest is None:
             self.newest = max((key for key in keys if isinstance(key, int)), default=None)
         for key in keys:
@@ -349,6 +370,10 @@ class PassCheck:
                     self._monotone = False
             self._last = key
             self.ids.add(key)
+
+    def add_refusal(self) -> None:
+        """Take a page beyond the end: the list became shorter, and the totals do not agree."""
+        self.add([], -1)
 
     def add_total(self, total: int) -> None:
         """Take the total of a probe."""

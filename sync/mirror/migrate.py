@@ -21,6 +21,8 @@ from sync.mirror.engine import outages
 _ROOT = Path(__file__).resolve().parents[2]
 OLDEST_POSTGRES = 180_000
 """RETURNING old/new (statements.py) came with 18."""
+LOCK_SECONDS: float = 5
+"""A migration waits no longer for a table: every reader behind it would wait, too."""
 
 
 def url_of_settings() -> str:
@@ -35,6 +37,7 @@ def _config(connection: sa.Connection | None = None) -> Config:
     config = Config(toml_file=str(_ROOT / "pyproject.toml"))
     config.set_main_option("script_location", str(_ROOT / "migrations"))
     config.attributes["connection"] = connection
+    config.attributes["lock_seconds"] = LOCK_SECONDS
     return config
 
 

@@ -57,7 +57,6 @@ class Store:
     since: dt.date | None
     enabled: bool
     error: str | None
-    old_keys: Sequence[object] = ()
     hidden_sites: tuple[str, ...] = ()
     hidden_as_of: dt.datetime | None = None
     hidden_from: dt.datetime | None = None
@@ -161,10 +160,10 @@ _OTHERWISE = """
 """
 _REGISTER = (
     # First what workers lock first, all of it: then none of them is amidst the tables below.
-    "SELECT FROM sync.lane WHERE store_id = :store ORDER BY resource, lane FOR UPDATE",
+    "SELECT FROM sync.lane WHERE store_id = ANY(:ids) ORDER BY store_id, resource, lane FOR UPDATE",
     f"""UPDATE sync.coverage AS c
     SET feed = d.feed, told_by = d.told_by, every_seconds = d.every_seconds
-    FROM {_DECLARED} WHERE c.store_id = :store AND c.resource = d.resource
+    FROM {_DECLARED} WHERE c.store_id = ANY(:ids) AND c.resource = d.resource
     AND (c.feed, c.told_by, c.every_seconds)
         IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds)""",
     # A load is queued for what is new.
@@ -172,49 +171,67 @@ _REGISTER = (
         INSERT INTO sync.coverage
             (store_id, resource, feed, told_by, every_seconds, selected, zone, version)
         SELECT s.id, d.resource, d.feed, d.told_by, d.every_seconds, d.selected, s.zone, d.version
-        FROM {_DECLARED} JOIN sync.store AS s ON s.id = :store
+        FROM {_DECLARED} JOIN sync.store AS s ON s.id = ANY(:ids)
         WHERE NOT EXISTS (SELECT FROM sync.coverage AS c
-            WHERE c.store_id = :store AND c.resource = d.resource)
-        ON CONFLICT DO NOTHING RETURNING resource, selected
+            WHERE c.store_id = s.id AND c.resource = d.resource)
+        ON CONFLICT DO NOTHING RETURNING store_id, resource, selected
     )
     INSERT INTO sync.crawl (store_id, resource, kind, since)
     SELECT s.id, d.resource, 'load', CASE WHEN d.is_dated THEN s.since END
     FROM {_DECLARED} JOIN made ON made.resource = d.resource
-    JOIN sync.store AS s ON s.id = :store WHERE made.selected AND :load ORDER BY d.resource""",
+    JOIN sync.store AS s ON s.id = made.store_id
+    WHERE made.selected AND :load ORDER BY s.id, d.resource""",
     f"""INSERT INTO sync.lane (store_id, resource, lane, enabled, due_at)
     SELECT c.store_id, d.resource, n, c.selected, now() - make_interval(secs => d.head_start)
     FROM {_DECLARED} CROSS JOIN unnest(d.lanes) AS n
-    JOIN sync.coverage AS c ON c.store_id = :store AND c.resource = d.resource
+    JOIN sync.coverage AS c ON c.store_id = ANY(:ids) AND c.resource = d.resource
     WHERE NOT EXISTS (SELECT FROM sync.lane AS l
-        WHERE l.store_id = :store AND l.resource = d.resource AND l.lane = n)
+        WHERE l.store_id = c.store_id AND l.resource = d.resource AND l.lane = n)
     ON CONFLICT DO NOTHING""",
 )
 
 
 def register(
     connection: sa.Connection,
-    store_id: int,
+    ids: Sequence[int],
     resources: Iterable[Resource],
     *,
     load: bool = True,
-    wanted: frozenset[str] = frozenset(),
 ) -> None:
-    """Make the coverage rows and lanes a store lacks, and queue first loads.
+    """Make the coverage rows and lanes that some stores lack, and queue first loads.
 
     Safe to repeat: a new release's resources are registered for old stores the same way. What is
     as declared is neither written nor locked.
     """
-    binds = {"store": store_id, "load": load, "declared": _declared(list(resources), wanted)}
-    if connection.execute(sa.text(_DIFFERING), binds | {"ids": [store_id]}).first() is not None:
+    binds = {"ids": list(ids), "load": load, "declared": _declared(list(resources))}
+    if connection.execute(sa.text(_DIFFERING), binds).first() is not None:
         for statement in _REGISTER:
             connection.execute(sa.text(statement), binds)
+
+
+def hold_free(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
+    """Lock the lanes of some stores, without waiting; the stores of which nobody held one."""
+    found = connection.execute(
+        sa.text(
+            """
+            WITH free AS (SELECT store_id FROM sync.lane WHERE store_id = ANY(:ids)
+                ORDER BY store_id, resource, lane FOR UPDATE SKIP LOCKED)
+            SELECT i FROM unnest(cast(:ids AS bigint[])) AS i
+            WHERE (SELECT count(*) FROM free WHERE store_id = i)
+                = (SELECT count(*) FROM sync.lane WHERE store_id = i)
+            ORDER BY i
+            """
+        ),
+        {"ids": list(ids)},
+    )
+    return list(found.scalars())
 
 
 def unregistered(
     connection: sa.Connection, resources: Iterable[Resource], *, among: Sequence[int]
 ) -> set[int]:
     """Stores, of some, of which `register` or `set_lanes` would change something."""
-    binds = {"ids": list(among), "declared": _declared(list(resources), frozenset())}
+    binds = {"ids": list(among), "declared": _declared(list(resources))}
     found = connection.execute(
         sa.text(
             f"{_DIFFERING} UNION SELECT l.store_id FROM sync.lane AS l"
@@ -225,7 +242,7 @@ def unregistered(
     return set(found.scalars())
 
 
-def _declared(resources: Sequence[Resource], wanted: frozenset[str]) -> str:
+def _declared(resources: Sequence[Resource]) -> str:
     """Declarations as far as a store's rows are made from them, as JSON."""
     return json.dumps(
         [
@@ -236,7 +253,7 @@ def _declared(resources: Sequence[Resource], wanted: frozenset[str]) -> str:
                 "every_seconds": resource.changes.every_seconds
                 if isinstance(resource.changes, Refreshed)
                 else 0,
-                "selected": not resource.optional or resource.name in wanted,
+                "selected": not resource.optional,
                 "version": resource.version,
                 "lanes": ["walk", "feed"] if isinstance(resource.listing, Chain) else ["walk"],
                 # What is long begins first: the dictionaries fit between its pages.
@@ -345,15 +362,15 @@ def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
     )
 
 
-def set_lanes(connection: sa.Connection, store_id: int) -> None:
-    """Turn each lane on or off as its store and its resource are."""
+def set_lanes(connection: sa.Connection, *ids: int) -> None:
+    """Turn each lane of some stores on or off as its store and its resource are."""
     connection.execute(
         sa.text(
             "UPDATE sync.lane AS l SET enabled = s.enabled AND c.selected,"
             " due_at = CASE WHEN l.enabled THEN l.due_at ELSE now() END"
-            f" {_OTHERWISE} AND l.store_id = :store"
+            f" {_OTHERWISE} AND l.store_id = ANY(:ids)"
         ),
-        {"store": store_id},
+        {"ids": list(ids)},
     )
 
 

@@ -96,7 +96,7 @@ class Stage:
                 sa.text("UPDATE sync.store SET api_key = :key WHERE id = :id"),
                 {"key": sealed, "id": store_id},
             )
-            stores.register(connection, store_id, RESOURCES.values())
+            stores.register(connection, [store_id], RESOURCES.values())
             if only:
                 connection.execute(
                     sa.text("UPDATE sync.coverage SET selected = resource = ANY(:only)"),

@@ -328,25 +328,22 @@ def test_a_forked_child_has_a_hold_of_its_own(data_dir: Path) -> None:
     """A prefork worker's children ask for themselves, so a parent that ends first takes nothing."""
     code = HOLD.replace("sys.stdin.read()", "") + (
         "import os\n"
+        "told, tell = os.pipe()\n"  # the standard input is the child's alone
         "if os.fork() == 0:\n"
         "    servers(sys.argv[1]).database_url\n"
-        "    print('held', flush=True)\n"
+        "    os.write(tell, b'held')\n"
         "    sys.stdin.read()\n"  # the end of input
         "else:\n"
-        "    os.read(0, 1)\n"
+        "    os.close(tell)\n"
+        "    os.read(told, 4)\n"
     )
     with python(code, data_dir) as parent:
         pids = pids_of(parent)
-        assert parent.stdout is not None
         assert parent.stdin is not None
-        assert parent.stdout.readline() == "held\n"
-        parent.stdin.write("\n")
-        parent.stdin.flush()
-        parent.wait(timeout=60)
+        assert parent.wait(timeout=60) == 0
         assert lives(data_dir, *pids) == [True, True]
         parent.stdin.close()
-        parent.stdout.read()
-    wait_until(lambda: lives(data_dir, *pids) == [False, False], seconds=30, what="both stop")
+        wait_until(lambda: lives(data_dir, *pids) == [False, False], seconds=60, what="both stop")
 
 
 @pytest.mark.parametrize("how", list(Shutdown))

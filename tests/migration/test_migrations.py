@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
+from sync.embedded.process import wait_until
 from sync.errors import SyncError
 from sync.mirror import migrate
 from sync.mirror.engine import connect
@@ -22,6 +23,7 @@ REVISIONS = [
         list(ScriptDirectory.from_config(migrate._config()).walk_revisions("base", "heads"))
     )
 ]
+TURN = 0x5D0C_4B1D  # as in migrations/env.py
 _OURS = "n.nspname IN ('crm', 'sync') AND c.relname <> 'alembic_version'"
 COLUMNS = f"""
     SELECT n.nspname, c.relname, c.relkind, a.attname, format_type(a.atttypid, a.atttypmod),
@@ -67,31 +69,23 @@ def schema(engine: sa.Engine) -> list[tuple[object, ...]]:
     return rows(engine, COLUMNS) + rows(engine, REST)
 
 
-def test_all_the_way_up_down_and_up_again_is_the_same_schema(
+def test_each_step_back_leaves_what_was_there_before_and_up_again_is_the_same_schema(
     empty_database: str, engine: sa.Engine
 ) -> None:
     """Also that the declarations ask for nothing more."""
-    migrate.upgrade(empty_database)
-    first = schema(engine)
-    assert len(first) > 1000
-    migrate.check(empty_database)
-    migrate.downgrade(empty_database, "base")
-    assert schema(engine) == []
-    migrate.upgrade(empty_database)
-    assert schema(engine) == first
-
-
-def test_each_step_back_leaves_what_was_there_before(
-    empty_database: str, engine: sa.Engine
-) -> None:
     before = {"base": schema(engine)}
     for revision in REVISIONS:
         migrate.upgrade(empty_database, revision)
         before[revision] = schema(engine)
+    assert len(before[REVISIONS[-1]]) > 1000
+    migrate.check(empty_database)
     for revision, earlier in zip(reversed(REVISIONS), [*reversed(REVISIONS[:-1]), "base"],
                                  strict=True):  # fmt: skip
         migrate.downgrade(empty_database, earlier)
         assert schema(engine) == before[earlier], f"{revision} down to {earlier}"
+    assert before["base"] == []
+    migrate.upgrade(empty_database)
+    assert schema(engine) == before[REVISIONS[-1]]
 
 
 def test_nothing_an_analyst_uses_is_dropped_or_retyped(
@@ -108,44 +102,72 @@ def test_nothing_an_analyst_uses_is_dropped_or_retyped(
         known = now
 
 
-@pytest.mark.parametrize("start", REVISIONS[:-1])
 def test_rows_of_every_earlier_release_are_there_after_the_upgrade(
-    start: str, empty_database: str, engine: sa.Engine
+    empty_database: str, engine: sa.Engine
 ) -> None:
-    migrate.upgrade(empty_database, start)
-    with engine.begin() as connection:
-        for sql in (
-            "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone)"
-            " VALUES ('shop', 'https://shop.retailcrm.ru', '', 'x', 'y', 'Europe/Moscow')",
-            "INSERT INTO sync.coverage (store_id, resource) SELECT id, 'orders' FROM sync.store",
-            "INSERT INTO sync.lane (store_id, resource, lane) SELECT id, 'orders', 'walk'"
-            " FROM sync.store",
-            "INSERT INTO crm.orders (store_id, id, number, as_of, first_seen_at, changed_at)"
-            " SELECT id, 7, '7A', now(), now(), now() FROM sync.store",
-        ):
-            connection.exec_driver_sql(sql)
+    """Each release leaves a store with rows, and every later migration passes over them."""
+    for revision in REVISIONS[:-1]:
+        migrate.upgrade(empty_database, revision)
+        with engine.begin() as connection:
+            for sql in (
+                "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone)"
+                f" VALUES ('{revision}', 'https://{revision}.retailcrm.ru', '{revision}', 'x', 'y',"
+                " 'Europe/Moscow')",
+                "INSERT INTO sync.coverage (store_id, resource) SELECT id, 'orders'"
+                f" FROM sync.store WHERE name = '{revision}'",
+                "INSERT INTO sync.lane (store_id, resource, lane) SELECT id, 'orders', 'walk'"
+                f" FROM sync.store WHERE name = '{revision}'",
+                "INSERT INTO crm.orders (store_id, id, number, as_of, first_seen_at, changed_at)"
+                f" SELECT id, 7, '7A', now(), now(), now() FROM sync.store"
+                f" WHERE name = '{revision}'",
+            ):
+                connection.exec_driver_sql(sql)
     migrate.upgrade(empty_database)
-    assert rows(engine, "SELECT id, number FROM crm.orders") == [(7, "7A")]
-    assert rows(engine, "SELECT resource, lane FROM sync.lane") == [("orders", "walk")]
-    told = rows(engine, "SELECT store, resource, complete_as_of, state FROM crm.coverage")
-    assert told == [("shop", "orders", None, "pending")]
+    told = rows(
+        engine,
+        "SELECT c.store, o.id, o.number, l.resource, l.lane, c.resource, c.complete_as_of, c.state"
+        " FROM crm.coverage AS c LEFT JOIN crm.orders AS o ON o.store_id = c.store_id"
+        " LEFT JOIN sync.lane AS l ON l.store_id = c.store_id ORDER BY c.store",
+    )
+    kept = (7, "7A", "orders", "walk", "orders", None, "pending")
+    assert told == [(revision, *kept) for revision in REVISIONS[:-1]]
 
 
-def test_two_migrators_at_once_take_turns(empty_database: str, engine: sa.Engine) -> None:
-    """Several hosts are deployed together: whoever comes second finds it done."""
-    code = "import sys; from sync.mirror import migrate; migrate.upgrade(sys.argv[1])"
-    migrators = [
-        subprocess.Popen([sys.executable, "-c", code, empty_database], cwd=ROOT) for _ in range(3)
-    ]
-    assert [migrator.wait(120) for migrator in migrators] == [0, 0, 0]
+def test_migrators_at_once_take_turns(empty_database: str, engine: sa.Engine) -> None:
+    """Several hosts are deployed together: each waits until the one before it is done, however
+    much longer than for a table, and finds it done."""
+    code = "import sys; from sync.mirror import migrate; migrate.LOCK_SECONDS = 1;"
+    code += " migrate.upgrade(sys.argv[1])"
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event = 'advisory' AND clock_timestamp() - query_start > interval '1.2 seconds'"
+    )
+    with engine.connect() as first:
+        first.exec_driver_sql("SELECT pg_advisory_lock(%s)", (TURN,))
+        first.commit()
+        migrators = [
+            subprocess.Popen([sys.executable, "-c", code, empty_database], cwd=ROOT)
+            for _ in range(2)
+        ]
+        wait_until(
+            lambda: (
+                len(rows(engine, waiting)) == 2
+                or any(each.poll() is not None for each in migrators)
+            ),
+            seconds=120,
+            what="both wait for their turn",
+        )
+        first.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (TURN,))
+    assert [migrator.wait(120) for migrator in migrators] == [0, 0]
     assert rows(engine, "SELECT version_num FROM sync.alembic_version") == [(REVISIONS[-1],)]
 
 
 def test_a_table_somebody_holds_is_not_waited_for_long(
-    empty_database: str, engine: sa.Engine
+    empty_database: str, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A migration that queues for a lock would hold up every reader behind it: it fails whole,
     and is run again."""
+    monkeypatch.setattr(migrate, "LOCK_SECONDS", 1)
     migrate.upgrade(empty_database, "0008")
     with engine.begin() as holder:
         holder.exec_driver_sql("LOCK sync.store, sync.coverage IN ACCESS SHARE MODE")

@@ -252,7 +252,7 @@ class Rig:
                     sa.text("UPDATE sync.store SET api_key = :key WHERE id = :id"),
                     {"key": sealed, "id": store_id},
                 )
-                stores.register(connection, store_id, RESOURCES.values())
+                stores.register(connection, [store_id], RESOURCES.values())
                 if only:
                     connection.execute(
                         sa.text(

@@ -262,7 +262,7 @@ class Mirror:
                     "id": store_id,
                 },
             )
-            stores.register(connection, store_id, self.resources.values(), load=since is None)
+            stores.register(connection, [store_id], self.resources.values(), load=since is None)
             if since is not None:
                 for resource in self.resources.values():
                     days = (since, None) if resource.created_field else (None, None)
