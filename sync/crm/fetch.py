@@ -1,4 +1,4 @@
-"""The gate in front of a request: it waits for a slot of the budget on the open connection."""
+"""The gate in front of a request: waits for a slot of the budget while the connection is open."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sync.crm.turns import Turns
 
 
 class Passage:
-    """The gate of one request: asks for slots until one is met, and reports a late sending.
+    """The gate of one request: reserves slots until one is kept, and reports a late sending.
 
-    `slot` is the one the request was sent in, None when nothing was sent; `as_of` the moment drawn
-    when that slot was known, at most 300 ms ahead of it. With `turns`, requests of one slice ask in
-    the order their gates were made. TryLater when no slot came in `give_up_after` seconds or `stop`
-    was set.
+    `slot` is the slot in which the request was sent, None when nothing was sent. `as_of` is the
+    moment drawn when that slot was granted, at most 300 ms before the slot. With `turns`, the
+    requests of one slice reserve slots in the order in which their gates were created. TryLater
+    when no slot came within `give_up_after` seconds or `stop` was set.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Passage:
         self._draw = draw
 
     def before(self) -> None:
-        # Called again when the connection was found closed in front of the slot: that one is lost.
+        # Called again when the server had closed the connection: the first slot is lost then.
         missed, self.slot = self.slot, None
         while True:
             with self._turn():
