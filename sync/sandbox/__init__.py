@@ -12,9 +12,9 @@ It knows nothing of the rest of `sync`, so that a mistake there cannot agree wit
 """
 
 from sync.sandbox.account import Account
-from sync.sandbox.box import Sandbox, demo_key
 from sync.sandbox.clock import Clock
 from sync.sandbox.knobs import Knobs
+from sync.sandbox.sandbox import Sandbox, demo_key
 from sync.sandbox.serve import Spawned, running, spawn
 
 __all__ = ["Account", "Clock", "Knobs", "Sandbox", "Spawned", "demo_key", "running", "spawn"]

@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from sync.sandbox import answering, backstage
-from sync.sandbox.answering import HTML, JSON
-from sync.sandbox.box import Sandbox
+from sync.sandbox import backstage
+from sync.sandbox.api import HTML, JSON
 from sync.sandbox.faults import PAGE, STATUS
 from sync.sandbox.limit import Arrival
 from sync.sandbox.php import Json, nested
+from sync.sandbox.sandbox import Sandbox
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -47,7 +47,7 @@ class App:
         params = nested(query)
         key = _key(scope, params)
         client = scope["client"][0] if scope["client"] else "?"
-        owner = sandbox.account_of(key)
+        owner = sandbox.api.account_of(key)
         name = owner.name if owner else None
         arrival = Arrival(arrived, sandbox.clock.now(), client, name, path, params)
         sandbox.log.add(arrival)
@@ -70,7 +70,7 @@ class App:
             await _fail(send, fault)
             return
         with sandbox.lock:
-            status, body, kind = answering.answer(sandbox, scope["method"], path, params, key)
+            status, body, kind = sandbox.api.answer(scope["method"], path, params, key)
         arrival.status = status
         if delay > 0:
             await asyncio.sleep(delay - before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,9 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync.sandbox import control, oracle
-
-if TYPE_CHECKING:
-    from sync.sandbox.box import Sandbox
+from sync.sandbox.sandbox import Sandbox
 
 
 class LoopbackOnly:

@@ -16,7 +16,7 @@ POST /control/{account}/{mutation} arguments by name -> {"result": ...}; among t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -25,22 +25,8 @@ from starlette.routing import Route
 
 from sync.sandbox.oracle import answer
 from sync.sandbox.php import Refusal
-
-if TYPE_CHECKING:
-    from sync.sandbox.box import Sandbox
-
-MUTATIONS = {
-    "create_order", "update_order", "redate_order", "move_order", "delete_order", "undelete_order",
-    "merge_orders", "create_customer", "update_customer", "delete_customer", "undelete_customer",
-    "merge_customers", "create", "update", "delete", "create_corporate", "update_corporate",
-    "delete_corporate", "merge_corporate", "set_stock", "add_address", "add_company",
-    "add_contact", "update_part", "remove_part",
-    "comment_task", "create_note", "create_bonus", "create_pack", "update_pack", "delete_pack",
-    "create_task", "update_task",
-    "delete_task", "set_reference", "remove_reference", "set_zone", "add_key", "revoke_key",
-    "restore_key", "revoke_scope", "grant_scope", "limit_sites", "revoke_site", "import_orders",
-    "merge_chain", "reassign_order", "back_up", "restore",
-}  # fmt: skip
+from sync.sandbox.registry import MUTATIONS
+from sync.sandbox.sandbox import Sandbox
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
@@ -133,7 +119,7 @@ class Control:
         if account is None or name not in MUTATIONS:
             return answer({"error": "no such account or mutation", "known": sorted(MUTATIONS)}, 404)
         try:
-            result = getattr(account, name)(**await asked(request))
+            result = account.mutations[name](**await asked(request))
         except Refusal as refusal:
             return answer({"error": str(refusal)}, refusal.status)
         except (ValueError, TypeError, KeyError) as error:

@@ -205,3 +205,34 @@ def _fits(held: Any, want: Any) -> bool:
 def anything() -> Filter:
     """Known to the API, without effect here."""
     return Filter(lambda _name, _given: lambda _entity: True)
+
+
+def dates(**paths: str) -> dict[str, Filter]:
+    """`name=path` -> nameFrom and nameTo."""
+    found: dict[str, Filter] = {}
+    for name, path in paths.items():
+        found[f"{name}From"], found[f"{name}To"] = since(path), until(path)
+    return found
+
+
+def bounds(**paths: str) -> dict[str, Filter]:
+    """`Name=path` -> minName and maxName."""
+    found: dict[str, Filter] = {}
+    for name, path in paths.items():
+        found[f"min{name}"], found[f"max{name}"] = least(path), most(path)
+    return found
+
+
+def idle(*names: str) -> dict[str, Filter]:
+    return dict.fromkeys(names, anything())
+
+
+CONTRAGENT = {
+    "contragentName": text("contragent.legalName"),
+    "contragentTypes": among("contragent.contragentType"),
+    "contragentInn": among("contragent.INN"),
+    "contragentKpp": among("contragent.KPP"),
+    "contragentBik": among("contragent.BIK"),
+    "contragentCorrAccount": among("contragent.corrAccount"),
+    "contragentBankAccount": among("contragent.bankAccount"),
+}

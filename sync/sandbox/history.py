@@ -33,8 +33,8 @@ def is_chosen(entry_id: int, share: float) -> bool:
 class History:
     """The entries of one history method."""
 
-    def __init__(self, name: str, *, first_id: int = 1) -> None:
-        self.name = name
+    def __init__(self, subject: str, *, first_id: int = 1) -> None:
+        self.subject = subject  # the key of the object its entries are about
         self.entries: list[Entry] = []
         self.next_id = first_id
         self._late: dict[int, float] = {}  # by id: when it is published; kept for the replicas

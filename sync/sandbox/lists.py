@@ -19,6 +19,7 @@ from sync.sandbox.singles import find
 
 T = TypeVar("T")
 LIMITS = (20, 50, 100)
+MORE = (*LIMITS, 250)
 OWNER = "_owner"
 _ALWAYS = {OWNER: among("_customer"), "_channel": among("mgChannelId")}
 PAGING = "Errors in the pagination parameters"
@@ -37,6 +38,7 @@ class ListMethod:
     parent: str | None = None  # per-parent lists: the collection the path's id is of
     external: bool = False  # the parent may be named by externalId
     shape: Callable[[Call, Json], Json] | None = None  # another view of the record
+    buyer: str | None = None  # the filter that names a record's customer by externalId
 
     def __call__(self, call: Call) -> bytes:
         asked = paging(call, self.limits)
@@ -73,9 +75,9 @@ class ListMethod:
         if self.parent is not None:
             owner = find(call, self.parent, call.args[0], by_external=self.external)
             given[OWNER] = str(owner.id)
-        if self.collection == "orders" and "customerExternalId" in given:
-            people = call.account.collections["customers"].truth.live.values()
-            wanted = set(values(given.pop("customerExternalId")))
+        if self.buyer in given:
+            people = account.collections["customers"].truth.live.values()
+            wanted = set(values(given.pop(self.buyer)))
             found_people = [r.id for r in people if r.external in wanted]
             given[OWNER] = dict(enumerate(found_people or [-1]))
         if "channel_id" in call.params:
