@@ -34,23 +34,11 @@ class Account:
     """
 
     def __init__(
-        self,
-        name: str,
-        *,
-        zone: str,
-        currency: str,
-        language: str | None,
-        sites: Iterable[str],
-        awkward: float,
-        seed: int,
-        clock: Clock,
-        knobs: Knobs,
-        lean: bool,
-        lock: RLock,
-        collections: Iterable[str],
-        subjects: Mapping[str, str],
-        mutations: Mapping[str, Callable[..., Any]],
-    ) -> None:
+        self, name: str, *, zone: str, currency: str, language: str | None, sites: Iterable[str],
+        awkward: float, seed: int, clock: Clock, knobs: Knobs, lean: bool, lock: RLock,
+        collections: Iterable[str], subjects: Mapping[str, str], mutations: Mapping[str,
+        Callable[..., Any]],
+    ) -> None:  # fmt: skip
         """`collections` and `subjects` (history -> key of its object) are those of the kinds."""
         self.name, self.currency = name, currency
         self.language = language or LANGUAGES.get(currency, "EN")

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from sync.sandbox import backstage
+from sync.sandbox import control
 from sync.sandbox.api import HTML, JSON
 from sync.sandbox.faults import PAGE, STATUS
 from sync.sandbox.limit import Arrival
@@ -27,11 +27,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class App:
-    """An ASGI application. /api is answered here, the rest by Starlette (backstage.py)."""
+    """An ASGI application. /api is answered here, the rest by Starlette (control.py, oracle.py)."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.backstage = backstage.application(sandbox)
+        self.backstage = control.application(sandbox)
         self._rng = Random(f"{sandbox.seed}/latency")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,15 +115,9 @@ async def _fail(send: Send, kind: str) -> None:
 
 
 async def _reply(
-    send: Send,
-    status: int,
-    body: bytes,
-    kind: bytes,
-    *,
-    promised: int,
-    headers: list[tuple[bytes, bytes]] | None = None,
-    torn: bool = False,
-) -> None:
+    send: Send, status: int, body: bytes, kind: bytes, *, promised: int,
+    headers: list[tuple[bytes, bytes]] | None = None, torn: bool = False,
+) -> None:  # fmt: skip
     """Send an answer; a torn one ends, connection and all, half way through its body."""
     head = [(b"content-type", kind), (b"content-length", b"%d" % promised), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": head})

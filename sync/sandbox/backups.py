@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 
 from sync.sandbox import records
@@ -24,55 +24,49 @@ class Backup:
     counters: dict[str, int]
 
 
+@dataclass
 class Backups:
     """The backups made of an account, by number."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        histories: Mapping[str, History],
-        aggregates: Aggregates,
-        counters: dict[str, int],
-        timeline: Timeline,
-        clock: Clock,
-        lock: RLock,
-    ) -> None:
-        self._collections, self._histories = store.collections, histories
-        self._aggregates, self._counters = aggregates, counters
-        self._timeline, self._clock, self._lock = timeline, clock, lock
-        self._made: list[Backup] = []
+    store: Store
+    histories: Mapping[str, History]
+    aggregates: Aggregates
+    counters: dict[str, int]
+    timeline: Timeline
+    clock: Clock
+    lock: RLock
+    made: list[Backup] = field(default_factory=list)
 
     def back_up(self) -> int:
         """Keep the account as it is; the number to restore it by."""
-        with self._lock:
-            self._made.append(
+        with self.lock:
+            self.made.append(
                 Backup(
-                    {name: c.back_up() for name, c in self._collections.items()},
-                    {name: h.back_up() for name, h in self._histories.items()},
-                    dict(self._aggregates.sums), dict(self._counters),
+                    {name: c.back_up() for name, c in self.store.collections.items()},
+                    {name: h.back_up() for name, h in self.histories.items()},
+                    dict(self.aggregates.sums), dict(self.counters),
                 )
             )  # fmt: skip
-            return len(self._made) - 1
+            return len(self.made) - 1
 
     def restore(self, backup: int = -1) -> int:
         """The account as it was at a backup: records, histories and the next ids of both.
 
         What happens from then on gets the ids of what was undone. How many records changed.
         """
-        with self._lock:
-            kept, now = self._made[backup], self._clock.now()
-            past, changed = self._timeline.kept(now), 0
-            before = {name: c.truth.live for name, c in self._collections.items()}
-            for name, collection in self._collections.items():
+        with self.lock:
+            kept, now = self.made[backup], self.clock.now()
+            past, changed = self.timeline.kept(now), 0
+            before = {name: c.truth.live for name, c in self.store.collections.items()}
+            for name, collection in self.store.collections.items():
                 collection.restore(kept.collections[name])
-            for name, history in self._histories.items():
+            for name, history in self.histories.items():
                 history.restore(kept.histories[name])
-            self._aggregates.sums = dict(kept.sums)
-            self._counters.clear()
-            self._counters.update(kept.counters)
+            self.aggregates.sums = dict(kept.sums)
+            self.counters.clear()
+            self.counters.update(kept.counters)
             for name, was in before.items():
-                live = self._collections[name].truth.live
+                live = self.store.collections[name].truth.live
                 for record_id in {**was, **live}:
                     if was.get(record_id) is live.get(record_id):
                         continue

@@ -16,20 +16,25 @@ POST /control/{account}/{mutation} arguments by name -> {"result": ...}; among t
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import orjson
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sync.sandbox import oracle
 from sync.sandbox.oracle import answer
 from sync.sandbox.php import Refusal
 from sync.sandbox.registry import MUTATIONS
 from sync.sandbox.sandbox import Sandbox
 
 
-def routes(sandbox: Sandbox) -> list[Route]:
+def _routes(sandbox: Sandbox) -> list[Route]:
     levers = Control(sandbox)
     return [
         Route("/control/knobs", levers.knobs, methods=["GET", "POST"]),
@@ -125,3 +130,23 @@ class Control:
         except (ValueError, TypeError, KeyError) as error:
             return answer({"error": f"{type(error).__name__}: {error}"}, 400)
         return answer({"result": result})
+
+
+class LoopbackOnly:
+    """Refuses whoever is not on this machine."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        if scope["type"] == "http" and client and not ipaddress.ip_address(client[0]).is_loopback:
+            await JSONResponse({"error": "loopback only"}, 403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def application(sandbox: Sandbox) -> Starlette:
+    """The oracle and the controls: loopback only, never limited."""
+    routes: list[Route] = [*oracle.routes(sandbox), *_routes(sandbox)]
+    return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)])

@@ -19,22 +19,16 @@ class HistoryWriter:
     """Appends the entries of saves, each published as late as the knobs make it."""
 
     def __init__(
-        self,
-        histories: Mapping[str, History],
-        *,
-        press: Press,
-        time: LocalTime,
-        knobs: Knobs,
-        lateness: Random,
-        user_ids: list[int],
-    ) -> None:
+        self, histories: Mapping[str, History], *, press: Press, time: LocalTime, knobs: Knobs,
+        lateness: Random, user_ids: list[int],
+    ) -> None:  # fmt: skip
         self.histories = histories
         self._press, self._time, self._knobs = press, time, knobs
         self._lateness, self._user_ids = lateness, user_ids
 
     def append(
-        self, history: str, record: Record, body: Json, *, at: float, committed: float,
-        text: str, whole: bytes | None = None,
+        self, history: str, record: Record, body: Json, *, at: float, committed: float, text: str,
+        whole: bytes | None = None,
     ) -> None:  # fmt: skip
         """Write one entry about a record: `text` is its createdAt, `body` all after it."""
         knobs = self._knobs
@@ -83,14 +77,9 @@ class Drafts:
         self._drafts: list[Entry] = []
 
     def write(
-        self,
-        at: float,
-        entity: Json,
-        body: bytes,
-        *,
-        whole: bytes | None = None,
+        self, at: float, entity: Json, body: bytes, *, whole: bytes | None = None,
         people: tuple[int | None, int | None] = (None, None),
-    ) -> None:
+    ) -> None:  # fmt: skip
         """`body` is all after createdAt; `people` are the customer and contact of an order."""
         packed, text = self._press.pack(body), self._time.local(at)
         self._drafts.append(

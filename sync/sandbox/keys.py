@@ -52,12 +52,9 @@ class Keyring:
         return next(k.value for k in self.keys.values() if k.active)
 
     def add_key(
-        self,
-        value: str | None = None,
-        *,
-        scopes: Iterable[str] | None = None,
+        self, value: str | None = None, *, scopes: Iterable[str] | None = None,
         sites: Iterable[str] | None = None,
-    ) -> str:
+    ) -> str:  # fmt: skip
         """A key that may read `scopes` (None: all) of `sites` (None: access_full)."""
         with self._lock:
             text = value or derived_key(self._seed, self._account, len(self.keys))

@@ -15,6 +15,7 @@ from sync.sandbox.records import Record
 Answer = Callable[[Call], bytes]
 Move = Callable[[Account, Random], object]  # a random mutation, as a person at work would do it
 Left = Iterable[tuple[str, Record]]  # records to be filled in, each with its collection
+Leaving = Callable[["Seeding", Json, float], Left]  # of a record; a die says whether
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Seeding:
     products: int
     persons: list[Json] = field(default_factory=list)  # customers, oldest first
     firms: list[Json] = field(default_factory=list)  # corporate customers
-    orders_seen: int = 0  # of those whose leavings are made
+    number: int = 0  # of the record whose leavings are made
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,5 @@ class Kind:
     # order of kinds, and of draws inside one, decides what a seed gives.
     after: tuple[str, ...] = ()
     seed: Callable[[Seeding], None] | None = None
-    of_order: Callable[[Seeding, Json, float], Left] | None = None  # what an order left behind:
-    of_customer: Callable[[Seeding, Json, float], Left] | None = None  # a die says whether
-    of_firm: Callable[[Seeding, Json], Left] | None = None
+    left_by: Mapping[str, Leaving] = field(default_factory=dict)  # "orders" -> what one left behind
     created: Callable[[Seeding, Record, Json], None] | None = None  # tells of each filled record

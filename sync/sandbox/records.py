@@ -173,15 +173,9 @@ class Collection:
         return self.press.unpack(record.blob)
 
     def put(
-        self,
-        record_id: int,
-        record: Record | None,
-        *,
-        now: float,
-        committed: float,
-        visible: float,
-        replicas: Iterable[float] = (),
-    ) -> float:
+        self, record_id: int, record: Record | None, *, now: float, committed: float,
+        visible: float, replicas: Iterable[float] = (),
+    ) -> float:  # fmt: skip
         """Make `record` (None: nothing) the truth about an id, and lists show it in due time.
 
         A change of a record whose last change is not committed yet waits for it, like the second

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sync.sandbox import edits, service
+from sync.sandbox import service
 from sync.sandbox.kind import Answer, Kind, Move
 from sync.sandbox.kinds.corporate import ADDRESSES, COMPANIES, CONTACTS, CORPORATE
 from sync.sandbox.kinds.costs import COSTS
@@ -36,7 +36,7 @@ KINDS: tuple[Kind, ...] = (
 COLLECTIONS = tuple(kind.name for kind in KINDS)
 SUBJECTS = {kind.name: kind.subject for kind in KINDS if kind.subject is not None}
 _MUTATIONS: list[Callable[..., Any]] = [edit for kind in KINDS for edit in kind.mutations]
-_MUTATIONS += [*edits.MUTATIONS, *service.MUTATIONS]
+_MUTATIONS += service.MUTATIONS
 MUTATIONS = {edit.__name__: edit for edit in _MUTATIONS}
 CHURN: dict[str, Move] = {name: move for kind in KINDS for name, move in kind.churn.items()}
 

@@ -33,14 +33,9 @@ class Sandbox:
     """
 
     def __init__(
-        self,
-        knobs: Knobs | None = None,
-        *,
-        seed: int = 7,
-        clock: Clock | None = None,
-        lean: bool = False,
-        **values: Any,
-    ) -> None:
+        self, knobs: Knobs | None = None, *, seed: int = 7, clock: Clock | None = None,
+        lean: bool = False, **values: Any,
+    ) -> None:  # fmt: skip
         self.knobs = knobs or Knobs()
         self.knobs.turn(**values)
         self.seed, self.clock, self.lean = seed, clock or Clock(), lean
@@ -53,21 +48,11 @@ class Sandbox:
         self.churn = Churn(seed, self.accounts, self.knobs, self.lock)
 
     def account(
-        self,
-        name: str = "demo",
-        *,
-        zone: str = "Europe/Moscow",
-        currency: str | None = None,
-        language: str | None = None,
-        sites: Iterable[str] = ("main", "outlet"),
-        orders: int = 0,
-        customers: int = 0,
-        products: int = 60,
-        awkward: float = 0.02,
-        key: str | None = None,
-        scopes: Iterable[str] | None = None,
-        only_sites: Iterable[str] | None = None,
-    ) -> Account:
+        self, name: str = "demo", *, zone: str = "Europe/Moscow", currency: str | None = None,
+        language: str | None = None, sites: Iterable[str] = ("main", "outlet"), orders: int = 0,
+        customers: int = 0, products: int = 60, awkward: float = 0.02, key: str | None = None,
+        scopes: Iterable[str] | None = None, only_sites: Iterable[str] | None = None,
+    ) -> Account:  # fmt: skip
         """Add an account with seeded data and one key (`scopes` and `only_sites` are the key's)."""
         made = Account(
             name, zone=zone, currency=currency or CURRENCIES.get(zone, "EUR"), language=language,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from random import Random
 from threading import RLock
 
@@ -36,6 +37,21 @@ class Save:
         elif source == "api":
             self._author["apiKey"] = {"current": rng.random() < 0.2}
 
+    def came(self, history: str, record: Record, word: Word, *, stub: Json | None = None) -> None:
+        """Put a new record; without a stub its entry carries all of it."""
+        self.put(history, record)
+        whole = record.blob if stub is None else None
+        self.say(history, record, word, stub=stub, flags={"created": True}, whole=whole)
+
+    def went(
+        self, history: str, record: Record, reason: str, word: Word, *, stub: Json | None = None,
+        survivor: int | None = None,
+    ) -> None:  # fmt: skip
+        """Drop a record; without a stub its entry carries all of it."""
+        self.drop(history, record.id, reason, survivor)
+        whole = record.blob if stub is None else None
+        self.say(history, record, word, stub=stub, flags={"deleted": True}, whole=whole)
+
     def put(self, collection: str, record: Record) -> None:
         self._saves.store.collections[collection].gone.pop(record.id, None)
         self._replace(collection, record.id, record)
@@ -57,15 +73,9 @@ class Save:
             self._past.note(collection, record_id, record, at=at)
 
     def say(
-        self,
-        history: str,
-        record: Record,
-        word: Word,
-        *,
-        stub: Json | None = None,
-        flags: Json | None = None,
-        whole: bytes | None = None,
-    ) -> None:
+        self, history: str, record: Record, word: Word, *, stub: Json | None = None,
+        flags: Json | None = None, whole: bytes | None = None,
+    ) -> None:  # fmt: skip
         """Write one entry. `whole` is the full object of a `created` or `deleted` record."""
         if self.silent:
             return
@@ -81,35 +91,29 @@ class Save:
         )  # fmt: skip
 
 
+@dataclass
 class Saves:
     """Opens the saves of an account; all that changes its records goes through here."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        writer: HistoryWriter,
-        timeline: Timeline,
-        time: LocalTime,
-        knobs: Knobs,
-        rng: Random,
-        user_ids: list[int],
-        lock: RLock,
-    ) -> None:
-        self.store, self.writer, self.timeline = store, writer, timeline
-        self.time, self.knobs, self.rng, self.user_ids = time, knobs, rng, user_ids
-        self._lock = lock
-        self._together: Save | None = None
+    store: Store
+    writer: HistoryWriter
+    timeline: Timeline
+    time: LocalTime
+    knobs: Knobs
+    rng: Random
+    user_ids: list[int]
+    lock: RLock
+    _together: Save | None = None
 
     @contextmanager
     def saving(self, source: str = "user", *, silent: bool = False) -> Iterator[Save]:
-        with self._lock:
+        with self.lock:
             yield self._together or Save(self, source, silent=silent)
 
     @contextmanager
     def saving_together(self, source: str, *, commit_seconds: float = 0.0) -> Iterator[Save]:
         """One transaction around all saves inside: ids allotted now, seen at its commit."""
-        with self._lock:
+        with self.lock:
             save = Save(self, source, silent=False)
             lag = save.visible - save.committed
             save.committed = max(save.committed, save.now + commit_seconds)

@@ -8,6 +8,7 @@ from random import Random
 
 from sync.sandbox.account import Account
 from sync.sandbox.kind import Kind, Seeding
+from sync.sandbox.php import Json
 from sync.sandbox.records import Record
 
 SAMPLE_ORDERS, SAMPLE_CUSTOMERS = 3000, 1500  # of so many, what they left behind is made
@@ -53,24 +54,17 @@ def in_turn(kinds: Iterable[Kind]) -> list[Kind]:
 def _left_behind(seeding: Seeding, turns: list[Kind]) -> dict[str, list[Record]]:
     """Packs, tasks, notes, costs, files, bonuses: about one for every few orders or customers."""
     placed = seeding.account.collections["orders"]
+    some = islice(placed.truth.live.values(), SAMPLE_ORDERS)
+    owners: dict[str, Iterable[Json]] = {
+        "orders": map(placed.load, some),
+        "customers": seeding.persons[:SAMPLE_CUSTOMERS],
+        "customers-corporate": seeding.firms,
+    }
     rows: dict[str, list[Record]] = {}
-
-    def keep(name: str, record: Record) -> None:
-        rows.setdefault(name, []).append(record)
-
-    for record in islice(placed.truth.live.values(), SAMPLE_ORDERS):
-        order, die = placed.load(record), seeding.rng.random()
-        for kind in turns:
-            for left in kind.of_order(seeding, order, die) if kind.of_order else ():
-                keep(*left)
-        seeding.orders_seen += 1
-    for person in seeding.persons[:SAMPLE_CUSTOMERS]:
-        die = seeding.rng.random()
-        for kind in turns:
-            for left in kind.of_customer(seeding, person, die) if kind.of_customer else ():
-                keep(*left)
-    for firm in seeding.firms:
-        for kind in turns:
-            for left in kind.of_firm(seeding, firm) if kind.of_firm else ():
-                keep(*left)
+    for whose, entities in owners.items():
+        for seeding.number, entity in enumerate(entities):
+            die = seeding.rng.random()
+            for leaving in [kind.left_by[whose] for kind in turns if whose in kind.left_by]:
+                for name, record in leaving(seeding, entity, die):
+                    rows.setdefault(name, []).append(record)
     return rows

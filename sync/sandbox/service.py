@@ -1,19 +1,23 @@
-"""Methods and mutations of an account as a whole: settings, dictionaries, look-ups."""
+"""Methods and mutations of no kind of its own: settings, dictionaries, look-ups, any record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
 from sync.sandbox.account import Account
 from sync.sandbox.backups import Backups
 from sync.sandbox.calls import Call
+from sync.sandbox.clock import offset_text
+from sync.sandbox.history_format import merged
 from sync.sandbox.keys import Keyring
 from sync.sandbox.kind import Answer
 from sync.sandbox.php import Json, Refusal, values
-from sync.sandbox.singles import as_json
+from sync.sandbox.records import Record
+from sync.sandbox.singles import as_json, find
+from sync.sandbox.store import site_of
 
 _MAPS = {
     "delivery-services": "deliveryServices", "delivery-types": "deliveryTypes",
@@ -30,7 +34,46 @@ _ROWS = {
 _OURS = ("couriers", "mg-channels")  # the API knows them by id, not by code
 
 
-def set_reference(account: Account, /, dictionary: str, code: str, **fields: Any) -> None:
+# --- mutations
+
+
+def create(account: Account, collection: str, **fields: Any) -> int:
+    """Add a record as its list would send it; `id` and `createdAt` are given if missing."""
+    with account.saving(silent=True) as save:
+        target = account.collections[collection]
+        made: Json = {"id": target.take_id(), **fields}
+        live = target.truth.live
+        dated = not live or "createdAt" in target.load(next(iter(live.values())))
+        if dated and "createdAt" not in fields:
+            made["createdAt"] = save.text
+        target.next_id = max(target.next_id, made["id"] + 1)
+        save.put(collection, account.store.record(made, site=site_of(made)))
+        return int(made["id"])
+
+
+def update(account: Account, collection: str, record_id: int, **changes: Any) -> int:
+    """Change a record; a product's `updatedAt` moves with it, as in the API."""
+    with account.saving(silent=True) as save:
+        before, old = account.store.loaded(collection, record_id)
+        new = merged(old, changes)
+        if collection == "products" and "updatedAt" not in changes:
+            new["updatedAt"] = save.text
+        record = Record(
+            before.id, new.get("createdAt", before.created), new.get("site", before.site),
+            new.get("externalId"), account.store.pack(new), before.customer, before.contact,
+        )  # fmt: skip
+        save.put(collection, record)
+        return before.id
+
+
+def delete(account: Account, collection: str, record_id: int) -> int:
+    """Remove a record: no history tells."""
+    with account.saving(silent=True) as save:
+        save.drop(collection, account.must(collection, record_id).id, "removed")
+        return int(record_id)
+
+
+def set_reference(account: Account, dictionary: str, code: str, **fields: Any) -> None:
     """Change, rename or add a dictionary entry (`set_reference("statuses", "new", name=…)`)."""
     with account.lock:
         entry = account.references[dictionary].setdefault(code, {"code": code, "active": True})
@@ -39,7 +82,7 @@ def set_reference(account: Account, /, dictionary: str, code: str, **fields: Any
             entry.pop(gone, None)
 
 
-def remove_reference(account: Account, /, dictionary: str, code: str) -> None:
+def remove_reference(account: Account, dictionary: str, code: str) -> None:
     with account.lock:
         del account.references[dictionary][code]
 
@@ -48,20 +91,23 @@ def _of(part: str, method: Callable[..., Any]) -> Callable[..., Any]:
     """A method of an account's part as a mutation of the account."""
 
     @wraps(method)
-    def edit(account: Account, /, *positional: Any, **arguments: Any) -> Any:
+    def edit(account: Account, *positional: Any, **arguments: Any) -> Any:
         return method(getattr(account, part), *positional, **arguments)
 
     return edit
 
 
 MUTATIONS: tuple[Callable[..., Any], ...] = (
-    set_reference, remove_reference, Account.set_zone,
+    create, update, delete, set_reference, remove_reference, Account.set_zone,
     *(_of("keyring", method) for method in (
         Keyring.add_key, Keyring.revoke_key, Keyring.restore_key, Keyring.revoke_scope,
         Keyring.grant_scope, Keyring.limit_sites, Keyring.revoke_site,
     )),
     *(_of("backups", method) for method in (Backups.back_up, Backups.restore)),
 )  # fmt: skip
+
+
+# --- methods
 
 
 @dataclass(frozen=True)
@@ -201,6 +247,48 @@ def recalculate(call: Call) -> bytes:
     return as_json()
 
 
+def cart(call: Call) -> bytes:
+    """Every fifth customer left something in the cart; times here carry their offset."""
+    customer = _visitor(call)
+    account = call.account
+    shelf = account.shop.articles[call.args[0]]
+    found: Json = {"currency": account.currency, "externalId": f"cart-{customer.id}",
+                   "customer": {"id": customer.id, "site": customer.site}}  # fmt: skip
+    if customer.id % 5:
+        return as_json(
+            cart={
+                **found,
+                "clearedAt": offset_text(call.now - 86400, account.time.zone),
+                "items": [],
+            }
+        )
+    article = shelf[customer.id % len(shelf)]
+    items = [{"id": "1", "offer": article.offer, "quantity": 2, "price": article.price}]
+    dropped = offset_text(call.now - 7200, account.time.zone)
+    link = f"https://{call.args[0]}.example.com/cart/{customer.id}"
+    return as_json(cart={**found, "droppedAt": dropped, "link": link, "items": items})
+
+
+def favorites(call: Call) -> bytes:
+    customer = _visitor(call)
+    shelf = call.account.shop.articles[call.args[0]]
+    article = shelf[customer.id % len(shelf)]
+    when = call.account.local(call.now - 86400)
+    rows = (
+        [{"offer": {"id": article.offer["id"]}, "createdAt": when}] if customer.id % 3 == 0 else []
+    )
+    return as_json(favorites=rows)
+
+
+def _visitor(call: Call) -> Record:
+    site, text = call.args
+    if site not in call.account.shop.articles or not call.key.sees(site):
+        raise Refusal(404, "Not found")
+    params = {**call.params, "site": site}
+    asked = replace(call, params=params, args=(text,))
+    return find(asked, "customers", text, by_external=True)
+
+
 # path below /api/ -> what answers it and the scope it needs; None: any key that works
 METHODS: dict[str, tuple[Answer, str | None]] = {
     "api-versions": (api_versions, None),
@@ -208,6 +296,8 @@ METHODS: dict[str, tuple[Answer, str | None]] = {
     "system-info": (system_info, None),
     "v5/settings": (settings, None),
     "v5/integration-modules/{code}": (integration_module, "integration_read"),
+    "v5/customer-interaction/{site}/cart/{customer}": (cart, "customer_read"),
+    "v5/customer-interaction/{site}/favorites/{customer}": (favorites, "customer_read"),
     "v5/payment/invoice/{uuid}": (nothing_here, None),
     "v5/features/check": (features, None),
     "v5/telephony/manager": (manager_by_phone, None),

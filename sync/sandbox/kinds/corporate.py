@@ -9,31 +9,27 @@ from typing import Any
 from sync.sandbox import names, people, shop
 from sync.sandbox.account import Account
 from sync.sandbox.aggregates import NONE, rendered
-from sync.sandbox.feeds import FeedMethod
-from sync.sandbox.filters import CONTRAGENT, Filter, among, bounds, custom_fields, flag, idle, text
+from sync.sandbox.filters import CONTRAGENT, Table, among, bounds, custom_fields, flag, idle, text
 from sync.sandbox.history_format import Word, customer_stub, merged, words
 from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.kinds.orders import move_orders
-from sync.sandbox.lists import ListMethod
+from sync.sandbox.lists import FeedMethod, ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
 from sync.sandbox.saves import Save
 from sync.sandbox.singles import SingleMethod
 
 NAME = "customers-corporate"
-FILTERS: dict[str, Filter] = {
-    "externalIds": among("externalId"), "nickName": text("nickName"), "sites": among("site"),
-    "managers": among("managerId"), "vip": flag("vip"), "bad": flag("bad"),
-    "customFields": custom_fields(),
-    "companyName": text("mainCompany.name"), "contactIds": among("mainCustomerContact.customer.id"),
-    "discountCardNumber": among("discountCardNumber"),
+FILTERS = {
+    **among("discountCardNumber", externalIds="externalId", sites="site", managers="managerId",
+            contactIds="mainCustomerContact.customer.id"),
+    **text("nickName", companyName="mainCompany.name"), **flag("vip", "bad"), **custom_fields(),
     **bounds(OrdersCount="ordersCount", AverageSumm="averageSumm", TotalSumm="totalSumm",
-        CostSumm="costSumm"),
+             CostSumm="costSumm"),
     **CONTRAGENT,
-    **idle("contactName", "addressName", "name", "city", "region", "email", "notes",
-        "classSegment",
-            "attachments", "tasksCounts", "managerGroups", "firstOrderFrom", "firstOrderTo",
-            "lastOrderFrom", "lastOrderTo"),
+    **idle("contactName", "addressName", "name", "city", "region", "email", "notes", "classSegment",
+           "attachments", "tasksCounts", "managerGroups", "firstOrderFrom", "firstOrderTo",
+           "lastOrderFrom", "lastOrderTo"),
 }  # fmt: skip
 
 
@@ -54,15 +50,12 @@ PARTS = {
 
 
 def create_corporate(
-    account: Account, /, *, contact: int | None = None, source: str = "user", **fields: Any
+    account: Account, *, contact: int | None = None, source: str = "user", **fields: Any
 ) -> int:
     """A corporate customer with one company, one address and, if given, one contact person."""
     with account.saving(source) as save:
         firm = merged(_new(account, account.rng, created=save.text), fields)
-        record = account.store.record(firm)
-        save.put(NAME, record)
-        word = Word("id", None, firm["id"])
-        save.say(NAME, record, word, flags={"created": True}, whole=record.blob)
+        save.came(NAME, account.store.record(firm), Word("id", None, firm["id"]))
         _put_part(account, save, firm, "addresses", _new_address(account, account.rng, firm))
         company = _new_company(account, account.rng, firm, save.text)
         _put_part(account, save, firm, "companies", company)
@@ -72,14 +65,9 @@ def create_corporate(
 
 
 def update_corporate(
-    account: Account,
-    /,
-    customer_id: int,
-    *,
-    source: str = "user",
-    silent: bool = False,
+    account: Account, customer_id: int, *, source: str = "user", silent: bool = False,
     **changes: Any,
-) -> int:
+) -> int:  # fmt: skip
     with account.saving(source, silent=silent) as save:
         _, old = account.store.loaded(NAME, customer_id)
         new = merged(old, changes)
@@ -90,29 +78,26 @@ def update_corporate(
         return record.id
 
 
-def delete_corporate(account: Account, /, customer_id: int) -> int:
+def delete_corporate(account: Account, customer_id: int) -> int:
     """Gone with its addresses, companies and contacts."""
     with account.saving("user") as save:
         record = account.must(NAME, customer_id)
-        save.drop(NAME, record.id, "history")
-        word = Word("id", record.id, None)
-        save.say(NAME, record, word, flags={"deleted": True}, whole=record.blob)
+        save.went(NAME, record, "history", Word("id", record.id, None))
         for part in PARTS:
             for owned in _owned(account, part, record.id):
                 save.drop(part, owned.id, "parent")
         return record.id
 
 
-def merge_corporate(account: Account, /, into: int, sources: list[int]) -> int:
+def merge_corporate(account: Account, into: int, sources: list[int]) -> int:
     """Combine corporate customers: as with customers, orders move, and parts with them."""
     with account.saving("user") as save:
         survivor, firm = account.store.loaded(NAME, into)
         kept, loud = customer_stub(firm), account.knobs.merge_writes_order_history
         for record in [account.must(NAME, s) for s in sources if int(s) != survivor.id]:
-            save.drop(NAME, record.id, "combined", survivor.id)
             about: Json = {"combinedTo": kept | {"type": "customer_corporate"}}
             word = Word("id", record.id, None, about)
-            save.say(NAME, record, word, flags={"deleted": True}, whole=record.blob)
+            save.went(NAME, record, "combined", word, survivor=survivor.id)
             for part in PARTS:
                 for owned in _owned(account, part, record.id):
                     thing = account.collections[part].load(owned) | {"isMain": False}
@@ -125,21 +110,21 @@ def merge_corporate(account: Account, /, into: int, sources: list[int]) -> int:
 # --- parts
 
 
-def add_address(account: Account, /, customer_id: int, **fields: Any) -> int:
+def add_address(account: Account, customer_id: int, **fields: Any) -> int:
     with account.saving("user") as save:
         _, firm = account.store.loaded(NAME, customer_id)
         made = _new_address(account, account.rng, firm)
         return _put_part(account, save, firm, "addresses", merged(made, _LESSER | fields))
 
 
-def add_company(account: Account, /, customer_id: int, **fields: Any) -> int:
+def add_company(account: Account, customer_id: int, **fields: Any) -> int:
     with account.saving("user") as save:
         _, firm = account.store.loaded(NAME, customer_id)
         made = _new_company(account, account.rng, firm, save.text)
         return _put_part(account, save, firm, "companies", merged(made, _LESSER | fields))
 
 
-def add_contact(account: Account, /, customer_id: int, contact: int) -> int:
+def add_contact(account: Account, customer_id: int, contact: int) -> int:
     with account.saving("user") as save:
         _, firm = account.store.loaded(NAME, customer_id)
         made = _new_contact(account, firm, contact)
@@ -147,7 +132,7 @@ def add_contact(account: Account, /, customer_id: int, contact: int) -> int:
 
 
 def update_part(
-    account: Account, /, part: str, part_id: int, *, silent: bool = False, **changes: Any
+    account: Account, part: str, part_id: int, *, silent: bool = False, **changes: Any
 ) -> int:
     """Change an address, company or contact (`part` is the collection)."""
     with account.saving("user", silent=silent) as save:
@@ -162,7 +147,7 @@ def update_part(
         return before.id
 
 
-def remove_part(account: Account, /, part: str, part_id: int) -> int:
+def remove_part(account: Account, part: str, part_id: int) -> int:
     """Remove an address, company or contact; the history says the field became null."""
     with account.saving("user") as save:
         before = account.must(part, part_id)
@@ -304,7 +289,7 @@ def seed_contacts(seeding: Seeding) -> None:
     drafts.publish()
 
 
-def _list(part: str, filters: dict[str, Filter]) -> dict[str, ListMethod]:
+def _list(part: str, filters: Table) -> dict[str, ListMethod]:
     made = ListMethod(part, part, filters, order="id_asc", parent=NAME, external=True)
     return {f"{NAME}/{{id}}/{part}": made}
 
@@ -328,15 +313,13 @@ CORPORATE = Kind(
 ADDRESSES = Kind(
     "addresses",
     scope="customer_read",
-    methods=_list(
-        "addresses", {"name": text("name"), "city": text("city"), "region": text("region")}
-    ),
+    methods=_list("addresses", text("name", "city", "region")),
     mutations=(add_address,),
 )
 COMPANIES = Kind(
     "companies",
     scope="customer_read",
-    methods=_list("companies", {"externalIds": among("externalId")}),
+    methods=_list("companies", among(externalIds="externalId")),
     mutations=(add_company,),
 )
 CONTACTS = Kind(
@@ -344,7 +327,7 @@ CONTACTS = Kind(
     scope="customer_read",
     methods=_list(
         "contacts",
-        {"contactIds": among("customer.id"), "contactExternalIds": among("customer.externalId")},
+        among(contactIds="customer.id", contactExternalIds="customer.externalId"),
     ),
     mutations=(add_contact,),
     after=("customers",),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from sync.sandbox.filters import Filter, among, bounds, idle, since, text, until
+from sync.sandbox.filters import among, bounds, idle, since, text, until
 from sync.sandbox.kind import Kind, Left, Seeding
 from sync.sandbox.lists import ListMethod
 from sync.sandbox.php import Json, loose
 from sync.sandbox.shop import short
 from sync.sandbox.singles import SingleMethod
 
-FILTERS: dict[str, Filter] = {
-    "orderIds": among("order.id"), "orderNumber": among("order.number"), "comment": text("comment"),
-    "sites": among("sites[]"), "createdBy": among("createdBy"), "costItems": among("costItem"),
-    "users": among("userId"), "orderExternalIds": among("order.externalId"),
-    "dateFrom": since("dateTo"),
-    "dateTo": until("dateFrom"), **bounds(Summ="summ"), **idle("costGroups"),
+FILTERS = {
+    **among("createdBy", orderIds="order.id", orderNumber="order.number", sites="sites[]",
+            costItems="costItem", users="userId", orderExternalIds="order.externalId"),
+    **text("comment"), **since(dateFrom="dateTo"), **until(dateTo="dateFrom"),
+    **bounds(Summ="summ"), **idle("costGroups"),
 }  # fmt: skip
 
 
@@ -41,5 +40,5 @@ COSTS = Kind(
         "costs/{id}": SingleMethod("costs", "cost"),
     },
     after=("packs",),
-    of_order=of_order,
+    left_by={"orders": of_order},
 )

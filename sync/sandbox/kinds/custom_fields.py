@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from sync.sandbox.calls import Call
-from sync.sandbox.filters import Filter, among, flag, text
+from sync.sandbox.filters import among, flag, text
 from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.lists import MORE, ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.singles import CodedMethod
 
-FILTERS: dict[str, Filter] = {
-    "name": text("name"), "code": among("code"), "type": among("type"),
-    "viewMode": among("viewMode"),
-    "displayArea": among("displayArea"), "entity": among("entity"), "inFilter": flag("inFilter"),
-    "viewModeMobile": among("viewModeMobile"),
+FILTERS = {
+    **text("name"), **among("code", "type", "viewMode", "displayArea", "entity", "viewModeMobile"),
+    **flag("inFilter"),
 }  # fmt: skip
 _COLOURS = (("red", 10), ("green", 20), ("blue", 30))
 # entity, code, type, dictionary
@@ -80,7 +78,7 @@ DICTIONARIES = Kind(
     scope="custom_fields_read",
     methods={
         "custom-fields/dictionaries": ListMethod(
-            "dictionaries", "customDictionaries", {"name": text("name"), "code": among("code")},
+            "dictionaries", "customDictionaries", text("name") | among("code"),
             limits=MORE, order="oldest",
         ),
         "custom-fields/dictionaries/{code}": CodedMethod(

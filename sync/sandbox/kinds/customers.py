@@ -6,55 +6,39 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from sync.sandbox import carts, people, shop
+from sync.sandbox import people, shop
 from sync.sandbox.account import Account
-from sync.sandbox.feeds import FeedMethod
-from sync.sandbox.filters import (
-    CONTRAGENT,
-    Filter,
-    among,
-    bounds,
-    custom_fields,
-    flag,
-    idle,
-    text,
-)
+from sync.sandbox.filters import CONTRAGENT, among, bounds, custom_fields, flag, idle, text
 from sync.sandbox.history_format import Word, customer_stub, merged, words
 from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.kinds.orders import move_orders
-from sync.sandbox.lists import ListMethod
+from sync.sandbox.lists import FeedMethod, ListMethod
 from sync.sandbox.php import Json, Refusal
 from sync.sandbox.records import Gone, Record
 from sync.sandbox.saves import Save
 from sync.sandbox.singles import SingleMethod
 
-FILTERS: dict[str, Filter] = {
-    "externalIds": among("externalId"), "sites": among("site"), "managers": among("managerId"),
-    "name": text("firstName", "lastName", "patronymic", "phones[].number"), "email": text("email"),
-    "city": text("address.city"), "region": text("address.region"),
-    "countries": among("address.countryIso"),
-    "isContact": flag("isContact"), "sex": among("sex"), "vip": flag("vip"), "bad": flag("bad"),
-    "segment": among("segments[].code"), "tags": among("tags[].name"),
-    "browserId": among("browserId"),
-    "mgChannels": among("mgCustomers[].mgChannel.id"), "mgCustomerId": among("mgCustomers[].id"),
-    "sourceName": among("source.source"), "mediumName": among("source.medium"),
-    "campaignName": among("source.campaign"), "keywordName": among("source.keyword"),
-    "customFields": custom_fields(), "discountCardNumber": among("discountCardNumber"),
+FILTERS = {
+    **among("sex", "browserId", "discountCardNumber", externalIds="externalId", sites="site",
+            managers="managerId", countries="address.countryIso", segment="segments[].code",
+            tags="tags[].name", mgChannels="mgCustomers[].mgChannel.id",
+            mgCustomerId="mgCustomers[].id", sourceName="source.source", mediumName="source.medium",
+            campaignName="source.campaign", keywordName="source.keyword"),
+    **text("email", name=("firstName", "lastName", "patronymic", "phones[].number"),
+           city="address.city", region="address.region"),
+    **flag("isContact", "vip", "bad"), **custom_fields(),
     **bounds(OrdersCount="ordersCount", AverageSumm="averageSumm", TotalSumm="totalSumm",
-        CostSumm="costSumm"),
+             CostSumm="costSumm"),
     **CONTRAGENT,
     **idle("online", "emailMarketingUnsubscribed", "notes", "classSegment", "attachments",
-        "tasksCounts",
-            "managerGroups", "firstWebVisitFrom", "firstWebVisitTo", "lastWebVisitFrom",
-            "lastWebVisitTo",
-            "firstOrderFrom", "firstOrderTo", "lastOrderFrom", "lastOrderTo", "commentary",
-            "adContentName",
-            "attachedTags", "subscriptions"),
+           "tasksCounts", "managerGroups", "firstWebVisitFrom", "firstWebVisitTo",
+           "lastWebVisitFrom", "lastWebVisitTo", "firstOrderFrom", "firstOrderTo", "lastOrderFrom",
+           "lastOrderTo", "commentary", "adContentName", "attachedTags", "subscriptions"),
 }  # fmt: skip
 
 
 def create_customer(
-    account: Account, /, *, source: str = "user", silent: bool = False, **fields: Any
+    account: Account, *, source: str = "user", silent: bool = False, **fields: Any
 ) -> int:
     """A new customer; fields as the API names them override the generated ones."""
     with account.saving(source, silent=silent) as save:
@@ -69,7 +53,7 @@ def create_customer(
         return int(person["id"])
 
 
-def undelete_customer(account: Account, /, customer_id: int, *, source: str = "user") -> int:
+def undelete_customer(account: Account, customer_id: int, *, source: str = "user") -> int:
     """Create again, under its old id, a customer that was deleted or merged away."""
     with account.saving(source) as save:
         customers = account.collections["customers"]
@@ -82,21 +66,13 @@ def undelete_customer(account: Account, /, customer_id: int, *, source: str = "u
 
 def _add(account: Account, save: Save, person: Json) -> None:
     person |= account.aggregates.of(person["id"])
-    record = account.store.record(person)
-    save.put("customers", record)
-    word = Word("id", None, person["id"])
-    save.say("customers", record, word, flags={"created": True}, whole=record.blob)
+    save.came("customers", account.store.record(person), Word("id", None, person["id"]))
 
 
 def update_customer(
-    account: Account,
-    /,
-    customer_id: int,
-    *,
-    source: str = "user",
-    silent: bool = False,
+    account: Account, customer_id: int, *, source: str = "user", silent: bool = False,
     **changes: Any,
-) -> int:
+) -> int:  # fmt: skip
     """Change fields (objects merge, None removes); silent: without history."""
     with account.saving(source, silent=silent) as save:
         before, old = account.store.loaded("customers", customer_id)
@@ -111,7 +87,7 @@ def update_customer(
         return before.id
 
 
-def delete_customer(account: Account, /, customer_id: int, *, source: str = "user") -> int:
+def delete_customer(account: Account, customer_id: int, *, source: str = "user") -> int:
     """Its orders keep naming it by id; its data is gone."""
     with account.saving(source) as save:
         _remove(account, save, account.must("customers", customer_id), "history")
@@ -119,7 +95,7 @@ def delete_customer(account: Account, /, customer_id: int, *, source: str = "use
 
 
 def merge_customers(
-    account: Account, /, into: int, sources: list[int], *, write_order_history: bool | None = None
+    account: Account, into: int, sources: list[int], *, write_order_history: bool | None = None
 ) -> int:
     """Combine: the sources are deleted with combinedTo, their orders move to the survivor."""
     loud = write_order_history
@@ -136,7 +112,7 @@ def merge_customers(
         return survivor.id
 
 
-def merge_chain(account: Account, /, length: int = 3) -> list[int]:
+def merge_chain(account: Account, length: int = 3) -> list[int]:
     """Merges one after the other, each survivor the next source; the last one lives on."""
     live = account.collections["customers"].truth.live
     chain = account.rng.sample(sorted(live), min(length, len(live) - 1) + 1)
@@ -148,13 +124,12 @@ def merge_chain(account: Account, /, length: int = 3) -> list[int]:
 def _remove(
     account: Account, save: Save, record: Record, reason: str, survivor: Record | None = None
 ) -> None:
-    save.drop("customers", record.id, reason, survivor.id if survivor else None)
     about: Json = {}
     if survivor is not None:
         kept = account.collections["customers"].load(survivor)
         about["combinedTo"] = customer_stub(kept) | {"type": "customer"}
-    word = Word("id", record.id, None, about)
-    save.say("customers", record, word, flags={"deleted": True}, whole=record.blob)
+    word, into = Word("id", record.id, None, about), survivor.id if survivor else None
+    save.went("customers", record, reason, word, survivor=into)
 
 
 # --- churn
@@ -230,8 +205,6 @@ CUSTOMERS = Kind(
         ),
         "customers/{id}": SingleMethod("customers", "customer", by_external=True),
         "customers/history": FeedMethod("customers", "customerId", "customerExternalId"),
-        "customer-interaction/{site}/cart/{customer}": carts.cart,
-        "customer-interaction/{site}/favorites/{customer}": carts.favorites,
     },
     mutations=(
         create_customer, update_customer, delete_customer, undelete_customer, merge_customers,

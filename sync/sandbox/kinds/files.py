@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from sync.sandbox.filters import Filter, among, flag, least, most, text
+from sync.sandbox.filters import among, flag, least, most, text
 from sync.sandbox.kind import Kind, Left, Seeding
 from sync.sandbox.lists import ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.shop import short
 from sync.sandbox.singles import Download, SingleMethod
 
-FILTERS: dict[str, Filter] = {
-    "orderIds": among("attachment[].order.id"), "customerIds": among("attachment[].customer.id"),
-    "orderExternalIds": among("attachment[].order.externalId"), "type": among("type"),
-    "customerExternalIds": among("attachment[].customer.externalId"), "filename": text("filename"),
-    "sizeFrom": least("size"), "sizeTo": most("size"), "isAttached": flag("attachment"),
-    "sites": among("attachment[].order.site"),
+FILTERS = {
+    **among("type", orderIds="attachment[].order.id", customerIds="attachment[].customer.id",
+            orderExternalIds="attachment[].order.externalId",
+            customerExternalIds="attachment[].customer.externalId",
+            sites="attachment[].order.site"),
+    **text("filename"), **least(sizeFrom="size"), **most(sizeTo="size"),
+    **flag(isAttached="attachment"),
 }  # fmt: skip
 
 
@@ -40,5 +41,5 @@ FILES = Kind(
         "files/{id}/download": Download("files"),
     },
     after=("tasks",),
-    of_order=of_order,
+    left_by={"orders": of_order},
 )

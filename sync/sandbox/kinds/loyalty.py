@@ -10,17 +10,7 @@ import orjson
 
 from sync.sandbox.account import Account
 from sync.sandbox.calls import Call
-from sync.sandbox.filters import (
-    Filter,
-    among,
-    anything,
-    between,
-    bounds,
-    custom_fields,
-    flag,
-    idle,
-    text,
-)
+from sync.sandbox.filters import among, bounds, custom_fields, flag, idle, moments, text
 from sync.sandbox.kind import Kind, Left, Seeding
 from sync.sandbox.kinds.notes import stub
 from sync.sandbox.lists import LIMITS, ListMethod, answer, page, paging
@@ -28,20 +18,17 @@ from sync.sandbox.php import Json, Refusal, loose, values
 from sync.sandbox.records import Record
 from sync.sandbox.singles import SingleMethod, find
 
-FILTERS: dict[str, Filter] = {
-    "customerId": among("customer.id"), "status": among("status"),
-    "phoneNumber": text("phoneNumber"),
-    "cardNumber": text("cardNumber"), "customerExternalId": among("customer.externalId"),
-    "id": among("id"),
-    "loyalties": among("loyalty.id"), "sites": among("customer.site"), "level": among("level.id"),
-    "customer": text("customer.firstName"), "customFields": custom_fields(),
+FILTERS = {
+    **among("status", "id", customerId="customer.id", customerExternalId="customer.externalId",
+            loyalties="loyalty.id", sites="customer.site", level="level.id"),
+    **text("phoneNumber", "cardNumber", customer="customer.firstName"), **custom_fields(),
     **bounds(Amount="amount", OrdersSum="ordersSum"), **idle("burnDateFrom", "burnDateTo"),
 }  # fmt: skip
 _TYPES = ("credit_for_order", "charge_for_order", "credit_manual", "burn")
 
 
 def create_bonus(
-    account: Account, /, loyalty_account: int, amount: float, kind: str = "credit_manual"
+    account: Account, loyalty_account: int, amount: float, kind: str = "credit_manual"
 ) -> int:
     """Credit or charge bonuses: the balance changes, and only the operations tell."""
     with account.saving(silent=True) as save:
@@ -185,7 +172,7 @@ LOYALTY_ACCOUNTS = Kind(
         "loyalty/account/{id}": SingleMethod("loyalty-accounts", "loyaltyAccount"),
     },
     after=("customer-notes", "loyalties"),
-    of_customer=of_customer,
+    left_by={"customers": of_customer},
 )  # fmt: skip
 LOYALTIES = Kind(
     "loyalties",
@@ -193,7 +180,7 @@ LOYALTIES = Kind(
     methods={
         "loyalty/loyalties": ListMethod(
             "loyalties", "loyalties",
-            {"active": flag("active"), "blocked": flag("blocked"), "sites": anything()},
+            flag("active", "blocked") | idle("sites"),
             order="oldest",
         ),
         "loyalty/loyalties/{id}": programme,
@@ -206,7 +193,7 @@ OPERATIONS = Kind(
     methods={
         "loyalty/account/{id}/bonus/operations": ListMethod(
             "bonus-operations", "bonusOperations",
-            dict(zip(("createdAtFrom", "createdAtTo"), between("createdAt"), strict=True)),
+            moments(createdAt="createdAt"),
             order="id_desc", parent="loyalty-accounts", shape=_own_operation,
         ),
         "loyalty/account/{id}/bonus/{status}/details": bonus_details,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from sync.sandbox.account import Account
-from sync.sandbox.filters import Filter, among, text
+from sync.sandbox.filters import among, text
 from sync.sandbox.kind import Kind, Left, Seeding
 from sync.sandbox.lists import ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
 
-FILTERS: dict[str, Filter] = {
-    "customerIds": among("customer.id"), "customerExternalIds": among("customer.externalId"),
-    "managerIds": among("managerId"), "text": text("text"),
+FILTERS = {
+    **among(customerIds="customer.id", customerExternalIds="customer.externalId",
+            managerIds="managerId"),
+    **text("text"),
 }  # fmt: skip
 COLLECTIONS = {"customers": "customer-notes", "customers-corporate": "corporate-notes"}
 
 
-def create_note(account: Account, /, customer_id: int, text: str) -> int:
+def create_note(account: Account, customer_id: int, text: str) -> int:
     """A note on a customer or corporate customer."""
     firm = customer_id in account.collections["customers-corporate"].truth.live
     whose = "customers-corporate" if firm else "customers"
@@ -45,7 +46,7 @@ def of_customer(seeding: Seeding, person: Json, die: float) -> Left:
         yield name, _new(seeding.account, name, stub(person), "note", person["createdAt"])
 
 
-def of_firm(seeding: Seeding, firm: Json) -> Left:
+def of_firm(seeding: Seeding, firm: Json, _: float) -> Left:
     name = "corporate-notes"
     whose: Json = {"site": firm["site"], "id": firm["id"], "type": "customer_corporate"}
     yield name, _new(seeding.account, name, whose, "note", firm["createdAt"])
@@ -61,11 +62,11 @@ CUSTOMER_NOTES = Kind(
     scope="customer_read",
     methods={"customers/notes": _list("customer-notes")},
     mutations=(create_note,),
-    of_customer=of_customer,
+    left_by={"customers": of_customer},
 )
 CORPORATE_NOTES = Kind(
     "corporate-notes",
     scope="customer_read",
     methods={"customers-corporate/notes": _list("corporate-notes")},
-    of_firm=of_firm,
+    left_by={"customers-corporate": of_firm},
 )

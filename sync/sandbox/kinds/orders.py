@@ -10,70 +10,49 @@ from sync.sandbox import shop as generator
 from sync.sandbox.account import Account
 from sync.sandbox.aggregates import buyers
 from sync.sandbox.calls import Call
-from sync.sandbox.feeds import FeedMethod
-from sync.sandbox.filters import (
-    CONTRAGENT,
-    Filter,
-    among,
-    anything,
-    bounds,
-    custom_fields,
-    dates,
-    flag,
-    idle,
-    text,
-)
+from sync.sandbox.filters import CONTRAGENT, among, bounds, custom_fields, dates, flag, idle, text
 from sync.sandbox.history_format import Word, item_words, merged, order_stub, payment_words, words
 from sync.sandbox.kind import Kind
 from sync.sandbox.kinds import seed_orders
-from sync.sandbox.lists import ListMethod
+from sync.sandbox.lists import FeedMethod, ListMethod
 from sync.sandbox.php import Json, Refusal, values
 from sync.sandbox.records import Record
 from sync.sandbox.saves import Save
 from sync.sandbox.singles import Download, SingleMethod, as_json
 
-FILTERS: dict[str, Filter] = {
-    "externalIds": among("externalId"), "numbers": among("number"), "sites": among("site"),
-    "customerId": among("_customer"), "customerExternalId": anything(),
-    "customer": text("firstName", "lastName", "patronymic", "phone"), "email": text("email"),
-    "extendedStatus": among("status"), "orderTypes": among("orderType"),
-    "orderMethods": among("orderMethod"),
-    "managers": among("managerId"), "countries": among("countryIso"),
-    "city": text("delivery.address.city"),
-    "region": text("delivery.address.region"), "index": among("delivery.address.index"),
-    "paymentStatuses": among("payments[].status"), "paymentTypes": among("payments[].type"),
-    "deliveryTypes": among("delivery.code"), "deliveryServices": among("delivery.service.code"),
-    "shipmentStores": among("shipmentStore"), "product": text("items[].offer.name"),
-    "customerComment": text("customerComment"), "managerComment": text("managerComment"),
-    "call": flag("call"), "expired": flag("expired"), "shipped": flag("shipped"),
-    "customFields": custom_fields(), "sourceName": among("source.source"),
-    "mediumName": among("source.medium"),
-    "campaignName": among("source.campaign"), "keywordName": among("source.keyword"),
+FILTERS = {
+    **among(externalIds="externalId", numbers="number", sites="site", customerId="_customer",
+            extendedStatus="status", orderTypes="orderType", orderMethods="orderMethod",
+            managers="managerId", countries="countryIso", index="delivery.address.index",
+            paymentStatuses="payments[].status", paymentTypes="payments[].type",
+            deliveryTypes="delivery.code", deliveryServices="delivery.service.code",
+            shipmentStores="shipmentStore", sourceName="source.source", mediumName="source.medium",
+            campaignName="source.campaign", keywordName="source.keyword"),
+    **idle("customerExternalId", "metro", "deliveryTimeFrom", "deliveryTimeTo", "vip", "bad",
+           "online", "deliveryStates", "minMarginSumm", "maxMarginSumm", "minCostSumm",
+           "maxCostSumm", "trackNumber", "deliveryExternalId", "attachments",
+           "receiptFiscalDocumentAttribute", "receiptStatus", "receiptOperation",
+           "receiptOrderStatus", "tasksCounts", "customerType", "companyName", "couriers",
+           "managerGroups", "mgChannels", "firstWebVisitFrom", "firstWebVisitTo",
+           "lastWebVisitFrom", "lastWebVisitTo", "firstOrderFrom", "firstOrderTo", "lastOrderFrom",
+           "lastOrderTo", "dpdParcelDateFrom", "dpdParcelDateTo", "adContentName",
+           "uploadedToExtStoreSys"),
+    **text("email", "customerComment", "managerComment",
+           customer=("firstName", "lastName", "patronymic", "phone"), city="delivery.address.city",
+           region="delivery.address.region", product="items[].offer.name"),
+    **flag("call", "expired", "shipped"), **custom_fields(),
     **dates(statusUpdatedAt="statusUpdatedAt", fullPaidAt="fullPaidAt", paidAt="payments[].paidAt",
-             deliveryDate="delivery.date", shipmentDate="shipmentDate"),
+            deliveryDate="delivery.date", shipmentDate="shipmentDate"),
     **bounds(Price="totalSumm", PrepaySumm="prepaySum", DeliveryCost="delivery.cost",
-              DeliveryNetCost="delivery.netCost", PurchaseSumm="purchaseSumm"),
+             DeliveryNetCost="delivery.netCost", PurchaseSumm="purchaseSumm"),
     **CONTRAGENT,
-    **idle("metro", "deliveryTimeFrom", "deliveryTimeTo", "vip", "bad", "online", "deliveryStates",
-            "minMarginSumm", "maxMarginSumm", "minCostSumm", "maxCostSumm", "trackNumber",
-            "deliveryExternalId", "attachments", "receiptFiscalDocumentAttribute", "receiptStatus",
-            "receiptOperation", "receiptOrderStatus", "tasksCounts", "customerType", "companyName",
-            "couriers", "managerGroups", "mgChannels", "firstWebVisitFrom", "firstWebVisitTo",
-            "lastWebVisitFrom", "lastWebVisitTo", "firstOrderFrom", "firstOrderTo", "lastOrderFrom",
-            "lastOrderTo", "dpdParcelDateFrom", "dpdParcelDateTo", "adContentName",
-            "uploadedToExtStoreSys"),
 }  # fmt: skip
 
 
 def create_order(
-    account: Account,
-    /,
-    *,
-    customer: int | None = None,
-    source: str = "api",
-    silent: bool = False,
+    account: Account, *, customer: int | None = None, source: str = "api", silent: bool = False,
     **fields: Any,
-) -> int:
+) -> int:  # fmt: skip
     """A new order of `customer` (None: of anybody or nobody, 0: of nobody).
 
     Fields as the API names them override the generated ones.
@@ -96,7 +75,7 @@ def create_order(
         return int(made["id"])
 
 
-def undelete_order(account: Account, /, order_id: int, *, source: str = "user") -> int:
+def undelete_order(account: Account, order_id: int, *, source: str = "user") -> int:
     """Create again, under its old id, an order that was deleted."""
     with account.saving(source) as save:
         gone = account.collections["orders"].gone.get(int(order_id))
@@ -111,22 +90,14 @@ def _add(
     account: Account, save: Save, made: Json, customer: int | None, contact: int | None
 ) -> None:
     record = account.store.record(made, customer=customer, contact=contact)
-    save.put("orders", record)
-    word = Word("status", None, {"code": made["status"]})
-    save.say("orders", record, word, flags={"created": True}, whole=record.blob)
+    save.came("orders", record, Word("status", None, {"code": made["status"]}))
     account.aggregates.recount(save, (record, made, 1))
 
 
 def update_order(
-    account: Account,
-    /,
-    order_id: int,
-    *,
-    customer: int | None = None,
-    source: str = "user",
-    silent: bool = False,
-    **changes: Any,
-) -> int:
+    account: Account, order_id: int, *, customer: int | None = None, source: str = "user",
+    silent: bool = False, **changes: Any,
+) -> int:  # fmt: skip
     """Change fields (objects merge, None removes, `items` and `payments` replace).
 
     `customer` gives the order to another customer, 0 to nobody; `silent` writes no history.
@@ -150,33 +121,28 @@ def update_order(
         return before.id
 
 
-def redate_order(account: Account, /, order_id: int, created_at: str | None = None) -> int:
+def redate_order(account: Account, order_id: int, created_at: str | None = None) -> int:
     """Change createdAt, to a day of the last two years when none is given."""
     at = account.clock.now() - account.rng.random() * 700 * 86400
     return update_order(account, order_id, source="api", createdAt=created_at or account.local(at))
 
 
-def move_order(account: Account, /, order_id: int, site: str | None = None) -> int:
+def move_order(account: Account, order_id: int, site: str | None = None) -> int:
     """Move the order to another site."""
     others = [s for s in account.sites if s != account.must("orders", order_id).site]
     return update_order(account, order_id, site=site or account.rng.choice(others or account.sites))
 
 
-def reassign_order(account: Account, /, order_id: int) -> int:
+def reassign_order(account: Account, order_id: int) -> int:
     """Give the order to another customer: neither customer's history tells."""
     live = account.collections["customers"].truth.live
     return update_order(account, order_id, customer=account.rng.choice(sorted(live)))
 
 
 def import_orders(
-    account: Account,
-    /,
-    count: int = 2000,
-    *,
-    commit_seconds: float = 0.0,
-    orders: list[int] | None = None,
-    **changes: Any,
-) -> list[int]:
+    account: Account, count: int = 2000, *, commit_seconds: float = 0.0,
+    orders: list[int] | None = None, **changes: Any,
+) -> list[int]:  # fmt: skip
     """Edit many orders in one transaction, by default some at random; their ids.
 
     The ids of all their entries are allotted now; it is committed `commit_seconds` later, and
@@ -192,12 +158,12 @@ def import_orders(
     return chosen
 
 
-def delete_order(account: Account, /, order_id: int, *, source: str = "user") -> int:
+def delete_order(account: Account, order_id: int, *, source: str = "user") -> int:
     with account.saving(source) as save:
         return _remove(account, save, account.must("orders", order_id), "history")
 
 
-def merge_orders(account: Account, /, into: int, sources: list[int]) -> int:
+def merge_orders(account: Account, into: int, sources: list[int]) -> int:
     """Combine orders: the sources are deleted, and their last entry names the survivor."""
     with account.saving("user") as save:
         survivor, kept = account.store.loaded("orders", into)
@@ -212,9 +178,8 @@ def _remove(
     about: Json | None = None,
 ) -> int:  # fmt: skip
     old = account.collections["orders"].load(record)
-    save.drop("orders", record.id, reason, survivor)
     word = Word("id", record.id, None, about or {})
-    save.say("orders", record, word, stub=order_stub(old), flags={"deleted": True})
+    save.went("orders", record, reason, word, stub=order_stub(old), survivor=survivor)
     account.aggregates.recount(save, (record, old, -1))
     return record.id
 

@@ -7,36 +7,34 @@ from typing import Any
 
 from sync.sandbox import shop
 from sync.sandbox.account import Account
-from sync.sandbox.feeds import FeedMethod
-from sync.sandbox.filters import Filter, among, dates, idle
+from sync.sandbox.filters import among, dates, idle
 from sync.sandbox.history_format import Word, flat, merged
 from sync.sandbox.kind import Kind, Left, Seeding
-from sync.sandbox.lists import ListMethod
+from sync.sandbox.lists import FeedMethod, ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
 from sync.sandbox.singles import SingleMethod
 
-FILTERS: dict[str, Filter] = {
-    "orderId": among("item.order.id"), "stores": among("store"), "itemId": among("item.id"),
-    "offerXmlId": among("item.offer.xmlId"), "offerExternalId": among("item.offer.externalId"),
-    "invoiceNumber": among("invoiceNumber"), "deliveryNoteNumber": among("deliveryNoteNumber"),
+FILTERS = {
+    **among("invoiceNumber", "deliveryNoteNumber", orderId="item.order.id", stores="store",
+            itemId="item.id", offerXmlId="item.offer.xmlId",
+            offerExternalId="item.offer.externalId"),
     **dates(shipmentDate="shipmentDate"), **idle("orderExternalId"),
 }  # fmt: skip
 
 
-def create_pack(account: Account, /, order_id: int, **fields: Any) -> int:
+def create_pack(account: Account, order_id: int, **fields: Any) -> int:
     """Reserve the first item of an order in a warehouse."""
     with account.saving("user") as save:
         _, order = account.store.loaded("orders", order_id)
         record = _new(account, account.rng, order, **fields)
-        save.put("packs", record)
         pack = account.collections["packs"].load(record)
         word = Word("store", None, {"code": pack["store"]})
-        save.say("packs", record, word, stub=_stored(pack), flags={"created": True})
+        save.came("packs", record, word, stub=_stored(pack))
         return record.id
 
 
-def update_pack(account: Account, /, pack_id: int, **changes: Any) -> int:
+def update_pack(account: Account, pack_id: int, **changes: Any) -> int:
     """The history of packs words its fields in camelCase and its dates with a time."""
     with account.saving("user") as save:
         before, old = account.store.loaded("packs", pack_id)
@@ -52,13 +50,12 @@ def update_pack(account: Account, /, pack_id: int, **changes: Any) -> int:
         return before.id
 
 
-def delete_pack(account: Account, /, pack_id: int) -> int:
+def delete_pack(account: Account, pack_id: int) -> int:
     with account.saving("user") as save:
         record, pack = account.store.loaded("packs", pack_id)
-        save.drop("packs", record.id, "history")
         stub = {"id": record.id, "item": pack["item"]}
         word = Word("store", {"code": pack["store"]}, None)
-        save.say("packs", record, word, stub=stub, flags={"deleted": True})
+        save.went("packs", record, "history", word, stub=stub)
         return record.id
 
 
@@ -116,6 +113,6 @@ PACKS = Kind(
     },
     mutations=(create_pack, update_pack, delete_pack),
     after=("orders",),
-    of_order=of_order,
+    left_by={"orders": of_order},
     created=created,
 )

@@ -7,46 +7,40 @@ from random import Random
 from sync.sandbox import catalogue
 from sync.sandbox.account import Account
 from sync.sandbox.calls import Call
-from sync.sandbox.filters import Filter, above, after, among, bounds, flag, idle, least, most, text
+from sync.sandbox.filters import above, after, among, bounds, flag, idle, least, most, text
 from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.lists import MORE, ListMethod
 from sync.sandbox.php import Json, loose
 from sync.sandbox.records import Record
 
-PRODUCT_FILTERS: dict[str, Filter] = {
-    "sinceId": above("id"), "sinceUpdatedAt": after("updatedAt"), "active": flag("active"),
-    "name": text("name"), "manufacturer": among("manufacturer"), "externalId": among("externalId"),
-    "offerIds": among("offers[].id"), "offerExternalId": among("offers[].externalId"),
-    "groups": among("groups[].id"),
-    "sites": among("offers[].site"), "catalogs": among("catalogId"), "popular": flag("popular"),
-    "stock": flag("stock"), "novelty": flag("novelty"), "recommended": flag("recommended"),
-    "url": among("url"),
-    "urlLike": text("url"), "offerXmlId": among("offers[].xmlId"),
-    "groupExternalId": among("groups[].externalId"),
-    "minPrice": least("minPrice"), "maxPrice": most("maxPrice"), **bounds(Quantity="quantity"),
+PRODUCT_FILTERS = {
+    **above(sinceId="id"), **after(sinceUpdatedAt="updatedAt"),
+    **flag("active", "popular", "stock", "novelty", "recommended"), **text("name", urlLike="url"),
+    **among("manufacturer", "externalId", "url", offerIds="offers[].id",
+            offerExternalId="offers[].externalId", groups="groups[].id", sites="offers[].site",
+            catalogs="catalogId", offerXmlId="offers[].xmlId",
+            groupExternalId="groups[].externalId"),
+    **least("minPrice"), **most("maxPrice"), **bounds(Quantity="quantity"),
     **idle("minPurchasePrice", "maxPurchasePrice", "xmlId", "classSegment", "properties",
-        "priceType", "markable"),
+           "priceType", "markable"),
 }  # fmt: skip
-OFFER_FILTERS: dict[str, Filter] = {
-    "externalIds": among("externalId"), "sinceId": above("id"), "name": text("name"),
-    "xmlIds": among("xmlId"),
-    "sites": among("site"), "active": flag("active"), "groups": among("product.groups[].id"),
+OFFER_FILTERS = {
+    **among(externalIds="externalId", xmlIds="xmlId", sites="site", groups="product.groups[].id"),
+    **above(sinceId="id"), **text("name"), **flag("active"),
     **bounds(Price="price", Quantity="quantity"), **idle("properties", "catalogs", "priceType"),
 }  # fmt: skip
-INVENTORY_FILTERS: dict[str, Filter] = {
-    "offerExternalId": among("externalId"), "offerXmlId": among("xmlId"), "sites": among("site"),
-    "offerActive": flag("active"), "productActive": flag("product.active"),
-    "offerArticle": among("article"),
-    "productArticle": among("product.article"), "productExternalId": among("product.externalId"),
-    **idle("details", "catalogs"),
+INVENTORY_FILTERS = {
+    **among(offerExternalId="externalId", offerXmlId="xmlId", sites="site", offerArticle="article",
+            productArticle="product.article", productExternalId="product.externalId"),
+    **flag(offerActive="active", productActive="product.active"), **idle("details", "catalogs"),
 }  # fmt: skip
-GROUP_FILTERS: dict[str, Filter] = {
-    "active": flag("active"), "parentGroupId": among("parentId"), "sites": among("site"),
-    "minLevel": least("lvl"), "maxLevel": most("lvl"), **idle("catalogs", "loadFromYml"),
+GROUP_FILTERS = {
+    **flag("active"), **among(parentGroupId="parentId", sites="site"), **least(minLevel="lvl"),
+    **most(maxLevel="lvl"), **idle("catalogs", "loadFromYml"),
 }  # fmt: skip
 
 
-def set_stock(account: Account, /, offer_id: int, quantity: float, *, bump: bool = False) -> int:
+def set_stock(account: Account, offer_id: int, quantity: float, *, bump: bool = False) -> int:
     """Change what is in stock of an offer; the product's updatedAt moves only with `bump`."""
     with account.saving(silent=True) as save:
         _, offer = account.store.loaded("offers", offer_id)

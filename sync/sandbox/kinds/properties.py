@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from sync.sandbox.filters import Filter, among, flag, idle, text
+from sync.sandbox.filters import among, flag, idle, text
 from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.lists import ListMethod
 from sync.sandbox.php import Json
 
-FILTERS: dict[str, Filter] = {
-    "name": text("name"), "code": among("code"), "visible": flag("visible"),
-    "variative": flag("variative"),
-    "sites": among("sites[]"), "groups": among("groups[].id"), **idle("catalogs"),
+FILTERS = {
+    **text("name"), **among("code", sites="sites[]", groups="groups[].id"),
+    **flag("visible", "variative"), **idle("catalogs"),
 }  # fmt: skip
-VALUE_FILTERS: dict[str, Filter] = {
-    "propertyName": text("property.name"), "propertyCode": among("property.code"),
-    "groups": among("property.groups[].id"),
+VALUE_FILTERS = {
+    **text(propertyName="property.name"),
+    **among(propertyCode="property.code", groups="property.groups[].id"),
 }  # fmt: skip
 
 

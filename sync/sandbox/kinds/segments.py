@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sync.sandbox.filters import Filter, bounds, flag, idle, since, text, until
+from sync.sandbox.filters import bounds, flag, idle, since, text, until
 from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.lists import ListMethod
 
-FILTERS: dict[str, Filter] = {
-    "name": text("name"), "active": flag("active"), "dateFrom": since("createdAt"),
-    "dateTo": until("createdAt"),
+FILTERS = {
+    **text("name"), **flag("active"), **since(dateFrom="createdAt"), **until(dateTo="createdAt"),
     **bounds(CustomersCount="customersCount"), **idle("type"),
 }  # fmt: skip
 _SEGMENTS = (

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from sync.sandbox.filters import Filter, among, since, until
+from sync.sandbox.filters import among, since, until
 from sync.sandbox.kind import Kind, Left, Seeding
 from sync.sandbox.lists import ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.shop import short
 from sync.sandbox.singles import SingleMethod
 
-FILTERS: dict[str, Filter] = {
-    "dateFrom": since("date"), "dateTo": until("date"), "externalId": among("externalId"),
-    "orderNumber": among("orders[].number"), "statuses": among("status"),
-    "deliveryTypes": among("deliveryType"),
-    "managers": among("managerId"), "stores": among("store"),
+FILTERS = {
+    **since(dateFrom="date"), **until(dateTo="date"),
+    **among("externalId", orderNumber="orders[].number", statuses="status",
+            deliveryTypes="deliveryType", managers="managerId", stores="store"),
 }  # fmt: skip
 
 
@@ -42,5 +41,5 @@ SHIPMENTS = Kind(
         "delivery/shipments/{id}": SingleMethod("shipments", "deliveryShipment"),
     },
     after=("files",),
-    of_order=of_order,
+    left_by={"orders": of_order},
 )

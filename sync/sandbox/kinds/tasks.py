@@ -6,11 +6,10 @@ from random import Random
 from typing import Any
 
 from sync.sandbox.account import Account
-from sync.sandbox.feeds import FeedMethod
 from sync.sandbox.filters import Deep, Filter, among, dates, text
 from sync.sandbox.history_format import Word, merged, words
 from sync.sandbox.kind import Kind, Left, Seeding
-from sync.sandbox.lists import ListMethod
+from sync.sandbox.lists import FeedMethod, ListMethod
 from sync.sandbox.php import Json, values
 from sync.sandbox.records import Record
 from sync.sandbox.shop import short
@@ -21,24 +20,23 @@ def _task_status(wanted: str) -> Deep:
     return lambda task: bool(task.get("complete")) is (wanted == "completed")
 
 
-FILTERS: dict[str, Filter] = {
-    "orderNumber": among("order.number"), "customer": text("customer.id"), "text": text("text"),
-    "performers": among("performer"), "creators": among("creator"),
+FILTERS = {
+    **among(orderNumber="order.number", performers="performer", creators="creator"),
+    **text("text", customer="customer.id"),
     "status": Filter(lambda _, given: _task_status(values(given)[0])),
     **dates(date="datetime", completedAt="completedAt"),
 }  # fmt: skip
 
 
-def create_task(account: Account, /, **fields: Any) -> int:
+def create_task(account: Account, **fields: Any) -> int:
     with account.saving("user") as save:
         task = merged(_new(account, account.rng, created=save.text), fields)
         record = account.store.record(task, site=None)
-        save.put("tasks", record)
-        save.say("tasks", record, Word("id", None, record.id), stub=task, flags={"created": True})
+        save.came("tasks", record, Word("id", None, record.id), stub=task)
         return record.id
 
 
-def update_task(account: Account, /, task_id: int, **changes: Any) -> int:
+def update_task(account: Account, task_id: int, **changes: Any) -> int:
     with account.saving("user") as save:
         _, old = account.store.loaded("tasks", task_id)
         new = merged(old, changes)
@@ -51,7 +49,7 @@ def update_task(account: Account, /, task_id: int, **changes: Any) -> int:
         return record.id
 
 
-def comment_task(account: Account, /, task_id: int, text: str) -> int:
+def comment_task(account: Account, task_id: int, text: str) -> int:
     with account.saving("user") as save:
         record, task = account.store.loaded("tasks", task_id)
         made = _new_comment(account, text, account.user_ids[0], save.text)
@@ -62,7 +60,7 @@ def comment_task(account: Account, /, task_id: int, text: str) -> int:
         return int(number)
 
 
-def delete_task(account: Account, /, task_id: int) -> int:
+def delete_task(account: Account, task_id: int) -> int:
     with account.saving(silent=True) as save:
         save.drop("tasks", account.must("tasks", task_id).id, "removed")
         return int(task_id)
@@ -93,7 +91,7 @@ def _new_comment(account: Account, text: str, creator: int, when: str) -> Json:
 def of_order(seeding: Seeding, order: Json, die: float) -> Left:
     """Tasks are few beyond the first orders: their comments cost a mirror a request each."""
     account, rng, store = seeding.account, seeding.rng, seeding.account.store
-    share = 0.15 if seeding.orders_seen < 200 else 0.005
+    share = 0.15 if seeding.number < 200 else 0.005
     if 0.3 < die < 0.3 + share:
         whose = {**short(order), "site": order["site"]}
         task = _new(account, rng, created=order["createdAt"], order=whose)
@@ -126,7 +124,7 @@ TASKS = Kind(
     },
     mutations=(create_task, update_task, comment_task, delete_task),
     after=("costs",),  # of the same orders, whose dice fall first
-    of_order=of_order,
+    left_by={"orders": of_order},
     created=created,
 )
 COMMENTS = Kind(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from sync.sandbox import people
-from sync.sandbox.filters import Filter, among, between, flag, idle
+from sync.sandbox.filters import among, flag, idle, moments
 from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.lists import ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.singles import SingleMethod
 
-FILTERS: dict[str, Filter] = {
-    "email": among("email"), "status": among("status"), "online": flag("online"),
-    "active": flag("active"),
-    "isManager": flag("isManager"), "isAdmin": flag("isAdmin"), "groups": among("groups[].id"),
-    "createdAtFrom": between("createdAt")[0], "createdAtTo": between("createdAt")[1],
+FILTERS = {
+    **among("email", "status", groups="groups[].id"),
+    **flag("online", "active", "isManager", "isAdmin"), **moments(createdAt="createdAt"),
     **idle("isPosManager"),
 }  # fmt: skip
 
