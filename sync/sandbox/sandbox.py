@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from threading import RLock
 from typing import Any
@@ -10,15 +9,17 @@ from typing import Any
 import orjson
 
 from sync.sandbox.account import Account
-from sync.sandbox.answering import JSON, answer
+from sync.sandbox.api import JSON, Api
 from sync.sandbox.churn import Churn
 from sync.sandbox.clock import Clock
 from sync.sandbox.faults import Faults
-from sync.sandbox.keys import Key
+from sync.sandbox.keys import derived_key
 from sync.sandbox.knobs import Knobs
 from sync.sandbox.limit import RequestLog, SlidingWindow
-from sync.sandbox.oracle import lines
-from sync.sandbox.php import Json, Refusal, nested
+from sync.sandbox.php import Json, nested
+from sync.sandbox.registry import COLLECTIONS, KINDS, MUTATIONS, SUBJECTS
+from sync.sandbox.seed import populate
+from sync.sandbox.sending import lines
 
 CURRENCIES = {"Europe/Moscow": "RUB", "Asia/Vladivostok": "RUB", "Asia/Yekaterinburg": "RUB",
               "America/Mexico_City": "MXN", "Europe/Madrid": "EUR"}  # fmt: skip
@@ -32,14 +33,9 @@ class Sandbox:
     """
 
     def __init__(
-        self,
-        knobs: Knobs | None = None,
-        *,
-        seed: int = 7,
-        clock: Clock | None = None,
-        lean: bool = False,
-        **values: Any,
-    ) -> None:
+        self, knobs: Knobs | None = None, *, seed: int = 7, clock: Clock | None = None,
+        lean: bool = False, **values: Any,
+    ) -> None:  # fmt: skip
         self.knobs = knobs or Knobs()
         self.knobs.turn(**values)
         self.seed, self.clock, self.lean = seed, clock or Clock(), lean
@@ -48,32 +44,25 @@ class Sandbox:
         self.log = RequestLog()
         self.window = SlidingWindow()
         self.faults = Faults(seed)
-        self.churn = Churn(self)
+        self.api = Api(self.accounts, self.knobs, self.clock)
+        self.churn = Churn(seed, self.accounts, self.knobs, self.lock)
 
     def account(
-        self,
-        name: str = "demo",
-        *,
-        zone: str = "Europe/Moscow",
-        currency: str | None = None,
-        language: str | None = None,
-        sites: Iterable[str] = ("main", "outlet"),
-        orders: int = 0,
-        customers: int = 0,
-        products: int = 60,
-        awkward: float = 0.02,
-        key: str | None = None,
-        scopes: Iterable[str] | None = None,
-        only_sites: Iterable[str] | None = None,
-    ) -> Account:
+        self, name: str = "demo", *, zone: str = "Europe/Moscow", currency: str | None = None,
+        language: str | None = None, sites: Iterable[str] = ("main", "outlet"), orders: int = 0,
+        customers: int = 0, products: int = 60, awkward: float = 0.02, key: str | None = None,
+        scopes: Iterable[str] | None = None, only_sites: Iterable[str] | None = None,
+    ) -> Account:  # fmt: skip
         """Add an account with seeded data and one key (`scopes` and `only_sites` are the key's)."""
         made = Account(
             name, zone=zone, currency=currency or CURRENCIES.get(zone, "EUR"), language=language,
-            sites=sites, orders=orders, customers=customers, products=products, awkward=awkward,
-            seed_number=self.seed, clock=self.clock, knobs=self.knobs, lean=self.lean,
-            lock=self.lock,
+            sites=sites, awkward=awkward, seed=self.seed, clock=self.clock, knobs=self.knobs,
+            lean=self.lean, lock=self.lock, collections=COLLECTIONS, subjects=SUBJECTS,
+            mutations=MUTATIONS,
         )  # fmt: skip
-        made.add_key(key, scopes=scopes, sites=only_sites)
+        populate(made, KINDS, orders=orders, customers=customers, products=products)
+        made.timeline.kept(self.clock.now())
+        made.keyring.add_key(key, scopes=scopes, sites=only_sites)
         with self.lock:
             if name in self.accounts:
                 raise ValueError(f"there is an account {name!r} already")
@@ -90,7 +79,7 @@ class Sandbox:
         whole = way if way.startswith("/") else f"/api/v5/{way}"
         key = key or next(iter(self.accounts.values())).key
         with self.lock:
-            status, body, kind = answer(self, "GET", whole, nested(query), key)
+            status, body, kind = self.api.answer("GET", whole, nested(query), key)
         return status, orjson.loads(body) if kind == JSON else body
 
     def truth(self, account: str, collection: str, *, steady: bool = False) -> list[Json]:
@@ -102,24 +91,7 @@ class Sandbox:
             rows = lines(self.accounts[account], collection, self.clock.now(), only_steady=steady)
             return [orjson.loads(row) for row in rows]
 
-    def holder(self, key: str | None) -> tuple[Account, Key]:
-        """Whose key this is, or the refusal."""
-        if not key:
-            raise Refusal(403, '"apiKey" is missing.')
-        for account in list(self.accounts.values()):
-            found = account.keys.get(key)
-            if found is not None and found.active:
-                return account, found
-        raise Refusal(403, 'Wrong "apiKey" value.')
-
-    def account_of(self, key: str | None) -> Account | None:
-        """Whose key this is or was; for the log and for faults of one account."""
-        for account in list(self.accounts.values()):
-            if key in account.keys:
-                return account
-        return None
-
 
 def demo_key(seed: int, name: str) -> str:
     """The first key of an account: derived, so that none is kept anywhere."""
-    return hashlib.sha256(f"{seed}/{name}/0".encode()).hexdigest()[:32]
+    return derived_key(seed, name, 0)

@@ -7,23 +7,22 @@ in between.
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING
 
 from sync.sandbox import shop
+from sync.sandbox.account import Account
 from sync.sandbox.clock import doubled_hours
+from sync.sandbox.history_writer import Drafts
+from sync.sandbox.kind import Seeding
 from sync.sandbox.php import Json
 from sync.sandbox.records import Gone, Record
-from sync.sandbox.scribe import Scribe
-
-if TYPE_CHECKING:
-    from sync.sandbox.account import Account
 
 
-def orders(account: Account, rng: Random, count: int, persons: list[Json], *, days: float) -> None:
-    """Fill the orders of the last `days`; some came and went, and only the history knows them."""
-    now, scribe = account.clock.now(), Scribe(account, "orders")
+def seed(seeding: Seeding) -> None:
+    """Fill the orders of two years; some came and went, and only the history knows them."""
+    account, rng, persons = seeding.account, seeding.rng, seeding.persons
+    count, now, drafts = seeding.orders, account.clock.now(), account.writer.drafts("orders")
     collection = account.collections["orders"]
-    times = moments(account, rng, count + count // 80, now, days)
+    times = moments(account, rng, count + count // 80, now, shop.DAYS)
     departed = set(rng.sample(range(len(times)), count // 80)) if count >= 80 else set()
     companies = {r.customer: account.collections["companies"].load(r)
                  for r in account.collections["companies"].truth.live.values()}  # fmt: skip
@@ -41,34 +40,34 @@ def orders(account: Account, rng: Random, count: int, persons: list[Json], *, da
             customer = rng.choice(list(companies))
             made |= {"orderType": "eshop-legal", "contragent": {"contragentType": "legal-entity"},
                      "company": companies[customer]}  # fmt: skip
-        whole = account.pack(made)
+        whole = account.store.pack(made)
         body = b'"created":true,%b,"field":"status","oldValue":null,"newValue":{"code":"new"}'
-        scribe.write(
+        drafts.write(
             at, made, body % _author("api" if made["fromApi"] else "user", made),
             whole=whole, people=(customer, contact),
         )  # fmt: skip
         progress = shop.steps(rng, account.shop, at=at, now=now, has_manager="managerId" in made)
         for step in progress:
-            _take(account, scribe, made, step)
-        record = account.record(made, customer=customer, contact=contact)
+            _take(account, drafts, made, step)
+        record = account.store.record(made, customer=customer, contact=contact)
         if n in departed:
             left = min(now - 1, (progress[-1].at if progress else at) + 5)
             body = b'"deleted":true,%b,"field":"id","oldValue":%d,"newValue":null,%b'
-            scribe.write(left, made, body % (_author("user", made), made["id"], _stub(made)))
+            drafts.write(left, made, body % (_author("user", made), made["id"], _stub(made)))
             collection.gone[made["id"]] = Gone("history", left, None, record)
             continue
         live.append(record)
         if customer is not None:
-            account.credit(customer, made, 1)
+            account.aggregates.credit(customer, made, 1)
     collection.truth.fill(live)
-    scribe.publish()
+    drafts.publish()
 
 
 def moments(account: Account, rng: Random, count: int, now: float, days: float) -> list[float]:
     """When the orders came, oldest first; where clocks go back, some in the hour that is twice."""
     times = [shop.moment(rng, now, days) for _ in range(count)]
     if account.shop.awkward and times:
-        for hour in doubled_hours(account.zone, now - days * shop.DAY, now)[: count // 20]:
+        for hour in doubled_hours(account.time.zone, now - days * shop.DAY, now)[: count // 20]:
             for n in range(4):
                 times[rng.randrange(count)] = hour + 900.0 + 1800.0 * n
     return sorted(times)
@@ -90,7 +89,7 @@ def _stub(made: Json) -> bytes:
             f'"status":"{made["status"]}"}}').encode()  # fmt: skip
 
 
-def _take(account: Account, scribe: Scribe, made: Json, step: shop.Step) -> None:
+def _take(account: Account, drafts: Drafts, made: Json, step: shop.Step) -> None:
     """Apply one step to the order and word it."""
     said: list[tuple[str, str, str, str]] = []
     when = account.local(step.at)
@@ -126,4 +125,4 @@ def _take(account: Account, scribe: Scribe, made: Json, step: shop.Step) -> None
     author, stub = _author(step.source, made).decode(), _stub(made).decode()
     for field, before, after, about in said:
         values = f'"field":"{field}","oldValue":{before},"newValue":{after}'
-        scribe.write(step.at, made, f"{author},{values},{stub}{about}".encode())
+        drafts.write(step.at, made, f"{author},{values},{stub}{about}".encode())
