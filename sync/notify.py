@@ -25,7 +25,7 @@ import httpx
 import sqlalchemy as sa
 
 from sync.mirror import status as look
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import attempts, writing
 from sync.pipeline.services import Services
 from sync.resources import RESOURCES
 from sync.telemetry import keep_secret, log, scrubbed
@@ -66,18 +66,19 @@ def notify(services: Services) -> int:
         return 0
     keep_secret(url.get_secret_value())
     lag_seconds = services.settings.notify_lag_seconds
-    in_transaction(services.engine, lambda c: note(c, lag_seconds=lag_seconds))
+    with writing(services.engine) as connection:
+        note(connection, lag_seconds=lag_seconds)
     arrived = 0
     for _ in range(AT_ONCE):
-        message = in_transaction(services.engine, claim)
+        with writing(services.engine) as connection:
+            message = claim(connection)
         if message is None or services.stop.is_set():
             break
         problem = deliver(message, url=url.get_secret_value(), secret=secret.get_secret_value())
         ids = [item.id for item in message.items]
-        in_transaction(
-            services.engine,
-            lambda c, ids=ids, m=message, p=problem: settle(c, ids, m.event, problem=p),  # type: ignore[misc]
-        )
+        for attempt in attempts(services.engine):
+            with attempt as connection:
+                settle(connection, ids, message.event, problem=problem)
         say = log(store=message.store, event_told=message.event)
         if problem is None:
             say.info("notified", items=len(ids))

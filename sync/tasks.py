@@ -11,7 +11,7 @@ from sync.celery import PLACES, app
 from sync.errors import TryLater
 from sync.metrics.budget import sample
 from sync.mirror import lease
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import writing
 from sync.mirror.heartbeat import consumed
 from sync.pipeline import dispatching
 from sync.pipeline.services import services
@@ -35,10 +35,9 @@ def walk(store_id: int, resource: str) -> None:
     """Do a slice of a crawl, if a place for crawls is free; else the lane is due again at once."""
     claim = lease.Claim(store_id, resource, "walk")
     if not _crawls.acquire(blocking=False):
-        with suppress(TryLater):  # without Postgres the claim runs out by itself
-            in_transaction(
-                services().engine, lambda c: lease.unclaim(c, claim, seconds=BOUNCED_SECONDS)
-            )
+        # Without Postgres the claim runs out by itself.
+        with suppress(TryLater), writing(services().engine) as connection:
+            lease.unclaim(connection, claim, seconds=BOUNCED_SECONDS)
         return
     try:
         work(claim, services())
@@ -88,7 +87,6 @@ def watch() -> None:
 
 def _note(queue: str) -> None:
     process, egress = f"{socket.gethostname()}:{services().pid}", services().settings.egress
-    with suppress(TryLater):  # without Postgres the note that is missing says so
-        in_transaction(
-            services().engine, lambda c: consumed(c, process=process, queue=queue, egress=egress)
-        )
+    # Without Postgres the note that is missing says so.
+    with suppress(TryLater), writing(services().engine) as connection:
+        consumed(connection, process=process, queue=queue, egress=egress)

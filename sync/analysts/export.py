@@ -28,7 +28,7 @@ from sync.analysts import parts
 from sync.analysts.manifest import Manifest, Progress
 from sync.declare import Resource
 from sync.errors import BadRequest
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import reading
 from sync.mirror.names import crm_name
 from sync.mirror.stores import Store
 
@@ -56,11 +56,9 @@ class Part:
 def horizon(engine: sa.Engine) -> dt.datetime:
     """The moment below which no change can appear any more."""
 
-    def read(connection: sa.Connection) -> dt.datetime:
+    with reading(engine) as connection:
         moment: dt.datetime = connection.exec_driver_sql(_HORIZON, (MARGIN_SECONDS,)).scalar_one()
-        return moment
-
-    return in_transaction(engine, read)
+    return moment
 
 
 def export(
@@ -114,8 +112,9 @@ def _part(
 ) -> Part:
     """Write the next part of a resource and say so in the manifest."""
     snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
-
-    def work(connection: sa.Connection) -> tuple[Part, Any, list[dict[str, Any]]]:
+    rows: dict[str, int] = {}
+    files = []
+    with reading(snapshots) as connection:
         # A part may take longer than a page's write may.
         connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -125,12 +124,8 @@ def _part(
             f" FROM {crm_name(resource.name)} AS t WHERE {where} ORDER BY 1 LIMIT %(most)s) AS p",
             binds | {"most": rows_per_part},
         ).one()
-        if not found:
-            return Part(resource.name, {}), None, []
         where, binds = f"{where} AND {_key(resource)} <= %(last)s", binds | {"last": last}
-        rows: dict[str, int] = {}
-        files = []
-        for table in resource.tables:
+        for table in resource.tables if found else ():
             chosen = where if table == resource.name else _of_parents(resource, where)
             columns = parts.columns_of(connection, table)
             path = f"{table}/{progress.run:06d}-{progress.part:05d}.parquet"
@@ -148,11 +143,8 @@ def _part(
                     "left_empty": parts.unfit(connection, table, columns, chosen, binds),
                 }
             )
-        return Part(resource.name, rows), last if found == rows_per_part else None, files
-
-    part, last, files = in_transaction(snapshots, work)
-    manifest.advance(resource.name, files=files, last=last)
-    return part
+    manifest.advance(resource.name, files=files, last=last if found == rows_per_part else None)
+    return Part(resource.name, rows)
 
 
 def _key(resource: Resource) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sync.analysts.names import literal, quoted
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import attempts, reading
 
 _TABLES = (
     "SELECT c.relname, c.relrowsecurity FROM pg_class AS c"
@@ -52,12 +52,14 @@ def readers(connection: sa.Connection) -> list[Reader]:
 
 def settle(engine: sa.Engine) -> int:
     """Make every table's policies what `sync.reader` asks for; how many tables that changed."""
-    wanted = in_transaction(engine, readers)
+    with reading(engine) as connection:
+        wanted = readers(connection)
+        tables = connection.exec_driver_sql(_TABLES).all()
+        found = connection.exec_driver_sql(_POLICIES).all()
     limited = any(reader.is_limited for reader in wanted)
     policies = {r.role: _told(r) for r in wanted if not r.masked} if limited else {}
-    tables = in_transaction(engine, lambda c: c.exec_driver_sql(_TABLES).all())
     there: dict[str, dict[str, str]] = {}
-    for table, name, told in in_transaction(engine, lambda c: c.exec_driver_sql(_POLICIES).all()):
+    for table, name, told in found:
         there.setdefault(table, {})[name] = told or ""
     changed = 0
     for table, is_on in tables:
@@ -69,7 +71,10 @@ def settle(engine: sa.Engine) -> int:
             statements.insert(0, f"ALTER TABLE crm.{quoted(table)} DISABLE ROW LEVEL SECURITY")
         if statements:
             changed += 1
-            in_transaction(engine, lambda c, s=statements: _run(c, s))  # type: ignore[misc]
+            for attempt in attempts(engine):
+                with attempt as connection:
+                    for statement in statements:
+                        connection.exec_driver_sql(statement)
     return changed
 
 
@@ -107,8 +112,3 @@ def _condition(reader: Reader) -> str:
     if len(reader.store_ids) == 1:
         return f"store_id = {reader.store_ids[0]}"
     return f"store_id IN ({', '.join(str(store) for store in reader.store_ids)})"
-
-
-def _run(connection: sa.Connection, statements: Sequence[str]) -> None:
-    for statement in statements:
-        connection.exec_driver_sql(statement)

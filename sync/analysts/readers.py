@@ -21,7 +21,7 @@ from sync.analysts.masked import SCHEMA
 from sync.analysts.names import quoted
 from sync.analysts.policies import Reader
 from sync.errors import BadRequest
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import attempts, reading
 from sync.telemetry import log
 
 # Views over `sync` that leave out by themselves what a reader may not see.
@@ -72,48 +72,44 @@ def grant(
 ) -> None:
     """Let a role read, and nothing else; what it was granted before is taken back first."""
     reader = Reader(role, None if store_ids is None else tuple(sorted(store_ids)), is_masked)
-
-    def begin(connection: sa.Connection) -> None:
-        _check(connection, reader)
-        # One at a time: of two at once neither would see the other.
-        connection.exec_driver_sql("LOCK TABLE sync.reader IN SHARE ROW EXCLUSIVE MODE")
-        _take_back(connection, role)
-        connection.execute(
-            sa.text(
-                "INSERT INTO sync.reader (role, store_ids, masked) VALUES (:role, :stores, :masked)"
-                " ON CONFLICT (role) DO UPDATE SET store_ids = excluded.store_ids,"
-                " masked = excluded.masked, granted_at = now()"
-            ),
-            {
-                "role": role,
-                "stores": None if reader.store_ids is None else list(reader.store_ids),
-                "masked": is_masked,
-            },
-        )
-        for more in reaching_more(connection):
-            raise BadRequest(f"{role} was not granted. {more}")
-
-    in_transaction(engine, begin)
+    for attempt in attempts(engine):
+        with attempt as connection:
+            _check(connection, reader)
+            # One at a time: of two at once neither would see the other.
+            connection.exec_driver_sql("LOCK TABLE sync.reader IN SHARE ROW EXCLUSIVE MODE")
+            _take_back(connection, role)
+            connection.execute(
+                sa.text(
+                    "INSERT INTO sync.reader (role, store_ids, masked)"
+                    " VALUES (:role, :stores, :masked)"
+                    " ON CONFLICT (role) DO UPDATE SET store_ids = excluded.store_ids,"
+                    " masked = excluded.masked, granted_at = now()"
+                ),
+                {
+                    "role": role,
+                    "stores": None if reader.store_ids is None else list(reader.store_ids),
+                    "masked": is_masked,
+                },
+            )
+            for more in reaching_more(connection):
+                raise BadRequest(f"{role} was not granted. {more}")
     settle(engine)
 
 
 def revoke(engine: sa.Engine, role: str) -> bool:
     """Take everything back that a role was granted here; False when that was nothing."""
-
-    def take(connection: sa.Connection) -> bool:
-        there = connection.exec_driver_sql(
-            "SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)
-        ).scalar()
-        if there:
-            _take_back(connection, role)
-        gone = connection.execute(
-            sa.text("DELETE FROM sync.reader WHERE role = :role"), {"role": role}
-        )
-        return gone.rowcount > 0
-
-    had = in_transaction(engine, take)
+    for attempt in attempts(engine):
+        with attempt as connection:
+            there = connection.exec_driver_sql(
+                "SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)
+            ).scalar()
+            if there:
+                _take_back(connection, role)
+            gone = connection.execute(
+                sa.text("DELETE FROM sync.reader WHERE role = :role"), {"role": role}
+            ).rowcount
     settle(engine)
-    return had
+    return gone > 0
 
 
 def settle(engine: sa.Engine) -> None:
@@ -121,10 +117,15 @@ def settle(engine: sa.Engine) -> None:
 
     A reader that reaches more is told of, not refused: no upgrade waits for a membership.
     """
-    wanted = in_transaction(engine, policies.readers)
+    with reading(engine) as connection:
+        wanted = policies.readers(connection)
     policies.settle(engine)
-    in_transaction(engine, lambda c: _give(c, wanted))
-    for more in in_transaction(engine, reaching_more):
+    for attempt in attempts(engine):
+        with attempt as connection:
+            _give(connection, wanted)
+    with reading(engine) as connection:
+        reaching = reaching_more(connection)
+    for more in reaching:
         log().warning(more)
 
 

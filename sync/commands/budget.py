@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from sync.commands.desk import at_head, read
+from sync.commands.desk import at_head
 from sync.commands.shell import examples, say
 from sync.commands.status import duration
 from sync.crm import Report
 from sync.mirror import stores
+from sync.mirror.engine import reading
 from sync.telemetry import plain
 
 _TEXT = {"egress", "bucket", "store", "class"}
@@ -35,7 +36,8 @@ def budget(as_json: bool) -> None:
     Then by store and class of work, since the store was first seen: a week's silence forgets it.
     """
     found = at_head()
-    names = {each.id: each.name for each in read(stores.every)}
+    with reading(found.engine) as connection:
+        names = {each.id: each.name for each in stores.every(connection)}
     reports = found.limiter.reports()
     if as_json:
         click.echo(json.dumps(as_object(reports, names), ensure_ascii=False))

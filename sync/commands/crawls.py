@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import click
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sync.cadence import cadences, egress_addresses
 from sync.commands import words
-from sync.commands.desk import asking_store, at_head, read
+from sync.commands.desk import asking_store, at_head
 from sync.commands.shell import examples, say
 from sync.commands.status import duration
 from sync.commands.wait import wait
@@ -22,6 +22,7 @@ from sync.declare import Days, Once, Resource
 from sync.errors import Forbidden, Refused, UnexpectedData
 from sync.mirror import asked, stores
 from sync.mirror.asked import store_with_key
+from sync.mirror.engine import attempts, reading
 from sync.mirror.stores import Store
 from sync.pipeline.asking import Asking
 from sync.pipeline.dispatching import working_addresses
@@ -66,27 +67,31 @@ def plan(
     words.check_days(since, until)
     wanted = words.check_resources(resources)
     found = at_head()
-    known = read(lambda c: store_with_key(c, name))
-    chosen = read(lambda c: asked.wanted(c, known, wanted))
+    with reading(found.engine) as connection:
+        known = store_with_key(connection, name)
+        chosen = asked.wanted(connection, known, wanted)
+        mirrored = _mirrored(connection, known.id)
     api = asking_store(found, known)
     since = since or known.since
     lines: list[Estimate] = []
     for each in chosen:
-        lines.append(_estimate(api, known, each, (since, until), before=lines))
+        lines.append(_estimate(api, known, each, (since, until), before=lines, mirrored=mirrored))
     width = max(len(line.resource) for line in lines) if lines else 0
     click.echo(f"{'resource':{width}}  {'records':>10}  {'requests':>9}")
     for line in lines:
         note = f"  {line.note}" if line.note else ""
         say(f"{line.resource:{width}}  {line.records:>10,}  {line.requests:>9,}{note}")
     requests = sum(line.requests for line in lines)
-    others = read(lambda c: _others_at_work(c, known.id))
+    with reading(found.engine) as connection:
+        others = _others_at_work(connection, known.id)
+        feeds = _feeds(connection, found.settings, lag)
     rate = found.settings.rate_limit * USED_SHARE / (others + 1)
     share = "the whole budget" if not others else f"a fair share beside {others} other stores"
     click.echo(
         f"{requests:,} requests, about {_minutes(requests / rate)} at {rate:.1f} a second"
         f" ({share})."
     )
-    if feeds := read(lambda c: _feeds(c, found.settings, lag)):
+    if feeds:
         click.echo(feeds)
 
 
@@ -143,13 +148,14 @@ def _estimate(
     days: tuple[dt.date | None, dt.date | None],
     *,
     before: Sequence[Estimate],
+    mirrored: Mapping[str, int],
 ) -> Estimate:
     if resource.parent is not None:
         # Asked once for every live record of another resource.
         parent = resource.parent.resource
         parents = next((each.records for each in before if each.resource == parent), None)
         if parents is None:
-            parents = read(lambda c: _mirrored(c, known.id, parent))
+            parents = mirrored.get(parent, 0)
         return Estimate(resource.name, 0, parents, f"a request for each of {parent}")
     if isinstance(resource.listing, Once):
         return Estimate(resource.name, 0, 1, "not paged")
@@ -182,14 +188,13 @@ def _estimate(
     return Estimate(resource.name, total, requests, note)
 
 
-def _mirrored(connection: sa.Connection, store_id: int, resource: str) -> int:
-    return int(
-        connection.execute(
-            sa.text("SELECT mirrored FROM sync.coverage WHERE store_id = :s AND resource = :r"),
-            {"s": store_id, "r": resource},
-        ).scalar()
-        or 0
+def _mirrored(connection: sa.Connection, store_id: int) -> dict[str, int]:
+    """Live rows by resource."""
+    rows = connection.execute(
+        sa.text("SELECT resource, mirrored FROM sync.coverage WHERE store_id = :store"),
+        {"store": store_id},
     )
+    return {row.resource: row.mirrored for row in rows}
 
 
 def _others_at_work(connection: sa.Connection, store_id: int) -> int:
@@ -260,21 +265,19 @@ def rebuild(name: str | None, resources: tuple[str, ...]) -> None:
     Happens by itself after a changed time zone or declaration. Without NAME: all stores.
     """
     wanted = words.check_resources(resources)
-    at_head()
-
-    def work(connection: sa.Connection) -> list[int]:
-        if name is not None:
-            known = [store_with_key(connection, name)]
-            asked.insist_on_enabled(known[0])
-        else:
-            known = [s for s in stores.every(connection) if s.enabled]
-        return [
-            asked.queue(connection, each, resource, kind="rebuild")
-            for each in known
-            for resource in asked.wanted(connection, each, wanted)
-        ]
-
-    click.echo(f"{_crawls(len(read(work)))} queued.")
+    for attempt in attempts(at_head().engine):
+        with attempt as connection:
+            if name is not None:
+                known = [store_with_key(connection, name)]
+                asked.insist_on_enabled(known[0])
+            else:
+                known = [s for s in stores.every(connection) if s.enabled]
+            queued = [
+                asked.queue(connection, each, resource, kind="rebuild")
+                for each in known
+                for resource in asked.wanted(connection, each, wanted)
+            ]
+    click.echo(f"{_crawls(len(queued))} queued.")
 
 
 def _ask_for(
@@ -287,13 +290,10 @@ def _ask_for(
     is_waiting: bool,
 ) -> None:
     wanted = words.check_resources(names)
-    at_head()
-
-    def work(connection: sa.Connection) -> tuple[list[int], list[str]]:
-        known = store_with_key(connection, name)
-        return asked.ask_for(connection, known, wanted, kind=kind, days=days, deep=deep)
-
-    ids, parked = read(work)
+    for attempt in attempts(at_head().engine):
+        with attempt as connection:
+            known = store_with_key(connection, name)
+            ids, parked = asked.ask_for(connection, known, wanted, kind=kind, days=days, deep=deep)
     click.echo(f"{_crawls(len(ids))} queued.")
     for each in parked:
         click.echo(f"{each} is parked; first: celery -A sync mirror retry {name} {each}", err=True)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable
-from typing import TypeVar
 
 import redis
-import sqlalchemy as sa
 
 from sync import telemetry, vault
 from sync.commands.shell import NotReady
 from sync.crm import Account
 from sync.errors import NeedsOperator, SyncError, TryLater
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import reading
 from sync.mirror.migrate import insist_on_head
 from sync.mirror.stores import Store
 from sync.pipeline.asking import Asking
 from sync.pipeline.services import Services, services
 from sync.settings import settings
-
-T = TypeVar("T")
 
 
 def opened() -> Services:
@@ -37,15 +32,11 @@ def at_head() -> Services:
     """Services whose database is there and at this release's schema; NotReady otherwise."""
     found = opened()
     try:
-        in_transaction(found.engine, insist_on_head)
+        with reading(found.engine) as connection:
+            insist_on_head(connection)
     except SyncError as error:
         raise NotReady(str(error)) from error
     return found
-
-
-def read(work: Callable[[sa.Connection], T]) -> T:
-    """Run `work` in one transaction of the mirror's database."""
-    return in_transaction(services().engine, work)
 
 
 def asking(found: Services, account: Account, *, store_id: int) -> Asking:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from sync.commands.desk import at_head, read
+from sync.commands.desk import at_head
 from sync.commands.shell import examples
 from sync.mirror import stores
+from sync.mirror.engine import attempts, reading
 
 
 @click.command(
@@ -26,9 +27,10 @@ def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
     """
     from sync.analysts import erasure
 
-    at_head()
-    store = read(lambda c: stores.by_name(c, name))
-    touched = read(lambda c: erasure.look(c, store, customer))
+    engine = at_head().engine
+    with reading(engine) as connection:
+        store = stores.by_name(connection, name)
+        touched = erasure.look(connection, store, customer)
     for each in touched:
         click.echo(f"  crm.{each.table}: {each.rows}")
     if dry_run:
@@ -36,6 +38,8 @@ def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
         return
     if not yes:
         click.confirm(f"Erase customer {customer} of {name} for good?", abort=True)
-    touched = read(lambda c: erasure.erase(c, store, customer))
+    for attempt in attempts(engine):
+        with attempt as connection:
+            touched = erasure.erase(connection, store, customer)
     rows = sum(each.rows for each in touched)
     click.echo(f"Customer {customer} of {name} is erased: {rows} rows; what comes again is masked.")

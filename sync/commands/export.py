@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from sync.commands import words
-from sync.commands.desk import at_head, read
+from sync.commands.desk import at_head
 from sync.commands.shell import examples
 from sync.mirror import accounts, stores
+from sync.mirror.engine import reading
 from sync.resources import RESOURCES
 
 
@@ -37,8 +38,9 @@ def export(name: str, resources: tuple[str, ...], folder: Path, kind: str, full:
     del kind  # the only one there is
     wanted = words.check_resources(resources)
     found = at_head()
-    store = read(lambda c: stores.by_name(c, name))
-    mirrored = read(lambda c: accounts.selected(c, store.id))
+    with reading(found.engine) as connection:
+        store = stores.by_name(connection, name)
+        mirrored = accounts.selected(connection, store.id)
     chosen = [RESOURCES[each] for each in RESOURCES if each in (wanted or mirrored)]
     rows = 0
     for part in exporting.export(found.engine, store, chosen, folder=folder, is_full=full):

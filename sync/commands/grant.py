@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from sync.commands.desk import at_head, read
+from sync.commands.desk import at_head
 from sync.commands.shell import examples
 from sync.errors import BadRequest
 from sync.mirror import stores
+from sync.mirror.engine import reading
 
 
 @click.command(
@@ -40,7 +41,8 @@ def grant(role: str, names: tuple[str, ...], mask: bool, revoke: bool) -> None:
         had = readers.revoke(engine, role)
         click.echo(f"{role} reads nothing here any more." if had else f"{role} was not a reader.")
         return
-    ids = [read(lambda c, n=name: stores.by_name(c, n)).id for name in names]  # type: ignore[misc]
+    with reading(engine) as connection:
+        ids = [stores.by_name(connection, name).id for name in names]
     readers.grant(engine, role, store_ids=ids or None, is_masked=mask)
     what = "crm_masked" if mask else "crm"
     which = f", the rows of {', '.join(names)}" if names else ""

@@ -8,13 +8,13 @@ import click
 import sqlalchemy as sa
 
 from sync.commands import words
-from sync.commands.desk import at_head, read
+from sync.commands.desk import at_head
 from sync.commands.shell import examples
 from sync.declare import Chain, Followed
 from sync.errors import BadRequest
 from sync.mirror import accounts, asked, coverage, doubts, rereads, stores
 from sync.mirror.asked import insist_on_selected, store_with_key
-from sync.mirror.doubts import Doubt
+from sync.mirror.engine import attempts, reading
 from sync.mirror.stores import Store
 from sync.resources import RESOURCES
 
@@ -25,13 +25,10 @@ from sync.resources import RESOURCES
 def retry(name: str, resource: str | None) -> None:
     """Release what was parked or keeps failing, so that it is tried at once."""
     wanted = words.check_resources([resource] if resource else [])
-    at_head()
-
-    def work(connection: sa.Connection) -> int:
-        known = store_with_key(connection, name)
-        return asked.retry(connection, known, wanted[0] if wanted else None)
-
-    released = read(work)
+    for attempt in attempts(at_head().engine):
+        with attempt as connection:
+            known = store_with_key(connection, name)
+            released = asked.retry(connection, known, wanted[0] if wanted else None)
     lanes = "1 lane is" if released == 1 else f"{released} lanes are"
     click.echo(f"{lanes} released." if released else "Nothing was parked or failing.")
 
@@ -42,13 +39,10 @@ def retry(name: str, resource: str | None) -> None:
 def approve(name: str, resource: str) -> None:
     """Let a refresh tombstone what it found absent; the list is read once more first."""
     words.check_resources([resource])
-    at_head()
-
-    def work(connection: sa.Connection) -> str:
-        known = store_with_key(connection, name)
-        return asked.approve(connection, known, resource)
-
-    click.echo(f"Approved: {read(work).partition(';')[0]}. {resource} is read again now.")
+    for attempt in attempts(at_head().engine):
+        with attempt as connection:
+            waited = asked.approve(connection, store_with_key(connection, name), resource)
+    click.echo(f"Approved: {waited.partition(';')[0]}. {resource} is read again now.")
 
 
 @click.command(
@@ -69,17 +63,11 @@ def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
     crm.known_gaps. If a difference changes later, that is a new doubt.
     """
     words.check_resources([resource])
-    at_head()
-
-    def look(connection: sa.Connection) -> tuple[Store, list[Doubt], dict[int, str]]:
+    engine = at_head().engine
+    with reading(engine) as connection:
         known = store_with_key(connection, name)
-        return (
-            known,
-            doubts.open_doubts(connection, known.id, resource),
-            rereads.failing(connection, known.id, resource),
-        )
-
-    known, found, failing = read(look)
+        found = doubts.open_doubts(connection, known.id, resource)
+        failing = rereads.failing(connection, known.id, resource)
     if not found and not failing:
         raise BadRequest(f"Nothing of {resource} is in doubt.")
     for record, error in failing.items():
@@ -91,7 +79,9 @@ def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
         return
     who = by or getpass.getuser()
     ids = [doubt.id for doubt in found]
-    done = read(lambda c: asked.accept(c, known, resource, ids, by=who, because=because))
+    for attempt in attempts(engine):
+        with attempt as connection:
+            done = asked.accept(connection, known, resource, ids, by=who, because=because)
     click.echo(f"{done} accepted by {who}: {resource} of {name} is complete without.")
 
 
@@ -104,19 +94,15 @@ def reset(name: str, resource: str) -> None:
     The feed and its bookmark stay: what changes meanwhile is followed as before.
     """
     words.check_resources([resource])
-    at_head()
-
-    def work(connection: sa.Connection) -> int:
-        known = store_with_key(connection, name)
-        insist_on_selected(connection, known, resource)
-        accounts.fence(connection, known.id, resource)
-        dropped = accounts.drop_crawls(connection, known.id, resource)
-        coverage.unprove(connection, known.id, resource)
-        accounts.release(connection, known.id, resource)
-        accounts.load_anew(connection, known.id, RESOURCES[resource])
-        return dropped
-
-    dropped = read(work)
+    for attempt in attempts(at_head().engine):
+        with attempt as connection:
+            known = store_with_key(connection, name)
+            insist_on_selected(connection, known, resource)
+            accounts.fence(connection, known.id, resource)
+            dropped = accounts.drop_crawls(connection, known.id, resource)
+            coverage.unprove(connection, known.id, resource)
+            accounts.release(connection, known.id, resource)
+            accounts.load_anew(connection, known.id, RESOURCES[resource])
     also = f" ({dropped} open crawls dropped)" if dropped else ""
     click.echo(f"{resource} of {name} is loaded anew{also}; its rows stay readable.")
 
@@ -128,33 +114,34 @@ def reset(name: str, resource: str) -> None:
 def resource(name: str, resource: str, turn: str) -> None:
     """Choose what a store mirrors. Rows stay when it is turned off, and grow old."""
     words.check_resources([resource])
-    at_head()
-
-    def work(connection: sa.Connection) -> list[str]:
-        known = store_with_key(connection, name)
-        stores.register(connection, [known.id], RESOURCES.values())
-        selected = accounts.selected(connection, known.id)
-        names = _needed(resource) if turn == "on" else [resource]
-        if turn == "off":
-            _insist_on_unneeded(resource, selected)
-        changed = [each for each in names if (each in selected) != (turn == "on")]
-        connection.execute(
-            sa.text(
-                "UPDATE sync.coverage SET selected = :on WHERE store_id = :s AND resource = ANY(:r)"
-            ),
-            {"on": turn == "on", "s": known.id, "r": changed},
-        )
-        stores.set_lanes(connection, known.id)
-        for each in changed:
-            if turn == "on" and _is_unloaded(connection, known, each):
-                accounts.load_anew(connection, known.id, RESOURCES[each])
-        return changed
-
-    changed = read(work)
+    for attempt in attempts(at_head().engine):
+        with attempt as connection:
+            changed = _turn(connection, store_with_key(connection, name), resource, turn)
     if changed:
         click.echo(f"{name}: {', '.join(changed)} {'are' if len(changed) > 1 else 'is'} {turn}.")
     else:
         click.echo(f"{name}: {resource} was {turn} already.")
+
+
+def _turn(connection: sa.Connection, known: Store, resource: str, turn: str) -> list[str]:
+    """Turn a resource on, with what it needs, or off; the names of those that were not."""
+    stores.register(connection, [known.id], RESOURCES.values())
+    selected = accounts.selected(connection, known.id)
+    names = _needed(resource) if turn == "on" else [resource]
+    if turn == "off":
+        _insist_on_unneeded(resource, selected)
+    changed = [each for each in names if (each in selected) != (turn == "on")]
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET selected = :on WHERE store_id = :s AND resource = ANY(:r)"
+        ),
+        {"on": turn == "on", "s": known.id, "r": changed},
+    )
+    stores.set_lanes(connection, known.id)
+    for each in changed:
+        if turn == "on" and _is_unloaded(connection, known, each):
+            accounts.load_anew(connection, known.id, RESOURCES[each])
+    return changed
 
 
 def _needed(name: str) -> list[str]:

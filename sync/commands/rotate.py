@@ -8,10 +8,11 @@ import click
 import sqlalchemy as sa
 
 from sync import vault
-from sync.commands.desk import at_head, read, secret_key
+from sync.commands.desk import at_head, secret_key
 from sync.commands.shell import examples
 from sync.errors import BadRequest, NeedsOperator
 from sync.mirror import stores
+from sync.mirror.engine import attempts
 from sync.schema.service import STORE
 
 
@@ -32,26 +33,23 @@ def rotate_key(files: tuple[str, ...]) -> None:
     old = [_key_in(file) for file in files]
     found = at_head()
     key = secret_key(found)
-
-    def work(connection: sa.Connection) -> int:
-        # A store added or given another key meanwhile waits.
-        connection.execute(sa.text("LOCK TABLE sync.store IN SHARE ROW EXCLUSIVE MODE"))
-        count = 0
-        for store in stores.every(connection):
-            if not store.api_key or vault.sealed_under(store.api_key) == key.fingerprint:
-                continue
-            try:
-                plain = vault.unseal(store.api_key, key=key, old_keys=old, store_id=store.id)
-            except NeedsOperator as error:
-                raise NeedsOperator(f"{store.name}: {error} Nothing was changed.") from error
-            sealed = vault.seal(plain, key=key, store_id=store.id)
-            connection.execute(
-                sa.update(STORE).where(STORE.c.id == store.id).values(api_key=sealed)
-            )
-            count += 1
-        return count
-
-    count = read(work)
+    for attempt in attempts(found.engine):
+        with attempt as connection:
+            # A store added or given another key meanwhile waits.
+            connection.execute(sa.text("LOCK TABLE sync.store IN SHARE ROW EXCLUSIVE MODE"))
+            count = 0
+            for store in stores.every(connection):
+                if not store.api_key or vault.sealed_under(store.api_key) == key.fingerprint:
+                    continue
+                try:
+                    plain = vault.unseal(store.api_key, key=key, old_keys=old, store_id=store.id)
+                except NeedsOperator as error:
+                    raise NeedsOperator(f"{store.name}: {error} Nothing was changed.") from error
+                sealed = vault.seal(plain, key=key, store_id=store.id)
+                connection.execute(
+                    sa.update(STORE).where(STORE.c.id == store.id).values(api_key=sealed)
+                )
+                count += 1
     keys = "1 store's key is" if count == 1 else f"{count} stores' keys are"
     click.echo(f"{keys} sealed anew under {key.fingerprint}." if count else "Nothing to seal anew.")
 

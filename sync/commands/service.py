@@ -7,11 +7,12 @@ import socket
 import click
 
 from sync.analysts.readers import settle
-from sync.commands.desk import at_head, opened, read
+from sync.commands.desk import at_head, opened
 from sync.commands.shell import ATTENTION, NotReady, examples
 from sync.errors import SyncError
 from sync.mirror import migrate as migrations
 from sync.mirror import status as look
+from sync.mirror.engine import reading
 from sync.pipeline.dispatching import housekeep
 
 NAMED = 5
@@ -53,9 +54,9 @@ def migrate() -> None:
 @click.option("--here", is_flag=True, help="Only what this host's processes consumed.")
 def health(queue: str, seconds: int, here: bool) -> None:
     """Whether a queue has been consumed lately: the health check of a container."""
-    at_head()
     host = socket.gethostname() if here else None
-    age = read(lambda c: look.consumed_seconds_ago(c, queue=queue, host=host))
+    with reading(at_head().engine) as connection:
+        age = look.consumed_seconds_ago(connection, queue=queue, host=host)
     where = " by this host" if here else ""
     if age is None or age > seconds:
         told = "never" if age is None else f"{age:.0f} s ago"

@@ -12,10 +12,11 @@ from typing import Any
 import click
 import sqlalchemy as sa
 
-from sync.commands.desk import at_head, read
+from sync.commands.desk import at_head
 from sync.commands.shell import ATTENTION, examples
 from sync.errors import TryLater
 from sync.mirror import status as look
+from sync.mirror.engine import reading
 from sync.mirror.status import ResourceStatus, StoreStatus
 from sync.resources import RESOURCES
 from sync.telemetry import plain
@@ -42,18 +43,19 @@ def status(name: str | None, as_json: bool, watch: bool) -> None:
 
     Exit status 0: nothing needs attention; 1: something does; 3: it could not find out.
     """
-    at_head()
+    engine = at_head().engine
     if not watch:
-        told, silent = read(lambda c: _look(c, name))
+        told, silent = _look(engine, name)
         _print(told, silent, as_json=as_json)
         raise click.exceptions.Exit(_status_of(told, silent))
-    raise click.exceptions.Exit(_watch(name, as_json=as_json))
+    raise click.exceptions.Exit(_watch(engine, name, as_json=as_json))
 
 
-def _look(connection: sa.Connection, name: str | None) -> tuple[list[StoreStatus], float | None]:
+def _look(engine: sa.Engine, name: str | None) -> tuple[list[StoreStatus], float | None]:
     """The statuses, and for how long no worker has consumed (None when one does)."""
-    told = look.statuses(connection, look.chosen(connection, name), order=list(RESOURCES))
-    ages = [look.consumed_seconds_ago(connection, queue=queue) for queue in ("feeds", "crawls")]
+    with reading(engine) as connection:
+        told = look.statuses(connection, look.chosen(connection, name), order=list(RESOURCES))
+        ages = [look.consumed_seconds_ago(connection, queue=queue) for queue in ("feeds", "crawls")]
     oldest = max((float("inf") if age is None else age for age in ages), default=0.0)
     return told, oldest if oldest > QUIET_SECONDS else None
 
@@ -178,20 +180,20 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
 
 
-def _watch(name: str | None, *, as_json: bool) -> int:
+def _watch(engine: sa.Engine, name: str | None, *, as_json: bool) -> int:
     """Until Ctrl-C; the exit status is that of the last look."""
     last = 0
     try:
         if as_json or not sys.stdout.isatty():
             while True:
-                told, silent = read(lambda c: _look(c, name))
+                told, silent = _look(engine, name)
                 last = _status_of(told, silent)
                 if not as_json:
                     click.echo(dt.datetime.now(dt.UTC).strftime("%H:%M:%S UTC"))
                 _print(told, silent, as_json=as_json)
                 sys.stdout.flush()
                 pause(PIPE_SECONDS)
-        last = _live(name)
+        last = _live(engine, name)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:  # `| head` has seen enough
@@ -199,7 +201,7 @@ def _watch(name: str | None, *, as_json: bool) -> int:
     return last
 
 
-def _live(name: str | None) -> int:
+def _live(engine: sa.Engine, name: str | None) -> int:
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -209,7 +211,7 @@ def _live(name: str | None) -> int:
         with Live(auto_refresh=False, screen=False) as live:
             while True:
                 try:
-                    told, silent = read(lambda c: _look(c, name))
+                    told, silent = _look(engine, name)
                     last = _status_of(told, silent)
                     parts = [_rendered(told)]
                     if silent is not None:

@@ -13,12 +13,13 @@ import sqlalchemy as sa
 
 from sync import vault
 from sync.commands import words
-from sync.commands.desk import asking, at_head, read, secret_key
+from sync.commands.desk import asking, at_head, secret_key
 from sync.commands.shell import Family, examples, say
 from sync.crm import Account, check_url
 from sync.crm.slot import WorkClass
 from sync.errors import BadRequest, NoSuchAccount, SyncError
 from sync.mirror import accounts, clock, stores
+from sync.mirror.engine import attempts, reading, writing
 from sync.mirror.stores import Access, Store
 from sync.pipeline.account import Told, look_up
 from sync.pipeline.asking import Asking
@@ -79,44 +80,40 @@ def add(
     found = at_head()
     url = check_url(url, allow_hosts=found.settings.allow_hosts)
     key = words.api_key(variable=api_key_env, file=api_key_file)
-    store_id = read(accounts.next_id)
+    with writing(found.engine) as connection:
+        store_id, began = accounts.next_id(connection), clock.now(connection)
     api = asking(found, Account(url, key), store_id=store_id)
-    began = read(clock.now)
     told = _look_up(api, url)
     chosen = _chosen(api, told, sites)
-
-    def save(connection: sa.Connection) -> int:
-        kept = accounts.check_free(connection, name=name, account=told.account)
-        mine = kept.id if kept is not None else store_id
-        if kept is not None:
-            _insist_on_sites(kept, chosen)
-            # Its rows are still there, also those this key does not see.
-            stores.keep_access(connection, mine, told.access, as_of=began)
-        accounts.save(
-            connection,
-            mine,
-            name=name,
-            url=url,
-            account=told.account,
-            zone=told.zone,
-            currency=told.currency,
-            access=told.access,
-            sealed_key=vault.seal(key, key=secret_key(found), store_id=mine),
-            key_fingerprint=accounts.fingerprint(key),
-            chosen_sites=chosen,
-            since=since,
-            checked_at=began,
-        )
-        stores.register(connection, [mine], RESOURCES.values(), load=not no_load)
-        if kept is not None:
-            queue_where_stale(connection, RESOURCES)
-            accounts.take_up(connection, mine, RESOURCES, load=not no_load)
-        return mine
-
-    saved = read(save)
+    for attempt in attempts(found.engine):
+        with attempt as connection:
+            kept = accounts.check_free(connection, name=name, account=told.account)
+            mine = kept.id if kept is not None else store_id
+            if kept is not None:
+                _insist_on_sites(kept, chosen)
+                # Its rows are still there, also those this key does not see.
+                stores.keep_access(connection, mine, told.access, as_of=began)
+            accounts.save(
+                connection,
+                mine,
+                name=name,
+                url=url,
+                account=told.account,
+                zone=told.zone,
+                currency=told.currency,
+                access=told.access,
+                sealed_key=vault.seal(key, key=secret_key(found), store_id=mine),
+                key_fingerprint=accounts.fingerprint(key),
+                chosen_sites=chosen,
+                since=since,
+                checked_at=began,
+            )
+            stores.register(connection, [mine], RESOURCES.values(), load=not no_load)
+            if kept is not None:
+                queue_where_stale(connection, RESOURCES)
+                accounts.take_up(connection, mine, RESOURCES, load=not no_load)
     say(f"{name} added: {_seen(url, told)}.")
-    _warn_of_hidden(read(lambda c: _known(c, name)))
-    _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, saved)))
+    _warn(found.engine, name, told.access)
     if no_load:
         click.echo(
             f"Small lists are read now, large ones with: celery -A sync mirror backfill {name}"
@@ -177,7 +174,8 @@ def _chosen(api: Asking, told: Told, sites: Sequence[str]) -> list[str] | None:
 def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str | None) -> None:
     """Give a store another key or address; refused when it is another account."""
     found = at_head()
-    before = read(lambda c: _known(c, name))
+    with reading(found.engine) as connection:
+        before = _known(connection, name)
     if url is not None:
         url = check_url(url, allow_hosts=found.settings.allow_hosts)
     if api_key_env is None and api_key_file is None and url is not None:
@@ -185,7 +183,8 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
     else:
         key = words.api_key(variable=api_key_env, file=api_key_file)
     url = url or before.url
-    began = read(clock.now)
+    with reading(found.engine) as connection:
+        began = clock.now(connection)
     told = _look_up(asking(found, Account(url, key), store_id=before.id), url)
     # Where system-info tells no account, the address stands for it, and an address may change.
     if told.account not in {before.account, url}:
@@ -195,27 +194,25 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
         )
     sealed = vault.seal(key, key=secret_key(found), store_id=before.id)
 
-    def save(connection: sa.Connection) -> None:
-        accounts.renew(
-            connection,
-            before.id,
-            url=url,
-            sealed_key=sealed,
-            key_fingerprint=accounts.fingerprint(key),
-        )
-        _take_note(connection, before, told, as_of=began)
-
-    read(save)
+    for attempt in attempts(found.engine):
+        with attempt as connection:
+            accounts.renew(
+                connection,
+                before.id,
+                url=url,
+                sealed_key=sealed,
+                key_fingerprint=accounts.fingerprint(key),
+            )
+            _take_note(connection, before, told, as_of=began)
     say(f"{name} is set: {_seen(url, told)}.")
-    _warn_of_hidden(read(lambda c: _known(c, name)))
-    _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, before.id)))
+    _warn(found.engine, name, told.access)
 
 
 @store.command(name="list", epilog=examples("store list"))
 def list_() -> None:
     """The stores, where they are, and what is wrong with them."""
-    at_head()
-    found = read(stores.every)
+    with reading(at_head().engine) as connection:
+        found = stores.every(connection)
     if not found:
         click.echo(f"No store has been added yet: {ADD} add NAME URL")
     width = max((len(each.name) for each in found), default=0)
@@ -235,20 +232,21 @@ def check(name: str) -> None:
     Also accepts a key that sees less than before, and lifts an error that is gone.
     """
     found = at_head()
-    before = read(lambda c: _known(c, name))
-    began = read(clock.now)
+    with reading(found.engine) as connection:
+        before, began = _known(connection, name), clock.now(connection)
     told = _look_up(asking(found, found.account(before), store_id=before.id), before.url)
     if told.account not in {before.account, before.url}:
         raise BadRequest(
             f"{before.url} is another account now ({told.account}); {name} mirrors "
             f"{before.account}. Set its address: {ADD} set {name} --url URL"
         )
-    read(lambda c: _take_note(c, before, told, as_of=began))
+    for attempt in attempts(found.engine):
+        with attempt as connection:
+            _take_note(connection, before, told, as_of=began)
     say(f"{name}: {_seen(before.url, told)}.")
     if told.access != before.access:
         click.echo("What the key may see has changed, and is accepted.")
-    _warn_of_hidden(read(lambda c: _known(c, name)))
-    _warn_of_scopes(told.access, read(lambda c: accounts.selected(c, before.id)))
+    _warn(found.engine, name, told.access)
 
 
 def _take_note(connection: sa.Connection, before: Store, told: Told, *, as_of: dt.datetime) -> None:
@@ -274,12 +272,9 @@ def disable(name: str) -> None:
 
 
 def _turn(name: str, *, enabled: bool) -> None:
-    at_head()
-
-    def work(connection: sa.Connection) -> None:
-        accounts.turn(connection, _known(connection, name).id, enabled=enabled)
-
-    read(work)
+    for attempt in attempts(at_head().engine):
+        with attempt as connection:
+            accounts.turn(connection, _known(connection, name).id, enabled=enabled)
     click.echo(f"{name} is {'enabled' if enabled else 'disabled'}.")
 
 
@@ -292,19 +287,22 @@ def remove(name: str, yes: bool, purge: bool) -> None:
 
     Adding the same account again takes the rows up.
     """
-    at_head()
-    gone = read(lambda c: stores.by_name(c, name))
+    engine = at_head().engine
+    with reading(engine) as connection:
+        gone = stores.by_name(connection, name)
     if accounts.is_removed(gone) and not purge:
         raise BadRequest(f"{name} is removed already; its rows go with --purge.")
     what = "its key, its planned work and all its rows" if purge else "its key and planned work"
     if not yes and not click.confirm(f"Forget {name} ({gone.url}): {what}?", err=True):
         click.echo("Nothing was changed.")
         return
-    read(lambda c: accounts.forget(c, gone.id))
+    for attempt in attempts(engine):
+        with attempt as connection:
+            accounts.forget(connection, gone.id)
     if not purge:
         click.echo(f"{name} is removed; its rows are kept.")
         return
-    rows = sum(count for _, count in accounts.purge(read, gone.id, RESOURCES.values()))
+    rows = sum(count for _, count in accounts.purge(engine, gone.id, RESOURCES.values()))
     click.echo(f"{name} and {rows:,} rows are removed.")
 
 
@@ -323,10 +321,14 @@ def _seen(url: str, told: Told) -> str:
     return f"{url}, {told.zone}, {told.currency or 'no currency'}, {sites}{scopes}"
 
 
-def _warn_of_hidden(known: Store) -> None:
-    words = known.hidden_words
-    if words:
+def _warn(engine: sa.Engine, name: str, access: Access) -> None:
+    """Say which of the rows and resources of a store its key does not see."""
+    with reading(engine) as connection:
+        known = _known(connection, name)
+        selected = accounts.selected(connection, known.id)
+    if words := known.hidden_words:
         say(f"{words[0].upper()}{words[1:]}.", err=True)
+    _warn_of_scopes(access, selected)
 
 
 def _warn_of_scopes(access: Access, selected: Sequence[str]) -> None:

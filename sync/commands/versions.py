@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from sync.commands.desk import at_head, read
+from sync.commands.desk import at_head
 from sync.commands.shell import examples
 from sync.mirror import stores
 from sync.mirror import versions as contents
+from sync.mirror.engine import attempts
 
 
 @click.command(epilog=examples("versions shop on --keep 365", "versions shop off"))
@@ -20,9 +21,10 @@ def versions(name: str, turn: str, keep: int | None) -> None:
     From now on each change keeps the content it replaces, from when until when it held. Without
     --keep they stay for ever, or as long as was said before. Off keeps what is there.
     """
-    at_head()
-    store = read(lambda c: stores.by_name(c, name))
-    read(lambda c: contents.switch(c, store.id, on=turn == "on", keep_days=keep))
+    for attempt in attempts(at_head().engine):
+        with attempt as connection:
+            store = stores.by_name(connection, name)
+            contents.switch(connection, store.id, on=turn == "on", keep_days=keep)
     days = f", each for {keep} days after its end" if keep else ""
     click.echo(
         f"{name}: earlier contents are kept {'from now on' if turn == 'on' else 'no more'}{days}."

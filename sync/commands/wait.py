@@ -11,11 +11,12 @@ from typing import Any
 import click
 import sqlalchemy as sa
 
-from sync.commands.desk import read
 from sync.commands.shell import ATTENTION, UNKNOWN, say
 from sync.commands.status import duration, pause
 from sync.errors import TryLater
 from sync.mirror import status as look
+from sync.mirror.engine import reading
+from sync.pipeline.services import services
 from sync.telemetry import plain
 
 LOOK_SECONDS = 0.5
@@ -160,7 +161,8 @@ class _Waiting:
     def _look(self) -> list[Line] | None:
         """None while the database is away: it may come back."""
         try:
-            return read(lambda c: lines(c, self._ids))
+            with reading(services().engine) as connection:
+                return lines(connection, self._ids)
         except TryLater as error:
             click.echo(str(error), err=True)
             pause(PIPE_SECONDS)
@@ -170,7 +172,8 @@ class _Waiting:
         """Say at once that no worker consumes; True when that has lasted too long."""
         now = time.monotonic()
         try:
-            age = read(lambda c: look.consumed_seconds_ago(c, queue="crawls"))
+            with reading(services().engine) as connection:
+                age = look.consumed_seconds_ago(connection, queue="crawls")
         except TryLater:
             return False
         if age is not None and age <= QUIET_SECONDS:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from sync.demo.children import pause
 from sync.mirror import status as look
+from sync.mirror.engine import reading
 from sync.mirror.status import ResourceStatus, StoreStatus
 from sync.resources import RESOURCES
 
@@ -54,7 +54,7 @@ def is_complete(line: ResourceStatus, *, seconds: float) -> bool:
 
 
 def watch(
-    read: Callable[[Callable[[sa.Connection], Any]], Any],
+    engine: sa.Engine,
     names: Sequence[str],
     check: Callable[[], None],
     *,
@@ -64,7 +64,8 @@ def watch(
     with _shown(names) as show:
         while True:
             check()
-            told: list[StoreStatus] = read(lambda c: _look(c, names))
+            with reading(engine) as connection:
+                told = _look(connection, names)
             seconds = time.monotonic() - began
             done = {
                 each.store.name: [is_complete(r, seconds=seconds) for r in each.resources]

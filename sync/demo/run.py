@@ -7,11 +7,11 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -22,12 +22,11 @@ from sync.demo.madeup import MadeUp
 from sync.embedded import servers, urls
 from sync.errors import BadRequest, SyncError
 from sync.mirror import accounts, stores
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import Transaction, attempts, reading
 from sync.mirror.status import StoreStatus
 from sync.pipeline.services import services
 from sync.settings import Settings
 
-T = TypeVar("T")
 CHANGE_SECONDS = 60.0
 PAGE_PORT = 8080
 
@@ -103,7 +102,8 @@ class Play:
                 "account 60 s."
             )
         chosen = list(self._accounts(real))
-        before = self._read(lambda c: progress.pages(c, [name for name, _, _ in chosen]))
+        with self._reading() as connection:
+            before = progress.pages(connection, [name for name, _, _ in chosen])
         if crm is None:
             self._put_aside()
         self._workers()
@@ -131,8 +131,8 @@ class Play:
             self._children.check()
             pause(0.5)
 
-    def _read(self, work: Callable[[sa.Connection], T]) -> T:
-        return in_transaction(services().engine, work)
+    def _reading(self) -> Transaction:
+        return reading(services().engine)
 
     def _servers(self) -> None:
         began = time.monotonic()
@@ -183,14 +183,17 @@ class Play:
     def _put_aside(self) -> None:
         """Turn the made-up stores off: a real account's budget and answers are not for them."""
         address = madeup.address(self._folder)
-        for store in self._read(stores.every):
+        with self._reading() as connection:
+            known = stores.every(connection)
+        for store in known:
             mine = store.name in madeup.NAMES and store.url == address
             if mine and store.enabled and not accounts.is_removed(store):
                 self._command("store", "disable", store.name)
 
     def _store(self, name: str, url: str, key: str) -> None:
         """Add it, or take it up where it was."""
-        known = next((s for s in self._read(stores.every) if s.name == name), None)
+        with self._reading() as connection:
+            known = next((s for s in stores.every(connection) if s.name == name), None)
         if known is not None and self._crm is not None and self._crm.is_new:
             # Its journal is gone, and with it the accounts the rows were read from.
             self._command("store", "remove", name, "--purge", "--yes")
@@ -206,15 +209,19 @@ class Play:
         if known is not None and not known.enabled and not accounts.is_removed(known):
             self._command("store", "enable", name)
         bound = None if self._crm is None else madeup.LATENESS_SECONDS
-        self._read(lambda c: stores.set_least_lateness(c, name, seconds=bound))
+        for attempt in attempts(services().engine):
+            with attempt as connection:
+                stores.set_least_lateness(connection, name, seconds=bound)
         self._names.append(name)
 
     def _load(self, began: float, before: progress.Pages) -> None:
         say("\nLoading, while the accounts change:" if not before.pages else "\nResuming:")
-        told = progress.watch(self._read, self._names, self._children.check, began=began)
+        told = progress.watch(services().engine, self._names, self._children.check, began=began)
         self._insist(told)
         seconds = time.monotonic() - began
-        after = self._read(lambda c: progress.pages(c, self._names))
+        with self._reading() as connection:
+            after = progress.pages(connection, self._names)
+            covered = _coverage(connection, self._names)
         rows = sum(line.mirrored for each in told for line in each.resources)
         followed = after.entries - before.entries
         if before.pages:
@@ -228,7 +235,7 @@ class Play:
                 f"Complete in {seconds:.0f} s: {rows:,} live rows by {after.pages:,} pages, "
                 f"{followed:,} history entries followed meanwhile."
             )
-        for line in self._read(lambda c: _coverage(c, self._names)):
+        for line in covered:
             say(f"  {line}")
 
     def _insist(self, told: list[StoreStatus]) -> None:
@@ -242,19 +249,23 @@ class Play:
     def _questions(self) -> None:
         for question, sql in answers.QUESTIONS:
             say(f"\n{question}:")
-            lines = answers.table(
-                *self._read(lambda c, s=sql: answers.answer(c, s, stores=self._names))  # type: ignore[misc]
-            )
-            for line in lines:
+            with self._reading() as connection:
+                found = answers.answer(connection, sql, stores=self._names)
+            for line in answers.table(*found):
                 say(f"  {line}")
 
     def _change(self, crm: MadeUp) -> None:
         """One change made in the CRM, and the seconds until SQL shows it."""
         account = crm.accounts[0].name
-        order, text = self._read(lambda c: _newest_order(c, account)), f"seen at {time.time():.3f}"
+        with self._reading() as connection:
+            order = _newest_order(connection, account)
+        text = f"seen at {time.time():.3f}"
         crm.ask(f"/control/{account}/update_order", {"order_id": order, "managerComment": text})
         began = time.monotonic()
-        while self._read(lambda c: _comment(c, account, order)) != text:
+        while True:
+            with self._reading() as connection:
+                if _comment(connection, account, order) == text:
+                    break
             self._children.check()
             if time.monotonic() - began > CHANGE_SECONDS:
                 raise Failed(f"order {order} of {account} still lacks its comment")

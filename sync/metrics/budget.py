@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from sync.crm import Limiter
 from sync.metrics.rows import QUEUES
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import writing
 from sync.pipeline.services import Services
 
 KEPT = "2 hours"
@@ -50,8 +50,7 @@ _FORGET = sa.text(
 def sample(engine: sa.Engine, limiter: Limiter) -> None:
     """Copy the counts of this egress to Postgres, where they changed; TryLater without Redis."""
     reports = limiter.report()
-
-    def write(connection: sa.Connection) -> None:
+    with writing(engine) as connection:
         for report in reports:
             totals: dict[int, list[int]] = {}
             for (store, _), usage in report.usage.items():
@@ -72,8 +71,6 @@ def sample(engine: sa.Engine, limiter: Limiter) -> None:
                 },
             )
         connection.execute(_FORGET)
-
-    in_transaction(engine, write)
 
 
 def budget_metrics(services: Services, names: Mapping[int, str]) -> Iterator[Metric]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sync.errors import SyncError, TryLater
 from sync.metrics.rows import QUEUES
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import reading
 from sync.mirror.migrate import insist_on_head
 from sync.mirror.status import consumed_seconds_ago
 from sync.pipeline.services import Services
@@ -21,7 +21,8 @@ def readiness(services: Services) -> dict[str, dict[str, Any]]:
     """
     checks: dict[str, dict[str, Any]] = {}
     try:
-        in_transaction(services.engine, insist_on_head)
+        with reading(services.engine) as connection:
+            insist_on_head(connection)
         checks["database"] = {"ok": True}
     except TryLater:
         checks["database"] = {"ok": False, "why": "Postgres cannot be reached"}
@@ -39,7 +40,8 @@ def readiness(services: Services) -> dict[str, dict[str, Any]]:
 
 def _consumed(services: Services, queue: str) -> dict[str, Any]:
     try:
-        age = in_transaction(services.engine, lambda c: consumed_seconds_ago(c, queue=queue))
+        with reading(services.engine) as connection:
+            age = consumed_seconds_ago(connection, queue=queue)
     except TryLater:
         return {"ok": False, "why": "Postgres cannot be reached"}
     if age is None or age > CONSUMED_SECONDS:

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from sync.errors import TryLater
 from sync.metrics.budget import budget_metrics
 from sync.metrics.rows import database_metrics, names_of_stores
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import reading
 from sync.pipeline.services import Services
 
 
@@ -28,8 +28,9 @@ class _Now(Collector):
         )
         names: dict[int, str] = {}
         try:
-            names = in_transaction(self._services.engine, names_of_stores)
-            found = in_transaction(self._services.engine, lambda c: list(database_metrics(c)))
+            with reading(self._services.engine) as connection:
+                names = names_of_stores(connection)
+                found = list(database_metrics(connection))
             up.add_metric(["postgres"], 1)
         except TryLater:
             found = []

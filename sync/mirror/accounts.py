@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from sync.declare import Resource
 from sync.errors import BadRequest
 from sync.mirror import stores
+from sync.mirror.engine import attempts
 from sync.mirror.names import crm_name
 from sync.mirror.stores import Access, Store
 from sync.schema.service import STORE
@@ -231,14 +232,9 @@ def forget(connection: sa.Connection, store_id: int) -> None:
 
 
 def purge(
-    run: Callable[[Callable[[sa.Connection], int]], int],
-    store_id: int,
-    resources: Iterable[Resource],
+    engine: sa.Engine, store_id: int, resources: Iterable[Resource]
 ) -> Iterator[tuple[str, int]]:
-    """Delete a forgotten store's rows, some thousands a transaction; yields tables and counts.
-
-    `run` runs its argument in a transaction of its own.
-    """
+    """Delete a forgotten store's rows, some thousands a transaction; yields tables and counts."""
     for resource in resources:
         tables = [*resource.tables, *filter(None, [VERSIONED.get(resource.name)])]
         for table in reversed(tables):
@@ -247,16 +243,18 @@ def purge(
                 f" FROM {crm_name(table)} WHERE store_id = :store LIMIT :most))"
             )
             binds = {"store": store_id, "most": PURGED_AT_ONCE}
-            deleted = run(lambda c, s=statement, b=binds: c.execute(s, b).rowcount)  # type: ignore[misc]
+            deleted = PURGED_AT_ONCE
             while deleted:
-                yield table, deleted
-                deleted = run(lambda c, s=statement, b=binds: c.execute(s, b).rowcount)  # type: ignore[misc]
-
-    def end(connection: sa.Connection) -> int:
-        for table in (*_WORK, *_NOTES, "store_clock"):
-            connection.execute(
-                sa.text(f"DELETE FROM sync.{table} WHERE store_id = :store"), {"store": store_id}
-            )
-        return connection.execute(sa.delete(STORE).where(STORE.c.id == store_id)).rowcount
-
-    run(end)
+                for attempt in attempts(engine):
+                    with attempt as connection:
+                        deleted = connection.execute(statement, binds).rowcount
+                if deleted:
+                    yield table, deleted
+    for attempt in attempts(engine):
+        with attempt as connection:
+            for table in (*_WORK, *_NOTES, "store_clock"):
+                connection.execute(
+                    sa.text(f"DELETE FROM sync.{table} WHERE store_id = :store"),
+                    {"store": store_id},
+                )
+            connection.execute(sa.delete(STORE).where(STORE.c.id == store_id))

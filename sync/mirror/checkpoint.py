@@ -45,7 +45,10 @@ class Window:
 
 @dataclass(slots=True)
 class Crawl:
-    """A row of `sync.crawl`. `waits`: nothing is to be done for it before its `not_before`."""
+    """A row of `sync.crawl`.
+
+    `rounds` in a row ended without a result; `report` is what it keeps of itself (`note`).
+    """
 
     id: int
     store_id: int
@@ -56,7 +59,9 @@ class Crawl:
     deep: bool
     phase: str
     state: str
-    waits: bool = False
+    rounds: int
+    started_at: dt.datetime | None
+    report: dict[str, Any]
 
 
 def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl | None:
@@ -87,6 +92,9 @@ def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl
         deep=row.deep,
         phase=row.phase,
         state=row.state,
+        rounds=row.rounds,
+        started_at=row.started_at,
+        report=row.report or {},
     )
 
 
@@ -103,49 +111,35 @@ def next_due(connection: sa.Connection, store_id: int, resource: str) -> dt.date
 
 
 def wait(
-    connection: sa.Connection, crawl: Crawl, *, seconds: float, phase: str, rounds: int
+    connection: sa.Connection,
+    crawl: Crawl,
+    *,
+    seconds: float,
+    phase: str | None = None,
+    rounds: int = 0,
 ) -> None:
     """Let a crawl wait while others go before it. `rounds` ended without a result, 0 for none."""
+    crawl.phase = phase or crawl.phase
     connection.execute(
         sa.text(
             "UPDATE sync.crawl SET phase = :phase, rounds = :rounds,"
             " not_before = clock_timestamp() + make_interval(secs => :seconds), fruitless_since ="
             " CASE WHEN :rounds > 0 THEN coalesce(fruitless_since, now()) END WHERE id = :id"
         ),
-        {"id": crawl.id, "seconds": seconds, "phase": phase, "rounds": rounds},
+        {"id": crawl.id, "seconds": seconds, "phase": crawl.phase, "rounds": rounds},
     )
-    crawl.phase, crawl.waits = phase, True
 
 
 def start_crawl(connection: sa.Connection, crawl: Crawl) -> None:
     """Note that work on a crawl has begun."""
-    connection.execute(
+    crawl.started_at = connection.execute(
         sa.text(
             "UPDATE sync.crawl SET state = 'running', error = NULL,"
-            " started_at = coalesce(started_at, now()) WHERE id = :id AND state = 'pending'"
+            " started_at = coalesce(started_at, now())"
+            " WHERE id = :id AND state = 'pending' RETURNING started_at"
         ),
         {"id": crawl.id},
-    )
-
-
-def started_at(connection: sa.Connection, crawl: Crawl) -> dt.datetime:
-    """When work on a crawl began."""
-    moment: dt.datetime = connection.execute(
-        sa.text("SELECT started_at FROM sync.crawl WHERE id = :id"), {"id": crawl.id}
-    ).scalar_one()
-    return moment
-
-
-def age_seconds(connection: sa.Connection, crawl: Crawl) -> float:
-    """How long ago a crawl was begun."""
-    found: float = connection.execute(
-        sa.text(
-            "SELECT cast(coalesce(extract(epoch FROM clock_timestamp() - started_at), 0) AS float8)"
-            " FROM sync.crawl WHERE id = :id"
-        ),
-        {"id": crawl.id},
-    ).scalar_one()
-    return found
+    ).scalar()
 
 
 def set_phase(connection: sa.Connection, crawl: Crawl, phase: str) -> None:
@@ -157,20 +151,14 @@ def set_phase(connection: sa.Connection, crawl: Crawl, phase: str) -> None:
     crawl.phase = phase
 
 
-def end_crawl(
-    connection: sa.Connection, crawl: Crawl, *, report: dict[str, object] | None = None
-) -> None:
+def end_crawl(connection: sa.Connection, crawl: Crawl) -> None:
     """A crawl is done."""
     connection.execute(
-        sa.update(CRAWL)
-        .where(CRAWL.c.id == crawl.id)
-        .values(
-            state="done",
-            phase="done",
-            finished_at=sa.func.now(),
-            error=None,
-            report=report if report is not None else CRAWL.c.report,
-        )
+        sa.text(
+            "UPDATE sync.crawl SET state = 'done', phase = 'done', finished_at = now(),"
+            " error = NULL WHERE id = :id"
+        ),
+        {"id": crawl.id},
     )
     crawl.phase = crawl.state = "done"
 
@@ -202,6 +190,18 @@ def count_pages(
             "requests": requests,
         },
     )
+
+
+def note(connection: sa.Connection, crawl: Crawl, **values: object) -> None:
+    """Keep values in a crawl's report, in place of those of the same names."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET report = coalesce(report, '{}'::jsonb) || cast(:new AS jsonb)"
+            " WHERE id = :id"
+        ),
+        {"id": crawl.id, "new": json.dumps(values)},
+    )
+    crawl.report |= values
 
 
 def add_report(connection: sa.Connection, crawl: Crawl, found: dict[str, int]) -> None:
@@ -276,18 +276,10 @@ def add_id_windows(
     connection: sa.Connection, crawl: Crawl, ranges: Sequence[tuple[int, int]]
 ) -> None:
     """Plan windows of a history: (exclusive lower, inclusive upper) entry ids."""
+    of = {"crawl_id": crawl.id, "store_id": crawl.store_id, "resource": crawl.resource}
     for after, until in ranges:
-        connection.execute(
-            sa.insert(WINDOW).values(
-                crawl_id=crawl.id,
-                store_id=crawl.store_id,
-                resource=crawl.resource,
-                after_id=after,
-                until_id=until,
-                last_id=after,
-                state="open",
-            )
-        )
+        ids = {"after_id": after, "until_id": until, "last_id": after}
+        connection.execute(sa.insert(WINDOW).values(of | ids | {"state": "open"}))
 
 
 def remove_window(connection: sa.Connection, window_id: int) -> None:
@@ -384,23 +376,4 @@ def begin_anew(connection: sa.Connection, crawl: Crawl) -> None:
         sa.text("UPDATE sync.crawl SET report = NULL, phase = 'plan' WHERE id = :id"),
         {"id": crawl.id},
     )
-    crawl.phase = "plan"
-
-
-def rebuilt_to(connection: sa.Connection, crawl: Crawl) -> str | None:
-    """The key a rebuild has come to, as text."""
-    found: str | None = connection.execute(
-        sa.text("SELECT report ->> 'rebuilt_to' FROM sync.crawl WHERE id = :id"), {"id": crawl.id}
-    ).scalar()
-    return found
-
-
-def set_rebuilt_to(connection: sa.Connection, crawl: Crawl, key: str) -> None:
-    """Commit a rebuild up to a key."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.crawl SET report = coalesce(report, '{}'::jsonb)"
-            " || jsonb_build_object('rebuilt_to', cast(:key AS text)) WHERE id = :id"
-        ),
-        {"id": crawl.id, "key": key},
-    )
+    crawl.phase, crawl.report = "plan", {}

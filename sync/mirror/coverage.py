@@ -82,7 +82,8 @@ def add_loaded(
     Rows written by another declaration than the rest are noted, so that they are rebuilt.
     """
     delta = loaded.live_delta
-    expected = delta + loaded.concluded if origin is Origin.REREAD else 0
+    is_told = origin in (Origin.SHOWN, Origin.REREAD)
+    expected = delta + loaded.concluded if is_told else 0
     written = loaded.written + loaded.buried
     counted(rows=loaded.seen, changed=written)
     if not (delta or expected or loaded.refused or written):
@@ -273,6 +274,17 @@ def carry_on_rebuild(connection: sa.Connection, resource: Resource, store_id: in
     _set_version(connection, resource, store_id, to=MIXED)
 
 
+def end_rebuild(connection: sa.Connection, resource: Resource, store_id: int, *, zone: str) -> None:
+    """All of its rows are read in this zone; what could not be taken of them is counted anew."""
+    connection.execute(
+        sa.text(
+            f"UPDATE sync.coverage SET zone = :zone, rejects = {_REJECTS}"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"zone": zone, "store": store_id, "resource": resource.name},
+    )
+
+
 def _set_version(connection: sa.Connection, resource: Resource, store_id: int, *, to: str) -> None:
     connection.execute(
         sa.text(
@@ -295,7 +307,7 @@ def set_asked(connection: sa.Connection, store_id: int, resource: str) -> None:
 
 
 def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bool, str | None]:
-    """Whether the store mirrors a resource, and why the API does not give it."""
+    """Whether the store mirrors a resource, and why the API does not give it (None: it does)."""
     row = connection.execute(
         sa.text(
             "SELECT selected, unavailable FROM sync.coverage"
@@ -304,6 +316,15 @@ def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bo
         {"store": store_id, "resource": resource},
     ).one_or_none()
     return (False, None) if row is None else (row.selected, row.unavailable)
+
+
+def proven_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
+    """As of when the whole is proven and sealed; None while it is not."""
+    found: dt.datetime | None = connection.execute(
+        sa.text("SELECT proven_as_of FROM sync.coverage WHERE store_id = :s AND resource = :r"),
+        {"s": store_id, "r": resource},
+    ).scalar()
+    return found
 
 
 def polled_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:

@@ -1,4 +1,9 @@
-"""The connection pool of a process, and transactions that survive deadlocks.
+"""The connection pool of a process, and its transactions as `with` blocks.
+
+    with reading(engine) as connection:   reads; Postgres refuses a write
+    with writing(engine) as connection:   writes; whoever called repeats the whole when it fails
+    for attempt in attempts(engine):      writes that are repeated here after a deadlock, so that
+        with attempt as connection:       what led to them (an answer of the API) is not lost
 
 The engine is made at first use, after a worker has forked. Sessions carry limits shorter than a
 lease (lease.py): a stopped process can neither commit late nor hold locks for ever. Its errors have
@@ -9,9 +14,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Event
-from typing import TypeVar
+from types import TracebackType
 
 import psycopg.errors
 import sqlalchemy as sa
@@ -28,8 +33,8 @@ LOCK_SECONDS = faults.scaled(15)
 SILENCE_SECONDS = 30
 """A server that acknowledges nothing for so long is gone: a dropped network says nothing."""
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_READ_ONLY = psycopg.errors.ReadOnlySqlTransaction.sqlstate
 _ATTEMPTS = 5
-T = TypeVar("T")
 
 _LIMITS = (
     f"-c transaction_timeout={TRANSACTION_SECONDS * 1000:.0f}ms "
@@ -110,19 +115,74 @@ def _is_resource_error(error: DBAPIError) -> bool:
     return state[:2] in {"53", "57", "58", "25"}
 
 
-def in_transaction(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
-    """Run `work` in one transaction, again when Postgres broke a deadlock by ending it.
+Transaction = AbstractContextManager[sa.Connection, bool | None]
 
-    `work` must be repeatable: it only reads and writes through the connection it is given.
-    """
-    pause = Event()
-    for attempt in range(1, _ATTEMPTS + 1):
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that may only read; a write in it is a bug, and no outage."""
+    with outages(), engine.connect() as connection:
+        connection.execution_options(postgresql_readonly=True)
         try:
-            with outages(), engine.begin() as connection:
-                return work(connection)
-        except TryLater as error:
-            cause = getattr(error.__cause__, "orig", None)
-            if attempt == _ATTEMPTS or not isinstance(cause, _RETRIED):
+            with connection.begin():
+                yield connection
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+                raise RuntimeError(f"a read that writes: {first_line(error)}") from error
+            raise
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that is tried once: a deadlock is TryLater, as an outage is."""
+    with outages(), engine.begin() as connection:
+        yield connection
+
+
+def attempts(engine: sa.Engine) -> Iterator[Transaction]:
+    """Yield transactions until one of them commits: `for attempt in …: with attempt as …`.
+
+    The body must be repeatable: it only reads and writes through the connection it is given. It may
+    `return`; a value that is needed after it is assigned in it.
+    """
+    return repeated(lambda: writing(engine))
+
+
+def repeated(transaction: Callable[[], Transaction]) -> Iterator[Transaction]:
+    """Yield new transactions while Postgres ends them to break a deadlock, five at most."""
+    pause = Event()
+    for number in range(1, _ATTEMPTS + 1):
+        attempt = _Attempt(transaction(), is_last=number == _ATTEMPTS)
+        yield attempt
+        if not attempt.is_broken:
+            return
+        pause.wait(random.uniform(0.01, 0.05) * number)  # noqa: S311  jitter
+
+
+class _Attempt(AbstractContextManager[sa.Connection, bool]):
+    """A transaction that keeps a deadlock of its body to itself, so that the loop goes on."""
+
+    def __init__(self, transaction: Transaction, *, is_last: bool) -> None:
+        self._transaction = transaction
+        self._is_last = is_last
+        self.is_broken = False
+
+    def __enter__(self) -> sa.Connection:
+        return self._transaction.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        try:
+            return bool(self._transaction.__exit__(kind, error, trace))
+        except TryLater as failed:
+            cause = getattr(failed.__cause__, "orig", None)
+            # Without an error of the body it is the commit that failed: the body may have ended by
+            # a `return`, after which no loop goes on.
+            if error is None or self._is_last or not isinstance(cause, _RETRIED):
                 raise
-            pause.wait(random.uniform(0.01, 0.05) * attempt)  # noqa: S311  jitter
-    raise AssertionError("unreachable")
+            self.is_broken = True
+            return True

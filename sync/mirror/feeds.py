@@ -318,11 +318,17 @@ def backward(connection: sa.Connection, store_id: int, history: str) -> Backward
         sa.text(
             "SELECT coalesce(hour_read_at, '-infinity') < n.now - make_interval(secs => :hour),"
             " coalesce(day_read_at, '-infinity') < n.now - make_interval(secs => :day),"
-            " coalesce(sampled_at, '-infinity') < n.now - make_interval(secs => :hour),"
+            " coalesce(sampled_at, '-infinity') < n.now - make_interval(secs => :sample),"
             " backward_id, backward_until_id FROM sync.feed, (SELECT clock_timestamp() AS now) AS n"
             " WHERE store_id = :store AND resource = :history"
         ),
-        {"store": store_id, "history": history, "hour": HOUR_SECONDS, "day": DAY_SECONDS},
+        {
+            "store": store_id,
+            "history": history,
+            "hour": HOUR_SECONDS,
+            "day": DAY_SECONDS,
+            "sample": max(LATENESS_SECONDS, lateness_seconds(connection, store_id)),
+        },
     ).one()
     return Backward(*row)
 
@@ -369,12 +375,123 @@ def advance_backward(
     )
 
 
-def sampled(connection: sa.Connection, store_id: int, history: str) -> None:
-    """Note that a sample of passed records was read again."""
+def to_sample(
+    connection: sa.Connection, store_id: int, history: str, target: str, *, subject: str
+) -> list[int]:
+    """Choose a hundred live records at most that the tail has passed in the last two hours.
+
+    One is read again when its last entry has been known for twice as long as when it was read last:
+    for 2 B, 4 B, 8 B and so on, so that a lag of any length shows. Of too many, as many are chosen
+    from each of these ages. Those that wait to be read for another reason are left to that.
+    """
+    followed = feed(connection, store_id, history)
+    assert followed is not None, "a feed is followed from its bookmark"
+    begin_id = _begin_of(connection, store_id, history, followed, seconds=2 * HOUR_SECONDS)
+    rows = connection.execute(
+        sa.text(
+            "SELECT id FROM (SELECT t.id, extract(epoch FROM clock_timestamp() - h.told_at) AS age,"
+            " extract(epoch FROM t.as_of - h.told_at) AS age_when_read"
+            f" FROM (SELECT {subject} AS id, max(first_seen_at) AS told_at FROM {crm_name(history)}"
+            " WHERE store_id = :store AND id > :begin AND deleted_at IS NULL GROUP BY 1"
+            f" HAVING max({crm_name(history)}.id) <= :tail) AS h JOIN {crm_name(target)} AS t"
+            " ON t.store_id = :store AND t.id = h.id AND t.deleted_at IS NULL) AS t"
+            " WHERE age_when_read >= :bound AND age >= 2 * age_when_read"
+            " AND NOT EXISTS (SELECT FROM sync.reread AS r WHERE r.store_id = :store"
+            " AND r.resource = :target AND r.id = t.id)"
+            # The smallest of exponential times: chosen with a weight of one by the age.
+            " ORDER BY -ln(1 - random()) * age LIMIT 100"
+        ),
+        {
+            "store": store_id,
+            "target": target,
+            "begin": begin_id,
+            "tail": followed.tail_id,
+            "bound": lateness_seconds(connection, store_id),
+        },
+    )
+    return list(rows.scalars())
+
+
+def _begin_of(
+    connection: sa.Connection, store_id: int, history: str, followed: Feed, *, seconds: float
+) -> int:
+    """Find the last entry followed that was first seen longer ago; the bookmark where none was.
+
+    Read from the newest back, so that it costs what there was since.
+    """
+    found: int | None = connection.execute(
+        sa.text(
+            f"SELECT id FROM {crm_name(history)} WHERE store_id = :store AND id > :bookmark"
+            " AND id <= :head AND first_seen_at < clock_timestamp() - make_interval(secs => :secs)"
+            " ORDER BY id DESC LIMIT 1"
+        ),
+        {
+            "store": store_id,
+            "bookmark": followed.bookmark,
+            "head": followed.head_id,
+            "secs": seconds,
+        },
+    ).scalar()
+    return followed.bookmark if found is None else found
+
+
+def note_sample(connection: sa.Connection, store_id: int, history: str, *, records: int) -> None:
+    """Note that passed records were read again; what was found in some 200 before counts less."""
     connection.execute(
         sa.text(
-            "UPDATE sync.feed SET sampled_at = clock_timestamp()"
+            "UPDATE sync.feed SET sampled_at = clock_timestamp(),"
+            " sampled_records = sampled_records * (1 - :n / 200.0) + :n,"
+            " untold_records = untold_records * (1 - :n / 200.0)"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "n": records},
+    )
+
+
+def note_untold(
+    connection: sa.Connection, store_id: int, history: str, *, records: int
+) -> tuple[float, float]:
+    """Note sampled records whose change no entry told; all such of late, and all sampled."""
+    row = connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET untold_records = untold_records + :n"
+            " WHERE store_id = :store AND resource = :history"
+            " RETURNING untold_records, sampled_records"
+        ),
+        {"store": store_id, "history": history, "n": records},
+    ).one()
+    return row[0], row[1]
+
+
+def raise_lateness(connection: sa.Connection, store_id: int, history: str) -> None:
+    """Double the bound: lists lag longer. What was sampled under the old one counts no more."""
+    bound = lateness_seconds(connection, store_id)
+    learn_lateness(connection, store_id, history, seconds=bound, late=0)
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET sampled_records = 0, untold_records = 0"
             " WHERE store_id = :store AND resource = :history"
         ),
         {"store": store_id, "history": history},
     )
+
+
+def told_since(
+    connection: sa.Connection, store_id: int, history: str, *, subject: str, seconds: float
+) -> tuple[list[int], dt.datetime | None]:
+    """Records that a history told of within so many seconds, and when it first did."""
+    followed = feed(connection, store_id, history)
+    if followed is None:
+        return [], None
+    row = connection.execute(
+        sa.text(
+            f"SELECT coalesce(array_agg(DISTINCT {subject}) FILTER (WHERE {subject} IS NOT NULL),"
+            f" '{{}}'), min(first_seen_at) FROM {crm_name(history)}"
+            " WHERE store_id = :store AND id > :begin"
+        ),
+        {
+            "store": store_id,
+            "begin": _begin_of(connection, store_id, history, followed, seconds=seconds),
+        },
+    ).one()
+    return row[0], row[1]

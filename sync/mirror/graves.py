@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from sync.declare import Resource
 from sync.mirror import suppress, versions
-from sync.mirror.load import Key, Loaded
+from sync.mirror.load import Key, Loaded, name_before
 from sync.mirror.statements import bury_sql, delete_children_sql
 from sync.mirror.switches import switches
 
@@ -35,7 +35,8 @@ def bury(
 ) -> Loaded:
     """Turn rows into tombstones, also rows the mirror never had; children go, `raw` stays.
 
-    A row known from later than the grave's `as_of` stays as it is: it was seen alive after.
+    A row known from later than the grave's `as_of` stays as it is: it was seen alive after. Called
+    by the one door alone (pipeline/writing.py): what follows from it is done there.
     """
     newest: dict[Key, Grave] = {}
     for grave in graves:
@@ -44,6 +45,7 @@ def bury(
     result = Loaded(seen=len(newest))
     if not newest:
         return result
+    name_before(connection, resource, store_id, list(newest), result)
     ordered = [newest[key] for key in sorted(newest)]
     on = switches(connection, resource, store_id)
     sql = bury_sql(resource)

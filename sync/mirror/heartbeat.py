@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sync import faults
 from sync.errors import SyncError, TryLater
-from sync.mirror.engine import connect, in_transaction
+from sync.mirror.engine import connect, writing
 from sync.telemetry import log, told
 
 BEAT_SECONDS = faults.scaled(5)
@@ -88,7 +88,8 @@ class Heart:
     def _pay(self, engine: sa.Engine) -> None:
         while self._owed:
             try:
-                in_transaction(engine, self._owed[0])
+                with writing(engine) as connection:
+                    self._owed[0](connection)
             except TryLater:
                 raise
             except SyncError as error:
@@ -97,7 +98,8 @@ class Heart:
 
     def _beat(self, engine: sa.Engine) -> None:
         about = {"id": self.id, "host": socket.gethostname(), "pid": os.getpid()}
-        in_transaction(engine, lambda c: c.execute(_BEAT, about))
+        with writing(engine) as connection:
+            connection.execute(_BEAT, about)
 
 
 def consumed(

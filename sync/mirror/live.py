@@ -16,6 +16,16 @@ from sync.mirror.statements import key_name, key_type
 from sync.mirror.stores import Store
 
 
+def count_live(connection: sa.Connection, resource: Resource, store_id: int) -> int:
+    """Live rows of a resource."""
+    found: int = connection.exec_driver_sql(
+        f"SELECT count(*) FROM {crm_name(resource.name)}"
+        " WHERE store_id = %s AND deleted_at IS NULL",
+        (store_id,),
+    ).scalar_one()
+    return found
+
+
 def live_keys(
     connection: sa.Connection,
     resource: Resource,

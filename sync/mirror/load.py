@@ -19,7 +19,7 @@ import msgspec
 import sqlalchemy as sa
 from psycopg.types.json import Json, Jsonb
 
-from sync.declare import Reread, Resource
+from sync.declare import ID, Reread, Resource
 from sync.mirror import suppress, versions
 from sync.mirror.names import crm_name
 from sync.mirror.statements import (
@@ -32,17 +32,18 @@ from sync.mirror.statements import (
     upsert_sql,
 )
 from sync.mirror.switches import Switches, switches
-from sync.normalise import Batch, JsonRow, Row
+from sync.normalise import JsonRow, Row
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 Key = int | str
 
 
 class Origin(Enum):
-    """Why a record was read, which decides what an unchanged one costs."""
+    """Why a record was read: what an unchanged one costs, and whether a new one is expected."""
 
     LOAD = "load"  # a first load: as a walk, and its new rows change no other record
     WALK = "walk"  # an unchanged row is dropped without a write
+    SHOWN = "shown"  # as a walk, and what it brings is expected: no total is asked for beside it
     REREAD = "reread"  # a feed asked for it: as_of moves even when the content is equal
     DEEP = "deep"  # compared column by column: somebody may have changed the row here
 
@@ -67,7 +68,6 @@ class Loaded:
     seen: int = 0
     inserted: int = 0
     changed: int = 0
-    unchanged: int = 0
     revived: int = 0
     buried: int = 0
     concluded: int = 0
@@ -86,15 +86,7 @@ class Loaded:
 
     def add(self, other: Loaded) -> None:
         """Add another batch's counts to these."""
-        for name in (
-            "seen",
-            "inserted",
-            "changed",
-            "unchanged",
-            "revived",
-            "buried",
-            "concluded",
-        ):
+        for name in ("seen", "inserted", "changed", "revived", "buried", "concluded"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.refused += other.refused
         for name, ids in other.named.items():
@@ -109,19 +101,19 @@ def load(
     *,
     origin: Origin,
 ) -> Loaded:
-    """Write records of one resource and their children; see the module's rule."""
+    """Write records of one resource and their children; see the module's rule.
+
+    Called by the one door alone (pipeline/writing.py): what follows from it is done there.
+    """
     newest = _newest(records)
     result = Loaded(seen=len(newest))
     if not newest:
         return result
-    on = switches(connection, resource, store_id)
-    if on.salt is not None:
-        rows = [dated.row for dated in newest.values()]
-        suppress.mask_suppressed(connection, resource, store_id, rows, salt=on.salt)
+    on = _masked(connection, resource, store_id, [dated.row for dated in newest.values()])
     known = _known(connection, resource, store_id, list(newest))
     wanted, touched = _wanted(newest, known, result, origin=origin)
     if origin is Origin.DEEP and touched:
-        wanted += _altered(connection, resource, store_id, touched, result)
+        wanted += _altered(connection, resource, store_id, touched)
         touched = []
     if touched:
         _move_as_of(connection, resource, store_id, touched, result)
@@ -180,16 +172,39 @@ def name_before(
 
 
 def differing(
-    connection: sa.Connection, resource: Resource, store_id: int, batches: Iterable[Batch]
-) -> dict[int, dt.datetime]:
-    """Live rows whose content is not that of the records in the batches: as of when they are."""
-    hashes = {row.key: row.content_hash for batch in batches for row in batch.rows}
-    known = _known(connection, resource, store_id, list(hashes)) if hashes else {}
-    return {
-        key: before.as_of
-        for key, before in known.items()
-        if isinstance(key, int) and before.live and before.content_hash != hashes[key]
-    }
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
+) -> set[int]:
+    """Ids of live rows whose content is not that of the records sent.
+
+    Parts that name another record by its id are left out: copies of it change without an entry.
+    """
+    _masked(connection, resource, store_id, rows)
+    copies = {path for path, _ in resource.raw_only}
+    copies |= {field.path for field in resource.fields if field.kind is ID}
+    left_out = sorted({path.split(".")[0] for path in copies} - {resource.key})
+    found = connection.exec_driver_sql(
+        f"SELECT t.id FROM unnest(%s::bigint[], %b::jsonb[]) AS n(id, raw)"
+        f" JOIN {crm_name(resource.name)} AS t ON t.store_id = %s AND t.id = n.id"
+        " WHERE t.deleted_at IS NULL AND t.raw - %s::text[] IS DISTINCT FROM n.raw - %s::text[]",
+        (
+            [row.key for row in rows],
+            [Jsonb(row.raw, dumps=_as_it_is) for row in rows],
+            store_id,
+            left_out,
+            left_out,
+        ),
+    )
+    return set(found.scalars())
+
+
+def _masked(
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
+) -> Switches:
+    """Mask rows of people who were erased; the switches that apply to the resource."""
+    on = switches(connection, resource, store_id)
+    if on.salt is not None:
+        suppress.mask_suppressed(connection, resource, store_id, list(rows), salt=on.salt)
+    return on
 
 
 def _newest(records: Iterable[Dated]) -> dict[Key, Dated]:
@@ -229,19 +244,13 @@ def _wanted(
     for key, dated in newest.items():
         before = known.get(key)
         same = before is not None and before.live and before.content_hash == dated.row.content_hash
-        if before is None:
+        is_later = before is None or before.as_of < dated.as_of
+        if not same and is_later:
             wanted.append(dated)
-        elif before.as_of >= dated.as_of:
-            if not same:
-                result.refused.append(key)
-            else:
-                result.unchanged += 1
         elif not same:
-            wanted.append(dated)
-        else:
-            result.unchanged += 1
-            if origin not in (Origin.WALK, Origin.LOAD):
-                touched.append(dated)
+            result.refused.append(key)
+        elif is_later and origin in (Origin.REREAD, Origin.DEEP):
+            touched.append(dated)
     return wanted, touched
 
 
@@ -250,7 +259,6 @@ def _altered(
     resource: Resource,
     store_id: int,
     same: Sequence[Dated],
-    result: Loaded,
 ) -> list[Dated]:
     """Rows whose hash is right and whose columns or children are not: altered by hand."""
     keys = {key for (key,) in connection.exec_driver_sql(
@@ -266,9 +274,7 @@ def _altered(
             for dated in same
             if counts.get(dated.row.key, 0) != len(dated.row.children[index])
         }
-    altered = [dated for dated in same if dated.row.key in keys]
-    result.unchanged -= len(altered)
-    return altered
+    return [dated for dated in same if dated.row.key in keys]
 
 
 def _move_as_of(

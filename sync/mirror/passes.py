@@ -1,28 +1,16 @@
-"""What passes over lists without a feed have to know: how much is there, what an operator allowed,
-and whether the resource is asked for at all."""
+"""Passes over lists without a feed: how they end, and what a person has to approve of them."""
 
 from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from sync.declare import Resource
+from sync.mirror import checkpoint, coverage
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.names import crm_name
 from sync.mirror.stores import Store
-
-FIRST_WAIT_SECONDS = 15.0
-LONGEST_WAIT_SECONDS = 3_600.0
-"""A list that does not hold still is read again after so long."""
-
-
-def count_live(connection: sa.Connection, resource: Resource, store_id: int) -> int:
-    """Live rows of a resource."""
-    found: int = connection.exec_driver_sql(
-        f"SELECT count(*) FROM {crm_name(resource.name)}"
-        " WHERE store_id = %s AND deleted_at IS NULL",
-        (store_id,),
-    ).scalar_one()
-    return found
 
 
 def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool:
@@ -35,48 +23,42 @@ def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool
     )
 
 
-def wait_for_approval(
-    connection: sa.Connection, store: Store, resource: str, *, absent: int, of: int, words: str
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person is asked to approve: so many absent rows of so many, and why it is asked."""
+
+    absent: int
+    of: int
+    words: str
+
+
+def end(
+    connection: sa.Connection,
+    store: Store,
+    resource: Resource,
+    crawl: Crawl,
+    *,
+    complete_as_of: dt.datetime | None,
+    approval: Approval | None = None,
 ) -> None:
-    """Say what waits, why, and how to allow it; and what else that may do."""
-    lost = store.lost_sites
-    doubt = f" (some may be of sites the key has lost, {lost}, and would go too)" if lost else ""
-    connection.execute(
-        sa.text("UPDATE sync.coverage SET approval = :text WHERE store_id = :s AND resource = :r"),
-        {
-            "s": store.id,
-            "r": resource,
-            "text": f"{absent} of {of} rows are no longer in the list{doubt}; let them be"
-            f" tombstoned ({words}): celery -A sync mirror approve {store.name} {resource}",
-        },
-    )
+    """End a pass: complete as of a moment, None where it leaves coverage as it was.
 
-
-def postpone(connection: sa.Connection, crawl: Crawl) -> float:
-    """Let a pass that came to nothing wait, twice as long each time; the seconds it waits."""
-    rounds: int = connection.execute(
-        sa.text("SELECT rounds FROM sync.crawl WHERE id = :id FOR UPDATE"), {"id": crawl.id}
-    ).scalar_one()
-    seconds = min(FIRST_WAIT_SECONDS * 2.0 ** min(rounds, 20), LONGEST_WAIT_SECONDS)
-    connection.execute(
-        sa.text(
-            "UPDATE sync.crawl SET rounds = rounds + 1,"
-            " not_before = clock_timestamp() + make_interval(secs => :seconds),"
-            " fruitless_since = coalesce(fruitless_since, clock_timestamp()) WHERE id = :id"
-        ),
-        {"id": crawl.id, "seconds": seconds},
-    )
-    return seconds
-
-
-def is_asked_for(connection: sa.Connection, store_id: int, resource: str) -> bool:
-    """Whether the store mirrors the resource and the account gives it."""
-    return bool(
+    Of what waits for approval it says why, how to allow it, and what else that may do.
+    """
+    if approval is not None:
+        lost = store.lost_sites
+        also = f" (some may be of sites the key has lost, {lost}, and would go too)" if lost else ""
+        text = (
+            f"{approval.absent} of {approval.of} rows are no longer in the list{also}; let them be"
+            f" tombstoned ({approval.words}):"
+            f" celery -A sync mirror approve {store.name} {resource.name}"
+        )
         connection.execute(
             sa.text(
-                "SELECT selected AND unavailable IS NULL FROM sync.coverage"
-                " WHERE store_id = :s AND resource = :r"
+                "UPDATE sync.coverage SET approval = :text WHERE store_id = :s AND resource = :r"
             ),
-            {"s": store_id, "r": resource},
-        ).scalar()
-    )
+            {"s": store.id, "r": resource.name, "text": text},
+        )
+    elif complete_as_of is not None:
+        coverage.close(connection, resource, store.id, complete_as_of=complete_as_of)
+    checkpoint.end_crawl(connection, crawl)

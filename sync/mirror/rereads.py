@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -19,7 +20,10 @@ from sync.mirror.names import crm_name
 CONTESTED = "contested"
 """Told gone by a history, and listed still: read again and again until its last time."""
 SAMPLED = "sampled"
-"""Differed in a sample although no entry told of it."""
+"""Differed in a sample, and no entry has told of it yet. Whatever else asks for the record explains
+the difference, and takes the reason's place."""
+HOLDS_NOTHING: Literal["infinity"] = "infinity"
+"""`since` of a wish that does not hold coverage."""
 CONTESTED_SECONDS = 10.0
 FAILING_SECONDS = 15.0
 MOST_FAILING_SECONDS = 3_600.0
@@ -39,7 +43,6 @@ class Waiting:
     """A record whose time has come. `is_last`: it need not be read again after this."""
 
     not_before: dt.datetime
-    since: dt.datetime | None
     reason: str
     is_last: bool
 
@@ -53,7 +56,7 @@ def ask_again(
     reason: str,
     after_seconds: float = 0,
     early_seconds: float | None = None,
-    since: dt.datetime | None = None,
+    since: dt.datetime | Literal["infinity"] | None = None,
 ) -> None:
     """Queue records to be read in `after_seconds`, and once before, in `early_seconds`.
 
@@ -95,8 +98,7 @@ def due(
     """Records to read now. One that failed when it was asked for alone comes alone again."""
     rows = connection.execute(
         sa.text(
-            "SELECT id, not_before, CASE WHEN isfinite(since) THEN since END AS since, reason,"
-            " not_before <= now() AS is_last, failures"
+            "SELECT id, not_before, reason, not_before <= now() AS is_last, failures"
             " FROM sync.reread WHERE store_id = :store AND resource = :resource"
             " AND (not_before <= now() OR early_at <= now())"
             " ORDER BY failures, asked_at, id LIMIT :most"
@@ -104,7 +106,7 @@ def due(
         {"store": store_id, "resource": resource, "most": at_most},
     ).all()
     healthy = [row for row in rows if not row.failures] or rows[:1]
-    return {row.id: Waiting(row.not_before, row.since, row.reason, row.is_last) for row in healthy}
+    return {row.id: Waiting(row.not_before, row.reason, row.is_last) for row in healthy}
 
 
 def tick_off(

@@ -8,14 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
-
 from sync.absence import Ask, By, Evidence, Tombstone, Verdict, judge
 from sync.crawl import WHOLE
 from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.errors import AccessChanged, Forbidden, NotFound, TryLater, UnexpectedData
 from sync.mirror import feeds, rereads, stores
+from sync.mirror.engine import attempts
 from sync.mirror.graves import Grave
 from sync.mirror.live import buried_among, hidden_among
 from sync.normalise import Batch
@@ -123,7 +122,7 @@ def _ask_singly(
     for record in ids:
         as_of = ctx.draw()
         try:
-            reply = _single(ctx, resource, record, work=work)
+            reply = read_singly(ctx, resource, record, work=work)
         except NotFound as absence:
             lacking.append(_Lacking(record, as_of, absence.combined_to))
         except Forbidden:
@@ -142,7 +141,8 @@ def _ask_singly(
         _judge_singly(ctx, resource, lacking, result, shown=shown, work=work)
 
 
-def _single(ctx: Context, resource: Resource, record: int, *, work: WorkClass) -> Reply:
+def read_singly(ctx: Context, resource: Resource, record: int, *, work: WorkClass) -> Reply:
+    """Ask for one record by itself; NotFound where the method has none."""
     path = resource.single.replace("{id}", str(record))
     reply = insistent(
         ctx, lambda: ctx.api.ask(path, {"by": "id"}, work=work), work=work, tries=SINGLE_TRIES
@@ -161,24 +161,17 @@ def _judge_singly(
     work: WorkClass,
 ) -> None:
     ids = [each.record for each in lacking]
-    buried = ctx.read(lambda c: buried_among(c, resource, ctx.store.id, ids))
+    with ctx.reading() as connection:
+        buried = buried_among(connection, resource, ctx.store.id, ids)
+        hidden = hidden_among(connection, resource, ctx.store, ids)
+        absent_since = rereads.absent_since(connection, ctx.store.id, resource.name, ids)
+        lateness_seconds = feeds.lateness_seconds(connection, ctx.store.id)
     lacking = [each for each in lacking if each.combined_to or each.record not in buried]
     if not lacking:
         return
-    answers = _answers_for_others(
-        ctx, resource, shown, {each.record for each in lacking}, work=work
-    )
+    wanted = {each.record for each in lacking}
+    answers = _answers_for_others(ctx, resource, shown, wanted, work=work)
     insist_on_access(ctx, work=work)
-    ids = [each.record for each in lacking]
-
-    def ask(connection: sa.Connection) -> tuple[set[int], dict[int, dt.datetime], float]:
-        return (
-            hidden_among(connection, resource, ctx.store, ids),
-            rereads.absent_since(connection, ctx.store.id, resource.name, ids),
-            feeds.lateness_seconds(connection, ctx.store.id),
-        )
-
-    hidden, absent_since, lateness_seconds = ctx.read(ask)
     for each in lacking:
         first_at = absent_since.get(each.record)
         verdict = judge(
@@ -217,7 +210,7 @@ def _answers_for_others(
         shown = sorted(ids_of(reply.records(resource)) - lacking)
     for record in shown[:OTHERS]:
         with suppress(NotFound, Forbidden):
-            _single(ctx, resource, record, work=work)
+            read_singly(ctx, resource, record, work=work)
             return True
     return False
 
@@ -232,13 +225,16 @@ def judge_list(
     answers: bool = True,
     seen: int | None = None,
     unusable: int = 0,
+    together: int = 0,
+    of_all: int = 0,
     approved: bool = False,
 ) -> Verdict:
-    """Whether rows that a list lacks are gone, asked after it whether the key sees what it saw."""
+    """Judge rows that a list lacks, once the key was found to see what it saw before."""
     hidden: set[Any] = set()
     if absent:
         insist_on_access(ctx, work=WorkClass.REFRESH)
-        hidden = ctx.read(lambda c: hidden_among(c, resource, ctx.store, list(absent)))
+        with ctx.reading() as connection:
+            hidden = hidden_among(connection, resource, ctx.store, list(absent))
     return judge(
         Evidence(
             by,
@@ -248,6 +244,8 @@ def judge_list(
             hidden=bool(hidden),
             seen=seen,
             unusable=unusable,
+            together=together,
+            of_all=of_all,
             approved=approved,
         )
     )
@@ -262,10 +260,13 @@ def insist_on_access(ctx: Context, *, work: WorkClass) -> None:
     access = ctx.api.credentials(work=work)
     if access == ctx.store.access:
         return
-    known = ctx.read(lambda c: stores.by_id(c, ctx.store.id))
+    with ctx.reading() as connection:
+        known = stores.by_id(connection, ctx.store.id)
     if known is None or access.sees_all_of(known.access):
         if known is not None and access != known.access and "credentials" in ctx.resources:
-            ctx.read(lambda c: stores.queue_once(c, ctx.store.id, "credentials", kind="refresh"))
+            for attempt in attempts(ctx.engine):  # unfenced: it is no work of this lane
+                with attempt as connection:
+                    stores.queue_once(connection, ctx.store.id, "credentials", kind="refresh")
         raise TryLater(
             f"the key of {ctx.store.name} sees other things than when this began; what it does not"
             " find is asked for again",

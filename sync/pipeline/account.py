@@ -100,20 +100,20 @@ def take_note(ctx: Context, resource: Resource) -> None:
         case After.ACCESS:
             _note_access(ctx)
         case After.CUSTOM_VIEWS:
-            ctx.write(lambda c: custom_fields.refresh_views(c, ctx.store.id, ctx.store.name))
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    custom_fields.refresh_views(connection, ctx.store.id, ctx.store.name)
         case None:
             pass
 
 
 def _raw(ctx: Context, table: str) -> dict[str, object] | None:
-    def ask(connection: sa.Connection) -> dict[str, object] | None:
+    with ctx.reading() as connection:
         found: dict[str, object] | None = connection.exec_driver_sql(
             f"SELECT raw FROM crm.{table} WHERE store_id = %s AND deleted_at IS NULL",
             (ctx.store.id,),
         ).scalar()
-        return found
-
-    return ctx.read(ask)
+    return found
 
 
 def _note_settings(ctx: Context) -> None:
@@ -127,15 +127,14 @@ def _note_settings(ctx: Context) -> None:
     is_other = zone != ctx.store.zone
     altered = is_other and _are_dates_altered(ctx)
 
-    def write(connection: sa.Connection) -> None:
-        stores.set_zone(connection, ctx.store.id, zone=zone, currency=currency)
-        if is_other:
-            # Rows made in the old zone are hours off: they are made anew, and coverage waits.
-            queue_where_stale(connection, ctx.resources)
-        if altered:
-            _doubt_dates(ctx, connection, f"the zone became {zone}, and dates are written anew")
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            stores.set_zone(connection, ctx.store.id, zone=zone, currency=currency)
+            if is_other:
+                # Rows made in the old zone are hours off: they are made anew, and coverage waits.
+                queue_where_stale(connection, ctx.resources)
+            if altered:
+                _doubt_dates(ctx, connection, f"the zone became {zone}, and dates are written anew")
 
 
 def _are_dates_altered(ctx: Context) -> bool:
@@ -146,7 +145,8 @@ def _are_dates_altered(ctx: Context) -> bool:
     for resource in ctx.resources.values():
         if resource.created_field is None or not resource.is_followed:
             continue
-        here = ctx.read(lambda c, resource=resource: _created_texts(c, resource, ctx.store.id))  # type: ignore[misc]
+        with ctx.reading() as connection:
+            here = _created_texts(connection, resource, ctx.store.id)
         answered = ids_page(ctx, resource, here, work=WorkClass.REFRESH)
         for reply in answered.replies:
             for record in reply.records(resource):
@@ -186,10 +186,13 @@ def _note_access(ctx: Context) -> None:
         return
     access = access_of(raw)
     before = ctx.store.access
-    as_of = ctx.read(lambda c: _read_as_of(c, ctx.store.id))
+    with ctx.reading() as connection:
+        as_of = _read_as_of(connection, ctx.store.id)
     if access == before:
         if as_of is not None:
-            ctx.write(lambda c: stores.seen_unchanged(c, ctx.store.id, as_of=as_of))
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    stores.seen_unchanged(connection, ctx.store.id, as_of=as_of)
         return
     if not access.sees_all_of(before):
         raise AccessChanged(
@@ -198,24 +201,23 @@ def _note_access(ctx: Context) -> None:
             f"celery -A sync mirror store check {ctx.store.name}"
         )
 
-    def write(connection: sa.Connection) -> None:
-        stores.set_access(
-            connection,
-            ctx.store.id,
-            access,
-            ctx.resources.values(),
-            as_of=as_of or clock.now(connection),
-        )
-        connection.execute(
-            sa.text(
-                "UPDATE sync.lane AS l SET due_at = now() FROM sync.coverage AS c"
-                " WHERE c.store_id = l.store_id AND c.resource = l.resource"
-                " AND c.unavailable IS NOT NULL AND l.store_id = :store"
-            ),
-            {"store": ctx.store.id},
-        )
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            stores.set_access(
+                connection,
+                ctx.store.id,
+                access,
+                ctx.resources.values(),
+                as_of=as_of or clock.now(connection),
+            )
+            connection.execute(
+                sa.text(
+                    "UPDATE sync.lane AS l SET due_at = now() FROM sync.coverage AS c"
+                    " WHERE c.store_id = l.store_id AND c.resource = l.resource"
+                    " AND c.unavailable IS NOT NULL AND l.store_id = :store"
+                ),
+                {"store": ctx.store.id},
+            )
 
 
 def _read_as_of(connection: sa.Connection, store_id: int) -> dt.datetime | None:

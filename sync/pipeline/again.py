@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-
 from sync import faults
 from sync.crm import WorkClass
 from sync.mirror import checkpoint, proofs
@@ -22,13 +20,19 @@ def ask_for_missing(ctx: Context, crawl: Crawl, window: Window, *, work: WorkCla
     """
     resource = ctx.resources[crawl.resource]
     while True:
-        suspects = ctx.read(
-            lambda c: proofs.not_met(
-                c, resource, ctx.store.id, window, sites=ctx.store.sites, at_most=SUSPECTS_AT_ONCE
+        with ctx.reading() as connection:
+            suspects = proofs.not_met(
+                connection,
+                resource,
+                ctx.store.id,
+                window,
+                sites=ctx.store.sites,
+                at_most=SUSPECTS_AT_ONCE,
             )
-        )
         if not suspects:
-            ctx.write(lambda c: proofs.end_comparison(c, window))
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    proofs.end_comparison(connection, window)
             return True
         for start in range(0, len(suspects), IDS_PER_REQUEST):
             _ask(ctx, crawl, window, suspects[start : start + IDS_PER_REQUEST], work=work)
@@ -41,13 +45,11 @@ def _ask(
 ) -> None:
     resource = ctx.resources[crawl.resource]
     read = read_again(ctx, resource, {record: Told() for record in suspects}, work=work)
-
-    def write(connection: sa.Connection) -> None:
-        loaded = apply(ctx, connection, resource, read)
-        proofs.asked_for(connection, window, last_id=suspects[-1])
-        checkpoint.count_pages(connection, crawl, requests=1)
-        checkpoint.add_report(connection, crawl, {"ghosts": loaded.buried})
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            loaded = apply(ctx, connection, resource, read)
+            proofs.asked_for(connection, window, last_id=suspects[-1])
+            checkpoint.count_pages(connection, crawl, requests=1)
+            checkpoint.add_report(connection, crawl, {"ghosts": loaded.buried})
     window.last_id = suspects[-1]
     faults.point("reconcile_repaired")

@@ -12,7 +12,7 @@ from sync.declare import Chain, Resource
 from sync.declare.moments import local_text
 from sync.mirror import doubts, feeds, notes, stores
 from sync.mirror.feeds import Feed
-from sync.mirror.graves import Grave, bury
+from sync.mirror.graves import Grave
 from sync.mirror.names import crm_name
 from sync.pipeline.chain import (
     Entries,
@@ -23,6 +23,7 @@ from sync.pipeline.chain import (
     write_entries,
 )
 from sync.pipeline.context import Context
+from sync.pipeline.writing import write_tombstones
 
 RECENT_MINUTES = 15
 FURTHER = 4
@@ -38,11 +39,10 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
     """
     bookmark, answer = find_bookmark(ctx, history)
 
-    def write(connection: sa.Connection) -> None:
-        feeds.set_bookmark(connection, ctx.store.id, history.name, bookmark)
-        _store(ctx, connection, history, bookmark, answer)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            feeds.set_bookmark(connection, ctx.store.id, history.name, bookmark)
+            _store(ctx, connection, history, bookmark, answer)
     faults.point("bookmarked")
     return feed_of(ctx, history)
 
@@ -96,20 +96,19 @@ def begin_anew(ctx: Context, history: Resource, problem: str) -> Feed:
     bookmark, answer = find_bookmark(ctx, history)
     kind: doubts.Kind = "restart" if bookmark < before.head_id else "gap"
 
-    def write(connection: sa.Connection) -> None:
-        feeds.restart(connection, ctx.store.id, history.name, bookmark=bookmark)
-        beyond = connection.exec_driver_sql(
-            f"SELECT id FROM {crm_name(history.name)} WHERE store_id = %s AND id > %s"
-            " AND deleted_at IS NULL",
-            (ctx.store.id, bookmark),
-        ).scalars()
-        graves = [Grave(entry, answer.as_of, "absent") for entry in beyond]
-        bury(connection, history, ctx.store.id, graves)
-        _store(ctx, connection, history, bookmark, answer)
-        notes.note_drift(connection, ctx.store.id, history.name, kind="gap", detail=problem)
-        _doubt(ctx, connection, history, kind, problem, since=before.clear_at)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            feeds.restart(connection, ctx.store.id, history.name, bookmark=bookmark)
+            beyond = connection.exec_driver_sql(
+                f"SELECT id FROM {crm_name(history.name)} WHERE store_id = %s AND id > %s"
+                " AND deleted_at IS NULL",
+                (ctx.store.id, bookmark),
+            ).scalars()
+            graves = [Grave(entry, answer.as_of, "absent") for entry in beyond]
+            write_tombstones(ctx, connection, history, graves)
+            _store(ctx, connection, history, bookmark, answer)
+            notes.note_drift(connection, ctx.store.id, history.name, kind="gap", detail=problem)
+            _doubt(ctx, connection, history, kind, problem, since=before.clear_at)
     return feed_of(ctx, history)
 
 

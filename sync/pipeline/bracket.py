@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -18,8 +18,9 @@ from sync.declare import Followed, Resource
 from sync.errors import SyncError, TryLater
 from sync.mirror import checkpoint, coverage, departures, doubts, feeds, lease, notes
 from sync.mirror.checkpoint import Crawl
+from sync.mirror.engine import attempts
 from sync.pipeline.ahead import Ahead
-from sync.pipeline.chain import arrived_after
+from sync.pipeline.chain import arrived_after, find_feed
 from sync.pipeline.context import Context
 from sync.pipeline.follow import follow_head, until_next_look
 from sync.pipeline.halves import ids_of
@@ -46,7 +47,7 @@ def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | N
     """
     until = ctx.monotonic() + FOLLOW_SECONDS
     while True:
-        feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
+        feed = find_feed(ctx, history)
         if feed is not None and feed.head_at is not None and feed.head_at > moment:
             return feed.head_id
         if ctx.monotonic() > until or ctx.stop.is_set():
@@ -57,9 +58,12 @@ def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | N
 
 def _follow_here(ctx: Context, history: Resource) -> bool:
     claim = lease.Claim(ctx.store.id, history.name, "feed")
-    held = ctx.read(lambda c: lease.acquire(c, claim, holder=ctx.lease.holder))
+    for attempt in attempts(ctx.engine):
+        with attempt as connection:
+            held = lease.acquire(connection, claim, holder=ctx.lease.holder)
+            is_at_rest = held is None and lease.is_at_rest(connection, claim)
     if held is None:
-        if ctx.read(lambda c: lease.is_at_rest(c, claim)):
+        if is_at_rest:
             raise TryLater(
                 f"{history.name} is not followed: its feed is parked or off",
                 after=UNFOLLOWED_SECONDS,
@@ -70,12 +74,15 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
     try:
         follow_head(theirs)
     except SyncError as error:
-        text = str(error)
         again = ctx.feed_seconds
-        ctx.read(lambda c: lease.fail(c, held, error=text, after_seconds=again, parked=False))
+        for attempt in attempts(ctx.engine):
+            with attempt as connection:
+                lease.fail(connection, held, error=str(error), after_seconds=again, parked=False)
         raise
     turn = until_next_look(theirs, looked_seconds=ctx.monotonic() - began)
-    ctx.read(lambda c: lease.release(c, held, after_seconds=turn))
+    for attempt in attempts(ctx.engine):
+        with attempt as connection:
+            lease.release(connection, held, after_seconds=turn)
     return True
 
 
@@ -101,17 +108,18 @@ class _Total:
     shown: set[int]
 
 
-Judge = Callable[[sa.Connection, list[Count], Bracket], None]
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """Totals the API told, and the feed's head once it had been followed past them."""
+
+    totals: list[_Total]
+    head_id: int
 
 
-def count_in_bracket(
-    ctx: Context, crawl: Crawl, ranges: Sequence[Days], judge: Judge, *, work: WorkClass
-) -> bool:
-    """Ask for the totals, follow the feed past the answers, count the rows, and judge.
-
-    All in one transaction that holds the feed, so that no departure is learnt meanwhile. Every
-    range is kept in `sync.proof`, proven or not. False when interrupted.
-    """
+def ask_totals(
+    ctx: Context, crawl: Crawl, ranges: Sequence[Days], *, work: WorkClass
+) -> Asked | None:
+    """Ask for the totals and follow the feed past the answers; None when interrupted."""
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
     totals: list[_Total] = []
@@ -132,33 +140,38 @@ def count_in_bracket(
     after = ctx.draw()
     faults.point("reconcile_counted")
     head_id = follow_past(ctx, history, after)
-    if head_id is None:
-        return False
+    return None if head_id is None else Asked(totals, head_id)
 
-    def write(connection: sa.Connection) -> None:
-        counted_at = feeds.hold(connection, ctx.store.id, history.name)
-        feed = feeds.feed(connection, ctx.store.id, history.name)
-        bound = feeds.lateness_seconds(connection, ctx.store.id)
-        arrived = _arrived(ctx, connection, history, totals, feed, counted_at, bound=bound)
-        counts = []
-        for total in totals:
-            count = _count(ctx, connection, resource, total, arrived, bound=bound)
-            notes.keep_proof(
-                connection,
-                ctx.store.id,
-                resource.name,
-                count,
-                method="count",
-                head_id=head_id,
-                proven=count.proven,
-                detail=f"{count.contested} contested" if count.contested else "",
-            )
-            counts.append(count)
-        checkpoint.count_pages(connection, crawl, requests=len(totals))
-        judge(connection, counts, Bracket(counted_at, feed.crm_at if feed else None))
 
-    ctx.write(write)
-    return True
+def count_rows(
+    ctx: Context, connection: sa.Connection, crawl: Crawl, asked: Asked
+) -> tuple[list[Count], Bracket]:
+    """Count the rows of the ranges whose totals were told; each is kept in `sync.proof`.
+
+    The feed is held until the transaction ends, so that no departure is learnt meanwhile.
+    """
+    resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
+    counted_at = feeds.hold(connection, ctx.store.id, history.name)
+    feed = feeds.feed(connection, ctx.store.id, history.name)
+    bound = feeds.lateness_seconds(connection, ctx.store.id)
+    arrived = _arrived(ctx, connection, history, asked.totals, feed, counted_at, bound=bound)
+    counts = []
+    for total in asked.totals:
+        count = _count(ctx, connection, resource, total, arrived, bound=bound)
+        notes.keep_proof(
+            connection,
+            ctx.store.id,
+            resource.name,
+            count,
+            method="count",
+            head_id=asked.head_id,
+            proven=count.proven,
+            detail=f"{count.contested} contested" if count.contested else "",
+        )
+        counts.append(count)
+    checkpoint.count_pages(connection, crawl, requests=len(asked.totals))
+    return counts, Bracket(counted_at, feed.crm_at if feed else None)
 
 
 def _arrived(

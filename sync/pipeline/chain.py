@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -18,14 +18,15 @@ from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.errors import TryLater
 from sync.faults import scaled
-from sync.mirror import coverage, doubts, feeds, notes, stores
+from sync.mirror import doubts, feeds, notes, stores
 from sync.mirror.feeds import Feed
-from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.mirror.load import Loaded, Origin
 from sync.mirror.names import crm_name
 from sync.normalise import Batch, Row
 from sync.pipeline.absence import Told
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
+from sync.pipeline.writing import write_rows
 
 LIMIT = 100
 GAP_SECONDS = scaled(300)
@@ -104,6 +105,11 @@ def _columns(history: Resource) -> dict[str, str]:
         "combined_to": "combinedTo.id",
     }
     return {what: by_path[path] for what, path in wanted.items() if path in by_path}
+
+
+def subject_column(history: Resource) -> str:
+    """The column of a history that names the record an entry is of."""
+    return _columns(history)["subject"]
 
 
 def entry_of(history: Resource, entry_id: int, values: Mapping[str, Any]) -> Entry:
@@ -197,9 +203,15 @@ def entries_of(
     return answer
 
 
+def find_feed(ctx: Context, history: Resource) -> Feed | None:
+    """The cursors of a history, None before it has its bookmark."""
+    with ctx.reading() as connection:
+        return feeds.feed(connection, ctx.store.id, history.name)
+
+
 def feed_of(ctx: Context, history: Resource) -> Feed:
     """The cursors of a history that has its bookmark."""
-    feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
+    feed = find_feed(ctx, history)
     assert feed is not None, "a feed is followed from its bookmark"
     return feed
 
@@ -226,7 +238,7 @@ def stored_after(
     target = history.listing.target
     seen, binds = _seen(ctx, history)
 
-    def ask(connection: sa.Connection) -> list[Stored]:
+    with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
             "SELECT h.id, cast(extract(epoch FROM clock_timestamp() - h.first_seen_at) AS float8),"
             " EXISTS (SELECT FROM sync.reread AS r WHERE r.store_id = h.store_id"
@@ -245,8 +257,6 @@ def stored_after(
             )
             for row in rows
         ]
-
-    return ctx.read(ask)
 
 
 def _seen(ctx: Context, history: Resource) -> tuple[str, list[object]]:
@@ -269,7 +279,7 @@ def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int)
     columns = _columns(history)
     seen, binds = _seen(ctx, history)
 
-    def ask(connection: sa.Connection) -> list[Entry]:
+    with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
             f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
             f" WHERE store_id = %s AND {seen} AND id <= %s AND id >="
@@ -283,8 +293,6 @@ def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int)
             entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
             for row in rows
         ][::-1]
-
-    return ctx.read(ask)
 
 
 def arrived_after(
@@ -321,7 +329,7 @@ def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> lis
     columns = _columns(history)
     combined = f" OR {columns['combined_to']} IS NOT NULL" if "combined_to" in columns else ""
 
-    def ask(connection: sa.Connection) -> list[Entry]:
+    with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
             f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
             f" WHERE store_id = %s AND {columns['subject']} = ANY(%s) AND deleted_at IS NULL"
@@ -333,28 +341,19 @@ def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> lis
             for row in rows
         ]
 
-    return ctx.read(ask)
-
 
 def write_entries(
     ctx: Context, connection: sa.Connection, history: Resource, answer: Entries, rows: list[Row]
 ) -> Loaded:
     """Store entries; those that cannot be read leave the records they may name in doubt."""
     assert isinstance(history.listing, Chain)
-    loaded = load(
-        connection,
-        history,
-        ctx.store.id,
-        [Dated(row, answer.as_of) for row in rows],
-        origin=Origin.WALK,
-    )
     unread = {row.key for row in rows} & {e.id for e in answer.entries if e.subject is None}
     shapeless = [reject.record for reject in answer.batch.rejects if reject.is_whole]
     unread |= set(shapeless) - notes.known_rejects(
         connection, ctx.store.id, history.name, shapeless
     )
-    ctx.keep_notes(connection, history, answer.batch)
-    coverage.add_loaded(connection, history, ctx.store.id, loaded, origin=Origin.REREAD)
+    page = (replace(answer.batch, rows=rows), answer.as_of)
+    loaded = write_rows(ctx, connection, history, [page], origin=Origin.SHOWN)
     if unread:
         doubts.raise_doubt(
             connection,

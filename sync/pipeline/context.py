@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,14 +17,12 @@ from sync.crm import Stop
 from sync.declare import Followed, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.mirror import clock, feeds, lease, notes
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import Transaction, reading, repeated, writing
 from sync.mirror.lease import SLICE_SECONDS, Lease
 from sync.mirror.stores import Store
 from sync.normalise import Batch, Normaliser, Row
 from sync.pipeline.asking import Asking
 from sync.telemetry import counted, log
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -60,7 +59,8 @@ class Context:
 
     def cadence(self) -> float:
         """Seconds between two looks at the feed whose lease this is."""
-        feed = self.read(lambda c: feeds.feed(c, self.store.id, self.lease.resource))
+        with self.reading() as connection:
+            feed = feeds.feed(connection, self.store.id, self.lease.resource)
         stretched = feed.every_seconds if feed is not None else None
         return max(stretched or self.feed_seconds, self.feed_seconds)
 
@@ -68,6 +68,11 @@ class Context:
     def is_over(self) -> bool:
         """Whether to hand over at the next page boundary."""
         return self.stop.is_set() or self.monotonic() >= self.deadline
+
+    def now(self) -> dt.datetime:
+        """Postgres's clock."""
+        with self.reading() as connection:
+            return clock.now(connection)
 
     def draw(self) -> dt.datetime:
         """The next `as_of` of the store, in UTC."""
@@ -136,31 +141,33 @@ class Context:
             from_raw=from_raw,
         )
 
-    def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run a read in a transaction of its own."""
-        return in_transaction(self.engine, work)
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction that may only read."""
+        return reading(self.engine)
 
-    def write(self, work: Callable[[sa.Connection], T], *, under: Lease | None = None) -> T:
-        """Run a write in one transaction that holds the lease: fenced, all or nothing."""
-        held = under or self.lease
+    def attempts(self) -> Iterator[Transaction]:
+        """Yield write transactions that hold the lease until one commits (engine.py: attempts).
 
-        def fenced(connection: sa.Connection) -> T:
-            lease.hold(connection, held, zone=self.store.zone)
-            result = work(connection)
-            lease.progressed(connection, held)
-            faults.point("in_transaction")
-            return result
+        Repeated after a deadlock: the pages that led to the write have been paid for.
+        """
+        return repeated(self._fenced)
 
+    @contextmanager
+    def _fenced(self) -> Iterator[sa.Connection]:
+        """Open a transaction that holds the lease: what it writes is fenced, all or nothing."""
         faults.point("before_commit")
         before, began = counted(), self.monotonic()
-        result = in_transaction(self.engine, fenced)
+        with writing(self.engine) as connection:
+            lease.hold(connection, self.lease, zone=self.store.zone)
+            yield connection
+            lease.progressed(connection, self.lease)
+            faults.point("in_transaction")
         now = counted()
         if now.rows > before.rows:
-            log(store=self.store.name, resource=held.resource, lane=held.lane).debug(
+            log(store=self.store.name, resource=self.lease.resource, lane=self.lease.lane).debug(
                 "commit",
                 rows=now.rows - before.rows,
                 changed=now.changed - before.changed,
                 elapsed_seconds=round(self.monotonic() - began, 3),
             )
         faults.point("after_commit")
-        return result

@@ -13,19 +13,18 @@ import datetime as dt
 from reprlib import repr as shortened
 from typing import Any
 
-import sqlalchemy as sa
-
 from sync.crm import WorkClass
 from sync.declare import Resource
 from sync.errors import TryLater, UnexpectedData
-from sync.mirror import checkpoint, coverage
+from sync.mirror import checkpoint, passes
 from sync.mirror.checkpoint import Crawl, Position
-from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.mirror.load import Origin
 from sync.normalise import Batch
 from sync.pipeline.asking import Reply
 from sync.pipeline.context import Context
 from sync.pipeline.halves import TRIES, cannot_be_had, insistent
 from sync.pipeline.pages import SMALLER
+from sync.pipeline.writing import write_rows
 
 SETTLED_SECONDS = 300
 CURSOR_CHARACTERS = 2_000
@@ -40,7 +39,8 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
     resource = ctx.resources[crawl.resource]
     if crawl.phase == "plan":
         _begin(ctx, crawl, resource)
-    position = ctx.read(lambda c: checkpoint.position(c, ctx.store.id, resource.name))
+    with ctx.reading() as connection:
+        position = checkpoint.position(connection, ctx.store.id, resource.name)
     is_settled = True
     while True:
         reply = _ask(ctx, resource, position.cursor)
@@ -55,7 +55,14 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
             settled = reply.as_of - dt.timedelta(seconds=SETTLED_SECONDS)
             is_settled &= all(moment < settled for moment in moments.values())
             passed = position if is_settled else None
-        _commit(ctx, crawl, resource, batch, reply, passed, is_end=is_end)
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                page = (batch, reply.as_of)
+                write_rows(ctx, connection, resource, [page], origin=Origin.SHOWN, crawl=crawl)
+                if passed is not None:
+                    checkpoint.set_position(connection, ctx.store.id, resource.name, passed)
+                if is_end:
+                    passes.end(connection, ctx.store, resource, crawl, complete_as_of=reply.as_of)
         if is_end:
             return True
         if ctx.is_over:
@@ -84,13 +91,12 @@ def _ask(ctx: Context, resource: Resource, cursor: str) -> Reply:
 
 
 def _begin(ctx: Context, crawl: Crawl, resource: Resource) -> None:
-    def write(connection: sa.Connection) -> None:
-        if crawl.kind in {"load", "backfill"}:
-            beginning = Position("", {})
-            checkpoint.set_position(connection, ctx.store.id, resource.name, beginning)
-        checkpoint.set_phase(connection, crawl, "walk")
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            if crawl.kind in {"load", "backfill"}:
+                beginning = Position("", {})
+                checkpoint.set_position(connection, ctx.store.id, resource.name, beginning)
+            checkpoint.set_phase(connection, crawl, "walk")
 
 
 def _next(reply: Reply) -> str:
@@ -127,31 +133,3 @@ def _counts_to_keep(moments: dict[str, dt.datetime], batch: Batch) -> dict[str, 
     last = max(moments.values(), default=None)
     names = {key.rpartition("/")[0] for key, moment in moments.items() if moment == last}
     return {name: count for name, count in batch.repeats.items() if name in names}
-
-
-def _commit(
-    ctx: Context,
-    crawl: Crawl,
-    resource: Resource,
-    batch: Batch,
-    reply: Reply,
-    passed: Position | None,
-    *,
-    is_end: bool,
-) -> None:
-    def write(connection: sa.Connection) -> Loaded:
-        rows = [Dated(row, reply.as_of) for row in batch.rows]
-        loaded = load(connection, resource, ctx.store.id, rows, origin=Origin.WALK)
-        ctx.keep_notes(connection, resource, batch)
-        coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.REREAD)
-        if passed is not None:
-            checkpoint.set_position(connection, ctx.store.id, resource.name, passed)
-        checkpoint.count_pages(
-            connection, crawl, pages=1, seen=loaded.seen, changed=loaded.written, requests=1
-        )
-        if is_end:
-            coverage.close(connection, resource, ctx.store.id, complete_as_of=reply.as_of)
-            checkpoint.end_crawl(connection, crawl)
-        return loaded
-
-    ctx.write(write)

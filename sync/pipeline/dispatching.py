@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
 
@@ -10,7 +11,7 @@ from sync import faults
 from sync.cadence import cadences, egress_addresses
 from sync.errors import TryLater
 from sync.mirror import departures, feeds, heartbeat, lease, proofs, stores, versions
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import attempts, reading, writing
 from sync.mirror.lease import Claim
 from sync.pipeline.rebuild import queue_where_stale, stale_stores
 from sync.pipeline.services import Services
@@ -31,20 +32,13 @@ WAIT_MILLISECONDS = faults.scaled(800)
 def claim(services: Services) -> list[Claim]:
     """Claim due lanes; crawls only as far as their queue has room."""
     try:
-        feeds = in_transaction(
-            services.engine,
-            lambda c: lease.claim_due(c, lane="feed", at_most=FEEDS_AT_ONCE),
-        )
-        room = WAITING_CRAWLS - services.waiting("crawls")
-        walks = (
-            in_transaction(services.engine, lambda c: lease.claim_due(c, lane="walk", at_most=room))
-            if room > 0
-            else []
-        )
+        room = max(WAITING_CRAWLS - services.waiting("crawls"), 0)
+        with writing(services.engine) as connection:
+            feeds = lease.claim_due(connection, lane="feed", at_most=FEEDS_AT_ONCE)
+            return feeds + lease.claim_due(connection, lane="walk", at_most=room)
     except TryLater as error:
         log().warning("nothing dispatched", reason=str(error))
         return []
-    return feeds + walks
 
 
 def set_cadence(services: Services) -> None:
@@ -54,36 +48,34 @@ def set_cadence(services: Services) -> None:
     """
     rate, ceiling = services.settings.rate_limit, services.settings.feed_max_seconds
 
-    def write(connection: sa.Connection) -> str | None:
-        rates = feeds.feed_rates(connection)
-        addresses = working_addresses(connection, own=services.settings.egress)
-        found = cadences(
-            [changes for _, _, changes, _ in rates],
-            requests_per_second=rate * addresses,
-            floor_seconds=services.settings.feed_seconds,
-            ceiling_seconds=ceiling,
-        )
-        feeds.set_cadence(
-            connection,
-            [
-                (store, history, seconds)
-                for (store, history, _, now), seconds in zip(rates, found.intervals, strict=True)
-                if now is None or abs(seconds - now) > now * CADENCE_TOLERANCE
-            ],
-        )
-        if found.fits:
-            return None
+    try:
+        with writing(services.engine) as connection:
+            rates = feeds.feed_rates(connection)
+            addresses = working_addresses(connection, own=services.settings.egress)
+            found = cadences(
+                [changes for _, _, changes, _ in rates],
+                requests_per_second=rate * addresses,
+                floor_seconds=services.settings.feed_seconds,
+                ceiling_seconds=ceiling,
+            )
+            intervals = zip(rates, found.intervals, strict=True)
+            feeds.set_cadence(
+                connection,
+                [
+                    (store, history, seconds)
+                    for (store, history, _, now), seconds in intervals
+                    if now is None or abs(seconds - now) > now * CADENCE_TOLERANCE
+                ],
+            )
+    except TryLater as error:
+        log().warning("cadence not set", reason=str(error))
+        return
+    if not found.fits:
         needed = egress_addresses(len(rates), lag_seconds=ceiling, requests_per_second=rate)
-        return (
+        log().warning(
             f"feeds do not fit the request budget: {len(rates):,} feeds every {ceiling:g} s need "
             f"{needed:,} egress addresses; at work: {addresses:,} (ops/scaling.md)"
         )
-
-    try:
-        if (problem := in_transaction(services.engine, write)) is not None:
-            log().warning(problem)
-    except TryLater as error:
-        log().warning("cadence not set", reason=str(error))
 
 
 def working_addresses(connection: sa.Connection, *, own: str) -> int:
@@ -118,20 +110,25 @@ def housekeep(services: Services) -> list[str]:
     """
     left: list[str] = []
     try:
-        known = in_transaction(services.engine, _names)
+        with reading(services.engine) as connection:
+            known = _names(connection)
         ids = list(known)
         for begin in range(0, len(ids), STORES_AT_ONCE):
             some = ids[begin : begin + STORES_AT_ONCE]
-            changed = in_transaction(services.engine, lambda c, some=some: _changed(c, some))  # type: ignore[misc]
+            with reading(services.engine) as connection:
+                changed = _changed(connection, some)
             left += _set_right(services, {each: known[each] for each in sorted(changed)})
-            _kept(services, lambda c, some=some: c.execute(_FORGET, {"ids": some}))  # type: ignore[misc]
+            with _tidying(services) as connection:
+                connection.execute(_FORGET, {"ids": some})
     except TryLater as error:
         log().warning("no housekeeping", reason=str(error))
         return [*left, "others"]
     for forget in (versions.expire, proofs.forget_met, departures.forget_old):
-        _kept(services, forget)
+        with _tidying(services) as connection:
+            forget(connection)
     for statement in _PROCESSES:
-        _kept(services, lambda c, statement=statement: c.exec_driver_sql(statement))  # type: ignore[misc]
+        with _tidying(services) as connection:
+            connection.exec_driver_sql(statement)
     return left
 
 
@@ -141,22 +138,23 @@ def _set_right(services: Services, changed: Mapping[int, str]) -> list[str]:
     In one transaction those whose lanes nobody holds, each of the others in one of its own: so
     that it waits for that one alone. In the lock order of workers: lanes, then tables.
     """
-
-    def at_once(connection: sa.Connection) -> list[int]:
-        free = stores.hold_free(connection, list(changed))
-        _keep(connection, free)
-        return free
-
-    try:
-        done = in_transaction(services.engine, at_once) if changed else []
-    except TryLater:
-        done = []
-    return [
-        name
-        for each, name in changed.items()
-        if each not in done
-        and not _kept(services, lambda c, each=each: _keep(c, [each]), store=name)  # type: ignore[misc]
-    ]
+    done: list[int] = []
+    with suppress(TryLater):
+        if changed:
+            with writing(services.engine) as connection:
+                free = stores.hold_free(connection, list(changed))
+                _keep(connection, free)
+            done = free
+    left = []
+    for each in sorted(changed.keys() - done):
+        try:
+            for attempt in attempts(services.engine):
+                with attempt as connection:
+                    _keep(connection, [each])
+        except TryLater as error:
+            log(store=changed[each]).warning("no housekeeping", reason=str(error))
+            left.append(changed[each])
+    return left
 
 
 def _names(connection: sa.Connection) -> dict[int, str]:
@@ -177,10 +175,11 @@ def _keep(connection: sa.Connection, ids: Sequence[int]) -> None:
     queue_where_stale(connection, RESOURCES, among=ids)
 
 
-def _kept(services: Services, work: Callable[[sa.Connection], object], *, store: str = "") -> bool:
+@contextmanager
+def _tidying(services: Services) -> Iterator[sa.Connection]:
+    """Open a transaction whose failure is left to the next hour."""
     try:
-        in_transaction(services.engine, work)
+        with writing(services.engine) as connection:
+            yield connection
     except TryLater as error:
-        log(store=store).warning("no housekeeping", reason=str(error))
-        return False
-    return True
+        log().warning("no housekeeping", reason=str(error))

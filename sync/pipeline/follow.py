@@ -17,9 +17,8 @@ from sync.crawl import seconds_to_turn
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.errors import TryLater
-from sync.mirror import clock, doubts, feeds
-from sync.mirror.engine import in_transaction
-from sync.mirror.load import Loaded
+from sync.mirror import doubts, feeds
+from sync.mirror.engine import attempts
 from sync.mirror.names import crm_name
 from sync.pipeline.absence import insist_on_access
 from sync.pipeline.backward import read_backward, take_sample
@@ -31,6 +30,7 @@ from sync.pipeline.chain import (
     ask_chain,
     broken_link,
     feed_of,
+    find_feed,
     known_before,
     require_progress,
     told_of,
@@ -53,7 +53,7 @@ def follow(ctx: Context) -> bool:
     False when the slice was over before the head had come to the end.
     """
     history = ctx.resource
-    if ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name)) is None:
+    if find_feed(ctx, history) is None:
         set_bookmark(ctx, history)
     if not follow_head(ctx):
         return False
@@ -72,7 +72,7 @@ def until_next_look(ctx: Context, *, looked_seconds: float = 0.0) -> float:
     an interval of one would cost the next turn.
     """
     return seconds_to_turn(
-        ctx.read(clock.now),
+        ctx.now(),
         began_seconds_ago=looked_seconds,
         every_seconds=ctx.cadence(),
         offset=ctx.store.id,
@@ -113,9 +113,9 @@ def _first_answer(
             return answer
     assert problem is not None
     insist_on_access(ctx, work=WorkClass.FEED)
-    seconds = in_transaction(
-        ctx.engine, lambda c: feeds.break_chain(c, ctx.store.id, history.name)
-    )  # no progress: the lane goes on failing
+    for attempt in attempts(ctx.engine):  # no progress: the lane goes on failing
+        with attempt as connection:
+            seconds = feeds.break_chain(connection, ctx.store.id, history.name)
     if seconds < GAP_SECONDS or _is_begun_anew(ctx, history):
         raise TryLater(f"{history.name}: {problem}")
     begin_anew(ctx, history, problem)
@@ -124,16 +124,13 @@ def _first_answer(
 
 def _is_begun_anew(ctx: Context, history: Resource) -> bool:
     """Whether the history was begun anew since known entries came for the last time."""
-
-    def ask(connection: sa.Connection) -> bool:
+    with ctx.reading() as connection:
         raised = [d.raised_at for d in doubts.open_doubts(connection, ctx.store.id, history.name)]
         since: dt.datetime | None = connection.execute(
             sa.text("SELECT broken_since FROM sync.feed WHERE store_id = :s AND resource = :h"),
             {"s": ctx.store.id, "h": history.name},
         ).scalar()
         return since is not None and any(at > since for at in raised)
-
-    return ctx.read(ask)
 
 
 def _take_head(
@@ -150,23 +147,21 @@ def _take_head(
     target = ctx.resources[history.listing.target]
     read = read_again(ctx, target, told_of(fresh)) if fresh else Read()
 
-    def write(connection: sa.Connection) -> Loaded:
-        before = feeds.feed(connection, ctx.store.id, history.name)
-        loaded = write_told(ctx, connection, history, answer, fresh, read)
-        if late and before is not None:
-            take_late(ctx, connection, history, answer, late, lacked_at=before.head_at)
-        feeds.advance_head(
-            connection,
-            ctx.store.id,
-            history.name,
-            head_id=answer.last_id if answer.entries else 0,
-            entries=loaded.inserted,
-            ended_at=answer.as_of if answer.is_end else None,
-            crm_at=answer.crm_at,
-        )
-        return loaded
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            before = feeds.feed(connection, ctx.store.id, history.name)
+            loaded = write_told(ctx, connection, history, answer, fresh, read)
+            if late and before is not None:
+                take_late(ctx, connection, history, answer, late, lacked_at=before.head_at)
+            feeds.advance_head(
+                connection,
+                ctx.store.id,
+                history.name,
+                head_id=answer.last_id if answer.entries else 0,
+                entries=loaded.inserted,
+                ended_at=answer.as_of if answer.is_end else None,
+                crm_at=answer.crm_at,
+            )
 
 
 def set_clear(ctx: Context) -> None:
@@ -176,14 +171,13 @@ def set_clear(ctx: Context) -> None:
     if feed.head_at is None:
         return
 
-    def write(connection: sa.Connection) -> None:
-        unpassed: dt.datetime | None = None
-        if feed.tail_id < feed.head_id:
-            unpassed = connection.exec_driver_sql(
-                f"SELECT min(least(as_of, first_seen_at)) FROM {crm_name(history.name)}"
-                " WHERE store_id = %s AND id > %s AND id <= %s AND deleted_at IS NULL",
-                (ctx.store.id, feed.tail_id, feed.head_id),
-            ).scalar()
-        feeds.set_clear(connection, ctx.store.id, history.name, unpassed=unpassed)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            unpassed: dt.datetime | None = None
+            if feed.tail_id < feed.head_id:
+                unpassed = connection.exec_driver_sql(
+                    f"SELECT min(least(as_of, first_seen_at)) FROM {crm_name(history.name)}"
+                    " WHERE store_id = %s AND id > %s AND id <= %s AND deleted_at IS NULL",
+                    (ctx.store.id, feed.tail_id, feed.head_id),
+                ).scalar()
+            feeds.set_clear(connection, ctx.store.id, history.name, unpassed=unpassed)

@@ -8,17 +8,16 @@ seal   all are counted: the feed is to become clear past that
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-
 from sync import faults
 from sync.crawl import Days, partition
 from sync.crm import WorkClass
 from sync.declare import Days as DayFilters
-from sync.mirror import checkpoint, coverage, doubts, feeds
+from sync.mirror import checkpoint, coverage, doubts
 from sync.mirror.checkpoint import Crawl
 from sync.pipeline.again import ask_for_missing
 from sync.pipeline.bookmark import set_bookmark
 from sync.pipeline.bracket import history_of
+from sync.pipeline.chain import find_feed
 from sync.pipeline.context import Context
 from sync.pipeline.prove import settle
 from sync.pipeline.rolling import days_to_compare, note_turn
@@ -36,7 +35,8 @@ def crawl_list(ctx: Context, crawl: Crawl) -> bool:
     while _walk(ctx, crawl, work=work):
         if settle(ctx, crawl, work=work):
             return True
-        left = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned",)))
+        with ctx.reading() as connection:
+            left = checkpoint.windows(connection, crawl.id, states=("planned",))
         if ctx.is_over or not left:
             return False
     return False
@@ -49,7 +49,7 @@ def _plan(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
     """
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
-    if ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name)) is None:
+    if find_feed(ctx, history) is None:
         set_bookmark(ctx, history)
     cuttable = is_cuttable(ctx, resource)
     if isinstance(resource.listing, DayFilters) and not cuttable:
@@ -62,34 +62,36 @@ def _plan(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
         total, found = plan_windows(ctx, resource, crawl.days, work=work)
         runs = [(run, crawl.deep or any(run.within(each) for each in deep)) for run in found]
 
-    def write(connection: sa.Connection) -> None:
-        for window in checkpoint.windows(connection, crawl.id, states=ALL):
-            checkpoint.remove_window(connection, window.id)
-        for days, is_deep in runs:
-            state = "walked" if is_counted and not is_deep else "planned"
-            checkpoint.add_windows(connection, crawl, [days], state=state, deep=is_deep)
-        doubts.divide(connection, ctx.store.id, resource.name, [days for days, _ in runs])
-        note_turn(connection, crawl, turn)
-        if not is_counted:
-            pages = -(-total // resource.page_size)
-            checkpoint.count_pages(
-                connection, crawl, planned=pages, requests=1 if len(runs) == 1 else 2
-            )
-        if crawl.kind == "load":
-            coverage.expect(connection, ctx.store.id, resource.name, total=total)
-        checkpoint.set_phase(connection, crawl, "walk")
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            for window in checkpoint.windows(connection, crawl.id, states=ALL):
+                checkpoint.remove_window(connection, window.id)
+            for days, is_deep in runs:
+                state = "walked" if is_counted and not is_deep else "planned"
+                checkpoint.add_windows(connection, crawl, [days], state=state, deep=is_deep)
+            doubts.divide(connection, ctx.store.id, resource.name, [days for days, _ in runs])
+            note_turn(connection, crawl, turn)
+            if not is_counted:
+                pages = -(-total // resource.page_size)
+                checkpoint.count_pages(
+                    connection, crawl, planned=pages, requests=1 if len(runs) == 1 else 2
+                )
+            if crawl.kind == "load":
+                coverage.expect(connection, ctx.store.id, resource.name, total=total)
+            checkpoint.set_phase(connection, crawl, "walk")
     faults.point("planned")
 
 
 def _walk(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     """Read what is left of the windows' pages; of those that are compared, one at a time."""
     while True:
-        left = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned", "open")))
+        with ctx.reading() as connection:
+            left = checkpoint.windows(connection, crawl.id, states=("planned", "open"))
         if not left:
             if crawl.phase == "walk":
-                ctx.write(lambda c: checkpoint.set_phase(c, crawl, "prove"))
+                for attempt in ctx.attempts():
+                    with attempt as connection:
+                        checkpoint.set_phase(connection, crawl, "prove")
             return True
         window = left[0]
         turn = [each for each in left if not each.deep] or [window]
@@ -108,12 +110,10 @@ def _walk(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
 
 def _take_whole(ctx: Context, crawl: Crawl) -> None:
     """The API ignores the creation day filter: one window, the whole list."""
-
-    def write(connection: sa.Connection) -> None:
-        known = checkpoint.windows(connection, crawl.id, states=ALL)
-        for window in known:
-            checkpoint.remove_window(connection, window.id)
-        is_deep = any(window.deep for window in known)
-        checkpoint.add_windows(connection, crawl, [Days()], deep=is_deep)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            known = checkpoint.windows(connection, crawl.id, states=ALL)
+            for window in known:
+                checkpoint.remove_window(connection, window.id)
+            is_deep = any(window.deep for window in known)
+            checkpoint.add_windows(connection, crawl, [Days()], deep=is_deep)

@@ -10,8 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 
-import sqlalchemy as sa
-
 from sync import faults
 from sync.crawl import WHOLE
 from sync.crm import WorkClass
@@ -19,11 +17,12 @@ from sync.declare import Resource
 from sync.declare.moments import local_text
 from sync.mirror import checkpoint, coverage, doubts, feeds
 from sync.mirror.checkpoint import Crawl, Window
-from sync.mirror.load import Dated, Loaded, Origin, load
+from sync.mirror.load import Origin
 from sync.pipeline.ahead import IN_FLIGHT, Ahead
 from sync.pipeline.bookmark import set_bookmark
 from sync.pipeline.chain import Entries, ask_chain, entries_of
 from sync.pipeline.context import Context
+from sync.pipeline.writing import write_rows
 
 ENTRIES_PER_SLICE = 5_000
 MOST_SLICES = 60
@@ -34,7 +33,9 @@ def crawl_older(ctx: Context, crawl: Crawl) -> bool:
     history = ctx.resources[crawl.resource]
     if crawl.kind == "reconcile" and not crawl.deep and _has_met(ctx, history):
         # Entries never change and the chain has no gap: there is nothing to count.
-        ctx.write(lambda c: checkpoint.end_crawl(c, crawl))
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                checkpoint.end_crawl(connection, crawl)
         return True
     if crawl.phase == "plan":
         _plan(ctx, crawl, history)
@@ -46,34 +47,23 @@ def crawl_older(ctx: Context, crawl: Crawl) -> bool:
 
 
 def _has_met(ctx: Context, history: Resource) -> bool:
-    def ask(connection: sa.Connection) -> bool:
-        found = connection.execute(
-            sa.text(
-                "SELECT proven_as_of IS NOT NULL FROM sync.coverage"
-                " WHERE store_id = :store AND resource = :resource"
-            ),
-            {"store": ctx.store.id, "resource": history.name},
-        ).scalar()
-        return found is True
-
-    return ctx.read(ask)
+    with ctx.reading() as connection:
+        return coverage.proven_as_of(connection, ctx.store.id, history.name) is not None
 
 
 def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
-    feed = ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name))
+    with ctx.reading() as connection:
+        feed = feeds.feed(connection, ctx.store.id, history.name)
     if feed is None:
         feed = set_bookmark(ctx, history)
     # Of a chain that was followed for a while and is read again, all that was followed.
     bookmark = max(feed.bookmark, feed.head_id)
     starts = _slice_starts(ctx, history, bookmark)
     edges = sorted({start - 1 for start in starts if start - 1 < bookmark} | {bookmark})
-    ranges = list(itertools.pairwise(edges))
-
-    def write(connection: sa.Connection) -> None:
-        checkpoint.add_id_windows(connection, crawl, ranges)
-        checkpoint.set_phase(connection, crawl, "walk")
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            checkpoint.add_id_windows(connection, crawl, list(itertools.pairwise(edges)))
+            checkpoint.set_phase(connection, crawl, "walk")
     faults.point("planned")
 
 
@@ -120,7 +110,8 @@ def _created_at(ctx: Context, entries: Entries) -> dt.datetime | None:
 
 def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
     """Every slice is a chain; the chains run side by side, one request of each at a time."""
-    windows = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("open",)))
+    with ctx.reading() as connection:
+        windows = checkpoint.windows(connection, crawl.id, states=("open",))
     ended: set[int] = set()
     """Slices whose last answer said that nothing comes after it, although something should."""
 
@@ -142,7 +133,9 @@ def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
                 ahead.push_first(window)
             if ctx.is_over:
                 return False
-    ctx.write(lambda c: checkpoint.set_phase(c, crawl, "prove"))
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            checkpoint.set_phase(connection, crawl, "prove")
     return True
 
 
@@ -171,30 +164,21 @@ def _commit(
     if is_done or mine:
         window.last_id = until if is_done else mine[-1]
 
-    def write(connection: sa.Connection) -> Loaded:
-        rows = [Dated(row, entries.as_of) for row in entries.batch.rows]
-        loaded = load(connection, history, ctx.store.id, rows, origin=Origin.WALK)
-        ctx.keep_notes(connection, history, entries.batch)
-        coverage.add_loaded(connection, history, ctx.store.id, loaded, origin=Origin.REREAD)
-        checkpoint.advance_ids(
-            connection, window.id, last_id=window.last_id or 0, state=window.state
-        )
-        checkpoint.count_pages(
-            connection, crawl, pages=1, seen=loaded.seen, changed=loaded.written, requests=1
-        )
-        return loaded
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            page = (entries.batch, entries.as_of)
+            write_rows(ctx, connection, history, [page], origin=Origin.SHOWN, crawl=crawl)
+            checkpoint.advance_ids(
+                connection, window.id, last_id=window.last_id or 0, state=window.state
+            )
 
 
 def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:
     """The walk has met the bookmark: the chain is whole from its first entry on."""
-    as_of = ctx.draw()
-
-    def write(connection: sa.Connection) -> None:
-        coverage.mark_proven(connection, history, ctx.store.id, as_of=as_of)
-        began = checkpoint.started_at(connection, crawl)
-        doubts.lift(connection, ctx.store.id, history.name, WHOLE, compared_from=began)
-        checkpoint.end_crawl(connection, crawl)
-
-    ctx.write(write)
+    as_of, began = ctx.draw(), crawl.started_at
+    assert began is not None
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            coverage.mark_proven(connection, history, ctx.store.id, as_of=as_of)
+            doubts.lift(connection, ctx.store.id, history.name, WHOLE, compared_from=began)
+            checkpoint.end_crawl(connection, crawl)

@@ -228,7 +228,8 @@ class _Parts:
             low, high = max(0, known[0] - SPAN // 2 - 1), known[0] + SPAN // 2 + 1
         if high - low <= SPAN + 2:
             return set(range(low + 1, high)) - set(known)
-        return self.ctx.read(lambda c: _known_between(c, self.ctx, self.resource, low, high))
+        with self.ctx.reading() as connection:
+            return _known_between(connection, self.ctx, self.resource, low, high)
 
     def _reply(self, records: list[Any], total: int) -> Reply:
         size = self.resource.page_size

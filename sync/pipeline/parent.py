@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import sqlalchemy as sa
-
 from sync.crawl import PassCheck, pages_bound
 from sync.crm import WorkClass
 from sync.declare import Once, Resource, Shape
@@ -58,25 +56,23 @@ class ParentRow:
 class Answered:
     """What one parent's list held, whole; `is_missing`: the API says that it has none (404).
 
-    `batches` are those not handed over yet. `keys` are of all records, `is_doubtful`: some could
-    not be read, `is_refused`: newer knowledge stood in the way of some that were handed over.
+    `batches` are those not handed over yet, `is_refused`: newer knowledge stood in the way of some
+    that were.
     """
 
     parent: ParentRow
     first_as_of: dt.datetime
+    check: PassCheck = field(default_factory=PassCheck)
     batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
     is_missing: bool = False
-    keys: set[Any] = field(default_factory=set)
-    is_doubtful: bool = False
     is_refused: bool = False
     held_bytes: int = 0
 
-    def take(self, batch: Batch, reply: Reply) -> None:
+    def take(self, batch: Batch, reply: Reply, total: int) -> None:
         """Add a page."""
         self.batches.append((batch, reply.as_of))
-        self.keys.update(row.key for row in batch.rows)
-        self.is_doubtful |= bool(unusable(batch))
         self.held_bytes += len(reply.body)
+        self.check.add([row.key for row in batch.rows], total, unusable=unusable(batch))
 
     @property
     def is_full(self) -> bool:
@@ -116,12 +112,9 @@ def live_parents(
         f" FROM {crm_name(table.name)} AS t WHERE t.store_id = %s AND t.deleted_at IS NULL"
         f' AND t."{parent.by}" IS NOT NULL{where} ORDER BY t."{parent.by}" LIMIT {at_most}'
     )
-
-    def ask(connection: sa.Connection) -> list[ParentRow]:
-        rows = connection.exec_driver_sql(sql, tuple(binds))
-        return [ParentRow(row[0], dict(zip(names, row[1:], strict=True))) for row in rows]
-
-    return ctx.read(ask)
+    with ctx.reading() as connection:
+        rows = connection.exec_driver_sql(sql, tuple(binds)).all()
+    return [ParentRow(row[0], dict(zip(names, row[1:], strict=True))) for row in rows]
 
 
 def _is_named(resource: Resource, column: str) -> bool:
@@ -148,14 +141,14 @@ def ask_parent(
 
     One page is one answer: nothing can have shifted inside it. Several are read until two passes
     saw the same, or one all that was there when it began (`PassCheck`): NotStill after some,
-    Unfinished when it `is_over` before. A list of more than is
-    held at once goes to `keep` in parts; Long without.
+    Unfinished when it `is_over` before. A list of more than is held at once goes to `keep` in
+    parts; Long without.
     """
+    reading = _Reading(ctx, resource, parent, is_over, most_pages, keep)
     before: PassCheck | None = None
     for _ in range(PASSES):
-        check = PassCheck()
-        reading = _Reading(ctx, resource, parent, check, is_over, most_pages, keep)
         answered = reading.run()
+        check = answered.check
         if check.pages <= 1 or check.agrees_with(before) or check.holds_its_beginning:
             return answered
         before = check
@@ -165,12 +158,11 @@ def ask_parent(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One pass over a parent's list."""
+    """Passes over a parent's list."""
 
     ctx: Context
     resource: Resource
     parent: ParentRow
-    check: PassCheck
     is_over: Callable[[], bool]
     most_pages: int
     keep: Keep | None
@@ -187,24 +179,22 @@ class _Reading:
                 if page == 1 and isinstance(refusal, NotFound):
                     answered.is_missing = True
                     break
-                self.check.add([], -1)  # beyond the end: it shrank, and the totals will not agree
+                answered.check.add_refusal()
                 break
             records = _records(reply, self.resource)
             batch = self.ctx.normalise(
                 self.resource, records, parent=self.parent.key, repeats=repeats
             )
             repeats = batch.repeats
-            answered.take(batch, reply)
             if not is_paged:
+                answered.take(batch, reply, len(records))
                 break
             pagination = reply.pagination
-            keys = [row.key for row in batch.rows]
-            self.check.add(keys, pagination.total)
-            self.check.ids.update(unusable(batch))
+            answered.take(batch, reply, pagination.total)
             if page == 1:
                 self._insist_on_length(pagination.pages, reply)
                 bound = pages_bound(pagination.pages)
-            last = min(pagination.pages, bound) if keys else page
+            last = min(pagination.pages, bound) if batch.rows else page
             page += 1
             if page <= last:
                 self._make_room(answered)

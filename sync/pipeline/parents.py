@@ -7,34 +7,30 @@ between, a parent that its history names is asked for again (follow.py drains th
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from sync.absence import By, Evidence, Tombstone, Withheld, judge
+from sync.absence import By, Tombstone, Withheld
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.errors import (
-    MissingScope,
-    NotFound,
-    TryLater,
-    Unavailable,
-    UnexpectedData,
-)
+from sync.errors import MissingScope, NotFound, TryLater, Unavailable, UnexpectedData
 from sync.mirror import checkpoint, coverage, passes, rereads, stores
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.graves import Grave, bury
-from sync.mirror.live import keys_of_parent, orphans
-from sync.mirror.load import Dated, Loaded, Origin, load
-from sync.pipeline.absence import judge_list
+from sync.mirror.graves import Grave
+from sync.mirror.live import count_live, keys_of_parent, orphans
+from sync.mirror.load import Loaded, Origin
+from sync.pipeline.absence import judge_list, read_singly
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
 from sync.pipeline.halves import MOST_ALONE, WORDS, cannot_be_had
 from sync.pipeline.parent import (
+    MOST_PAGES,
     Answered,
+    Keep,
     Long,
     NotStill,
     ParentRow,
@@ -43,6 +39,7 @@ from sync.pipeline.parent import (
     live_parents,
 )
 from sync.pipeline.sweep import PASSES
+from sync.pipeline.writing import write_rows, write_tombstones
 from sync.telemetry import plain
 
 PARENTS_AT_ONCE = 200
@@ -55,32 +52,11 @@ WITHOUT_PARENTS_SECONDS = 300.0
 LOOK_SECONDS = (5.0, 60.0)
 """A pass that waits for its parents looks again after a tenth of its age, but not sooner, nor
 later, than these."""
-
-
-_COUNTED = ("answered", "missing", "absent", "withheld", "failing")
+COUNTED = ("answered", "missing", "absent", "withheld", "failing")
 
 
 class WithoutParents(Unavailable):
     """What the records belong to is off, or not given: there is nothing to ask for."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a pass has found so far, over all its slices; kept in the crawl's report.
-
-    `first` is the first parent of this slice.
-    """
-
-    began: dt.datetime
-    live: int
-    answered: int = 0
-    missing: int = 0
-    absent: int = 0
-    withheld: int = 0
-    failing: int = 0
-    approved: bool = False
-    words: str = "more than half of a list, or some that cannot be told"
-    first: Any = None
 
 
 def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
@@ -89,27 +65,30 @@ def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
     It waits for its parents: a pass over half of them would claim what is not so.
     """
     resource = ctx.resources[crawl.resource]
-    tally = _tally(ctx, crawl, resource)
-    if tally is None:
-        _insist_on_parents(ctx, resource)
+    assert resource.parent is not None
+    moment = ctx.draw()
+    with ctx.reading() as connection:
+        known = coverage.complete_as_of(connection, ctx.store.id, resource.parent.resource)
+    if known is None:
+        _wait_for_parents(ctx, crawl, resource, moment)
         return False
+    asker = _begin(ctx, crawl, resource, min(moment, known))
     try:
-        while _ask_next(ctx, crawl, resource, tally):
-            if ctx.is_over:
-                return False
+        asker.ask_each(crawl)
     except Unfinished:
         return False
-    if tally.missing and not tally.answered:
+    if asker.found["missing"] and not asker.found["answered"]:
         _insist_on_method(ctx, crawl, resource)
-    _close(ctx, crawl, resource, tally)
+    _close(ctx, crawl, asker)
     return True
 
 
-def _insist_on_parents(ctx: Context, resource: Resource) -> None:
-    """WithoutParents when they will not become complete by being waited for."""
+def _wait_for_parents(ctx: Context, crawl: Crawl, resource: Resource, moment: dt.datetime) -> None:
+    """Let a pass wait; WithoutParents when they will not become complete by being waited for."""
     assert resource.parent is not None
     parents = resource.parent.resource
-    is_selected, unavailable = ctx.read(lambda c: coverage.why_not(c, ctx.store.id, parents))
+    with ctx.reading() as connection:
+        is_selected, unavailable = coverage.why_not(connection, ctx.store.id, parents)
     if not is_selected:
         raise WithoutParents(
             f"it is asked for by {parents}, which is off; turn it on: "
@@ -117,128 +96,29 @@ def _insist_on_parents(ctx: Context, resource: Resource) -> None:
         )
     if unavailable is not None:
         raise WithoutParents(f"it is asked for by {parents}: {unavailable}")
-
-
-def seconds_to_parents(ctx: Context, crawl: Crawl) -> float:
-    """In how many seconds a pass that waits for its parents looks for them again."""
+    assert crawl.started_at is not None
     least, most = LOOK_SECONDS
-    age = ctx.read(lambda c: checkpoint.age_seconds(c, crawl))
-    return min(most, max(least, age / 10))
+    age = (moment - crawl.started_at).total_seconds()
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            checkpoint.wait(connection, crawl, seconds=min(most, max(least, age / 10)))
 
 
-def _ask_next(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> bool:
-    """Ask for the next parents; False when they were the last. Unfinished when the slice is over.
-
-    A long list is read in its turn, by one thread, which writes it in parts.
-    """
-    after = ctx.read(lambda c: checkpoint.rebuilt_to(c, crawl))
-    parents = live_parents(ctx, resource, after=after, at_most=PARENTS_AT_ONCE)
-    keep = partial(_keep, ctx, crawl, resource)
-
-    def ask(parent: ParentRow) -> Answered:
-        return ask_parent(ctx, resource, parent, is_over=_end_for(ctx, parent, tally))
-
-    def ask_in_parts(parent: ParentRow) -> Answered:
-        return ask_parent(ctx, resource, parent, is_over=_end_for(ctx, parent, tally), keep=keep)
-
-    with Ahead(ask) as ahead:
-        for parent in parents:
-            tally.first = parent.key if tally.first is None else tally.first
-            ahead.push(parent)
-        for parent, result, _ in ahead.results():
-            answered = _of_long(ask_in_parts, parent) if isinstance(result, Long) else result
-            if isinstance(answered, Exception):
-                _pass_by(ctx, crawl, resource, parent, answered, tally)
-                continue
-            _take(ctx, crawl, resource, answered, tally, again=ask_in_parts)
-            if tally.missing == SUSPECT_AFTER and not tally.answered:
-                _insist_on_method(ctx, crawl, resource)
-            if ctx.is_over:
-                raise Unfinished("the slice is over")
-    return len(parents) == PARENTS_AT_ONCE
-
-
-def _of_long(ask: Callable[[ParentRow], Answered], parent: ParentRow) -> Answered | Exception:
-    try:
-        return ask(parent)
-    except (TryLater, UnexpectedData) as error:
-        return error
-
-
-def _pass_by(
-    ctx: Context,
-    crawl: Crawl,
-    resource: Resource,
-    parent: ParentRow,
-    error: Exception,
-    tally: Tally,
-) -> None:
-    """Go on without a parent whose list cannot be had while the account is well.
-
-    It is named, and coverage stays where it was. The first few of a pass may be the method itself.
-    """
-    if not _is_of_parent(error) or not isinstance(parent.key, int):
-        raise error
-    if tally.failing + 1 >= MOST_ALONE and not tally.answered:
-        raise error
-
-    def write(connection: sa.Connection) -> None:
-        failing = {parent.key: plain(error, most=WORDS)}
-        rereads.failed(connection, ctx.store.id, resource.name, failing)
-        checkpoint.add_report(connection, crawl, {"failing": 1})
-        checkpoint.set_rebuilt_to(connection, crawl, str(parent.key))
-
-    ctx.write(write)
-    tally.failing += 1
-
-
-def _is_of_parent(error: Exception) -> bool:
-    """Whether an error is one parent's: others may answer."""
-    return cannot_be_had(error) and not isinstance(
-        error, Unfinished | Long | NotStill | UnexpectedData
-    )
-
-
-def _end_for(ctx: Context, parent: ParentRow, tally: Tally) -> Callable[[], bool]:
-    """When a parent's list is left for the next slice.
-
-    The first of a slice may outlast it, or a list that takes longer would be begun for ever.
-    """
-    return ctx.stop.is_set if parent.key == tally.first else lambda: ctx.is_over
-
-
-def _tally(ctx: Context, crawl: Crawl, resource: Resource) -> Tally | None:
-    """The pass so far; None while the parents are not complete.
+def _begin(ctx: Context, crawl: Crawl, resource: Resource, moment: dt.datetime) -> _Asker:
+    """Begin a pass, or carry it on with what its slices have found so far.
 
     It is complete as of when it began, or as of when its parents were then, if that is older.
     """
-    assert resource.parent is not None
-    parents = resource.parent.resource
-    moment = ctx.draw()
-    known = ctx.read(lambda c: coverage.complete_as_of(c, ctx.store.id, parents))
-    if known is None:
-        return None
-    moment = min(moment, known)
-
-    def write(connection: sa.Connection) -> Tally:
-        coverage.set_asked(connection, ctx.store.id, resource.name)
-        live = passes.count_live(connection, resource, ctx.store.id)
-        report: dict[str, Any] = connection.execute(
-            sa.text(
-                "UPDATE sync.crawl SET report = jsonb_build_object('began', cast(:now AS text),"
-                " 'live', cast(:live AS bigint)) || coalesce(report, '{}'::jsonb)"
-                " WHERE id = :id RETURNING report"
-            ),
-            {"id": crawl.id, "now": moment.isoformat(), "live": live},
-        ).scalar_one()
-        return Tally(
-            dt.datetime.fromisoformat(report["began"]),
-            report["live"],
-            **{name: report.get(name, 0) for name in _COUNTED},
-            approved=passes.is_approved(connection, ctx.store.id, resource.name),
-        )
-
-    return ctx.write(write)
+    is_new = "began" not in crawl.report
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            coverage.set_asked(connection, ctx.store.id, resource.name)
+            approved = passes.is_approved(connection, ctx.store.id, resource.name)
+            if is_new:
+                live = count_live(connection, resource, ctx.store.id)
+                checkpoint.note(connection, crawl, began=moment.isoformat(), live=live)
+    found = Counter({name: crawl.report.get(name, 0) for name in COUNTED})
+    return _Asker(ctx, resource, crawl, live=crawl.report["live"], approved=approved, found=found)
 
 
 def _insist_on_method(ctx: Context, crawl: Crawl, resource: Resource) -> None:
@@ -248,170 +128,225 @@ def _insist_on_method(ctx: Context, crawl: Crawl, resource: Resource) -> None:
     """
     parents = live_parents(ctx, resource, at_most=SUSPECT_AFTER)
     if any(_is_there(ctx, resource, parent) for parent in parents):
-        ctx.write(lambda c: checkpoint.begin_anew(c, crawl))
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                checkpoint.begin_anew(connection, crawl)
         raise Unavailable(f"this account has no {resource.path} (HTTP 404)")
 
 
 def _is_there(ctx: Context, resource: Resource, parent: ParentRow) -> bool:
     assert resource.parent is not None
-    single = ctx.resources[resource.parent.resource].single
-    if not single or resource.parent.by != "id":
+    parents = ctx.resources[resource.parent.resource]
+    if not parents.single or resource.parent.by != "id":
         return True
     try:
-        path = single.replace("{id}", str(parent.key))
-        ctx.api.ask(path, {"by": "id"}, work=WorkClass.REFRESH)
+        read_singly(ctx, parents, parent.key, work=WorkClass.REFRESH)
     except NotFound:
         return False
     return True
 
 
-def _take(
-    ctx: Context,
-    crawl: Crawl,
-    resource: Resource,
-    answered: Answered,
-    tally: Tally,
-    *,
-    again: Callable[[ParentRow], Answered],
-) -> None:
-    """Commit a parent's answer; asked again where newer knowledge stood in the way of it."""
-    for _ in range(PASSES):
-        _commit(ctx, crawl, resource, answered, tally)
-        if not answered.is_refused:
-            break
-        answered = again(answered.parent)
-    tally.answered += not answered.is_missing
-    tally.missing += answered.is_missing
+@dataclass(slots=True)
+class _Asker:
+    """Asks parents for their lists and writes them, for a pass or, without a crawl, for a feed.
 
-
-def _absent(ctx: Context, resource: Resource, answered: Answered, tally: Tally | None) -> set[Any]:
-    """Keys of one parent's rows that its list lacks, as far as they may be tombstoned now.
-
-    A parent that has none (404) lacks all, once others have shown that the method is there. What
-    waits for a person waits in a pass: the parents' feed leaves it alone.
+    `found` is what the pass has found so far, over all its slices; kept in the crawl's report, as
+    is how many rows were `live` when it began. `first` is the parent that may outlast the slice.
     """
-    parent = answered.parent.key
-    known = ctx.read(
-        lambda c: keys_of_parent(
-            c, resource, ctx.store.id, parent, known_before=answered.first_as_of
+
+    ctx: Context
+    resource: Resource
+    crawl: Crawl | None = None
+    most_pages: int = MOST_PAGES
+    live: int = 0
+    approved: bool = False
+    found: Counter[str] = field(default_factory=Counter)
+    words: str = "more than half of a list, or some that cannot be told"
+    first: Any = None
+
+    def ask_each(self, crawl: Crawl) -> None:
+        """Ask for all live parents that are left; Unfinished when the slice is over before."""
+        while True:
+            after = crawl.report.get("rebuilt_to")
+            parents = live_parents(self.ctx, self.resource, after=after, at_most=PARENTS_AT_ONCE)
+            self._ask_some(crawl, parents)
+            if len(parents) < PARENTS_AT_ONCE:
+                return
+
+    def _ask_some(self, crawl: Crawl, parents: list[ParentRow]) -> None:
+        """Ask for some parents, several side by side.
+
+        A long list is read in its turn, by one thread, which writes it in parts.
+        """
+        with Ahead(self._ask) as ahead:
+            for parent in parents:
+                self.first = parent.key if self.first is None else self.first
+                ahead.push(parent)
+            for parent, result, _ in ahead.results():
+                answered = self._ask_long(parent) if isinstance(result, Long) else result
+                if isinstance(answered, Exception):
+                    self._pass_by(crawl, parent, answered)
+                    continue
+                self.take(answered)
+                if self.found["missing"] == SUSPECT_AFTER and not self.found["answered"]:
+                    _insist_on_method(self.ctx, crawl, self.resource)
+                if self.ctx.is_over:
+                    raise Unfinished("the slice is over")
+
+    def _ask(self, parent: ParentRow, keep: Keep | None = None) -> Answered:
+        # The first may outlast the slice, or a list that takes longer would be begun for ever.
+        is_over = self.ctx.stop.is_set if parent.key == self.first else lambda: self.ctx.is_over
+        return ask_parent(
+            self.ctx, self.resource, parent, is_over=is_over, most_pages=self.most_pages, keep=keep
         )
-    )
-    absent = known - answered.keys
-    if not absent:
-        return absent
-    approved = tally is not None and tally.approved
-    verdict = judge_list(
-        ctx,
-        resource,
-        absent,
-        of=len(known),
-        by=By.NO_LIST if answered.is_missing else By.LIST,
-        answers=not answered.is_missing or (tally is not None and tally.answered > 0),
-        unusable=int(answered.is_doubtful),
-        approved=approved,
-    )
-    if isinstance(verdict, Tombstone) and tally is not None:
-        together = tally.absent + len(absent)
-        verdict = judge(Evidence(By.LIST, absent=together, of=tally.live, approved=approved))
-    if isinstance(verdict, Tombstone):
-        if tally is not None:
-            tally.absent += len(absent)
-        return absent
-    if tally is not None and isinstance(verdict, Withheld) and verdict.approvable:
-        tally.withheld += len(absent)
-        tally.words = verdict.words
-    return set()
 
+    def ask_in_parts(self, parent: ParentRow) -> Answered:
+        """Read a parent's list, however long; what is held at once is written meanwhile."""
+        return self._ask(parent, self._keep)
 
-def _commit(
-    ctx: Context,
-    crawl: Crawl | None,
-    resource: Resource,
-    answered: Answered,
-    tally: Tally | None,
-) -> None:
-    """Write a parent's records, tombstone what its list lacks, move the checkpoint."""
-    before = (tally.absent, tally.withheld) if tally else (0, 0)
-    absent = _absent(ctx, resource, answered, tally)
-    reason = "not_found" if answered.is_missing else "absent"
+    def _ask_long(self, parent: ParentRow) -> Answered | Exception:
+        try:
+            return self.ask_in_parts(parent)
+        except (TryLater, UnexpectedData) as error:
+            return error
 
-    def write(connection: sa.Connection) -> bool:
-        loaded = _load(ctx, connection, crawl, resource, answered)
-        graves = [Grave(key, answered.first_as_of, reason) for key in absent]
-        buried = bury(connection, resource, ctx.store.id, graves)
-        coverage.add_loaded(connection, resource, ctx.store.id, buried, origin=Origin.REREAD)
-        is_refused = answered.is_refused or bool(loaded.refused) or bool(buried.refused)
-        if crawl is not None and tally is not None:
-            found = {
-                "answered": int(not answered.is_missing),
-                "missing": int(answered.is_missing),
-                "absent": tally.absent - before[0],
-                "withheld": tally.withheld - before[1],
-            }
-            if not is_refused:
-                counts = {name: number for name, number in found.items() if number}
-                checkpoint.add_report(connection, crawl, counts)
-                if isinstance(answered.parent.key, int):
+    def _pass_by(self, crawl: Crawl, parent: ParentRow, error: Exception) -> None:
+        """Go on without a parent whose list cannot be had while the account is well.
+
+        It is named, and coverage stays where it was. The first few of a pass may be the method
+        itself.
+        """
+        if not _is_of_parent(error) or not isinstance(parent.key, int):
+            raise error
+        if self.found["failing"] + 1 >= MOST_ALONE and not self.found["answered"]:
+            raise error
+        failing = {parent.key: plain(error, most=WORDS)}
+        for attempt in self.ctx.attempts():
+            with attempt as connection:
+                rereads.failed(connection, self.ctx.store.id, self.resource.name, failing)
+                _advance(connection, crawl, parent, Counter(failing=1))
+        self.found["failing"] += 1
+
+    def take(self, answered: Answered) -> None:
+        """Write a parent's answer; asked again where newer knowledge stood in the way of it."""
+        for _ in range(PASSES):
+            self._write(answered)
+            if not answered.is_refused:
+                return
+            answered = self.ask_in_parts(answered.parent)
+
+    def _write(self, answered: Answered) -> None:
+        """Write a parent's records, tombstone what its list lacks, move the checkpoint."""
+        found = Counter({"missing" if answered.is_missing else "answered": 1})
+        graves = self._graves(answered, found)
+        for attempt in self.ctx.attempts():
+            with attempt as connection:
+                loaded = self._load(connection, answered, graves)
+                is_refused = answered.is_refused or bool(loaded.refused)
+                if self.crawl is not None and not is_refused:
+                    key = answered.parent.key
+                    among = [key] if isinstance(key, int) else []
                     rereads.forget_failing(
-                        connection, ctx.store.id, resource.name, among=[answered.parent.key]
+                        connection, self.ctx.store.id, self.resource.name, among=among
                     )
-                checkpoint.set_rebuilt_to(connection, crawl, str(answered.parent.key))
-        return is_refused
+                    _advance(connection, self.crawl, answered.parent, found)
+        answered.is_refused = is_refused
+        if self.crawl is not None and not is_refused:
+            self.found += found
 
-    answered.is_refused = ctx.write(write)
+    def _keep(self, answered: Answered) -> None:
+        """Write what was read of a long list so far: true as of its request, whatever comes."""
+        for attempt in self.ctx.attempts():
+            with attempt as connection:
+                loaded = self._load(connection, answered)
+        answered.is_refused |= bool(loaded.refused)
+        answered.batches, answered.held_bytes = [], 0
 
-
-def _keep(ctx: Context, crawl: Crawl | None, resource: Resource, answered: Answered) -> None:
-    """Write what was read of a long list so far: true as of its request, whatever the rest says."""
-    loaded = ctx.write(lambda connection: _load(ctx, connection, crawl, resource, answered))
-    answered.is_refused |= bool(loaded.refused)
-    answered.batches, answered.held_bytes = [], 0
-
-
-def _load(
-    ctx: Context,
-    connection: sa.Connection,
-    crawl: Crawl | None,
-    resource: Resource,
-    answered: Answered,
-) -> Loaded:
-    rows = [Dated(row, as_of) for batch, as_of in answered.batches for row in batch.rows]
-    loaded = load(connection, resource, ctx.store.id, rows, origin=Origin.WALK)
-    for batch, _ in answered.batches:
-        ctx.keep_notes(connection, resource, batch)
-    coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.REREAD)
-    if crawl is not None:
-        checkpoint.count_pages(
+    def _load(
+        self, connection: sa.Connection, answered: Answered, graves: Sequence[Grave] = ()
+    ) -> Loaded:
+        return write_rows(
+            self.ctx,
             connection,
-            crawl,
-            pages=len(answered.batches),
-            seen=loaded.seen,
-            changed=loaded.written,
-            requests=max(1, len(answered.batches)),
+            self.resource,
+            answered.batches,
+            origin=Origin.SHOWN,
+            graves=graves,
+            crawl=self.crawl,
         )
-    return loaded
+
+    def _graves(self, answered: Answered, found: Counter[str]) -> list[Grave]:
+        """Rows of one parent that its list lacks, as far as they may be tombstoned now.
+
+        A parent that has none (404) lacks all, once others have shown that the method is there.
+        What waits for a person waits in a pass: the parents' feed leaves it alone.
+        """
+        first = answered.first_as_of
+        with self.ctx.reading() as connection:
+            known = keys_of_parent(
+                connection,
+                self.resource,
+                self.ctx.store.id,
+                answered.parent.key,
+                known_before=first,
+            )
+        absent = known - answered.check.ids
+        if not absent:
+            return []
+        verdict = judge_list(
+            self.ctx,
+            self.resource,
+            absent,
+            of=len(known),
+            by=By.NO_LIST if answered.is_missing else By.LIST,
+            answers=not answered.is_missing or self.found["answered"] > 0,
+            unusable=answered.check.unusable,
+            together=self.found["absent"] + len(absent),
+            of_all=self.live,
+            approved=self.approved,
+        )
+        if isinstance(verdict, Tombstone):
+            found["absent"] = len(absent)
+            return [Grave(key, first, verdict.reason) for key in absent]
+        if isinstance(verdict, Withheld) and verdict.approvable:
+            found["withheld"] = len(absent)
+            self.words = verdict.words
+        return []
 
 
-def _close(ctx: Context, crawl: Crawl, resource: Resource, tally: Tally) -> None:
+def _advance(
+    connection: sa.Connection, crawl: Crawl, parent: ParentRow, found: Counter[str]
+) -> None:
+    """Commit a pass up to a parent, and what was found there."""
+    checkpoint.add_report(connection, crawl, found)
+    checkpoint.note(connection, crawl, rebuilt_to=str(parent.key))
+
+
+def _is_of_parent(error: Exception) -> bool:
+    """Whether an error is one parent's: others may answer."""
+    return cannot_be_had(error) and not isinstance(
+        error, Unfinished | Long | NotStill | UnexpectedData
+    )
+
+
+def _close(ctx: Context, crawl: Crawl, asker: _Asker) -> None:
     """Every parent was asked: bury the records of parents that are gone, and say so."""
-    as_of = ctx.draw()
-
-    def write(connection: sa.Connection) -> None:
-        _bury_orphans(ctx, connection, resource, as_of)
-        if tally.withheld:
-            passes.wait_for_approval(
+    as_of, found = ctx.draw(), asker.found
+    began = dt.datetime.fromisoformat(crawl.report["began"])
+    approval: passes.Approval | None = None
+    if found["withheld"]:
+        approval = passes.Approval(found["withheld"], asker.live, asker.words)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            _bury_orphans(ctx, connection, asker.resource, as_of)
+            passes.end(
                 connection,
                 ctx.store,
-                resource.name,
-                absent=tally.withheld,
-                of=tally.live,
-                words=tally.words,
+                asker.resource,
+                crawl,
+                complete_as_of=None if found["failing"] else began,
+                approval=approval,
             )
-        elif not tally.failing:
-            coverage.close(connection, resource, ctx.store.id, complete_as_of=tally.began)
-        checkpoint.end_crawl(connection, crawl)
-
-    ctx.write(write)
 
 
 def _bury_orphans(
@@ -428,8 +363,7 @@ def _bury_orphans(
     parents = ctx.resources[resource.parent.resource]
     gone = orphans(connection, resource, parents, ctx.store.id, among=among)
     graves = [Grave(key, as_of, "absent") for key in gone]
-    loaded = bury(connection, resource, ctx.store.id, graves)
-    coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.REREAD)
+    write_tombstones(ctx, connection, resource, graves)
 
 
 def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]:
@@ -440,18 +374,20 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
     asked, and what refuses, or is too long, is left to a pass of its own, which finds out what that
     means.
     """
-    if not ctx.read(lambda c: passes.is_asked_for(c, ctx.store.id, resource.name)):
+    with ctx.reading() as connection:
+        is_selected, unavailable = coverage.why_not(connection, ctx.store.id, resource.name)
+    if not is_selected or unavailable is not None:
         return keys
+    asker = _Asker(ctx, resource, most_pages=FEED_PAGES)
     done: list[Any] = []
     failing: dict[Any, str] = {}
     try:
         for parent in live_parents(ctx, resource, only=keys, at_most=len(keys)):
             if ctx.is_over:
                 return done
-            # The first may outlast the slice, as in a pass.
-            is_over = (lambda: ctx.is_over) if done else ctx.stop.is_set
+            asker.first = asker.first if done else parent.key
             try:
-                _read_parent(ctx, resource, parent, is_over=is_over)
+                asker.take(asker.ask_in_parts(parent))
             except TryLater as error:
                 is_method = len(failing) + 1 >= MOST_ALONE and not done
                 if is_method or not _is_of_parent(error):
@@ -462,7 +398,9 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
     except Unfinished:
         return done
     except (MissingScope, Unavailable, UnexpectedData, NotStill):
-        ctx.write(lambda c: stores.queue_once(c, ctx.store.id, resource.name, kind="refresh"))
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                stores.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
         return keys
     except TryLater:
         if not done:
@@ -471,23 +409,8 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
         # would never come through.
         return done
     as_of = ctx.draw()
-
-    def write(connection: sa.Connection) -> None:
-        _bury_orphans(ctx, connection, resource, as_of, among=keys)
-        rereads.failed(connection, ctx.store.id, resource.name, failing)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            _bury_orphans(ctx, connection, resource, as_of, among=keys)
+            rereads.failed(connection, ctx.store.id, resource.name, failing)
     return [key for key in keys if key not in failing]
-
-
-def _read_parent(
-    ctx: Context, resource: Resource, parent: ParentRow, *, is_over: Callable[[], bool]
-) -> None:
-    keep = partial(_keep, ctx, None, resource)
-    for _ in range(PASSES):
-        answered = ask_parent(
-            ctx, resource, parent, is_over=is_over, most_pages=FEED_PAGES, keep=keep
-        )
-        _commit(ctx, None, resource, answered, None)
-        if not answered.is_refused:
-            return

@@ -30,7 +30,7 @@ from sync.declare import Resource
 from sync.mirror import checkpoint, clock, coverage, departures, doubts, feeds, proofs
 from sync.mirror.checkpoint import Crawl, Window
 from sync.mirror.names import crm_name
-from sync.pipeline.bracket import Bracket, count_in_bracket, history_of
+from sync.pipeline.bracket import Bracket, ask_totals, count_rows, history_of
 from sync.pipeline.context import Context
 from sync.pipeline.reread import Told, apply, read_again
 from sync.pipeline.rolling import keep_turn
@@ -52,7 +52,8 @@ def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
     """
     while True:
         seal(ctx, crawl)
-        left = ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=UNSEALED))
+        with ctx.reading() as connection:
+            left = checkpoint.windows(connection, crawl.id, states=UNSEALED)
         if not left:
             finish(ctx, crawl, work=work)
             return True
@@ -63,9 +64,9 @@ def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
             return False
         if not _count_all(ctx, crawl, left, work=work) and not _count(ctx, crawl, turn, work=work):
             return False
-        if ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("planned",))):
-            return False
-        if ctx.is_over or ctx.stop.wait(_PAUSE_SECONDS):
+        with ctx.reading() as connection:
+            is_cut = bool(checkpoint.windows(connection, crawl.id, states=("planned",)))
+        if is_cut or ctx.is_over or ctx.stop.wait(_PAUSE_SECONDS):
             return False
 
 
@@ -76,37 +77,36 @@ def seal(ctx: Context, crawl: Crawl) -> None:
     history = history_of(ctx, resource)
     cuttable = is_cuttable(ctx, resource)
 
-    def write(connection: sa.Connection) -> None:
-        counted = checkpoint.windows(connection, crawl.id, states=("counted",))
-        feed = feeds.feed(connection, ctx.store.id, history.name)
-        bound = feeds.lateness_seconds(connection, ctx.store.id)
-        for group in _counted_together(counted):
-            window = group[0]
-            assert window.asked_at is not None
-            assert window.counted_at is not None
-            if feed is None or not can_seal(window.asked_at, feed.clear_at):
-                continue
-            if departures.speaks_against(
-                connection,
-                ctx.store.id,
-                crawl.resource,
-                _hull(group),
-                asked_at=window.asked_at,
-                counted_at=window.counted_at,
-                crm_at=window.crm_at,
-                lateness_seconds=bound,
-            ):
-                runs = _parts(ctx, connection, resource, window.days, PARTS) if cuttable else []
-                if len(group) == 1 and runs:
-                    _cut(connection, crawl, window, runs)
-                else:
-                    proofs.count_again(connection, group)
-                continue
-            proofs.seal(connection, group)
-            if sum(_lift(connection, crawl, each) for each in group):
-                coverage.set_counts(connection, resource, ctx.store.id)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            counted = checkpoint.windows(connection, crawl.id, states=("counted",))
+            feed = feeds.feed(connection, ctx.store.id, history.name)
+            bound = feeds.lateness_seconds(connection, ctx.store.id)
+            for group in _counted_together(counted):
+                window = group[0]
+                assert window.asked_at is not None
+                assert window.counted_at is not None
+                if feed is None or not can_seal(window.asked_at, feed.clear_at):
+                    continue
+                if departures.speaks_against(
+                    connection,
+                    ctx.store.id,
+                    crawl.resource,
+                    _hull(group),
+                    asked_at=window.asked_at,
+                    counted_at=window.counted_at,
+                    crm_at=window.crm_at,
+                    lateness_seconds=bound,
+                ):
+                    runs = _parts(ctx, connection, resource, window.days, PARTS) if cuttable else []
+                    if len(group) == 1 and runs:
+                        _cut(connection, crawl, window, runs)
+                    else:
+                        proofs.count_again(connection, group)
+                    continue
+                proofs.seal(connection, group)
+                if sum(_lift(connection, crawl, each) for each in group):
+                    coverage.set_counts(connection, resource, ctx.store.id)
     faults.point("sealed")
 
 
@@ -147,31 +147,29 @@ def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict
     """How long each window waits: to be counted, or for its seal."""
     history = history_of(ctx, ctx.resources[crawl.resource])
 
-    def ask(connection: sa.Connection) -> dict[int, float]:
+    with ctx.reading() as connection:
         feed = feeds.feed(connection, ctx.store.id, history.name)
         bound = feeds.lateness_seconds(connection, ctx.store.id)
         now = clock.now(connection)
 
-        def seconds(window: Window) -> float:
-            if window.state == "counted":
-                assert window.asked_at is not None
-                behind = seconds_to_seal(
-                    asked_at=window.asked_at,
-                    clear_at=feed.clear_at if feed else None,
-                    lateness_seconds=bound,
-                )
-                return max(behind, ctx.feed_seconds / 4)  # a turn too early costs no request
-            ago = (now - window.counted_at).total_seconds() if window.counted_at else None
-            return seconds_to_count(
-                differed=window.differed,
-                walks=window.walks,
-                counted_seconds_ago=ago,
+    def seconds(window: Window) -> float:
+        if window.state == "counted":
+            assert window.asked_at is not None
+            behind = seconds_to_seal(
+                asked_at=window.asked_at,
+                clear_at=feed.clear_at if feed else None,
                 lateness_seconds=bound,
             )
+            return max(behind, ctx.feed_seconds / 4)  # a turn too early costs no request
+        ago = (now - window.counted_at).total_seconds() if window.counted_at else None
+        return seconds_to_count(
+            differed=window.differed,
+            walks=window.walks,
+            counted_seconds_ago=ago,
+            lateness_seconds=bound,
+        )
 
-        return {window.id: seconds(window) for window in left}
-
-    return ctx.read(ask)
+    return {window.id: seconds(window) for window in left}
 
 
 def _wait(ctx: Context, crawl: Crawl, left: Sequence[Window], seconds: float) -> None:
@@ -179,46 +177,49 @@ def _wait(ctx: Context, crawl: Crawl, left: Sequence[Window], seconds: float) ->
     phase = "seal" if all(window.state == "counted" for window in left) else "prove"
     rounds = max((w.walks for w in left if w.state == "walked" and w.differed), default=0)
     seconds = max(seconds, LEAST_WAIT_SECONDS)
-    ctx.write(
-        lambda c: checkpoint.wait(c, crawl, seconds=seconds, phase=phase, rounds=rounds),
-    )
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            checkpoint.wait(connection, crawl, seconds=seconds, phase=phase, rounds=rounds)
 
 
 def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, work: WorkClass) -> bool:
     """Try to prove a crawl's whole range by one number, once, before its windows are counted."""
     if len(left) < 2 or any(window.counted_at is not None for window in left):
         return False
-    if ctx.read(lambda c: checkpoint.windows(c, crawl.id, states=("proven",))):
+    with ctx.reading() as connection:
+        is_begun = bool(checkpoint.windows(connection, crawl.id, states=("proven",)))
+    if is_begun:
         return False  # it would be sealed by what is told of the others alone
-    proven = False
-
-    def judge(connection: sa.Connection, counts: list[Count], bracket: Bracket) -> None:
-        nonlocal proven
-        [count] = counts
-        proven = count.proven
-        if proven:
-            proofs.set_counted(
-                connection,
-                left,
-                asked_at=count.asked_as_of,
-                counted_at=bracket.counted_at,
-                crm_at=bracket.crm_at,
-            )
-
-    return count_in_bracket(ctx, crawl, [crawl.days], judge, work=work) and proven
+    asked = ask_totals(ctx, crawl, [crawl.days], work=work)
+    if asked is None:
+        return False
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            [count], bracket = count_rows(ctx, connection, crawl, asked)
+            if count.proven:
+                proofs.set_counted(
+                    connection,
+                    left,
+                    asked_at=count.asked_as_of,
+                    counted_at=bracket.counted_at,
+                    crm_at=bracket.crm_at,
+                )
+    return count.proven
 
 
 def _count(ctx: Context, crawl: Crawl, turn: Sequence[Window], *, work: WorkClass) -> bool:
     """Count some windows, and do with each what follows; False when interrupted."""
     resource = ctx.resources[crawl.resource]
     cuttable = is_cuttable(ctx, resource)
-
-    def judge(connection: sa.Connection, counts: list[Count], bracket: Bracket) -> None:
-        for window, count in zip(turn, counts, strict=True):
-            _judge(ctx, connection, crawl, window, count, bracket, cuttable=cuttable)
-
-    ranges = [window.days for window in turn]
-    return count_in_bracket(ctx, crawl, ranges, judge, work=work)
+    asked = ask_totals(ctx, crawl, [window.days for window in turn], work=work)
+    if asked is None:
+        return False
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            counts, bracket = count_rows(ctx, connection, crawl, asked)
+            for window, count in zip(turn, counts, strict=True):
+                _judge(ctx, connection, crawl, window, count, bracket, cuttable=cuttable)
+    return True
 
 
 def _judge(
@@ -315,20 +316,19 @@ def _parts(
 
 def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, work: WorkClass) -> None:
     """No window counts a row without a creation day: each is asked for by its id."""
-
-    def ask(connection: sa.Connection) -> list[int]:
+    with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
             f"SELECT id FROM {crm_name(resource.name)} WHERE store_id = %s"
             " AND deleted_at IS NULL AND created_on IS NULL",
             (ctx.store.id,),
         )
-        return [row[0] for row in rows]
-
-    undated = ctx.read(ask)
+        undated = [row[0] for row in rows]
     if undated:
         read = read_again(ctx, resource, {record: Told() for record in undated}, work=work)
-        loaded = ctx.write(lambda c: apply(ctx, c, resource, read))
-        ctx.write(lambda c: checkpoint.add_report(c, crawl, {"ghosts": loaded.buried}))
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                loaded = apply(ctx, connection, resource, read)
+                checkpoint.add_report(connection, crawl, {"ghosts": loaded.buried})
 
 
 def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
@@ -337,14 +337,15 @@ def finish(ctx: Context, crawl: Crawl, *, work: WorkClass) -> None:
     if resource.created_field:
         _settle_undated(ctx, crawl, resource, work=work)
 
-    def write(connection: sa.Connection) -> None:
-        as_of = proofs.proven_as_of(connection, crawl.id)
-        since = ctx.store.since if resource.created_field else None
-        is_whole = crawl.days.last is None and crawl.days.first == since
-        if is_whole and as_of is not None:
-            coverage.mark_proven(connection, resource, ctx.store.id, as_of=as_of, by_ids=crawl.deep)
-            keep_turn(connection, crawl)
-        proofs.report_ghosts(connection, resource, crawl)
-        checkpoint.end_crawl(connection, crawl)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            as_of = proofs.proven_as_of(connection, crawl.id)
+            since = ctx.store.since if resource.created_field else None
+            is_whole = crawl.days.last is None and crawl.days.first == since
+            if is_whole and as_of is not None:
+                coverage.mark_proven(
+                    connection, resource, ctx.store.id, as_of=as_of, by_ids=crawl.deep
+                )
+                keep_turn(connection, crawl)
+            proofs.report_ghosts(connection, resource, crawl)
+            checkpoint.end_crawl(connection, crawl)

@@ -1,5 +1,6 @@
 """Typed columns and children anew from `raw`, without a request: after a changed zone or
-declaration. `as_of` stays: nothing newer is known of the record, it is only read differently."""
+declaration. `as_of` stays: nothing newer is known of the record, it is only read differently. So a
+rebuild writes beside the one door (writing.py): no other record changes with it, no count moves."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def crawl_rebuild(ctx: Context, crawl: Crawl) -> bool:
     The next batch is read and normalised while Postgres writes this one.
     """
     resource = ctx.resources[crawl.resource]
-    after = ctx.read(lambda c: checkpoint.rebuilt_to(c, crawl))
+    after = crawl.report.get("rebuilt_to")
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rebuild") as pool:
         coming = pool.submit(_make, ctx, resource, after)
         while True:
@@ -55,7 +56,8 @@ def crawl_rebuild(ctx: Context, crawl: Crawl) -> bool:
 
 
 def _make(ctx: Context, resource: Resource, after: str | None) -> Made:
-    rows = ctx.read(lambda c: stored(c, resource, ctx.store.id, after=after, at_most=BATCH))
+    with ctx.reading() as connection:
+        rows = stored(connection, resource, ctx.store.id, after=after, at_most=BATCH)
     made = Made(last=str(rows[-1].key) if rows else after, seen=len(rows), is_end=len(rows) < BATCH)
     by_key = {row.key: row for row in rows}
     for batch in _batches(ctx, resource, rows):
@@ -98,32 +100,21 @@ def _repeats_before(key: Any) -> dict[str, int]:
 
 
 def _write(ctx: Context, crawl: Crawl, resource: Resource, made: Made) -> None:
-    def write(connection: sa.Connection) -> None:
-        if checkpoint.rebuilt_to(connection, crawl) is None:
-            coverage.begin_rebuild(connection, resource, ctx.store.id)
-        else:
-            coverage.carry_on_rebuild(connection, resource, ctx.store.id)
-        written = rewrite(connection, resource, ctx.store.id, made.rows)
-        ctx.keep_notes(connection, resource, _notes_of(made, written), from_raw=True)
-        checkpoint.count_pages(connection, crawl, pages=1, seen=made.seen, changed=len(written))
-        if made.last is not None:
-            checkpoint.set_rebuilt_to(connection, crawl, made.last)
-        if made.is_end:
-            connection.execute(
-                sa.text(
-                    "UPDATE sync.coverage SET zone = :zone, rejects = (SELECT count(*)"
-                    " FROM sync.reject WHERE store_id = :store AND resource = :resource)"
-                    " WHERE store_id = :store AND resource = :resource"
-                ),
-                {
-                    "zone": ctx.store.zone,
-                    "store": ctx.store.id,
-                    "resource": resource.name,
-                },
-            )
-            checkpoint.end_crawl(connection, crawl)
-
-    ctx.write(write)
+    is_first = "rebuilt_to" not in crawl.report
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            if is_first:
+                coverage.begin_rebuild(connection, resource, ctx.store.id)
+            else:
+                coverage.carry_on_rebuild(connection, resource, ctx.store.id)
+            written = rewrite(connection, resource, ctx.store.id, made.rows)
+            ctx.keep_notes(connection, resource, _notes_of(made, written), from_raw=True)
+            checkpoint.count_pages(connection, crawl, pages=1, seen=made.seen, changed=len(written))
+            if made.last is not None:
+                checkpoint.note(connection, crawl, rebuilt_to=made.last)
+            if made.is_end:
+                coverage.end_rebuild(connection, resource, ctx.store.id, zone=ctx.store.zone)
+                checkpoint.end_crawl(connection, crawl)
 
 
 def _notes_of(made: Made, written: set[Key]) -> Batch:

@@ -7,23 +7,23 @@ record counts. Reading happens before the transaction, `apply` inside it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from sync.crm import WorkClass
 from sync.declare import Resource
-from sync.mirror import doubts, feeds, rereads
+from sync.mirror import doubts, feeds, rereads, stores
 from sync.mirror.graves import Grave
 from sync.mirror.live import live_among
-from sync.mirror.load import Dated, Loaded, Origin
+from sync.mirror.load import Loaded, Origin
 from sync.normalise import Batch
 from sync.pipeline.absence import Told, find_out
 from sync.pipeline.chain import told_before, told_of
 from sync.pipeline.context import Context
 from sync.pipeline.halves import ids_page
-from sync.pipeline.writing import queue_parts, write_rows
+from sync.pipeline.writing import queue_named, queue_parts, write_rows
 
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 __all__ = ["Read", "Told", "apply", "note_open", "read_again"]
@@ -104,14 +104,7 @@ def _take(ctx: Context, batch: Batch, as_of: dt.datetime, read: Read) -> None:
     read.batches.append((batch, as_of))
 
 
-def apply(
-    ctx: Context,
-    connection: sa.Connection,
-    resource: Resource,
-    read: Read,
-    *,
-    origin: Origin = Origin.REREAD,
-) -> Loaded:
+def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> Loaded:
     """Write what was read: rows, tombstones, and the further re-reads that follow from them."""
     store_id = ctx.store.id
     outside: list[Grave] = []
@@ -122,9 +115,8 @@ def apply(
         ctx,
         connection,
         resource,
-        [Dated(row, as_of) for batch, as_of in read.batches for row in batch.rows],
-        origin=origin,
-        batches=[batch for batch, _ in read.batches],
+        read.batches,
+        origin=Origin.REREAD,
         graves=[*read.graves, *outside],
         relisted=read.moved,
     )
@@ -132,8 +124,33 @@ def apply(
         rereads.read_meanwhile(connection, store_id, resource.name, read.listed, read_at=read.as_of)
     rereads.mark_unlisted(connection, store_id, resource.name, read.unlisted)
     note_open(ctx, connection, resource, read)
+    _ask_for_named(ctx, connection, resource, [each for each in read.told if each in read.failed])
     queue_parts(ctx, connection, resource, read.told)
     return loaded
+
+
+def _ask_for_named(
+    ctx: Context, connection: sa.Connection, resource: Resource, failed: Sequence[int]
+) -> None:
+    """Ask for what changed with records that a history told of and that cannot be had.
+
+    What the row here names is read again. What a record names that was never here nobody knows:
+    all of it is in doubt until it was compared.
+    """
+    known = queue_named(ctx, connection, resource, failed)
+    lacking = [each for each in failed if each not in known]
+    for also in sorted({each.resource for each in resource.rereads}) if lacking else ():
+        named = ctx.resources.get(also)
+        if named is not None and named.is_followed:
+            doubts.raise_doubt(
+                connection,
+                ctx.store.id,
+                also,
+                kind="unread",
+                detail=f"{resource.name} {lacking[0]} cannot be had, and may name any of them",
+            )
+            days = (ctx.store.since if named.created_field else None, None)
+            stores.queue_deep(connection, ctx.store.id, also, days=days)
 
 
 def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:

@@ -8,13 +8,11 @@ Days in doubt are compared whenever a list is counted.
 
 from __future__ import annotations
 
-import datetime as dt
-
 import sqlalchemy as sa
 
 from sync.crawl import WHOLE, Days, months_of_turn
 from sync.declare import Resource
-from sync.mirror import coverage, doubts
+from sync.mirror import checkpoint, coverage, doubts
 from sync.mirror.checkpoint import Crawl
 from sync.mirror.names import crm_name
 from sync.pipeline.context import Context
@@ -31,17 +29,16 @@ def days_to_compare(
     """
     resource = ctx.resources[crawl.resource]
 
-    def doubtful(connection: sa.Connection) -> list[Days]:
+    with ctx.reading() as connection:
         found = doubts.open_doubts(connection, ctx.store.id, resource.name)
-        return [doubt.days for doubt in found]
-
-    deep = ctx.read(doubtful)
+        deep = [doubt.days for doubt in found]
     if not cuttable and deep:
         deep = [WHOLE]
     if crawl.kind != "reconcile" or crawl.asked_by != "schedule" or crawl.deep:
         return deep, None
     turns = TURNS if cuttable else 1
-    turn = ctx.read(lambda c: coverage.next_turn(c, ctx.store.id, resource.name, turns=turns))
+    with ctx.reading() as connection:
+        turn = coverage.next_turn(connection, ctx.store.id, resource.name, turns=turns)
     if turn is None:
         return deep, None  # compared within the last thirty days
     months = _months(ctx, resource, turn) if cuttable else [WHOLE]
@@ -51,14 +48,7 @@ def days_to_compare(
 def note_turn(connection: sa.Connection, crawl: Crawl, turn: tuple[int, int] | None) -> None:
     """Remember which turn a crawl compares."""
     if turn is not None:
-        connection.execute(
-            sa.text(
-                "UPDATE sync.crawl SET report = coalesce(report, '{}'::jsonb)"
-                " || jsonb_build_object('turn', cast(:turn AS int), 'turns', cast(:turns AS int))"
-                " WHERE id = :id"
-            ),
-            {"id": crawl.id, "turn": turn[0], "turns": turn[1]},
-        )
+        checkpoint.note(connection, crawl, turn=turn[0], turns=turn[1])
 
 
 def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:
@@ -81,14 +71,13 @@ def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:
 
 def _months(ctx: Context, resource: Resource, turn: int) -> list[Days]:
     today = ctx.draw().astimezone(ctx.zone).date()
-
-    def ask(connection: sa.Connection) -> dt.date | None:
-        oldest: dt.date | None = connection.exec_driver_sql(
-            f"SELECT min(created_on) FROM {crm_name(resource.name)}"
-            " WHERE store_id = %s AND deleted_at IS NULL",
-            (ctx.store.id,),
-        ).scalar()
-        return oldest
-
-    oldest = ctx.store.since or ctx.read(ask) or today
+    oldest = ctx.store.since
+    if oldest is None:
+        with ctx.reading() as connection:
+            oldest = connection.exec_driver_sql(
+                f"SELECT min(created_on) FROM {crm_name(resource.name)}"
+                " WHERE store_id = %s AND deleted_at IS NULL",
+                (ctx.store.id,),
+            ).scalar()
+    oldest = oldest or today
     return months_of_turn(turn, oldest=oldest, newest=today, turns=TURNS)

@@ -7,22 +7,21 @@ was there when the pass began (`PassCheck`); one that never holds still is read 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-import sqlalchemy as sa
-
 from sync.absence import Tombstone, Withheld
-from sync.crawl import WHOLE, Count, Days, PassCheck, pages_bound
+from sync.crawl import WHOLE, Count, Days, PassCheck, pages_bound, put_off_seconds
 from sync.crm import WorkClass
 from sync.declare import Once, Resource
 from sync.errors import Refused, TryLater
-from sync.mirror import checkpoint, coverage, notes, passes, rereads
+from sync.mirror import checkpoint, notes, passes, rereads
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.graves import Grave, bury
+from sync.mirror.graves import Grave
 from sync.mirror.live import live_keys
-from sync.mirror.load import Dated, Origin, load
+from sync.mirror.load import Origin
 from sync.normalise import Batch
 from sync.pipeline.absence import judge_list
 from sync.pipeline.ahead import Ahead
@@ -30,9 +29,13 @@ from sync.pipeline.context import Context
 from sync.pipeline.halves import TRIES, insistent
 from sync.pipeline.pages import Page, read_page
 from sync.pipeline.windows import SMALL_PAGE, days_of, list_params
+from sync.pipeline.writing import write_rows, write_tombstones
 from sync.telemetry import log
 
 PASSES = 4
+FIRST_WAIT_SECONDS = 15.0
+LONGEST_WAIT_SECONDS = 3_600.0
+"""A list that does not hold still is read again after so long."""
 
 
 @dataclass(slots=True)
@@ -40,25 +43,19 @@ class Pass:
     """One reading of a whole list, or of the `days` of it that are asked for.
 
     The ids it met are in memory until it ends: some 100 bytes each, 50 MB for half a million.
+    `failed` records cannot be had: they are there all the same.
     """
 
     days: Days = WHOLE
     first_as_of: dt.datetime | None = None
     check: PassCheck = field(default_factory=PassCheck)
-    replies: int = 0
     pages: int = 0
-    unusable: int = 0
     failed: dict[int, str] = field(default_factory=dict)
 
-    def take(self, page: Page) -> None:
-        """Note a page's totals, and the records of it that cannot be had: they are there."""
-        self.replies += 1
-        self.first_as_of = self.first_as_of or page.reply.as_of
-        self.pages = page.reply.pagination.pages
-        for total in page.totals - {page.reply.pagination.total}:
-            self.check.add_total(total)
-        self.check.ids.update(page.failed)
-        self.failed |= page.failed
+    def take(self, batch: Batch, as_of: dt.datetime, total: int) -> None:
+        """Note what a page held, in the order sent."""
+        self.first_as_of = self.first_as_of or as_of
+        self.check.add([row.key for row in batch.rows], total, unusable=unusable(batch))
 
 
 def unusable(batch: Batch) -> set[str]:
@@ -77,7 +74,7 @@ def crawl_sweep(ctx: Context, crawl: Crawl) -> bool:
             again = _read_closed(ctx, crawl, resource)
             if again is not None:
                 closed.check.ids |= again.check.ids
-                closed.unusable += again.unusable
+                closed.check.unusable += again.check.unusable
             closed = closed if again is not None else None
     if closed is None:
         return False
@@ -108,33 +105,27 @@ def _read_closed(ctx: Context, crawl: Crawl, resource: Resource) -> Pass | None:
         if check.is_closed or check.agrees_with(before.check if before else None):
             return closed
         before = closed
-        _note_open(ctx, resource, closed)
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                detail = check.problem or "not closed"
+                notes.note_drift(
+                    connection, ctx.store.id, resource.name, kind="order", detail=detail
+                )
         if ctx.stop.is_set():
             return None
-    seconds = ctx.write(lambda connection: passes.postpone(connection, crawl))
+    rounds = crawl.rounds + 1
+    seconds = put_off_seconds(rounds, first=FIRST_WAIT_SECONDS, most=LONGEST_WAIT_SECONDS)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            checkpoint.wait(connection, crawl, seconds=seconds, rounds=rounds)
     log(store=ctx.store.name, resource=resource.name).info(
         "did not hold still", passes=PASSES, again_in_seconds=seconds
     )
     return None
 
 
-def _commit(
-    ctx: Context, crawl: Crawl, resource: Resource, batch: Batch, as_of: dt.datetime
-) -> None:
-    def write(connection: sa.Connection) -> None:
-        rows = [Dated(row, as_of) for row in batch.rows]
-        loaded = load(connection, resource, ctx.store.id, rows, origin=Origin.WALK)
-        ctx.keep_notes(connection, resource, batch)
-        coverage.add_loaded(connection, resource, ctx.store.id, loaded, origin=Origin.WALK)
-        checkpoint.count_pages(
-            connection, crawl, pages=1, seen=loaded.seen, changed=loaded.written, requests=1
-        )
-
-    ctx.write(write)
-
-
 def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
-    """An answer that is not paged is closed by itself."""
+    """Read an answer that is not paged: it is closed by itself."""
     reply = insistent(
         ctx,
         lambda: ctx.api.first(resource, dict(resource.params), work=WorkClass.REFRESH),
@@ -142,52 +133,24 @@ def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
         tries=TRIES,
     )
     batch = ctx.normalise(resource, reply.records(resource))
-    result = Pass(first_as_of=reply.as_of, replies=1)
-    result.check.add([row.key for row in batch.rows], len(batch.rows))
-    result.unusable = len(unusable(batch))
-    _commit(ctx, crawl, resource, batch, reply.as_of)
+    result = Pass()
+    result.take(batch, reply.as_of, len(batch.rows))
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            page = (batch, reply.as_of)
+            write_rows(ctx, connection, resource, [page], origin=Origin.WALK, crawl=crawl)
     return result
 
 
 def _read_pages(ctx: Context, crawl: Crawl, resource: Resource, before: Pass | None) -> Pass:
-    """One pass: pages fetched ahead, with a probe of the total before and after."""
-    days = crawl.days if resource.created_field else WHOLE
-
-    def ask(page: int) -> Page:
-        params = list_params(ctx, resource, days, page=page)
-        return read_page(ctx, resource, params, page=page, work=WorkClass.REFRESH)
-
-    result = Pass(days)
+    """Make one pass, with a probe of the total after its pages."""
+    result = Pass(crawl.days if resource.created_field else WHOLE)
     if before is not None and before.check.grew and before.check.ascends:
+        ask = partial(_ask, ctx, resource, result.days, {})
         _begin_at_the_end(ctx, resource, ask, result, page=before.pages)
-    bound = last = 0
-    with Ahead(ask, size=lambda page: len(page.reply.body)) as ahead:
-        ahead.push(1)
-        for number, page, _ in ahead.results():
-            if isinstance(page, Refused) and number > 1:
-                break  # beyond the end: the totals will not agree
-            if isinstance(page, Exception):
-                raise page
-            batch = ctx.normalise(resource, page.reply.records(resource))
-            pagination = page.reply.pagination
-            if number == 1:
-                bound = pages_bound(pagination.pages)
-                last = pagination.pages
-                ahead.push_each(range(2, min(last, bound) + 1))
-            elif number == last and pagination.pages > number and number < bound:
-                last = number + 1
-                ahead.push(last)
-            result.check.add([row.key for row in batch.rows], pagination.total)
-            result.take(page)
-            result.check.ids.update(unusable(batch))
-            result.unusable += len(unusable(batch))
-            _commit(ctx, crawl, resource, batch, page.reply.as_of)
-            if ctx.stop.is_set():
-                raise TryLater("stopped between two pages of a pass")
-            if not batch.rows and not batch.rejects and not page.failed:
-                break
-    if result.replies > 1:
-        small = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
+    read_list(ctx, resource, result, origin=Origin.WALK, crawl=crawl)
+    if result.check.pages > 1:
+        small = list_params(ctx, resource, result.days, page=1, limit=SMALL_PAGE)
         probe = insistent(
             ctx,
             lambda: ctx.api.first(resource, small, work=WorkClass.REFRESH),
@@ -196,6 +159,64 @@ def _read_pages(ctx: Context, crawl: Crawl, resource: Resource, before: Pass | N
         )
         result.check.add_total(probe.pagination.total)
     return result
+
+
+def read_list(
+    ctx: Context,
+    resource: Resource,
+    result: Pass,
+    *,
+    origin: Origin,
+    chosen: Mapping[str, object] | None = None,
+    crawl: Crawl | None = None,
+) -> None:
+    """Read a list's pages, fetched ahead, and write them; `chosen` are further filters.
+
+    It ends at a page that is refused, for it became shorter, and at one that holds nothing.
+    """
+    ask = partial(_ask, ctx, resource, result.days, chosen or {})
+    bound = last = 0
+    with Ahead(ask, size=lambda page: len(page.reply.body)) as ahead:
+        ahead.push(1)
+        for number, page, _ in ahead.results():
+            if isinstance(page, Refused) and number > 1:
+                result.check.add_refusal()
+                break
+            if isinstance(page, Exception):
+                raise page
+            batch = ctx.normalise(resource, page.reply.records(resource))
+            pagination = page.reply.pagination
+            result.pages = pagination.pages
+            if number == 1:
+                bound = pages_bound(pagination.pages)
+                last = pagination.pages
+                ahead.push_each(range(2, min(last, bound) + 1))
+            elif number == last and pagination.pages > number and number < bound:
+                last = number + 1
+                ahead.push(last)
+            result.take(batch, page.reply.as_of, pagination.total)
+            for total in page.totals - {pagination.total}:
+                result.check.add_total(total)
+            result.check.ids.update(page.failed)
+            result.failed |= page.failed
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    read = (batch, page.reply.as_of)
+                    write_rows(ctx, connection, resource, [read], origin=origin, crawl=crawl)
+            if ctx.stop.is_set():
+                raise TryLater("stopped between two pages of a pass")
+            if not batch.rows and not batch.rejects and not page.failed:
+                break
+
+
+def _ask(
+    ctx: Context, resource: Resource, days: Days, chosen: Mapping[str, object], page: int
+) -> Page:
+    params = list_params(ctx, resource, days, page=page)
+    if chosen:
+        filters = params.get("filter")
+        params["filter"] = {**(filters if isinstance(filters, dict) else {}), **chosen}
+    return read_page(ctx, resource, params, page=page, work=WorkClass.REFRESH)
 
 
 def _begin_at_the_end(
@@ -219,30 +240,18 @@ def _begin_at_the_end(
         page = last
 
 
-def _note_open(ctx: Context, resource: Resource, closed: Pass) -> None:
-    detail = closed.check.problem or "not closed"
-    ctx.write(
-        lambda connection: notes.note_drift(
-            connection, ctx.store.id, resource.name, kind="order", detail=detail
-        )
-    )
-
-
 def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], int, bool]:
     """Keys known from before the pass that it lacks, of how many, and whether they may go."""
     first = closed.first_as_of
     assert first is not None
-
-    def ask(connection: sa.Connection) -> tuple[set[Any], int, bool]:
+    with ctx.reading() as connection:
         live = live_keys(connection, resource, ctx.store.id, known_before=first, days=closed.days)
         approved = passes.is_approved(connection, ctx.store.id, resource.name)
-        return live - closed.check.ids, len(live), approved
-
-    return ctx.read(ask)
+    return live - closed.check.ids, len(live), approved
 
 
 def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None:
-    """A closed pass: tombstone what it lacks, and say what is complete as of when.
+    """Tombstone what a closed pass lacks, and say what is complete as of when.
 
     A pass over fewer days than the store mirrors says nothing of the rest, and one that lacks a
     record that cannot be had leaves coverage where it was.
@@ -256,44 +265,39 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
         absent,
         of=live,
         seen=len(closed.check.ids),
-        unusable=closed.unusable,
+        unusable=closed.check.unusable,
         approved=approved,
     )
-    detail = f"{len(absent)} absent" if absent else ""
+    told = f"{len(absent)} absent" if absent else ""
+    graves: list[Grave] = []
+    approval: passes.Approval | None = None
+    if isinstance(verdict, Tombstone):
+        graves = [Grave(key, first, verdict.reason) for key in absent]
+        told += f" ({verdict.words})" if verdict.words else ""
+    elif isinstance(verdict, Withheld):
+        approval = passes.Approval(len(absent), live, verdict.words)
     mirrored = days_of(ctx, resource)
-    is_whole = mirrored.within(closed.days) == mirrored
-
-    def write(connection: sa.Connection) -> None:
-        told = detail
-        if isinstance(verdict, Withheld):
-            passes.wait_for_approval(
+    is_whole = mirrored.within(closed.days) == mirrored and not closed.failed
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            write_tombstones(ctx, connection, resource, graves)
+            rereads.failed(connection, ctx.store.id, resource.name, closed.failed)
+            rereads.forget_failing(connection, ctx.store.id, resource.name, but=closed.failed)
+            notes.keep_proof(
+                connection,
+                ctx.store.id,
+                resource.name,
+                Count(closed.days, len(closed.check.ids), live, 0, first),
+                method="pass",
+                head_id=None,
+                proven=approval is None and not closed.failed,
+                detail=told,
+            )
+            passes.end(
                 connection,
                 ctx.store,
-                resource.name,
-                absent=len(absent),
-                of=live,
-                words=verdict.words,
+                resource,
+                crawl,
+                complete_as_of=first if is_whole else None,
+                approval=approval,
             )
-        elif isinstance(verdict, Tombstone):
-            graves = [Grave(key, first, verdict.reason) for key in absent]
-            buried = bury(connection, resource, ctx.store.id, graves)
-            coverage.add_loaded(connection, resource, ctx.store.id, buried, origin=Origin.WALK)
-            if is_whole and not closed.failed:
-                coverage.close(connection, resource, ctx.store.id, complete_as_of=first)
-            told += f" ({verdict.words})" if verdict.words else ""
-        rereads.failed(connection, ctx.store.id, resource.name, closed.failed)
-        rereads.forget_failing(connection, ctx.store.id, resource.name, but=closed.failed)
-        count = Count(closed.days, len(closed.check.ids), live, 0, first)
-        notes.keep_proof(
-            connection,
-            ctx.store.id,
-            resource.name,
-            count,
-            method="pass",
-            head_id=None,
-            proven=isinstance(verdict, Tombstone) and not closed.failed,
-            detail=told,
-        )
-        checkpoint.end_crawl(connection, crawl)
-
-    ctx.write(write)

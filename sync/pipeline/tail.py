@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, takewhile
 
-import sqlalchemy as sa
-
 from sync.crm import WorkClass
 from sync.declare import Chain, Resource
 from sync.mirror import feeds
@@ -59,7 +57,8 @@ def _pass_page(ctx: Context, history: Resource) -> bool:
     """Pass some entries; False when there is none that may be passed."""
     assert isinstance(history.listing, Chain)
     feed = feed_of(ctx, history)
-    bound = ctx.read(lambda c: feeds.lateness_seconds(c, ctx.store.id))
+    with ctx.reading() as connection:
+        bound = feeds.lateness_seconds(connection, ctx.store.id)
     stored = stored_after(
         ctx, history, feed.tail_id, until_id=feed.head_id, bound=bound, at_most=LIMIT
     )
@@ -80,14 +79,13 @@ def _pass_page(ctx: Context, history: Resource) -> bool:
     told = told_of([*passed, *late])
     read = read_again(ctx, target, told) if told else Read()
 
-    def write(connection: sa.Connection) -> None:
-        write_told(ctx, connection, history, answer, late, read)
-        if late:
-            take_late(ctx, connection, history, answer, late, lacked_at=None)
-        if passed:
-            feeds.advance_tail(connection, ctx.store.id, history.name, tail_id=passed[-1].id)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            write_told(ctx, connection, history, answer, late, read)
+            if late:
+                take_late(ctx, connection, history, answer, late, lacked_at=None)
+            if passed:
+                feeds.advance_tail(connection, ctx.store.id, history.name, tail_id=passed[-1].id)
     return bool(passed) or bool(late)
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
-import sqlalchemy as sa
-
 from sync.declare import Chain, Resource
 from sync.mirror import rereads
 from sync.pipeline.absence import Told
@@ -29,45 +25,40 @@ def drain(ctx: Context) -> None:
 
 def _read_waiting(ctx: Context, history: Resource, target: Resource) -> bool:
     """Read some of what waits; False when nothing does."""
-    due = ctx.read(lambda c: rereads.due(c, ctx.store.id, target.name))
+    with ctx.reading() as connection:
+        due = rereads.due(connection, ctx.store.id, target.name)
     if not due:
         return False
     read = read_again(ctx, target, {record: Told() for record in due})
     sampled = {
-        record: each.since
+        record: each.not_before
         for record, each in due.items()
-        if each.reason == rereads.SAMPLED and each.is_last and each.since is not None
+        if each.reason == rereads.SAMPLED and each.is_last
     }
 
-    def write(connection: sa.Connection) -> None:
-        # Ticked off before the results are written: those may ask for the same records anew.
-        settled = {record: each for record, each in due.items() if record not in read.open}
-        rereads.tick_off(connection, ctx.store.id, target.name, settled, read_at=read.as_of)
-        if sampled:
-            judge_sample(ctx, connection, history, sampled)
-        apply(ctx, connection, target, read)
-
-    ctx.write(write)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            # Ticked off before the results are written: those may ask for the same records anew.
+            settled = {record: each for record, each in due.items() if record not in read.open}
+            rereads.tick_off(connection, ctx.store.id, target.name, settled, read_at=read.as_of)
+            if sampled:
+                judge_sample(ctx, connection, history, sampled)
+            apply(ctx, connection, target, read)
     return True
 
 
 def _drain_parents(ctx: Context, resource: Resource) -> None:
     """Ask again for parents that changed; the wish is ticked off after it was fulfilled."""
     while not ctx.is_over:
-        due = ctx.read(lambda c: rereads.due(c, ctx.store.id, resource.name))
+        with ctx.reading() as connection:
+            due = rereads.due(connection, ctx.store.id, resource.name)
         if not due:
             return
         read_at = ctx.draw()
         done = {key: due[key] for key in read_parents(ctx, resource, list(due))}
-
-        def write(
-            connection: sa.Connection,
-            done: dict[int, rereads.Waiting] = done,
-            read_at: dt.datetime = read_at,
-        ) -> None:
-            rereads.tick_off(connection, ctx.store.id, resource.name, done, read_at=read_at)
-
         if done:
-            ctx.write(write)
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    rereads.tick_off(connection, ctx.store.id, resource.name, done, read_at=read_at)
         if len(done) < len(due):
             return

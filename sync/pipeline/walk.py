@@ -25,7 +25,7 @@ from sync.crm import WorkClass
 from sync.errors import Refused, UnexpectedData
 from sync.mirror import checkpoint, doubts, notes, proofs, rereads
 from sync.mirror.checkpoint import Crawl, Window
-from sync.mirror.load import Dated, Origin
+from sync.mirror.load import Origin
 from sync.normalise import Batch
 from sync.pipeline.ahead import Ahead
 from sync.pipeline.context import Context
@@ -233,13 +233,12 @@ class _Walker:
             return False
         self._commit()
 
-        def write(connection: sa.Connection) -> list[Window]:
-            self._load(connection, [page])
-            checkpoint.remove_window(connection, window.id)
-            doubts.divide(connection, self.ctx.store.id, self.resource.name, runs)
-            return checkpoint.add_windows(connection, self.crawl, runs, like=window)
-
-        parts = self.ctx.write(write)
+        for attempt in self.ctx.attempts():
+            with attempt as connection:
+                self._load(connection, [page])
+                checkpoint.remove_window(connection, window.id)
+                doubts.divide(connection, self.ctx.store.id, self.resource.name, runs)
+                parts = checkpoint.add_windows(connection, self.crawl, runs, like=window)
         for each in reversed(parts):
             ahead.push_first(Job(each, 1))
         return True
@@ -276,19 +275,18 @@ class _Walker:
         self._finish(ahead, window, last_page=window.last_page)
         as_of = self.ctx.draw()
 
-        def write(connection: sa.Connection) -> None:
-            checkpoint.advance(
-                connection,
-                window.id,
-                last_page=window.last_page,
-                total=window.total,
-                page_count=window.page_count,
-                state=window.state,
-                as_of=as_of,
-            )
-            self._note(connection, window, (kind, detail))
-
-        self.ctx.write(write)
+        for attempt in self.ctx.attempts():
+            with attempt as connection:
+                checkpoint.advance(
+                    connection,
+                    window.id,
+                    last_page=window.last_page,
+                    total=window.total,
+                    page_count=window.page_count,
+                    state=window.state,
+                    as_of=as_of,
+                )
+                self._note(connection, window, (kind, detail))
 
     def _commit(self) -> None:
         """Write the pages taken so far and their checkpoints in one transaction."""
@@ -296,25 +294,24 @@ class _Walker:
         if not pages:
             return
 
-        def write(connection: sa.Connection) -> None:
-            self._load(connection, pages)
-            for page in pages:
-                checkpoint.advance(
-                    connection,
-                    page.window.id,
-                    last_page=page.number,
-                    total=page.pagination.total,
-                    page_count=page.window.page_count,
-                    state=page.window.state if page is _last_of(page, pages) else "open",
-                    as_of=page.as_of,
-                )
-                if page.window.deep:
-                    ids = [row.key for row in page.batch.rows if isinstance(row.key, int)]
-                    proofs.keep_met(connection, page.window.id, page.number, ids)
-                if page.drift is not None:
-                    self._note(connection, page.window, page.drift)
-
-        self.ctx.write(write)
+        for attempt in self.ctx.attempts():
+            with attempt as connection:
+                self._load(connection, pages)
+                for page in pages:
+                    checkpoint.advance(
+                        connection,
+                        page.window.id,
+                        last_page=page.number,
+                        total=page.pagination.total,
+                        page_count=page.window.page_count,
+                        state=page.window.state if page is _last_of(page, pages) else "open",
+                        as_of=page.as_of,
+                    )
+                    if page.window.deep:
+                        ids = [row.key for row in page.batch.rows if isinstance(row.key, int)]
+                        proofs.keep_met(connection, page.window.id, page.number, ids)
+                    if page.drift is not None:
+                        self._note(connection, page.window, page.drift)
         for page in pages:
             page.window.last_page = page.number
 
@@ -324,24 +321,10 @@ class _Walker:
         origin = Origin.DEEP if deep else Origin.WALK
         if self.crawl.kind == "load" and not deep:
             origin = Origin.LOAD
-        loaded = write_rows(
-            ctx,
-            connection,
-            resource,
-            [Dated(row, page.as_of) for page in pages for row in page.batch.rows],
-            origin=origin,
-            batches=[page.batch for page in pages],
-        )
+        read = [(page.batch, page.as_of) for page in pages]
+        loaded = write_rows(ctx, connection, resource, read, origin=origin, crawl=self.crawl)
         for page in pages:
             rereads.failed(connection, ctx.store.id, resource.name, page.failed)
-        checkpoint.count_pages(
-            connection,
-            self.crawl,
-            pages=len(pages),
-            seen=loaded.seen,
-            changed=loaded.written,
-            requests=len(pages),
-        )
         if deep:
             found = {"missing": loaded.inserted + loaded.revived, "stale": loaded.changed}
             checkpoint.add_report(connection, self.crawl, found)
@@ -359,16 +342,16 @@ class _Walker:
 
     def _park(self, job: Job, problem: UnexpectedData) -> None:
         request = f"{self.resource.path} {job.window.days} page {job.page}"
-        self.ctx.write(
-            lambda connection: notes.park_page(
-                connection,
-                self.ctx.store.id,
-                self.resource.name,
-                request=request,
-                reason=str(problem),
-                body=problem.body,
-            )
-        )
+        for attempt in self.ctx.attempts():
+            with attempt as connection:
+                notes.park_page(
+                    connection,
+                    self.ctx.store.id,
+                    self.resource.name,
+                    request=request,
+                    reason=str(problem),
+                    body=problem.body,
+                )
 
 
 def _pages(window: Window, first: int) -> Iterator[Job]:

@@ -49,20 +49,17 @@ def days_of(ctx: Context, resource: Resource) -> Days:
 
 def is_cuttable(ctx: Context, resource: Resource) -> bool:
     """Whether a list can be cut by creation days: it has such filters, and they do something."""
-
-    def ask(connection: sa.Connection) -> bool:
-        return (
-            connection.execute(
-                sa.text(
-                    "SELECT date_filter IS FALSE FROM sync.coverage"
-                    " WHERE store_id = :store AND resource = :resource"
-                ),
-                {"store": ctx.store.id, "resource": resource.name},
-            ).scalar()
-            is not True
-        )
-
-    return isinstance(resource.listing, DayFilters) and ctx.read(ask)
+    if not isinstance(resource.listing, DayFilters):
+        return False
+    with ctx.reading() as connection:
+        is_ignored = connection.execute(
+            sa.text(
+                "SELECT date_filter IS FALSE FROM sync.coverage"
+                " WHERE store_id = :store AND resource = :resource"
+            ),
+            {"store": ctx.store.id, "resource": resource.name},
+        ).scalar()
+    return is_ignored is not True
 
 
 NO_DAY = Days(dt.date(1990, 1, 1), dt.date(1990, 1, 1))
@@ -82,9 +79,9 @@ def is_filter_ignored(ctx: Context, resource: Resource, *, work: WorkClass) -> b
         return ctx.api.first(resource, params, work=work).pagination.total
 
     ignored = all(0 < total(Days()) <= total(NO_DAY) for _ in range(SURE_CHECKS))
-    ctx.write(
-        lambda c: coverage.set_filter(c, ctx.store.id, resource.name, works=not ignored),
-    )
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            coverage.set_filter(connection, ctx.store.id, resource.name, works=not ignored)
     return ignored
 
 

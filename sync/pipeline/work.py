@@ -20,7 +20,7 @@ from sync.declare import Cursor, Refreshed, Resource, Updated
 from sync.errors import LeaseLost, SyncError, TryLater, UnexpectedData
 from sync.mirror import checkpoint, clock, coverage, lease, notes, stores
 from sync.mirror.checkpoint import Crawl
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import attempts
 from sync.mirror.lease import Claim, Lease
 from sync.mirror.stores import Store
 from sync.pipeline import account
@@ -31,7 +31,7 @@ from sync.pipeline.failures import MAINTENANCE_SECONDS, Next, after_failure
 from sync.pipeline.follow import follow, until_next_look
 from sync.pipeline.listed import crawl_list
 from sync.pipeline.older import crawl_older
-from sync.pipeline.parents import crawl_parents, seconds_to_parents
+from sync.pipeline.parents import crawl_parents
 from sync.pipeline.rebuild import crawl_rebuild
 from sync.pipeline.services import Services
 from sync.pipeline.sweep import crawl_sweep
@@ -52,21 +52,22 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
     """Do one slice of a lane's work, if its lease can be had. Never raises a SyncError."""
     if claim.resource not in resources:
         return  # of another release: whoever knows it takes its lease, once the claim has run out
-    engine = services.engine
     try:
         holder = services.worker_id
-        held = in_transaction(engine, lambda c: lease.acquire(c, claim, holder=holder))
-        if held is None:
-            return  # a task delivered twice, or turned off meanwhile
-        store = in_transaction(engine, lambda c: stores.by_id(c, claim.store_id))
+        for attempt in attempts(services.engine):
+            with attempt as connection:
+                held = lease.acquire(connection, claim, holder=holder)
+                store = stores.by_id(connection, claim.store_id)
     except TryLater as error:
         log(resource=claim.resource, lane=claim.lane).warning("not begun", reason=str(error))
         return
-    if store is None:
-        return  # removed
+    if held is None or store is None:
+        return  # a task delivered twice, or turned off or removed meanwhile
     say = log(store=store.name, resource=claim.resource, lane=claim.lane)
     if held.attempts > CRASHES and not held.is_failing:
-        _park(engine, held, f"its worker died {held.attempts - 1} times without any progress")
+        _park(
+            services.engine, held, f"its worker died {held.attempts - 1} times without any progress"
+        )
         say.error("parked", attempts=held.attempts)
         return
     faults.point("leased")
@@ -81,7 +82,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         except Exception as error:
             # A bug fails loudly, once, and waits for a person; the rest of the mirror goes on.
             say.exception("bug")
-            _park(engine, held, f"bug: {told(error)}")
+            _park(services.engine, held, f"bug: {told(error)}")
             raise
         else:
             faults.point("before_acknowledge")
@@ -139,14 +140,13 @@ def _walk_slice(ctx: Context) -> float:
             if isinstance(resource.changes, Updated):
                 poll(ctx, resource)
             return _next_due(ctx, resource)
-        started = crawl
         if crawl.state == "pending":
-            ctx.write(lambda c, started=started: checkpoint.start_crawl(c, started))  # type: ignore[misc]
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    checkpoint.start_crawl(connection, crawl)
         if _carry_on(ctx, crawl):
             _take_note(ctx, resource)
         elif not ctx.is_over and (then := _next_crawl(ctx)) is not None and then.id == crawl.id:
-            if resource.parent is not None:
-                return seconds_to_parents(ctx, crawl)
             return INCONCLUSIVE_SECONDS
         if ctx.is_over:
             return HANDED_OVER_SECONDS
@@ -157,12 +157,15 @@ def _take_note(ctx: Context, resource: Resource) -> None:
     try:
         account.take_note(ctx, resource)
     except UnexpectedData:
-        ctx.write(lambda c: stores.queue_once(c, ctx.store.id, resource.name, kind="refresh"))
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                stores.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
         raise
 
 
 def _next_crawl(ctx: Context) -> Crawl | None:
-    return ctx.read(lambda c: checkpoint.next_crawl(c, ctx.store.id, ctx.resource.name))
+    with ctx.reading() as connection:
+        return checkpoint.next_crawl(connection, ctx.store.id, ctx.resource.name)
 
 
 def _carry_on(ctx: Context, crawl: Crawl) -> bool:
@@ -183,7 +186,8 @@ def _carry_on(ctx: Context, crawl: Crawl) -> bool:
 def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
     """The crawl that is due by the clock, queued now; None when nothing is."""
     now = ctx.draw()
-    read_at, settled_at = ctx.read(lambda c: _settled(c, ctx.store.id, resource.name))
+    with ctx.reading() as connection:
+        read_at, settled_at = _settled(connection, ctx.store.id, resource.name)
     kind = None
     if isinstance(resource.changes, Refreshed) and not resource.is_history:
         every = dt.timedelta(seconds=resource.changes.every_seconds)
@@ -194,15 +198,16 @@ def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
             kind = "refresh"
     elif resource.is_followed and settled_at is not None and now - settled_at > SETTLED_FOR:
         kind = "reconcile"
-    if kind is None or ctx.read(lambda c: _waits(c, ctx.store.id, resource.name, kind)):
+    if kind is None:
         return None
-    wanted = kind
-    since = ctx.store.since if resource.created_field else None
-    ctx.write(
-        lambda c: stores.queue_crawl(
-            c, ctx.store.id, resource.name, kind=wanted, days=(since, None)
-        )
-    )
+    with ctx.reading() as connection:
+        is_queued = _waits(connection, ctx.store.id, resource.name, kind)
+    if is_queued:
+        return None
+    days = (ctx.store.since if resource.created_field else None, None)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            stores.queue_crawl(connection, ctx.store.id, resource.name, kind=kind, days=days)
     return _next_crawl(ctx)
 
 
@@ -249,41 +254,41 @@ def _settled(
 def _next_due(ctx: Context, resource: Resource) -> float:
     """Seconds until the schedule has something, or a crawl that waits goes on."""
     changes = resource.changes
-    waits = ctx.read(lambda c: checkpoint.next_due(c, ctx.store.id, resource.name))
+    with ctx.reading() as connection:
+        waits = checkpoint.next_due(connection, ctx.store.id, resource.name)
     if resource.is_history or not isinstance(changes, Refreshed):
-        now = ctx.read(clock.now)
+        now = ctx.now()
         due = (next_night(now, offset=ctx.store.id) - now).total_seconds()
     else:
         now = ctx.draw()  # what the passes' moments are drawn from
-        read_at, _ = ctx.read(lambda c: _settled(c, ctx.store.id, resource.name))
+        with ctx.reading() as connection:
+            read_at, _ = _settled(connection, ctx.store.id, resource.name)
         # From the pass itself, not from a grid: its age then never exceeds the cadence by much.
         full = (read_at or now) + dt.timedelta(seconds=changes.every_seconds * REFRESH_EARLY)
         if isinstance(changes, Updated):
             full = min(full, now + dt.timedelta(seconds=changes.poll_seconds))
         due = (full - now).total_seconds()
     if waits is not None:
-        due = min(due, (waits - ctx.read(clock.now)).total_seconds())
+        due = min(due, (waits - ctx.now()).total_seconds())
     return max(due, 1.0)
 
 
 def _released(ctx: Context, after_seconds: float) -> None:
     """Give the lease back; a crawl asked for meanwhile makes the lane due at once."""
-
-    def write(connection: sa.Connection) -> None:
-        lease.lock(connection, ctx.lease)
-        # Read after the lane's row is locked: whoever queues a crawl locks it too.
-        # One that was begun is the one that was worked on, and said itself how long it waits.
-        crawl = None
-        if ctx.lease.lane == "walk":
-            crawl = checkpoint.next_crawl(connection, ctx.store.id, ctx.lease.resource)
-        is_new = crawl is not None and crawl.state == "pending"
-        most = INCONCLUSIVE_SECONDS if is_new else after_seconds
-        lease.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
-        if ctx.store.error is not None and ctx.lease.resource == "credentials":
-            stores.recovered(connection, ctx.store.id)
-
     try:
-        in_transaction(ctx.engine, write)
+        for attempt in attempts(ctx.engine):
+            with attempt as connection:
+                lease.lock(connection, ctx.lease)
+                # Read after the lane's row is locked: whoever queues a crawl locks it too.
+                # One that was begun was worked on, and said itself how long it waits.
+                crawl = None
+                if ctx.lease.lane == "walk":
+                    crawl = checkpoint.next_crawl(connection, ctx.store.id, ctx.lease.resource)
+                is_new = crawl is not None and crawl.state == "pending"
+                most = INCONCLUSIVE_SECONDS if is_new else after_seconds
+                lease.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
+                if ctx.store.error is not None and ctx.lease.resource == "credentials":
+                    stores.recovered(connection, ctx.store.id)
     except SyncError as error:
         log(store=ctx.store.name, resource=ctx.lease.resource).info(
             "not released", reason=str(error)
@@ -291,7 +296,9 @@ def _released(ctx: Context, after_seconds: float) -> None:
 
 
 def _park(engine: sa.Engine, held: Lease, text: str) -> None:
-    in_transaction(engine, lambda c: lease.fail(c, held, error=text, after_seconds=0, parked=True))
+    for attempt in attempts(engine):
+        with attempt as connection:
+            lease.fail(connection, held, error=text, after_seconds=0, parked=True)
 
 
 def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
@@ -308,20 +315,24 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
         say.info("lease lost" if isinstance(error, LeaseLost) else "ended", reason=plain(error))
         with suppress(LeaseLost):  # taken over: it is somebody else's now
             try:
-                in_transaction(services.engine, lambda c: _give_back(c, held))
+                for attempt in attempts(services.engine):
+                    with attempt as connection:
+                        _give_back(connection, held)
             except TryLater:
                 services.heart.owe(lambda c: _give_back(c, held))
         return
     try:
-        in_transaction(services.engine, lambda c: _note_failure(c, store, held, error, then))
-        if (seconds := then.stopped_for) is not None:
+        for attempt in attempts(services.engine):
+            with attempt as connection:
+                _note_failure(connection, store, held, error, then)
+        if then.stopped_for is not None:
             # Apart: it locks every lane of the store, and whoever works holds one of them.
-            in_transaction(
-                services.engine,
-                lambda c: stores.stop_all(
-                    c, store.id, error=plain(error), again_after=dt.timedelta(seconds=seconds)
-                ),
-            )
+            again_after = dt.timedelta(seconds=then.stopped_for)
+            for attempt in attempts(services.engine):
+                with attempt as connection:
+                    stores.stop_all(
+                        connection, store.id, error=plain(error), again_after=again_after
+                    )
     except SyncError as second:
         say.warning("could not note the failure", reason=str(second))
         if isinstance(second, TryLater):

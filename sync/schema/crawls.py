@@ -156,6 +156,20 @@ FEED = ours(
     timestamp("hour_read_at", "when the last hour's entries were last read a third time"),
     timestamp("day_read_at", "when the last day's entries were"),
     timestamp("sampled_at", "when a sample of passed records was last read again"),
+    sa.Column(
+        "sampled_records",
+        sa.Float,
+        nullable=False,
+        server_default=ZERO,
+        comment="records sampled of late, of about the last 200",
+    ),
+    sa.Column(
+        "untold_records",
+        sa.Float,
+        nullable=False,
+        server_default=ZERO,
+        comment="of them changed without an entry that told it",
+    ),
     count("entries", "entries followed since the bookmark"),
     count("late_entries", "of them found by the tail: published out of order"),
     sa.Column(

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sync.errors import BadRequest
 from sync.mirror import accounts, asked
+from sync.mirror.engine import attempts
 from sync.mirror.stores import Store
 from sync.resources import RESOURCES
 from sync.telemetry import log
@@ -145,16 +146,20 @@ async def act(site: Site, request: Request) -> Response:
     if action is None:
         raise Refusal(404, "No such action", f"There are: {', '.join(ACTIONS)}.")
     page = f"/stores/{quote(name, safe='')}"
-
-    def work(connection: sa.Connection) -> tuple[str, str | None]:
-        return action(connection, asked.store_with_key(connection, name), form)
-
     try:
-        said, to = await run_in_threadpool(site.read, work)
+        said, to = await run_in_threadpool(_done, site, action, name, form)
     except BadRequest as error:
         return site.say(request, page, "bad", str(error))
     log(store=name).info("asked for", action=what)
     return site.say(request, to or page, "good", said)
+
+
+def _done(site: Site, action: Action, name: str, form: Form) -> tuple[str, str | None]:
+    """Do what was asked of a store: what was done, and the page that shows it."""
+    for attempt in attempts(site.services.engine):
+        with attempt as connection:
+            done = action(connection, asked.store_with_key(connection, name), form)
+    return done
 
 
 def _backfill(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:

@@ -26,11 +26,9 @@ SHOWN = 60
 def overview(site: Site, request: Request) -> Response:
     """All stores at a glance, what needs a person, and the request budget."""
 
-    def ask(connection: sa.Connection) -> tuple[list[StoreStatus], list[looks.Use], float | None]:
+    with site.reading() as connection:
         told = look.statuses(connection, look.chosen(connection, None), order=list(RESOURCES))
-        return told, looks.budget_use(connection), _silence(connection)
-
-    told, uses, silent = site.read(ask)
+        uses, silent = looks.budget_use(connection), _silence(connection)
     told.sort(key=lambda each: (not each.needs_attention, not each.store.enabled))
     lines = [line for each in told for line in each.resources]
     lags = [line.lag_seconds for line in lines if line.lag_seconds is not None]
@@ -83,26 +81,23 @@ def a_store(site: Site, request: Request) -> Response:
     """One store: its resources, its crawls, and what may be asked of it."""
     name = request.path_params["name"]
 
-    def ask(connection: sa.Connection) -> dict[str, Any]:
+    with site.reading() as connection:
         known = stores.by_name(connection, name)
         [told] = look.statuses(connection, [known], order=list(RESOURCES))
-        return {
-            "store": known,
-            "told": told,
-            "removed": accounts.is_removed(known),
+        about: dict[str, Any] = {
             "crawls": looks.open_crawls(connection, store=name),
             "ended": looks.ended_crawls(connection, store=name)[:12],
             "silent": _silence(connection),
         }
-
-    about = site.read(ask)
-    told: StoreStatus = about["told"]
     groups = _groups(told.resources)
     selected = [line.resource for line in told.resources if line.state != "disabled"]
     return site.render(
         request,
         "store.html",
         **about,
+        store=known,
+        told=told,
+        removed=accounts.is_removed(known),
         groups=groups,
         selected=selected,
         needs=needs(told),
@@ -127,16 +122,14 @@ def crawls(site: Site, request: Request) -> Response:
     """Crawls at work, what fails, and what ended lately."""
     store = _store_wanted(request)
 
-    def ask(connection: sa.Connection) -> dict[str, Any]:
-        return {
+    with site.reading() as connection:
+        about: dict[str, Any] = {
             "open": looks.open_crawls(connection, store=store),
             "failing": looks.failing(connection, store=store),
             "ended": looks.ended_crawls(connection, store=store),
             "names": _names(connection),
             "silent": _silence(connection),
         }
-
-    about = site.read(ask)
     return site.render(
         request, "crawls.html", **about, store=store, refresh=SOON if about["open"] else LATER
     )
@@ -146,19 +139,18 @@ def a_crawl(site: Site, request: Request) -> Response:
     """One crawl, followed to its end."""
     crawl_id = request.path_params["crawl_id"]
 
-    def ask(connection: sa.Connection) -> dict[str, Any]:
+    with site.reading() as connection:
         found = looks.crawl(connection, crawl_id)
-        if found is None:
-            raise Refusal(404, "No such crawl", "Crawls are kept for 30 days after their end.")
-        return {
-            "crawl": found,
-            "windows": looks.windows(connection, crawl_id),
-            "silent": _silence(connection),
-        }
-
-    about = site.read(ask)
+        windows, silent = looks.windows(connection, crawl_id), _silence(connection)
+    if found is None:
+        raise Refusal(404, "No such crawl", "Crawls are kept for 30 days after their end.")
     return site.render(
-        request, "crawl.html", **about, refresh=None if about["crawl"].is_over else 2
+        request,
+        "crawl.html",
+        crawl=found,
+        windows=windows,
+        silent=silent,
+        refresh=None if found.is_over else 2,
     )
 
 
@@ -167,25 +159,21 @@ def rejects(site: Site, request: Request) -> Response:
     store, resource = _store_wanted(request), request.query_params.get("resource") or None
     page = _page(request)
 
-    def ask(connection: sa.Connection) -> dict[str, Any]:
-        return {
-            "found": looks.rejects(connection, store=store, resource=resource, page=page),
-            "parked": looks.parked_answers(connection, store=store) if page == 0 else [],
-            "names": _names(connection),
-        }
-
-    about = site.read(ask)
-    more = len(about["found"]) > looks.AT_ONCE
-    about["found"] = about["found"][: looks.AT_ONCE]
+    with site.reading() as connection:
+        found = looks.rejects(connection, store=store, resource=resource, page=page)
+        parked = looks.parked_answers(connection, store=store) if page == 0 else []
+        names = _names(connection)
     return site.render(
         request,
         "rejects.html",
-        **about,
+        found=found[: looks.AT_ONCE],
+        parked=parked,
+        names=names,
         store=store,
         resource=resource,
         resources=list(RESOURCES),
         number_of_page=page,
-        more=more,
+        more=len(found) > looks.AT_ONCE,
         refresh=None,
     )
 
@@ -193,9 +181,8 @@ def rejects(site: Site, request: Request) -> Response:
 def unknown_fields(site: Site, request: Request) -> Response:
     """Paths the API sends that no declaration names."""
     store = _store_wanted(request)
-    found, names = site.read(
-        lambda c: (looks.unknown_fields(c, store=store), _names(c)),
-    )
+    with site.reading() as connection:
+        found, names = looks.unknown_fields(connection, store=store), _names(connection)
     return site.render(request, "unknown.html", found=found, names=names, store=store, refresh=None)
 
 

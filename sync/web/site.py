@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
-import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from sync.mirror.engine import in_transaction
+from sync.mirror.engine import Transaction, reading
 from sync.pipeline.services import Services
 from sync.web import words
 from sync.web.security import Session, Sessions, Tries, is_loopback, is_secure
 
-T = TypeVar("T")
 HERE = Path(__file__).parent
 COOKIE = "mirror_session"
 SAID = "mirror_said"
@@ -43,9 +40,9 @@ class Site:
         self.sessions = None if token is None else Sessions(token.get_secret_value())
         self.tries = Tries()
 
-    def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run `work` in one transaction."""
-        return in_transaction(self.services.engine, work)
+    def reading(self) -> Transaction:
+        """Open a transaction that may only read."""
+        return reading(self.services.engine)
 
     def session(self, request: Request) -> Session | None:
         """The session of a request, if it has one."""

@@ -8,6 +8,7 @@ a script, this file is one of the processes.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import selectors
@@ -92,19 +93,20 @@ def work(redis_url: str, port: int, threads: int, rate: float, seconds: float) -
     """A worker process; its threads fetch until stdin ends. Prints how late it sent."""
     import redis
 
-    from sync.crm import Account, CrmClient, Limiter, WorkClass, fetch
+    from sync.crm import Account, CrmClient, Limiter, WorkClass
+    from sync.pipeline.asking import Asking
 
     with redis.Redis.from_url(redis_url) as server, CrmClient(connections=threads) as client:
         limiter = Limiter(server, egress="load", rate_limit=rate)
-        account = Account(f"http://127.0.0.1:{port}", "key")
+        api = Asking(
+            client, Account(f"http://127.0.0.1:{port}", "key"), store_id=1, limiter=limiter,
+            draw=lambda: dt.datetime.now(dt.UTC),
+        )  # fmt: skip
         end = time.monotonic() + seconds
 
         def loop() -> None:
             while time.monotonic() < end:
-                fetch(
-                    account, "orders", client=client, limiter=limiter, store=1,
-                    work=WorkClass.WALK, give_up_after=60,
-                )  # fmt: skip
+                api.ask("orders", work=WorkClass.WALK)
 
         started = [threading.Thread(target=loop) for _ in range(threads)]
         for thread in started:

@@ -18,7 +18,7 @@ import structlog
 from sentry_sdk.transport import Transport
 
 from sync import telemetry
-from sync.mirror.engine import connect, in_transaction
+from sync.mirror.engine import connect, writing
 from sync.telemetry import reports, told, traces
 
 PERSON = "anna.private@example.com"
@@ -71,12 +71,10 @@ def fail(request: pytest.FixtureRequest, database: str) -> Iterator[ByEngine]:
     engine = connect(database, size=2, name="test")
 
     def by_engine(sql: str, values: tuple[Any, ...]) -> None:
-        def work(connection: sa.Connection) -> None:
+        with writing(engine) as connection:
             connection.exec_driver_sql(TABLE)
             connection.exec_driver_sql(INSERT, ROW)
             connection.exec_driver_sql(sql, values)
-
-        in_transaction(engine, work)
 
     def by_driver(sql: str, values: tuple[Any, ...]) -> None:
         url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from sync.sandbox.dialect import AGGREGATES
+from sync.sandbox.history_format import AGGREGATES
 from sync.sandbox.sending import steady
 from tests.integration.faults.truth import storable
 
@@ -176,9 +176,11 @@ class Tally:
     def wrong(self) -> int:
         return self.kinds.total()
 
-    def add(self, found: Iterable[Wrong], *, when: str) -> None:
+    def add(self, found: Iterable[Wrong], *, when: str, is_excused: bool = False) -> None:
+        """Count what was wrong; ids are kept of what nothing excuses."""
         for wrong in found:
             self.kinds[wrong.kind] += 1
-            self.ids.setdefault(wrong.resource, set()).add(wrong.id)
+            if not is_excused:
+                self.ids.setdefault(wrong.resource, set()).add(wrong.id)
             if len(self.examples) < 12 or self.kinds[wrong.kind] == 1:
                 self.examples.append(f"{when}: {wrong}")

@@ -5,7 +5,8 @@ Every scenario belongs to `make faults`. Those marked `in_every_run` are part of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -76,11 +77,14 @@ def ends_exact(record_property: Callable[[str, object], None]) -> Ends:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The whole tables, once, whichever process ran which scenario."""
+    """Print each table whole, once, whichever process ran which scenario, failed ones too.
+
+    That of the worlds is written to the file `MIRROR_WORLDS_TABLE` as well.
+    """
     for title, told, heads in (("faults", _ROW, _HEAD), ("worlds", WORLD_ROW, Line.HEAD)):
         rows = [
             value
-            for reports in (terminalreporter.stats.get(kind, []) for kind in ("passed", "failed"))
+            for reports in terminalreporter.stats.values()
             for report in reports
             if getattr(report, "when", "") == "call"
             for name, value in report.user_properties
@@ -88,12 +92,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         ]
         if not rows:
             continue
+        table = _markdown([heads, *sorted(rows)])
         terminalreporter.section(title)
-        widths = [max(len(row[n]) for row in [heads, *rows]) for n in range(len(heads))]
-        for row in [heads, *sorted(rows)]:
-            cells = [f"{row[0]:{widths[0]}}"]
-            cells += [f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True)]
-            terminalreporter.write_line(f"| {' | '.join(cells)} |")
-            if row is heads:
-                line = "|".join(["---:"] * (len(heads) - 1))
-                terminalreporter.write_line(f"|{'-' * (widths[0] + 2)}|{line}|")
+        for line in table:
+            terminalreporter.write_line(line)
+        if told == WORLD_ROW and (path := os.environ.get("MIRROR_WORLDS_TABLE")):
+            Path(path).write_text("\n".join(table) + "\n", "utf-8")
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table, its first row the heads, columns but the first aligned to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [f"{row[0]:{widths[0]}}"]
+        cells += [f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True)]
+        lines.append(f"| {' | '.join(cells)} |")
+    rule = [f"{'-' * (widths[0] + 2)}", *(f"{'-' * (w + 1)}:" for w in widths[1:])]
+    return [lines[0], f"|{'|'.join(rule)}|", *lines[1:]]

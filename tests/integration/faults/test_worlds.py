@@ -108,7 +108,7 @@ WORLDS = (
     World(
         "lists 90 s behind for a while",
         acts=(Act(40, turn(list_lag_seconds=90)), Act(120, turn(list_lag_seconds=0))),
-        rest=400,
+        lag=90, rest=400,
     ),
     World(
         "replicas: lists 20 s behind by turns",
@@ -155,6 +155,7 @@ def run_and_judge(
         print(f"    at the end: {wrong}")
     assert ended.inexcusable == [], rig.said()
     assert set(ended.behind) <= set(world.held), rig.said()
+    assert ended.line.bound <= world.highest_bound, "the bound rose in vain"
     if world.requests_at_most is not None:
         assert ended.line.requests_a_second <= world.requests_at_most
 

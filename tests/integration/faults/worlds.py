@@ -19,6 +19,8 @@ from tests.integration.faults.rig import FEW, TOLD_MIX, Program, Rig
 from tests.integration.faults.witness import Snapshot, Witness
 
 BOUND = 60.0
+INTERVAL = 15.0
+"""Between two looks at a history, at the most."""
 WORLD_ROW = "world row"
 REST_SECONDS = 90.0
 """The least a world waits for its claims, by our own clock: a busy machine is no fault."""
@@ -53,8 +55,24 @@ class World:
     life: float = 240.0  # seconds people are at work
     rest: float = 240.0  # and at most so many until claims are as of later than that
     late_may_err: bool = False  # of records whose entries are later than the bound
+    lag: float = 0.0  # how long lists came to lag, beyond the bound
     held: tuple[str, ...] = ()  # resources whose claim may stay behind
     requests_at_most: float | None = None  # a second, over life and rest
+
+    @property
+    def highest_bound(self) -> float:
+        """What the lateness bound may have risen to: twice what it had to learn, and a little."""
+        longest = max((max(self.knobs[name]) for name in LATE if name in self.knobs), default=0.0)
+        return max(BOUND, 2.5 * longest, 2 * BOUND if self.lag else 0.0)
+
+    @property
+    def right_from(self) -> float:
+        """From when on no claim may be wrong, though lists came to lag longer than the bound at 40.
+
+        The first sample that shows it is of records known for twice the lag; it is taken a bound
+        later at most, judged another one later, and what was told is read at the looks after that.
+        """
+        return 40 + 2 * self.lag + 2 * BOUND + 4 * INTERVAL if self.lag else 0.0
 
 
 @dataclass
@@ -104,15 +122,17 @@ class Line:
     ghosts: int
     stale: int
     requests_a_second: float
+    bound: float
+    """The lateness bound at the end, in the world's own seconds."""
 
     HEAD = ("world", "snapshots", "wrong claims", "of which", "age median s", "age max s",
-            "missing", "ghosts", "stale", "requests/s")  # fmt: skip
+            "missing", "ghosts", "stale", "requests/s", "bound at end s")  # fmt: skip
 
     def cells(self) -> tuple[str, ...]:
         return (
             self.world, str(self.snapshots), str(self.wrong), self.kinds or "-",
             f"{self.age_median:.1f}", f"{self.age_most:.1f}", str(self.missing), str(self.ghosts),
-            str(self.stale), f"{self.requests_a_second:.1f}",
+            str(self.stale), f"{self.requests_a_second:.1f}", f"{self.bound:.0f}",
         )  # fmt: skip
 
 
@@ -189,10 +209,11 @@ def pause(run: Run, *, until: float) -> None:
 
 def observe(run: Run) -> Snapshot:
     """One snapshot, judged and counted."""
+    is_excused = run.elapsed() < run.world.right_from
     taken = run.witness.look()
     tally = run.tally
     tally.snapshots += 1
-    tally.add(taken.wrong, when=f"{run.elapsed():.0f} s")
+    tally.add(taken.wrong, when=f"{run.elapsed():.0f} s", is_excused=is_excused)
     tally.ages += [
         taken.at - claimed
         for name in JUDGED
@@ -213,7 +234,7 @@ def outcome(run: Run, last: Snapshot, *, behind: list[str]) -> Outcome:
         run.world.name, tally.snapshots, tally.wrong,
         " ".join(f"{tally.kinds[kind]} {kind}" for kind in KINDS if tally.kinds[kind]),
         statistics.median(tally.ages) if tally.ages else 0.0, max(tally.ages, default=0.0),
-        missing, ghosts, len(left) - missing - ghosts, asked / seconds,
+        missing, ghosts, len(left) - missing - ghosts, asked / seconds, bound_of(run),
     )  # fmt: skip
     excused = late_records(run) if run.world.late_may_err else {}
     excused["orders"] = excused.get("orders", set()) | run.marked
@@ -224,6 +245,14 @@ def outcome(run: Run, last: Snapshot, *, behind: list[str]) -> Outcome:
     ]
     wrong += [str(each) for each in left if each.id not in excused.get(each.resource, set())]
     return Outcome(line, tally, left, behind, wrong)
+
+
+def bound_of(run: Run) -> float:
+    """The store's lateness bound, by the world's own scale."""
+    learnt = run.rig.value(
+        "SELECT max(lateness_seconds) FROM sync.feed WHERE store_id = %s", run.rig.store_id
+    )
+    return max(float(learnt or 0) / run.scale, BOUND)
 
 
 def late_records(run: Run) -> dict[str, set[int]]:

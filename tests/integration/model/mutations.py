@@ -28,6 +28,7 @@ from sync.mirror.graves import Grave
 from sync.mirror.load import Loaded
 from sync.pipeline import absence as asked_about
 from sync.pipeline import bookmark, follow, listed, prove, writing
+from sync.pipeline.chain import find_feed
 from sync.pipeline.context import Context
 from tests.integration.model import directed
 from tests.integration.model.directed import Directed
@@ -43,7 +44,7 @@ def no_bookmark(patch: pytest.MonkeyPatch) -> None:
 
     def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
         history = ctx.resources[FOLLOWED[crawl.resource]]
-        if ctx.read(lambda c: feeds.feed(c, ctx.store.id, history.name)) is None:
+        if find_feed(ctx, history) is None:
             bookmark.set_bookmark(ctx, history)
         return real(ctx, crawl, work=work)
 
@@ -57,12 +58,13 @@ def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
     def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
         moment = ctx.draw()
 
-        def write(connection: sa.Connection) -> None:
-            walked = checkpoint.windows(connection, crawl.id, states=("walked",))
-            proofs.set_counted(connection, walked, asked_at=moment, counted_at=moment, crm_at=None)
-            proofs.seal(connection, walked)
-
-        ctx.write(write)
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                walked = checkpoint.windows(connection, crawl.id, states=("walked",))
+                proofs.set_counted(
+                    connection, walked, asked_at=moment, counted_at=moment, crm_at=None
+                )
+                proofs.seal(connection, walked)
         prove.finish(ctx, crawl, work=work)
         return True
 
@@ -73,15 +75,15 @@ def no_tail(patch: pytest.MonkeyPatch) -> None:
     """The chain is read once; the second cursor moves along without reading."""
 
     def follow_tail(ctx: Context) -> None:
-        ctx.write(
-            lambda connection: connection.execute(
-                sa.text(
-                    "UPDATE sync.feed SET tail_id = head_id"
-                    " WHERE store_id = :store AND resource = :history"
-                ),
-                {"store": ctx.store.id, "history": ctx.resource.name},
-            )
-        )
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                connection.execute(
+                    sa.text(
+                        "UPDATE sync.feed SET tail_id = head_id"
+                        " WHERE store_id = :store AND resource = :history"
+                    ),
+                    {"store": ctx.store.id, "history": ctx.resource.name},
+                )
 
     patch.setattr(follow, "follow_tail", follow_tail)
 
@@ -192,7 +194,7 @@ def no_sample(patch: pytest.MonkeyPatch) -> None:
 def no_former_version(patch: pytest.MonkeyPatch) -> None:
     """Only what the new version of a record names is read again."""
     patch.setattr(load, "name_before", lambda *_: None)
-    patch.setattr(writing, "name_before", lambda *_: None)
+    patch.setattr(graves, "name_before", lambda *_: None)
 
 
 def no_second_question(patch: pytest.MonkeyPatch) -> None:

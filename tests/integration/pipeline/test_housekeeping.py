@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from sync import vault
 from sync.mirror import lease
-from sync.mirror.engine import connect, in_transaction
+from sync.mirror.engine import connect
 from sync.pipeline import dispatching
 from sync.pipeline.dispatching import housekeep
 from sync.pipeline.services import Services
@@ -138,7 +138,8 @@ def test_beside_workers_that_write_it_deadlocks_with_none_of_them(services: Serv
 
     def work(number: int) -> None:
         claim = lease.Claim(1, names[number], "walk")
-        held = in_transaction(services.engine, lambda c: lease.acquire(c, claim, holder="w"))
+        with services.engine.begin() as connection:
+            held = lease.acquire(connection, claim, holder="w")
         assert held is not None
         order = names[number:] + names[:number]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync.errors import TryLater
-from sync.mirror.engine import connect, in_transaction
+from sync.mirror.engine import connect, reading
 from sync.pipeline import bracket
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, engine_of
@@ -52,8 +52,8 @@ def test_one_refusal_of_a_feed_is_not_believed(mirror: Mirror) -> None:
 def test_who_finds_no_free_connection_tries_later(database: str) -> None:
     """A Postgres that hangs keeps every connection of the pool: that is an outage, not a bug."""
     engine = connect(database, size=1, wait_seconds=0.05)
-    with engine.connect(), pytest.raises(TryLater, match="Postgres"):
-        in_transaction(engine, lambda c: c.exec_driver_sql("SELECT 1"))
+    with engine.connect(), pytest.raises(TryLater, match="Postgres"), reading(engine):
+        pass
     engine.dispose()
 
 

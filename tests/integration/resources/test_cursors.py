@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from sync.declare.moments import zone_of
+from sync.pipeline import context
 from sync.pipeline.updated import bound_of
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
@@ -226,6 +227,19 @@ def test_a_poll_that_shifts_is_not_taken_for_read(
     names = mirror.rows("SELECT id FROM crm.products WHERE name = 'changed'")
     assert {row[0] for row in names} >= set(range(2, 46))
     assert polled(mirror) is not None
+
+
+def test_a_poll_that_outlasts_its_slice_is_read_to_its_end(
+    shop: tuple[Mirror, Fake, list[Record]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins where the last one did: left at the slice's end it would never be done with."""
+    mirror, _, changed = shop
+    changed += [{"id": each, "name": "changed"} for each in range(1, 46)]
+    monkeypatch.setattr(context.Context, "is_over", property(lambda _: True))
+    before = polled(mirror)
+    poll(mirror)
+    assert polled(mirror) != before
+    assert mirror.value("SELECT count(*) FROM crm.products WHERE name = 'changed'") == 45
 
 
 def test_a_page_beyond_the_end_of_a_poll_is_no_missing_method(

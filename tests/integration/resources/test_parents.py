@@ -553,9 +553,12 @@ def test_what_is_off_is_not_asked_for(mirror: Mirror, fake: Fake, tasks: list[in
 
 
 def test_a_pass_waits_for_its_parents(mirror: Mirror, fake: Fake) -> None:
+    """Others of the list may go before it meanwhile: a rebuild, what a person asks for."""
     mirror.work("task_comments", "walk")
     assert fake.asked == []
     assert mirror.coverage("task_comments").complete_as_of is None
+    waits = "SELECT not_before > now() FROM sync.crawl WHERE resource = 'task_comments'"
+    assert mirror.value(waits)
 
 
 def test_a_pass_older_than_its_cadence_from_its_start_is_not_repeated_at_once(
