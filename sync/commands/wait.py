@@ -140,7 +140,7 @@ def wait(ids: Sequence[int]) -> int:
 class _Waiting:
     def __init__(self, ids: Sequence[int]) -> None:
         self._ids = ids
-        self._began = self._consumed = time.monotonic()
+        self._consumed = time.monotonic()
         self._said_idle = False
         self._printed: dict[str, str] = {}
         self._printed_at = 0.0

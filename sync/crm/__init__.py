@@ -23,9 +23,10 @@ from sync.crm.budget import Report, Usage
 from sync.crm.client import Account, Answer, CrmClient, Prepared
 from sync.crm.fetch import Passage
 from sync.crm.limiter import Clock, Limiter, Stop
-from sync.crm.slot import Bucket, Slot, WorkClass, bucket_of
+from sync.crm.slot import Slot, WorkClass
 from sync.crm.turns import Turns
 from sync.crm.wire import Gate
+from sync.declare import Bucket, bucket_of
 
 __all__ = [
     "Account",

@@ -17,7 +17,8 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError, RedisError
 
-from sync.crm.slot import Bucket, Slot, WorkClass
+from sync.crm.slot import Slot, WorkClass
+from sync.declare import Bucket
 from sync.errors import TryLater
 
 _KEYS = ("pace", "turn", "seen", "wturn", "wseen", "store:", "use", "known")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from sync.crm.limiter import Limiter, Stop
-from sync.crm.slot import Bucket, Slot, WorkClass
+from sync.crm.slot import Slot, WorkClass
 from sync.crm.turns import Turns
+from sync.declare import Bucket
 
 
 class Passage:

@@ -63,7 +63,8 @@ import redis
 
 from sync.crm.budget import Ask, Budget, Reply, Report
 from sync.crm.redis_clock import RedisClock
-from sync.crm.slot import Bucket, Slot, WorkClass
+from sync.crm.slot import Slot, WorkClass
+from sync.declare import Bucket
 from sync.errors import TryLater
 
 _LATE_SECONDS = 0.050  # as LATE in budget.lua

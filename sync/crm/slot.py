@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from sync.declare import Bucket
+
 
 class WorkClass(Enum):
     """The purpose of a request; the value is its number in reserve.lua."""
@@ -13,19 +15,6 @@ class WorkClass(Enum):
     REFRESH = 2
     WALK = 3
     RECONCILE = 4
-
-
-class Bucket(Enum):
-    """The two request limits of the API."""
-
-    DEFAULT = "default"
-    TELEPHONY = "telephony"
-
-
-def bucket_of(path: str) -> Bucket:
-    """Return the limit that a method counts against: `/telephony/*` has its own."""
-    method = path.removeprefix("/").removeprefix("api/v5/")
-    return Bucket.TELEPHONY if method.split("/")[0] == "telephony" else Bucket.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

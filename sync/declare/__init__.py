@@ -48,6 +48,7 @@ from sync.declare.words import (
     Resource,
     Shape,
     Updated,
+    bucket_of,
 )
 
 __all__ = [
@@ -87,4 +88,5 @@ __all__ = [
     "Resource",
     "Shape",
     "Updated",
+    "bucket_of",
 ]

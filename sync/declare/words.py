@@ -28,6 +28,12 @@ class Bucket(Enum):
     TELEPHONY = "telephony"
 
 
+def bucket_of(path: str) -> Bucket:
+    """The limit a method counts against."""
+    method = path.removeprefix("/").removeprefix("api/v5/")
+    return Bucket.TELEPHONY if method.split("/")[0] == "telephony" else Bucket.DEFAULT
+
+
 class After(Enum):
     """An action that follows when a resource has been read completely (pipeline/account.py)."""
 
@@ -220,7 +226,6 @@ class Resource:
     single: str = ""
     single_key: str = ""
     scope: str | None = None
-    bucket: Bucket = Bucket.DEFAULT
     rereads: tuple[Reread, ...] = ()
     combined: tuple[tuple[str, str], ...] = ()
     params: tuple[tuple[str, str | int], ...] = ()

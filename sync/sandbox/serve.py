@@ -17,8 +17,6 @@ import uvicorn
 from sync.sandbox.app import App
 from sync.sandbox.sandbox import Sandbox
 
-START_SECONDS = 60
-
 
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """A bound socket; port 0 takes a free one."""

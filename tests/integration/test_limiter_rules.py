@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.crm.budget import Ask, Budget, Reply, Report
-from sync.crm.slot import Bucket, Slot, WorkClass
+from sync.crm.slot import Slot, WorkClass
+from sync.declare import Bucket
 
 START = 1_700_000_000_000_000  # microseconds
 MS = 1_000
