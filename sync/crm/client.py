@@ -177,7 +177,7 @@ class CrmClient:
             except httpx.TimeoutException as error:
                 return TryLater(f"{prepared} timed out ({type(error).__name__})")
             except httpx.HTTPError as error:
-                return TryLater(f"{prepared} cannot be reached: {type(error).__name__}: {error}")
+                return TryLater(f"{prepared} was out of reach: {type(error).__name__}: {error}")
             except (SyncError, ConnectionGone) as error:
                 return error
             except Exception as error:  # noqa: BLE001  a bug; send raises it without the key
