@@ -28,7 +28,7 @@ class Channel(transport.Channel):
     """A channel that raises ConnectionError when it is used after its connection was closed.
 
     kombu 5.7 uses such a channel to requeue and acknowledge messages that were in flight when Redis
-    went away. Its AttributeError would end the worker; after a ConnectionError kombu reconnects.
+    went away. Its own AttributeError would end the worker; on ConnectionError kombu reconnects.
     """
 
     def _connparams(self, asynchronous: bool = False) -> Any:

@@ -194,7 +194,7 @@ def main(arguments: list[str]) -> int:
         return 2
     if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
         sys.stderr.write(
-            f"{PAGE.relative_to(PAGE.parents[1])} is not what the declarations say; make it anew: "
+            f"{PAGE.relative_to(PAGE.parents[1])} differs from the declarations; write it again: "
             "python -m sync.pages write\n"
         )
         return 1

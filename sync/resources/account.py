@@ -1,4 +1,4 @@
-"""What the account says of itself: its settings, and what the API key may see."""
+"""The account's settings, and the access of the API key."""
 
 from sync.declare import (
     BOOLEAN,

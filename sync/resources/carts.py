@@ -1,7 +1,7 @@
-"""Carts and favourites of customers: optional, a request per customer and kind.
+"""Carts and favourites of customers: optional, one request per customer and kind.
 
-With 100,000 customers one pass is three hours of the whole request budget; hence off until wanted,
-and then once a day. A customer has one cart in a site, so the cart's id is the customer's.
+For 100,000 customers one pass takes three hours of the whole request budget, so both are off by
+default and read once a day. A customer has one cart in a site, so a cart's id is the customer's id.
 """
 
 from sync.declare import (

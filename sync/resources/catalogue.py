@@ -1,9 +1,9 @@
 """Products with their offers, groups and properties.
 
-Products tell what was updated (`sinceUpdatedAt`): asked every five minutes, with an overlap. A
-price or a stock that changed may not count as an update, and a deletion is never told, so all are
-read again four times a day. Groups and properties are short lists, but seldom change: the same.
-The values of properties can be many and are in the products too: optional, once a day.
+Products have a filter by update time (`sinceUpdatedAt`), which is polled every five minutes, with
+an overlap. A changed price or stock may not count as an update, and deletions are not reported, so
+the full list is read four times a day. So are groups and properties: short lists that seldom
+change. Property values can be many and are also part of the products: optional, once a day.
 """
 
 from sync.declare import (

@@ -1,8 +1,8 @@
-"""Corporate customers and the history that tells of their changes.
+"""Corporate customers and the history of their changes.
 
-Their addresses, companies and contacts are in `corporate_parts.py`: each is a method per corporate
-customer, asked again whenever the history names the customer: an entry's stub of one of the three
-is a hint, its absence is no proof that nothing else changed.
+Their addresses, companies and contacts are in `corporate_parts.py`. Each has a method per corporate
+customer, which is requested again whenever the history names the customer: an entry may name the
+changed part, but an entry without a part does not prove that no part changed.
 """
 
 from sync.declare import (

@@ -1,7 +1,7 @@
-"""What belongs to a corporate customer: addresses, companies, contacts.
+"""The parts of a corporate customer: addresses, companies, contacts.
 
-Each is asked for per corporate customer. The history makes the customer be read again with all
-three; totals of companies change without an entry, hence once a day for all.
+Each has a method per corporate customer. A history entry makes all three be read again with the
+customer. Totals of companies change without an entry, so all customers are read once a day.
 """
 
 from sync.declare import (

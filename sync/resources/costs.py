@@ -1,7 +1,7 @@
-"""Costs, and the dictionaries they are named by.
+"""Costs, and the dictionaries with their names.
 
-No history tells of costs, and the CRM's users edit and delete them: the list is read again four
-times a day. Its dictionaries are one request each, so hourly.
+Costs have no history, and the CRM's users edit and delete them, so the list is read again four
+times a day. The dictionaries need one request each and are read hourly.
 """
 
 from sync.declare import (

@@ -1,7 +1,7 @@
-"""The account's own fields and the dictionaries they choose from.
+"""The account's custom fields and the dictionaries of their values.
 
-A code is unique within its entity only, so the key is made of both. Few and quick to read (250 a
-page), and `custom_fields` columns cannot be read without them: hourly.
+A code is unique within its entity only, so the key is made of both. The lists are short (250 a
+page) and needed to read `custom_fields` columns, so they are read hourly.
 """
 
 from sync.declare import (

@@ -1,4 +1,4 @@
-"""Customers (private persons) and the history that tells of their changes."""
+"""Customers (private persons) and the history of their changes."""
 
 from sync.declare import (
     BOOLEAN,

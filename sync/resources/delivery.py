@@ -1,7 +1,7 @@
 """Shipments handed to carriers.
 
-No history tells of them; their states change over some days. The only filter is by shipment day,
-which may be changed, so the list is read whole, every three hours.
+Shipments have no history, and their states change over some days. The only filter is by shipment
+day, which may itself change, so the list is read whole, every three hours.
 """
 
 from sync.declare import (

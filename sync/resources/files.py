@@ -1,7 +1,6 @@
-"""Files of orders and customers: what is known of them, not their content.
+"""Files of orders and customers: their metadata, not their content.
 
-No history tells of files and they are deleted without a trace: the list is read again four times
-a day.
+Files have no history and are deleted without a trace, so the list is read again four times a day.
 """
 
 from sync.declare import (

@@ -1,7 +1,8 @@
-"""What is connected to the account: message channels and their templates.
+"""Message channels that are connected to the account, and their templates.
 
-Channels are one request, hourly like all dictionaries. Templates are asked for per channel:
-optional, once a day. Integration modules are not mirrored: the record as sent holds secrets.
+Channels need one request and are read hourly like all dictionaries. Templates need a request per
+channel: optional, once a day. Integration modules are not mirrored, because their records hold
+secrets.
 """
 
 from sync.declare import (

@@ -1,10 +1,10 @@
 """Loyalty programmes, accounts and their bonuses.
 
-Nothing tells of changes of accounts: their amounts change with orders and with time, so all are
-read again four times a day. Programmes are few: hourly. Operations never change and are read on
-from the last cursor every five minutes; they have no id, so the key is made, with a count for
-equal ones. The operations of one account are the same ones, so that method is not asked. Bonuses
-that wait or are about to expire are a method per account: optional, once a day.
+Changes of accounts are not reported, and amounts change with orders and with time, so all accounts
+are read again four times a day. Programmes are few and read hourly. Operations never change; they
+are read every five minutes from the last cursor. They have no id, so they get a surrogate key, with
+a count for equal ones. The method for one account's operations returns the same records and is not
+used. Bonuses that wait or expire soon have a method per account: optional, once a day.
 """
 
 from sync.declare import (

@@ -1,7 +1,7 @@
 """Notes on customers, persons and companies.
 
-No history tells of them, and they are edited and deleted: the lists are read again four times a
-day. Notes are many and seldom asked about, so not more often.
+Notes have no history and are edited and deleted, so the lists are read again four times a day, not
+more often: notes are many and seldom needed.
 """
 
 from sync.declare import (

@@ -1,7 +1,7 @@
 """Offers (what is sold: a product in one colour and size) and their stock.
 
-Nothing tells of their changes. Stock is what people look at: every hour, 250 a page. Offers are
-many and are in the products too: four times a day.
+Their changes are not reported. Stock matters most and is read hourly, 250 a page. Offers are many
+and are also part of the products, so they are read four times a day.
 """
 
 from sync.declare import (

@@ -1,4 +1,4 @@
-"""Orders with their items and payments, and the history that tells of their changes."""
+"""Orders with their items and payments, and the history of their changes."""
 
 from sync.declare import (
     BOOLEAN,

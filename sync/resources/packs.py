@@ -1,7 +1,7 @@
-"""Packs: the stock that was set aside for order items, and the history that tells of it.
+"""Packs, which are stock reserved for order items, and the history of their changes.
 
-The list has no filter by creation day (packs have none), so it is read whole and proven by
-repeated passes.
+Packs have no creation day and so no filter by it. The list is read whole and proven by repeated
+passes.
 """
 
 from sync.declare import (

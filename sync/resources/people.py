@@ -1,6 +1,7 @@
 """Users of the account, their groups, and segments of customers.
 
-Nothing tells of their changes. The lists are short and other tables are named by them, so hourly.
+Their changes are not reported. The lists are short and other tables refer to them, so they are
+read hourly.
 """
 
 from sync.declare import (

@@ -1,7 +1,7 @@
 """The account's dictionaries, read whole every hour.
 
-Nothing tells of their changes, and each is one request. What is not in use any more stays, with
-`active` false.
+Their changes are not reported, and each needs one request. Entries that are no longer used stay,
+with `active` false.
 """
 
 from sync.declare import (

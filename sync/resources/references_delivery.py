@@ -1,6 +1,6 @@
 """Dictionaries of delivery: types, services, couriers, warehouses. Read whole every hour.
 
-The API's `stores` are called warehouses, because a store is an account here.
+The API's `stores` are called warehouses here, because a store is an account.
 """
 
 from sync.declare import (

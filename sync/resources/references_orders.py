@@ -1,4 +1,4 @@
-"""Dictionaries of orders: statuses, types, methods. Read whole every hour, like all of them."""
+"""Dictionaries of orders: statuses, types, methods. Read whole every hour, as all dictionaries."""
 
 from sync.declare import (
     BOOLEAN,

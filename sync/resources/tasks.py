@@ -1,7 +1,8 @@
-"""Tasks, the history that tells of their changes, and their comments.
+"""Tasks, the history of their changes, and their comments.
 
-Comments are a method per task. The history has an entry for a comment, so the task's comments are
-read again with the task; once a day for all, because their edits and deletions may have no entry.
+Comments have a method per task. The history has an entry for a new comment, so a task's comments
+are read again with the task. The comments of all tasks are read once a day, because edits and
+deletions may have no entry.
 """
 
 from sync.declare import (

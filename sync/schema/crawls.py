@@ -1,4 +1,4 @@
-"""The service's own tables in `sync`: crawls, feeds, and what is complete as of when."""
+"""The service's own tables in `sync`: crawls, feeds, proofs, coverage."""
 
 from __future__ import annotations
 

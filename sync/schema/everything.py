@@ -1,4 +1,4 @@
-"""METADATA with every table in it, for Alembic, the dictionary and tests."""
+"""METADATA with every table, for Alembic, the dictionary and tests."""
 
 from sync.schema import crawls, crm, service
 from sync.schema.words import METADATA

@@ -1,4 +1,4 @@
-"""The service's own tables in `sync`: stores, their lanes, what was rejected, readers, notices."""
+"""The service's own tables in `sync`: stores, lanes, rejects, readers, notices."""
 
 from __future__ import annotations
 

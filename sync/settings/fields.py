@@ -240,7 +240,7 @@ def _collect(
                 )
             else:
                 if not text:
-                    mistakes[field] = f'{name}_FILE is "{path}", which is empty; put it in there.'
+                    mistakes[field] = f'{name}_FILE is "{path}", which is empty; fill the file.'
         if text:
             values[field] = text
     unknown = tuple(
