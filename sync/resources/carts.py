@@ -15,22 +15,22 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Made,
-    Once,
+    FullRefresh,
     Parent,
-    Refreshed,
     Resource,
     Shape,
+    SinglePage,
+    SurrogateKey,
 )
 
-DAILY = Refreshed(every_seconds=86_400)
+DAILY = FullRefresh(every_seconds=86_400)
 
 CARTS = Resource(
     name="carts",
     singular="cart",
     path="/api/v5/customer-interaction/{site}/cart/{id}",
     answer_key="cart",
-    listing=Once(),
+    listing=SinglePage(),
     changes=DAILY,
     shape=Shape.SINGLE,
     parent=Parent("customers", "id"),
@@ -82,9 +82,9 @@ FAVORITES = Resource(
     singular="favorite",
     path="/api/v5/customer-interaction/{site}/favorites/{id}",
     answer_key="favorites",
-    listing=Once(),
+    listing=SinglePage(),
     changes=DAILY,
-    made=Made(("customer_id", "offer_id")),
+    made=SurrogateKey(("customer_id", "offer_id")),
     parent=Parent("customers", "customer_id"),
     params=(("by", "id"),),
     optional=True,

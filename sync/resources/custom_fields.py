@@ -10,27 +10,27 @@ from sync.declare import (
     INTEGER,
     JSON,
     TEXT,
-    After,
     Child,
     Field,
-    Made,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    OnComplete,
+    PageNumbers,
     Resource,
+    SurrogateKey,
 )
 
-HOURLY = Refreshed(every_seconds=3600)
+HOURLY = FullRefresh(every_seconds=3600)
 
 CUSTOM_FIELDS = Resource(
     name="custom_fields",
     singular="custom_field",
     path="/api/v5/custom-fields",
     answer_key="customFields",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=HOURLY,
-    after=After.CUSTOM_VIEWS,
+    after=OnComplete.CUSTOM_VIEWS,
     page_size=250,
-    made=Made(("entity", "code")),
+    made=SurrogateKey(("entity", "code")),
     scope="custom_fields_read",
     note="The account's own fields",
     fields=(
@@ -64,7 +64,7 @@ CUSTOM_DICTIONARIES = Resource(
     singular="custom_dictionary",
     path="/api/v5/custom-fields/dictionaries",
     answer_key="customDictionaries",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=HOURLY,
     page_size=250,
     key="code",

@@ -13,8 +13,8 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    PageNumbers,
     Resource,
 )
 
@@ -23,8 +23,8 @@ DELIVERY_SHIPMENTS = Resource(
     singular="delivery_shipment",
     path="/api/v5/delivery/shipments",
     answer_key="deliveryShipments",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=10_800),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=10_800),
     single="/api/v5/delivery/shipments/{id}",
     single_key="deliveryShipment",
     note="Shipments handed to carriers",

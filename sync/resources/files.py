@@ -10,9 +10,9 @@ from sync.declare import (
     INTEGER,
     TEXT,
     Child,
-    Days,
+    DateWindows,
     Field,
-    Refreshed,
+    FullRefresh,
     Resource,
 )
 
@@ -21,8 +21,8 @@ FILES = Resource(
     singular="file",
     path="/api/v5/files",
     answer_key="files",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=21_600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=21_600),
     single="/api/v5/files/{id}",
     single_key="file",
     note="Files, without their content",

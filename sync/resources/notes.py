@@ -9,9 +9,9 @@ from sync.declare import (
     DATETIME,
     ID,
     TEXT,
-    Days,
+    DateWindows,
     Field,
-    Refreshed,
+    FullRefresh,
     Resource,
 )
 
@@ -20,8 +20,8 @@ CUSTOMER_NOTES = Resource(
     singular="customer_note",
     path="/api/v5/customers/notes",
     answer_key="notes",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=21_600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=21_600),
     scope="customer_read",
     note="Notes on customers",
     fields=(
@@ -42,8 +42,8 @@ CORPORATE_CUSTOMER_NOTES = Resource(
     singular="corporate_customer_note",
     path="/api/v5/customers-corporate/notes",
     answer_key="notes",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=21_600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=21_600),
     scope="customer_read",
     note="Notes on corporate customers",
     fields=(

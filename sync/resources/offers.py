@@ -17,8 +17,8 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    PageNumbers,
     Resource,
 )
 
@@ -27,8 +27,8 @@ OFFERS = Resource(
     singular="offer",
     path="/api/v5/store/offers",
     answer_key="offers",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=21_600),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=21_600),
     scope="store_read",
     note="Offers: what is sold",
     fields=(
@@ -84,8 +84,8 @@ INVENTORIES = Resource(
     singular="inventory",
     path="/api/v5/store/inventories",
     answer_key="offers",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=3600),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=3600),
     page_size=250,
     params=(("filter[details]", 1),),
     scope="store_read",

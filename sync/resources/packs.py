@@ -14,12 +14,12 @@ from sync.declare import (
     MONEY,
     QUANTITY,
     TEXT,
-    Chain,
     Field,
-    Followed,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    HistoryFeed,
+    PageNumbers,
     Resource,
+    SinceId,
 )
 
 PACKS = Resource(
@@ -27,8 +27,8 @@ PACKS = Resource(
     singular="pack",
     path="/api/v5/orders/packs",
     answer_key="packs",
-    listing=Pages(),
-    changes=Followed("pack_history"),
+    listing=PageNumbers(),
+    changes=HistoryFeed("pack_history"),
     single="/api/v5/orders/packs/{id}",
     single_key="pack",
     scope="order_read",
@@ -61,8 +61,8 @@ PACK_HISTORY = Resource(
     singular="pack_history_entry",
     path="/api/v5/orders/packs/history",
     answer_key="history",
-    listing=Chain(subject="pack", target="packs"),
-    changes=Refreshed(every_seconds=15),
+    listing=SinceId(subject="pack", target="packs"),
+    changes=FullRefresh(every_seconds=15),
     scope="order_read",
     note="Changes of packs, one entry per changed field; entries never change",
     fields=(

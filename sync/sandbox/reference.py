@@ -1,7 +1,7 @@
 """The dictionaries of an account, in its language: statuses, deliveries, payments, sites…
 
 Kept here as code -> entry; which of them the API sends as a map and which as a list is decided by
-the method (methods.py).
+the method (service.py).
 """
 
 from __future__ import annotations

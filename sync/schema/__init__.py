@@ -3,7 +3,7 @@
 Keys and indexes begin with `store_id`, so that tables can be partitioned or distributed by store
 later. A worker imports only the tables of `sync`, because importing `crm` costs time and memory.
 
-words.py       the metadata, and the columns that tables share
+columns.py     the metadata, and the columns that tables share
 crm.py         the tables for analysts
 service.py     stores, lanes, rejects, readers, notices
 crawls.py      crawls, feeds, proofs, coverage

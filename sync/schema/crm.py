@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
 from sync.declare import Child, Field, Resource
 from sync.resources import RESOURCES
-from sync.schema.words import METADATA, VERSIONED, store_id, timestamp
+from sync.schema.columns import METADATA, VERSIONED, store_id, timestamp
 
 # Mirrored ids come from the API; without autoincrement=False a BigInteger key becomes BIGSERIAL.
 _SQL_TYPES: dict[str, Any] = {

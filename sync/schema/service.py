@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 
-from sync.schema.words import (
+from sync.schema.columns import (
     NOW,
     ZERO,
     count,

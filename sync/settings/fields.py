@@ -15,7 +15,7 @@ from sync.errors import NeedsOperator
 from sync.settings import values
 
 PREFIX = "SYNC_"
-TEST_PREFIX = "SYNC_TEST_"  # sync/faults.py
+TEST_PREFIX = "SYNC_TEST_"  # sync/failpoints.py
 _GENERATE_KEY = (
     "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
 )

@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
+from sync.database import migrate
+from sync.database.engine import connect
 from sync.embedded.process import wait_until
 from sync.errors import NeedsOperator, SyncError
-from sync.mirror import migrate
-from sync.mirror.engine import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = [*ScriptDirectory.from_config(migrate._config()).walk_revisions("base", "heads")][::-1]
