@@ -34,7 +34,6 @@ GROUPS = (
     ("complete", ("Выполнен", "Completado", "Complete"), False),
     ("cancel", ("Отменен", "Cancelado", "Cancelled"), False),
 )
-GROUP_OF = {code: group for code, group, _ in STATUSES}
 CANCELLED = {code for code, group, _ in STATUSES if group == "cancel"}
 DELIVERIES = (
     ("courier", ("Курьером", "Mensajero", "Courier"), 4.0),

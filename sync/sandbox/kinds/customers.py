@@ -184,7 +184,7 @@ def seed(seeding: Seeding) -> None:
             old, new = person["email"] or None, f"new{person['id']}@example.com"
             person["email"] = new
             later = at + rng.random() * (now - at) / 2
-            drafts.said(later, person, Word("email", old, new), "code")
+            drafts.said(later, person, Word("email", old, new), {"source": "code"})
         if n in departed:
             left = now - rng.random() * (now - at) / 2
             record = account.store.record(person)

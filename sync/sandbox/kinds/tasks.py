@@ -133,6 +133,6 @@ COMMENTS = Kind(
     methods={
         "tasks/{id}/comments": ListMethod(
             "task-comments", "comments", {}, order="id_desc", parent="tasks"
-        ),
+        )
     },
 )
