@@ -116,7 +116,7 @@ class Account:
         return lags[turn % len(lags)]
 
     def set_zone(self, zone: str) -> None:
-        """Dates stored before keep their text; what is written from now on is in the new zone."""
+        """Change the zone; dates stored before keep their text."""
         with self.lock:
             self.time.move_to(zone)
             self.settings_changed_at = self.local(self.clock.now())

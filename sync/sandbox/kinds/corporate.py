@@ -37,7 +37,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Part:
-    """What histories call a part, alone and as an object; what the customer calls its main one."""
+    """Names of a part: in a history, as an object of an entry, and as the customer's main one."""
 
     noun: str
     about: str
@@ -81,7 +81,7 @@ def update_corporate(
 
 
 def delete_corporate(account: Account, customer_id: int) -> int:
-    """Gone with its addresses, companies and contacts."""
+    """Delete it with its addresses, companies and contacts."""
     with account.saving("user") as save:
         record = account.must(NAME, customer_id)
         save.went(NAME, record, "history", Word("id", record.id, None))
@@ -185,7 +185,7 @@ def _part_record(account: Account, firm: Record, made: Json) -> Record:
 
 
 def _main_of(part: str, made: Json) -> Json:
-    """What the corporate customer itself says of its main address, company or contact."""
+    """The main address, company or contact, as the customer itself carries it."""
     if part == "contacts":
         said: Json = {"id": made["id"], "customer": made["customer"], "companies": []}
     else:

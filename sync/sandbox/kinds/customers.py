@@ -88,7 +88,7 @@ def update_customer(
 
 
 def delete_customer(account: Account, customer_id: int, *, source: str = "user") -> int:
-    """Its orders keep naming it by id; its data is gone."""
+    """Delete it; its orders keep naming it by id."""
     with account.saving(source) as save:
         _remove(account, save, account.must("customers", customer_id), "history")
         return int(customer_id)

@@ -66,7 +66,7 @@ def seed(seeding: Seeding) -> None:
 
 
 def moments(account: Account, rng: Random, count: int, now: float, days: float) -> list[float]:
-    """When the orders came, oldest first; where clocks go back, some in the hour that is twice."""
+    """Creation times, oldest first; where clocks go back, some in the hour that is twice."""
     times = [shop.moment(rng, now, days) for _ in range(count)]
     if account.shop.awkward and times:
         for hour in doubled_hours(account.time.zone, now - days * shop.DAY, now)[: count // 20]:
