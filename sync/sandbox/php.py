@@ -50,11 +50,6 @@ def values(given: Any) -> list[str]:
     return [str(given)]
 
 
-def empty_as_list(mapping: Json) -> Json | list[Any]:
-    """PHP encodes an empty array as `[]`, whatever it would have held."""
-    return mapping or []
-
-
 def loose(number: float) -> int | float:
     """A number as the API writes it: whole ones as int, others with at most two decimals."""
     rounded = round(number, 2)

@@ -34,7 +34,6 @@ GROUPS = (
     ("complete", ("Выполнен", "Completado", "Complete"), False),
     ("cancel", ("Отменен", "Cancelado", "Cancelled"), False),
 )
-GROUP_OF = {code: group for code, group, _ in STATUSES}
 CANCELLED = {code for code, group, _ in STATUSES if group == "cancel"}
 DELIVERIES = (
     ("courier", ("Курьером", "Mensajero", "Courier"), 4.0),
@@ -58,7 +57,7 @@ def entry(code: str, name: str, **more: Any) -> Json:
 def references(
     language: str, currency: str, country: str, sites: list[str], when: str
 ) -> dict[str, dict[str, Json]]:
-    """Every dictionary by method name. `when` is the date their entries were made."""
+    """All dictionaries by method name. `when` is the date their entries were made."""
     i = {"RU": 0, "ES": 1}.get(language, 2)
     pays = [code for code, _ in PAYMENTS]
     by_code: dict[str, list[Json]] = {
