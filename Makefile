@@ -22,8 +22,8 @@ check: .venv/.ready ## What CI checks besides the tests: format, lint, layers, t
 	$(PY) -m ruff check .
 	.venv/bin/lint-imports
 	$(PY) -m mypy
-	$(PY) -m sync.mirror.migrate check
-	$(PY) -m sync.pages check
+	$(PY) -m sync.database.migrate check
+	$(PY) -m sync.docs check
 
 bench: .venv/.ready ## One table: figures, targets, dlt beside them (ARGS=dispatch for one)
 	$(PY) tests/bench/bench.py $(ARGS)
@@ -40,7 +40,7 @@ dbt: .venv/.ready .dbt/.ready ## ops/dbt built on a sandbox account (dbt gets an
 		-r ops/dbt/requirements.txt
 	touch $@
 
-dictionary: .venv/.ready ## ops/dictionary made anew from the database's own comments
+dictionary: .venv/.ready ## ops/docs/dictionary made anew from the database's own comments
 	$(PY) -m sync.analysts.dictionary write
 
 clean: ## Remove the environment and every cache; the data in .data stays

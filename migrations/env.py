@@ -56,7 +56,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    from sync.mirror.migrate import url_of_settings
+    from sync.database.migrate import url_of_settings
 
     engine = sa.create_engine(url_of_settings(), poolclass=sa.NullPool)
     with engine.connect() as own:

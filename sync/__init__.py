@@ -14,5 +14,5 @@ def __getattr__(name: str) -> Any:
     """Give Celery its application (`celery -A sync`) without importing it for anybody else."""
     if name in {"app", "celery"}:
         # By name, so that no module that reads our version seems to import the application.
-        return import_module("sync.celery").app
+        return import_module("sync.worker.celery").app
     raise AttributeError(f"module 'sync' has no attribute {name!r}")

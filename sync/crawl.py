@@ -193,7 +193,7 @@ class Count:
 
         Every row of `mirrored` was live in the CRM when it answered: the row was seen before, and
         the feed, followed past the answer, reported no deletion. A subset with the same count is
-        the same set. ops/decisions/0003 has the full argument, 0017 why it is provisional.
+        the same set. ops/docs/decisions/0003 has the full argument, 0017 why it is provisional.
         """
         return self.difference == self.accepted and not self.contested
 
@@ -280,9 +280,9 @@ LAGGING_SHARE = 0.03
 
 
 def lists_lag(*, untold: float, sampled: float) -> bool:
-    """Whether so many sampled records changed without an entry that lists must have lagged.
+    """Tell whether more sampled records changed without an entry than a list in time would show.
 
-    One never suffices; counts fade as more records are sampled (`feeds.note_sample`).
+    A single record never suffices; counts fade as more records are sampled (`feeds.note_sample`).
     """
     return untold > 1.5 and untold > LAGGING_SHARE * sampled
 

@@ -24,11 +24,11 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from sync.mirror import status as look
-from sync.mirror.engine import attempts, writing
-from sync.pipeline.services import Services
+from sync.database.engine import attempts, writing
 from sync.resources import RESOURCES
+from sync.state import status as look
 from sync.telemetry import keep_secret, log, scrubbed
+from sync.work.services import Services
 
 TIMEOUT_SECONDS = 10.0
 FIRST_SECONDS, LONGEST_SECONDS = 30.0, 3_600.0

@@ -1,4 +1,4 @@
-"""The pages of ops/dictionary, from the database's own comments and the declarations.
+"""The pages of ops/docs/dictionary, from the database's own comments and the declarations.
 
 python -m sync.analysts.dictionary write      make them anew, on an embedded database
 python -m sync.analysts.dictionary check      exit status 1 when they are not current
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from sync.analysts.masked import is_code, short
 from sync.declare import Field
 from sync.declare.personal import Care, judge
+from sync.privacy.masked_views import is_code, short
 from sync.resources import RESOURCES
-from sync.schema.words import VERSIONED
+from sync.schema.columns import VERSIONED
 
-FOLDER = Path(__file__).resolve().parents[2] / "ops/dictionary"
+FOLDER = Path(__file__).resolve().parents[2] / "ops/docs/dictionary"
 QUERIES = FOLDER / "queries"
 _JOINS = re.compile(r"joins (?:crm\.)?(\w+)\.(\w+)")
 _CORE = frozenset(
@@ -165,8 +165,8 @@ def stale(connection: sa.Connection, folder: Path = FOLDER) -> list[str]:
 
 
 def _main(arguments: list[str]) -> int:
+    from sync.database.migrate import upgrade
     from sync.embedded import private
-    from sync.mirror.migrate import upgrade
 
     if arguments not in (["write"], ["check"]):
         sys.stderr.write("usage: python -m sync.analysts.dictionary write|check\n")

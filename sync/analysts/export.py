@@ -24,13 +24,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync.analysts import parts
+from sync.analysts import parquet
 from sync.analysts.manifest import Manifest, Progress
+from sync.database.engine import reading
+from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.errors import BadRequest
-from sync.mirror.engine import reading
-from sync.mirror.names import crm_name
-from sync.mirror.stores import Store
+from sync.state.stores import Store
 
 ROWS_PER_PART = 50_000
 MARGIN_SECONDS = 2.0
@@ -75,7 +75,7 @@ def export(
     home = folder / store.name
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(home):
-        parts.remove_left_behind(home)
+        parquet.remove_left_behind(home)
         manifest = Manifest.read(home, store_name=store.name, store_id=store.id)
         manifest.begin(horizon(engine), [r.name for r in resources], is_full=is_full)
         for resource in resources:
@@ -127,9 +127,9 @@ def _part(
         where, binds = f"{where} AND {_key(resource)} <= %(last)s", binds | {"last": last}
         for table in resource.tables if found else ():
             chosen = where if table == resource.name else _of_parents(resource, where)
-            columns = parts.columns_of(connection, table)
+            columns = parquet.columns_of(connection, table)
             path = f"{table}/{progress.run:06d}-{progress.part:05d}.parquet"
-            rows[table] = parts.write(
+            rows[table] = parquet.write(
                 connection, table, columns, chosen, binds, target=manifest.home / path,
                 run=progress.run,
             )  # fmt: skip
@@ -140,7 +140,7 @@ def _part(
                     "table": table,
                     "run": progress.run,
                     "rows": rows[table],
-                    "left_empty": parts.unfit(connection, table, columns, chosen, binds),
+                    "left_empty": parquet.unfit(connection, table, columns, chosen, binds),
                 }
             )
     manifest.advance(resource.name, files=files, last=last if found == rows_per_part else None)

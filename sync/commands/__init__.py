@@ -1,8 +1,8 @@
 """`celery -A sync mirror …`: what an operator types.
 
 shell.py     the group: commands found by name, errors as one line and an exit status
-desk.py      what a command has at hand: Postgres at this release's schema, a store's API
-words.py     arguments: dates, resources, where an API key comes from
+services.py  what a command has at hand: Postgres at this release's schema, a store's API
+params.py    arguments: dates, resources, where an API key comes from
 stores.py    store add, set, list, check, enable, disable, remove
 crawls.py    plan, backfill, reconcile, rebuild
 wait.py      --wait: how a crawl comes along, until it is done

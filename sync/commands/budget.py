@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from sync.commands.desk import at_head
+from sync.commands.services import at_head
 from sync.commands.shell import examples, say
 from sync.commands.status import duration
 from sync.crm import Report
-from sync.mirror import stores
-from sync.mirror.engine import reading
+from sync.database.engine import reading
+from sync.state import stores
 from sync.telemetry import plain
 
 _TEXT = {"egress", "bucket", "store", "class"}

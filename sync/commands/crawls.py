@@ -10,23 +10,23 @@ from dataclasses import dataclass
 import click
 import sqlalchemy as sa
 
-from sync.cadence import cadences, egress_addresses
-from sync.commands import words
-from sync.commands.desk import asking_store, at_head
+from sync.commands import params
+from sync.commands.services import asking_store, at_head
 from sync.commands.shell import examples, say
 from sync.commands.status import duration
 from sync.commands.wait import wait
 from sync.crawl import WINDOW_MAX, parts_of
-from sync.crm.slot import WorkClass
-from sync.declare import Days, Once, Resource
+from sync.crm.budget.slot import Priority
+from sync.database.engine import attempts, reading
+from sync.declare import DateWindows, Resource, SinglePage
 from sync.errors import Forbidden, Refused, UnexpectedData
-from sync.mirror import asked, stores
-from sync.mirror.asked import store_with_key
-from sync.mirror.engine import attempts, reading
-from sync.mirror.stores import Store
-from sync.pipeline.asking import Asking
-from sync.pipeline.dispatching import working_addresses
+from sync.poll_intervals import cadences, egress_addresses
 from sync.settings import Settings
+from sync.state import operations, stores
+from sync.state.operations import store_with_key
+from sync.state.stores import Store
+from sync.work.dispatching import working_addresses
+from sync.work.session import Session
 
 USED_SHARE = 0.98
 """Of the limit, paced evenly; what a walk gets when it is alone."""
@@ -34,8 +34,8 @@ PROOFS = 4
 """Requests that prove a loaded list, as a rule: the whole, counted, and the feed around it."""
 
 _days = (
-    click.option("--since", type=words.DAY, help="First creation day, in the store's zone."),
-    click.option("--until", type=words.DAY, help="Last creation day, inclusive."),
+    click.option("--since", type=params.DAY, help="First creation day, in the store's zone."),
+    click.option("--until", type=params.DAY, help="Last creation day, inclusive."),
 )
 
 
@@ -64,12 +64,12 @@ def plan(
     The last line is about the feeds of all stores: how often they are looked at by the egress
     addresses at work, and how many addresses a wished lag needs.
     """
-    words.check_days(since, until)
-    wanted = words.check_resources(resources)
+    params.check_days(since, until)
+    wanted = params.check_resources(resources)
     found = at_head()
     with reading(found.engine) as connection:
         known = store_with_key(connection, name)
-        chosen = asked.wanted(connection, known, wanted)
+        chosen = operations.wanted(connection, known, wanted)
         mirrored = _mirrored(connection, known.id)
     api = asking_store(found, known)
     since = since or known.since
@@ -142,7 +142,7 @@ class Estimate:
 
 
 def _estimate(
-    api: Asking,
+    api: Session,
     known: Store,
     resource: Resource,
     days: tuple[dt.date | None, dt.date | None],
@@ -157,12 +157,12 @@ def _estimate(
         if parents is None:
             parents = mirrored.get(parent, 0)
         return Estimate(resource.name, 0, parents, f"a request for each of {parent}")
-    if isinstance(resource.listing, Once):
+    if isinstance(resource.listing, SinglePage):
         return Estimate(resource.name, 0, 1, "not paged")
     params: dict[str, object] = {**dict(resource.params), "limit": 20}
     chosen: dict[str, object] = {}
     note = ""
-    if isinstance(resource.listing, Days):
+    if isinstance(resource.listing, DateWindows):
         filters = (resource.listing.first, resource.listing.last)
         chosen = {f: d.isoformat() for f, d in zip(filters, days, strict=True) if d is not None}
     elif any(days):
@@ -172,7 +172,7 @@ def _estimate(
     if chosen:
         params["filter"] = chosen
     try:
-        total = api.ask(resource.path, params, work=WorkClass.WALK).pagination.total
+        total = api.ask(resource.path, params, priority=Priority.WALK).pagination.total
     except (Forbidden, Refused) as error:
         return Estimate(resource.name, 0, 0, f"cannot be read: {error}")
     except UnexpectedData:
@@ -237,7 +237,7 @@ def backfill(
 
     Unchanged rows are not written. Lists without creation days are read whole.
     """
-    words.check_days(since, until)
+    params.check_days(since, until)
     _ask_for(name, resources, kind="backfill", days=(since, until), is_waiting=is_waiting)
 
 
@@ -264,18 +264,18 @@ def rebuild(name: str | None, resources: tuple[str, ...]) -> None:
 
     Happens by itself after a changed time zone or declaration. Without NAME: all stores.
     """
-    wanted = words.check_resources(resources)
+    wanted = params.check_resources(resources)
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             if name is not None:
                 known = [store_with_key(connection, name)]
-                asked.insist_on_enabled(known[0])
+                operations.insist_on_enabled(known[0])
             else:
                 known = [s for s in stores.every(connection) if s.enabled]
             queued = [
-                asked.queue(connection, each, resource, kind="rebuild")
+                operations.queue(connection, each, resource, kind="rebuild")
                 for each in known
-                for resource in asked.wanted(connection, each, wanted)
+                for resource in operations.wanted(connection, each, wanted)
             ]
     click.echo(f"{_crawls(len(queued))} queued.")
 
@@ -289,11 +289,13 @@ def _ask_for(
     deep: bool = False,
     is_waiting: bool,
 ) -> None:
-    wanted = words.check_resources(names)
+    wanted = params.check_resources(names)
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             known = store_with_key(connection, name)
-            ids, parked = asked.ask_for(connection, known, wanted, kind=kind, days=days, deep=deep)
+            ids, parked = operations.ask_for(
+                connection, known, wanted, kind=kind, days=days, deep=deep
+            )
     click.echo(f"{_crawls(len(ids))} queued.")
     for each in parked:
         click.echo(f"{each} is parked; first: celery -A sync mirror retry {name} {each}", err=True)

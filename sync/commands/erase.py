@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from sync.commands.desk import at_head
+from sync.commands.services import at_head
 from sync.commands.shell import examples
-from sync.mirror import stores
-from sync.mirror.engine import attempts, reading
+from sync.database.engine import attempts, reading
+from sync.state import stores
 
 
 @click.command(
@@ -25,7 +25,7 @@ def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
     again they are masked before they are written. The CRM itself is not touched: erase it there
     too. Files exported before are not changed: export again with --full.
     """
-    from sync.analysts import erasure
+    from sync.privacy import erasure
 
     engine = at_head().engine
     with reading(engine) as connection:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from sync.commands import words
-from sync.commands.desk import at_head
+from sync.commands import params
+from sync.commands.services import at_head
 from sync.commands.shell import examples
-from sync.mirror import accounts, stores
-from sync.mirror.engine import reading
+from sync.database.engine import reading
 from sync.resources import RESOURCES
+from sync.state import accounts, stores
 
 
 @click.command(
@@ -36,7 +36,7 @@ def export(name: str, resources: tuple[str, ...], folder: Path, kind: str, full:
     from sync.analysts import export as exporting
 
     del kind  # the only one there is
-    wanted = words.check_resources(resources)
+    wanted = params.check_resources(resources)
     found = at_head()
     with reading(found.engine) as connection:
         store = stores.by_name(connection, name)

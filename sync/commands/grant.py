@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from sync.commands.desk import at_head
+from sync.commands.services import at_head
 from sync.commands.shell import examples
+from sync.database.engine import reading
 from sync.errors import BadRequest
-from sync.mirror import stores
-from sync.mirror.engine import reading
+from sync.state import stores
 
 
 @click.command(
@@ -32,7 +32,7 @@ def grant(role: str, names: tuple[str, ...], mask: bool, revoke: bool) -> None:
     it was granted before is replaced. --store uses row-level security, --mask the schema
     crm_masked: names, phones and e-mails as hashes that still join, comments and addresses cut.
     """
-    from sync.analysts import readers
+    from sync.privacy import readers
 
     if revoke and (names or mask):
         raise BadRequest("--revoke takes everything back: give it alone.")

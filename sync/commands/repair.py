@@ -7,16 +7,16 @@ import getpass
 import click
 import sqlalchemy as sa
 
-from sync.commands import words
-from sync.commands.desk import at_head
+from sync.commands import params
+from sync.commands.services import at_head
 from sync.commands.shell import examples
-from sync.declare import Chain, Followed
+from sync.database.engine import attempts, reading
+from sync.declare import HistoryFeed, SinceId
 from sync.errors import BadRequest
-from sync.mirror import accounts, asked, coverage, doubts, rereads, stores
-from sync.mirror.asked import insist_on_selected, store_with_key
-from sync.mirror.engine import attempts, reading
-from sync.mirror.stores import Store
 from sync.resources import RESOURCES
+from sync.state import accounts, coverage, doubts, operations, rereads, stores
+from sync.state.operations import insist_on_selected, store_with_key
+from sync.state.stores import Store
 
 
 @click.command(epilog=examples("retry shop", "retry shop orders"))
@@ -24,11 +24,11 @@ from sync.resources import RESOURCES
 @click.argument("resource", required=False)
 def retry(name: str, resource: str | None) -> None:
     """Release what was parked or keeps failing, so that it is tried at once."""
-    wanted = words.check_resources([resource] if resource else [])
+    wanted = params.check_resources([resource] if resource else [])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             known = store_with_key(connection, name)
-            released = asked.retry(connection, known, wanted[0] if wanted else None)
+            released = operations.retry(connection, known, wanted[0] if wanted else None)
     lanes = "1 lane is" if released == 1 else f"{released} lanes are"
     click.echo(f"{lanes} released." if released else "Nothing was parked or failing.")
 
@@ -38,10 +38,10 @@ def retry(name: str, resource: str | None) -> None:
 @click.argument("resource")
 def approve(name: str, resource: str) -> None:
     """Let a refresh tombstone what it found absent; the list is read once more first."""
-    words.check_resources([resource])
+    params.check_resources([resource])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
-            waited = asked.approve(connection, store_with_key(connection, name), resource)
+            waited = operations.approve(connection, store_with_key(connection, name), resource)
     click.echo(f"Approved: {waited.partition(';')[0]}. {resource} is read again now.")
 
 
@@ -62,7 +62,7 @@ def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
     Lists the open doubts, and does nothing more without --yes. Analysts see what was accepted in
     crm.known_gaps. If a difference changes later, that is a new doubt.
     """
-    words.check_resources([resource])
+    params.check_resources([resource])
     engine = at_head().engine
     with reading(engine) as connection:
         known = store_with_key(connection, name)
@@ -81,7 +81,7 @@ def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
     ids = [doubt.id for doubt in found]
     for attempt in attempts(engine):
         with attempt as connection:
-            done = asked.accept(connection, known, resource, ids, by=who, because=because)
+            done = operations.accept(connection, known, resource, ids, by=who, because=because)
     click.echo(f"{done} accepted by {who}: {resource} of {name} is complete without.")
 
 
@@ -93,7 +93,7 @@ def reset(name: str, resource: str) -> None:
 
     The feed and its bookmark stay: what changes meanwhile is followed as before.
     """
-    words.check_resources([resource])
+    params.check_resources([resource])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             known = store_with_key(connection, name)
@@ -113,7 +113,7 @@ def reset(name: str, resource: str) -> None:
 @click.argument("turn", type=click.Choice(["on", "off"]))
 def resource(name: str, resource: str, turn: str) -> None:
     """Choose what a store mirrors. Rows stay when it is turned off, and grow old."""
-    words.check_resources([resource])
+    params.check_resources([resource])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             changed = _turn(connection, store_with_key(connection, name), resource, turn)
@@ -148,11 +148,11 @@ def _needed(name: str) -> list[str]:
     """A resource and the history it is followed by; a history and what its entries name; before
     them, what it is asked for by, with what that needs."""
     changes, listing = RESOURCES[name].changes, RESOURCES[name].listing
-    if isinstance(listing, Chain):
+    if isinstance(listing, SinceId):
         return [listing.target, name]
     parent = RESOURCES[name].parent
     before = _needed(parent.resource) if parent is not None else []
-    return [*before, *([changes.by] if isinstance(changes, Followed) else []), name]
+    return [*before, *([changes.by] if isinstance(changes, HistoryFeed) else []), name]
 
 
 def _insist_on_unneeded(name: str, selected: list[str]) -> None:
@@ -162,7 +162,7 @@ def _insist_on_unneeded(name: str, selected: list[str]) -> None:
         )
     for other in selected:
         changes = RESOURCES[other].changes if other in RESOURCES else None
-        if isinstance(changes, Followed) and changes.by == name and other != name:
+        if isinstance(changes, HistoryFeed) and changes.by == name and other != name:
             raise BadRequest(f"{other} is followed by {name}: turn {other} off first.")
 
 

@@ -8,12 +8,12 @@ import click
 import sqlalchemy as sa
 
 from sync import vault
-from sync.commands.desk import at_head, secret_key
+from sync.commands.services import at_head, secret_key
 from sync.commands.shell import examples
+from sync.database.engine import attempts
 from sync.errors import BadRequest, NeedsOperator
-from sync.mirror import stores
-from sync.mirror.engine import attempts
 from sync.schema.service import STORE
+from sync.state import stores
 
 
 @click.command(name="rotate-key", epilog=examples("rotate-key --old-key-file old_key"))

@@ -6,14 +6,14 @@ import socket
 
 import click
 
-from sync.analysts.readers import settle
-from sync.commands.desk import at_head, opened
+from sync.commands.services import at_head, opened
 from sync.commands.shell import ATTENTION, NotReady, examples
+from sync.database import migrate as migrations
+from sync.database.engine import reading
 from sync.errors import SyncError
-from sync.mirror import migrate as migrations
-from sync.mirror import status as look
-from sync.mirror.engine import reading
-from sync.pipeline.dispatching import housekeep
+from sync.privacy.readers import settle
+from sync.state import status as look
+from sync.work.dispatching import housekeep
 
 NAMED = 5
 

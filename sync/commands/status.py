@@ -12,13 +12,13 @@ from typing import Any
 import click
 import sqlalchemy as sa
 
-from sync.commands.desk import at_head
+from sync.commands.services import at_head
 from sync.commands.shell import ATTENTION, examples
+from sync.database.engine import reading
 from sync.errors import TryLater
-from sync.mirror import status as look
-from sync.mirror.engine import reading
-from sync.mirror.status import ResourceStatus, StoreStatus
 from sync.resources import RESOURCES
+from sync.state import status as look
+from sync.state.status import ResourceStatus, StoreStatus
 from sync.telemetry import plain
 
 WATCH_SECONDS = 2.0

@@ -12,19 +12,19 @@ import click
 import sqlalchemy as sa
 
 from sync import vault
-from sync.commands import words
-from sync.commands.desk import asking, at_head, secret_key
+from sync.commands import params
+from sync.commands.services import asking, at_head, secret_key
 from sync.commands.shell import Family, examples, say
 from sync.crm import Account, check_url
-from sync.crm.slot import WorkClass
+from sync.crm.budget.slot import Priority
+from sync.database.engine import attempts, reading, writing
 from sync.errors import BadRequest, NoSuchAccount, SyncError
-from sync.mirror import accounts, clock, stores
-from sync.mirror.engine import attempts, reading, writing
-from sync.mirror.stores import Access, Store
-from sync.pipeline.account import Told, look_up
-from sync.pipeline.asking import Asking
-from sync.pipeline.rebuild import queue_where_stale
 from sync.resources import RESOURCES
+from sync.state import accounts, clock, stores
+from sync.state.stores import Access, Store
+from sync.work.account import AccountInfo, look_up
+from sync.work.rebuild import queue_where_stale
+from sync.work.session import Session
 
 _NO_HOST = ("Name or service not known", "nodename nor servname", "No address associated")
 ADD = "celery -A sync mirror store"
@@ -60,7 +60,7 @@ def key_options(command: Command) -> Command:
 @click.argument("url")
 @key_options
 @click.option("--site", "sites", multiple=True, metavar="CODE", help="Only this site; repeatable.")
-@click.option("--since", type=words.DAY, help="First creation day to mirror, in the store's zone.")
+@click.option("--since", type=params.DAY, help="First creation day to mirror, in the store's zone.")
 @click.option("--no-load", is_flag=True, help="Hold large lists back until `backfill`.")
 def add(
     name: str,
@@ -76,10 +76,10 @@ def add(
     The key comes from a variable, a file, stdin, or a prompt without an echo; never from the
     command line. The account tells its time zone, currency, and what the key may see.
     """
-    words.check_name(name)
+    params.check_name(name)
     found = at_head()
     url = check_url(url, allow_hosts=found.settings.allow_hosts)
-    key = words.api_key(variable=api_key_env, file=api_key_file)
+    key = params.api_key(variable=api_key_env, file=api_key_file)
     with writing(found.engine) as connection:
         store_id, began = accounts.next_id(connection), clock.now(connection)
     api = asking(found, Account(url, key), store_id=store_id)
@@ -132,7 +132,7 @@ def _insist_on_sites(kept: Store, chosen: Sequence[str] | None) -> None:
         )
 
 
-def _look_up(api: Asking, url: str) -> Told:
+def _look_up(api: Session, url: str) -> AccountInfo:
     """Ask the account who it is; a host that does not exist is said in plain words."""
     try:
         return look_up(api, url=url)
@@ -143,14 +143,14 @@ def _look_up(api: Asking, url: str) -> Told:
         raise
 
 
-def _chosen(api: Asking, told: Told, sites: Sequence[str]) -> list[str] | None:
+def _chosen(api: Session, told: AccountInfo, sites: Sequence[str]) -> list[str] | None:
     """The sites asked for, checked against those the key sees."""
     if not sites:
         return None
     known = told.access.sites
     if known is None:
         try:
-            listed = api.ask("/api/v5/reference/sites", work=WorkClass.FEED).data.get("sites")
+            listed = api.ask("/api/v5/reference/sites", priority=Priority.FEED).data.get("sites")
         except SyncError as error:
             raise BadRequest(f"The account's sites cannot be read for --site: {error}") from error
         known = tuple(listed) if isinstance(listed, dict) else ()
@@ -181,7 +181,7 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
     if api_key_env is None and api_key_file is None and url is not None:
         key = found.account(before).api_key
     else:
-        key = words.api_key(variable=api_key_env, file=api_key_file)
+        key = params.api_key(variable=api_key_env, file=api_key_file)
     url = url or before.url
     with reading(found.engine) as connection:
         began = clock.now(connection)
@@ -249,7 +249,9 @@ def check(name: str) -> None:
     _warn(found.engine, name, told.access)
 
 
-def _take_note(connection: sa.Connection, before: Store, told: Told, *, as_of: dt.datetime) -> None:
+def _take_note(
+    connection: sa.Connection, before: Store, told: AccountInfo, *, as_of: dt.datetime
+) -> None:
     stores.set_access(connection, before.id, told.access, RESOURCES.values(), as_of=as_of)
     if (told.zone, told.currency) != (before.zone, before.currency):
         stores.set_zone(connection, before.id, zone=told.zone, currency=told.currency)
@@ -314,7 +316,7 @@ def _known(connection: sa.Connection, name: str) -> Store:
     return known
 
 
-def _seen(url: str, told: Told) -> str:
+def _seen(url: str, told: AccountInfo) -> str:
     access = told.access
     sites = "all sites" if access.sites is None else f"sites {', '.join(access.sites)}"
     scopes = "" if access.scopes is None else f", {len(access.scopes)} scopes"

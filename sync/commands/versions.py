@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from sync.commands.desk import at_head
+from sync.commands.services import at_head
 from sync.commands.shell import examples
-from sync.mirror import stores
-from sync.mirror import versions as contents
-from sync.mirror.engine import attempts
+from sync.database.engine import attempts
+from sync.rows import versions as contents
+from sync.state import stores
 
 
 @click.command(epilog=examples("versions shop on --keep 365", "versions shop off"))

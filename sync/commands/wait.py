@@ -13,11 +13,11 @@ import sqlalchemy as sa
 
 from sync.commands.shell import ATTENTION, UNKNOWN, say
 from sync.commands.status import duration, pause
+from sync.database.engine import reading
 from sync.errors import TryLater
-from sync.mirror import status as look
-from sync.mirror.engine import reading
-from sync.pipeline.services import services
+from sync.state import status as look
 from sync.telemetry import plain
+from sync.work.services import services
 
 LOOK_SECONDS = 0.5
 PIPE_SECONDS = 5.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sync.commands.desk import at_head
+from sync.commands.services import at_head
 from sync.commands.shell import NotReady, examples
 from sync.errors import BadRequest
 

@@ -59,9 +59,9 @@ def _success(status: int, body: bytes, where: str) -> dict[str, Any]:
     try:
         data = decode(body)
     except ValueError:
-        raise TryLater(f"{where} answered {status} with {len(body)} bytes of cut JSON") from None
+        raise TryLater(f"{where} answered {status} with incomplete JSON of {len(body)} B") from None
     if not isinstance(data, dict):
-        raise UnexpectedData(f"{where} answered {status} with no JSON object", body=body)
+        raise UnexpectedData(f"{where} answered {status} without a JSON object", body=body)
     if data.get("success") is not True:
         text = _text(data.get("errorMsg"))
         raise UnexpectedData(f"{where} answered {status} without success: {text}", body=body)

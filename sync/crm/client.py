@@ -216,10 +216,10 @@ class CrmClient:
                         return self._cut(pieces, most, is_success, prepared)
                     if timer.left() < 0:
                         raise TryLater(
-                            f"{prepared} did not end its answer in {self._answer_seconds} s"
+                            f"{prepared} did not finish its answer within {self._answer_seconds} s"
                         )
                     if size > HEAVY_BYTES and not place.taken(timer.left()):
-                        raise TryLater(f"{prepared}: too many answers as big are being read")
+                        raise TryLater(f"{prepared}: too many large answers are being read")
         except UnknownCoding as coding:
             if is_success:
                 raise UnexpectedData(
@@ -227,7 +227,7 @@ class CrmClient:
                 ) from None
         except Undecodable as error:
             if is_success:
-                raise TryLater(f"{prepared} answered what cannot be decoded: {error}") from None
+                raise TryLater(f"{prepared} sent a body that cannot be decoded: {error}") from None
         return b"".join(pieces)
 
     def _cut(self, pieces: list[bytes], most: int, is_success: bool, prepared: Prepared) -> bytes:

@@ -1,14 +1,35 @@
 """The words of a declaration.
 
 A resource is one frozen `Resource` in `sync/resources/`. Everything else is derived from it:
-tables, comments, requests, parsing, schedule, command names, metric labels, `ops/resources.md`.
+tables, comments, requests, parsing, schedule, command names, metric labels, and
+`ops/docs/resources.md`.
 
-words.py     Resource, Field, Child, the kinds of listing and of change detection: read this first
-kinds.py     Kind: a column's SQL type with the parser of its values
-moments.py   local date-times to instants, and back
-personal.py  the list of personal columns, for masking, erasure and the dictionary
+declarations.py  Resource, Field, Child, ways of listing and of telling changes: read this first
+kinds.py         Kind: a column's SQL type with the parser of its values
+moments.py       local date-times to instants, and back
+personal.py      the list of personal columns, for masking, erasure and the dictionary
 """
 
+from sync.declare.declarations import (
+    Bucket,
+    Child,
+    CursorPages,
+    DateWindows,
+    Field,
+    FullRefresh,
+    HistoryFeed,
+    Incremental,
+    Listing,
+    OnComplete,
+    PageNumbers,
+    Parent,
+    Reread,
+    Resource,
+    Shape,
+    SinceId,
+    SinglePage,
+    SurrogateKey,
+)
 from sync.declare.kinds import (
     BOOLEAN,
     CODE,
@@ -29,27 +50,6 @@ from sync.declare.kinds import (
     Reading,
     Rejected,
 )
-from sync.declare.words import (
-    After,
-    Bucket,
-    Chain,
-    Child,
-    Cursor,
-    Days,
-    Field,
-    Followed,
-    Listing,
-    Made,
-    Once,
-    Pages,
-    Parent,
-    Refreshed,
-    Reread,
-    Resource,
-    Shape,
-    Updated,
-    bucket_of,
-)
 
 __all__ = [
     "BOOLEAN",
@@ -67,26 +67,25 @@ __all__ = [
     "QUANTITY",
     "TEXT",
     "TIME",
-    "After",
     "Bucket",
-    "Chain",
     "Child",
-    "Cursor",
-    "Days",
+    "CursorPages",
+    "DateWindows",
     "Field",
-    "Followed",
+    "FullRefresh",
+    "HistoryFeed",
+    "Incremental",
     "Kind",
     "Listing",
-    "Made",
-    "Once",
-    "Pages",
+    "OnComplete",
+    "PageNumbers",
     "Parent",
     "Reading",
-    "Refreshed",
     "Rejected",
     "Reread",
     "Resource",
     "Shape",
-    "Updated",
-    "bucket_of",
+    "SinceId",
+    "SinglePage",
+    "SurrogateKey",
 ]

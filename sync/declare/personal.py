@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from sync.declare.words import Chain, Field, Resource
+from sync.declare.declarations import Field, Resource, SinceId
 
 
 class Care(Enum):
@@ -186,7 +186,7 @@ def links(resource: Resource) -> tuple[Link, ...]:
     The entries of a history belong to the records of its `Chain`'s target.
     """
     found = _links(resource.name, resource.fields, corporate=resource.name.startswith("corporate"))
-    if isinstance(resource.listing, Chain):
+    if isinstance(resource.listing, SinceId):
         path = f"{resource.listing.subject}.id"
         subjects = (
             Link(f.name, resource.listing.target) for f in resource.fields if f.path == path

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from sync.database.engine import reading
 from sync.demo.children import pause
-from sync.mirror import status as look
-from sync.mirror.engine import reading
-from sync.mirror.status import ResourceStatus, StoreStatus
 from sync.resources import RESOURCES
+from sync.state import status as look
+from sync.state.status import ResourceStatus, StoreStatus
 
 SETTLED = {"following", "fresh", "unavailable", "disabled"}
 LINE_SECONDS = 5.0

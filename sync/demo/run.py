@@ -16,16 +16,16 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
+from sync.database.engine import Transaction, attempts, reading
 from sync.demo import answers, madeup, progress
 from sync.demo.children import Children, environment, pause, shown, variable
 from sync.demo.madeup import MadeUp
 from sync.embedded import servers, urls
 from sync.errors import BadRequest, SyncError
-from sync.mirror import accounts, stores
-from sync.mirror.engine import Transaction, attempts, reading
-from sync.mirror.status import StoreStatus
-from sync.pipeline.services import services
 from sync.settings import Settings
+from sync.state import accounts, stores
+from sync.state.status import StoreStatus
+from sync.work.services import services
 
 CHANGE_SECONDS = 60.0
 PAGE_PORT = 8080

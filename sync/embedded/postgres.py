@@ -185,7 +185,7 @@ class Postgres:
             # Another process took the port, or backends of a killed postmaster are still ending.
             if attempt < 4:
                 process.wait_for(0.2 * (attempt + 1))
-        raise NeedsOperator(f"Postgres does not start; its last words: {self._last_words()}")
+        raise NeedsOperator(f"Postgres does not start; its log ends with: {self._last_words()}")
 
     def _disown_reused_pid(self) -> None:
         """Put the pid of a dead process into Postgres's lock file.
@@ -218,7 +218,7 @@ class Postgres:
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 raise NeedsOperator(
-                    f"The Postgres in {self.data} has another password than embedded.json says."
+                    f"The Postgres in {self.data} does not accept the password in embedded.json."
                 ) from None
             return False
 

@@ -118,7 +118,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> N
     pause = Event()
     while not condition():
         if time.monotonic() > deadline:
-            raise TryLater(f"{what}: still not so after {seconds:g} s.")
+            raise TryLater(f"{what}: not yet after {seconds:g} s.")
         pause.wait(_POLL_SECONDS)
 
 

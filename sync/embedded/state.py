@@ -50,7 +50,7 @@ def load(data_dir: Path, account: Account) -> State:
             raise NeedsOperator(f"{path} is damaged ({error}); remove {data_dir}.") from None
         if state.folder is None or Path(state.folder).exists():
             return state
-        _log.warning("%s is gone; the embedded servers begin anew, empty.", state.folder)
+        _log.warning("%s was removed; the embedded servers start again, empty.", state.folder)
     state = State(folder=_folder_elsewhere(data_dir, account))
     save(data_dir, state)
     return state
@@ -72,7 +72,7 @@ def _folder_elsewhere(data_dir: Path, account: Account) -> str | None:
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/var/tmp"))
     folder.chmod(0o755)
     _log.warning(
-        "The servers run as uid %s, which cannot enter %s: their data is in %s.",
+        "The servers run as uid %s, which cannot enter %s, so their data is in %s.",
         account.uid,
         data_dir,
         folder,

@@ -142,7 +142,7 @@ class Valkey:
             if process.is_running(pid, self._marker):
                 return
         words = "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
-        raise NeedsOperator(f"valkey does not start; its last words: {words}")
+        raise NeedsOperator(f"valkey does not start; its log ends with: {words}")
 
     def _write_config(self) -> None:
         """Write the configuration to a file: other users could read a command line."""
@@ -190,7 +190,7 @@ class Valkey:
                 return bool(client.ping())
         except redis.AuthenticationError:
             raise NeedsOperator(
-                f"The valkey in {self.data} has another password than embedded.json says."
+                f"The valkey in {self.data} does not accept the password in embedded.json."
             ) from None
         except redis.RedisError:
             return False

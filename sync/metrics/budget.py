@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from sync.crm import Limiter
+from sync.database.engine import writing
 from sync.metrics.rows import QUEUES
-from sync.mirror.engine import writing
-from sync.pipeline.services import Services
+from sync.work.services import Services
 
 KEPT = "2 hours"
 _BUDGET = ("egress", "bucket")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from sync.database.engine import reading
+from sync.database.migrate import insist_on_head
 from sync.errors import SyncError, TryLater
 from sync.metrics.rows import QUEUES
-from sync.mirror.engine import reading
-from sync.mirror.migrate import insist_on_head
-from sync.mirror.status import consumed_seconds_ago
-from sync.pipeline.services import Services
+from sync.state.status import consumed_seconds_ago
+from sync.work.services import Services
 
 CONSUMED_SECONDS = 60.0
 

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from sync.mirror.heartbeat import BEAT_SECONDS, FRESH_SECONDS
-from sync.mirror.lease import LIVES
+from sync.state.heartbeat import BEAT_SECONDS, FRESH_SECONDS
+from sync.state.lease import LIVES
 
 QUEUES = ("feeds", "crawls")
 _BOTH = ("store", "resource")

@@ -9,11 +9,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from sync.database.engine import reading
 from sync.errors import TryLater
 from sync.metrics.budget import budget_metrics
 from sync.metrics.rows import database_metrics, names_of_stores
-from sync.mirror.engine import reading
-from sync.pipeline.services import Services
+from sync.work.services import Services
 
 
 class _Now(Collector):

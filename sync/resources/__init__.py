@@ -1,4 +1,4 @@
-"""Every mirrored resource. `RESOURCES` is the only list: all else follows it."""
+"""Every mirrored resource. `RESOURCES` is the only list; everything else is derived from it."""
 
 from sync.declare import Resource
 from sync.resources.account import CREDENTIALS, SETTINGS

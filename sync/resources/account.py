@@ -1,4 +1,4 @@
-"""What the account says of itself: its settings, and what the API key may see."""
+"""The account's settings, and the access of the API key."""
 
 from sync.declare import (
     BOOLEAN,
@@ -7,13 +7,13 @@ from sync.declare import (
     JSON,
     MAP,
     TEXT,
-    After,
     Child,
     Field,
-    Once,
-    Refreshed,
+    FullRefresh,
+    OnComplete,
     Resource,
     Shape,
+    SinglePage,
 )
 
 SETTINGS = Resource(
@@ -21,9 +21,9 @@ SETTINGS = Resource(
     singular="settings",
     path="/api/v5/settings",
     answer_key="settings",
-    listing=Once(),
-    changes=Refreshed(every_seconds=3600),
-    after=After.ZONE,
+    listing=SinglePage(),
+    changes=FullRefresh(every_seconds=3600),
+    after=OnComplete.ZONE,
     shape=Shape.SINGLE,
     key="",
     note="The account's settings; one row per store",
@@ -99,9 +99,9 @@ CREDENTIALS = Resource(
     singular="credential",
     path="/api/credentials",
     answer_key="",
-    listing=Once(),
-    changes=Refreshed(every_seconds=3600),
-    after=After.ACCESS,
+    listing=SinglePage(),
+    changes=FullRefresh(every_seconds=3600),
+    after=OnComplete.ACCESS,
     shape=Shape.SINGLE,
     key="",
     note="What the mirror's API key may see; one row per store",

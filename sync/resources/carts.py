@@ -1,7 +1,7 @@
-"""Carts and favourites of customers: optional, a request per customer and kind.
+"""Carts and favourites of customers: optional, one request per customer and kind.
 
-With 100,000 customers one pass is three hours of the whole request budget; hence off until wanted,
-and then once a day. A customer has one cart in a site, so the cart's id is the customer's.
+For 100,000 customers one pass takes three hours of the whole request budget, so both are off by
+default and read once a day. A customer has one cart in a site, so a cart's id is the customer's id.
 """
 
 from sync.declare import (
@@ -15,22 +15,22 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Made,
-    Once,
+    FullRefresh,
     Parent,
-    Refreshed,
     Resource,
     Shape,
+    SinglePage,
+    SurrogateKey,
 )
 
-DAILY = Refreshed(every_seconds=86_400)
+DAILY = FullRefresh(every_seconds=86_400)
 
 CARTS = Resource(
     name="carts",
     singular="cart",
     path="/api/v5/customer-interaction/{site}/cart/{id}",
     answer_key="cart",
-    listing=Once(),
+    listing=SinglePage(),
     changes=DAILY,
     shape=Shape.SINGLE,
     parent=Parent("customers", "id"),
@@ -82,9 +82,9 @@ FAVORITES = Resource(
     singular="favorite",
     path="/api/v5/customer-interaction/{site}/favorites/{id}",
     answer_key="favorites",
-    listing=Once(),
+    listing=SinglePage(),
     changes=DAILY,
-    made=Made(("customer_id", "offer_id")),
+    made=SurrogateKey(("customer_id", "offer_id")),
     parent=Parent("customers", "customer_id"),
     params=(("by", "id"),),
     optional=True,

@@ -1,9 +1,9 @@
 """Products with their offers, groups and properties.
 
-Products tell what was updated (`sinceUpdatedAt`): asked every five minutes, with an overlap. A
-price or a stock that changed may not count as an update, and a deletion is never told, so all are
-read again four times a day. Groups and properties are short lists, but seldom change: the same.
-The values of properties can be many and are in the products too: optional, once a day.
+Products have a filter by update time (`sinceUpdatedAt`), which is polled every five minutes, with
+an overlap. A changed price or stock may not count as an update, and deletions are not reported, so
+the full list is read four times a day. So are groups and properties: short lists that seldom
+change. Property values can be many and are also part of the products: optional, once a day.
 """
 
 from sync.declare import (
@@ -20,22 +20,22 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Made,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    Incremental,
+    PageNumbers,
     Resource,
-    Updated,
+    SurrogateKey,
 )
 
-SIX_HOURS = Refreshed(every_seconds=21_600)
+SIX_HOURS = FullRefresh(every_seconds=21_600)
 
 PRODUCTS = Resource(
     name="products",
     singular="product",
     path="/api/v5/store/products",
     answer_key="products",
-    listing=Pages(),
-    changes=Updated(every_seconds=21_600, since="sinceUpdatedAt", poll_seconds=300),
+    listing=PageNumbers(),
+    changes=Incremental(every_seconds=21_600, since="sinceUpdatedAt", poll_seconds=300),
     scope="store_read",
     note="Products of the catalogues",
     fields=(
@@ -118,7 +118,7 @@ PRODUCT_GROUPS = Resource(
     singular="product_group",
     path="/api/v5/store/product-groups",
     answer_key="productGroup",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=SIX_HOURS,
     scope="store_read",
     note="Groups of products, a tree",
@@ -140,7 +140,7 @@ PRODUCT_PROPERTIES = Resource(
     singular="product_property",
     path="/api/v5/store/products/properties",
     answer_key="properties",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=SIX_HOURS,
     key="code",
     scope="store_read",
@@ -179,9 +179,9 @@ PRODUCT_PROPERTY_VALUES = Resource(
     singular="product_property_value",
     path="/api/v5/store/products/properties/values",
     answer_key="productPropertyValues",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=86_400),
-    made=Made(("property_code", "value")),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=86_400),
+    made=SurrogateKey(("property_code", "value")),
     scope="store_read",
     optional=True,
     note="Values of properties that products have",

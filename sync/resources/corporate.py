@@ -1,8 +1,8 @@
-"""Corporate customers and the history that tells of their changes.
+"""Corporate customers and the history of their changes.
 
-Their addresses, companies and contacts are in `corporate_parts.py`: each is a method per corporate
-customer, asked again whenever the history names the customer: an entry's stub of one of the three
-is a hint, its absence is no proof that nothing else changed.
+Their addresses, companies and contacts are in `corporate_parts.py`. Each has a method per corporate
+customer, which is requested again whenever the history names the customer: an entry may name the
+changed part, but an entry without a part does not prove that no part changed.
 """
 
 from sync.declare import (
@@ -16,14 +16,14 @@ from sync.declare import (
     MONEY,
     NUMBER,
     TEXT,
-    Chain,
     Child,
-    Days,
+    DateWindows,
     Field,
-    Followed,
-    Refreshed,
+    FullRefresh,
+    HistoryFeed,
     Reread,
     Resource,
+    SinceId,
 )
 
 CORPORATE_CUSTOMERS = Resource(
@@ -31,8 +31,8 @@ CORPORATE_CUSTOMERS = Resource(
     singular="corporate_customer",
     path="/api/v5/customers-corporate",
     answer_key="customersCorporate",
-    listing=Days("dateFrom", "dateTo"),
-    changes=Followed("corporate_customer_history"),
+    listing=DateWindows("dateFrom", "dateTo"),
+    changes=HistoryFeed("corporate_customer_history"),
     single="/api/v5/customers-corporate/{id}",
     single_key="customerCorporate",
     scope="customer_read",
@@ -146,8 +146,8 @@ CORPORATE_CUSTOMER_HISTORY = Resource(
     singular="corporate_customer_history_entry",
     path="/api/v5/customers-corporate/history",
     answer_key="history",
-    listing=Chain(subject="customer", target="corporate_customers"),
-    changes=Refreshed(every_seconds=15),
+    listing=SinceId(subject="customer", target="corporate_customers"),
+    changes=FullRefresh(every_seconds=15),
     scope="customer_read",
     note="Changes of corporate customers, one entry per changed field; entries never change",
     fields=(

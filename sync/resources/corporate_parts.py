@@ -1,7 +1,7 @@
-"""What belongs to a corporate customer: addresses, companies, contacts.
+"""The parts of a corporate customer: addresses, companies, contacts.
 
-Each is asked for per corporate customer. The history makes the customer be read again with all
-three; totals of companies change without an entry, hence once a day for all.
+Each has a method per corporate customer. A history entry makes all three be read again with the
+customer. Totals of companies change without an entry, so all customers are read once a day.
 """
 
 from sync.declare import (
@@ -17,9 +17,9 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Pages,
+    FullRefresh,
+    PageNumbers,
     Parent,
-    Refreshed,
     Resource,
 )
 
@@ -28,8 +28,8 @@ CORPORATE_CUSTOMER_ADDRESSES = Resource(
     singular="corporate_customer_address",
     path="/api/v5/customers-corporate/{id}/addresses",
     answer_key="addresses",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=86_400),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=86_400),
     scope="customer_read",
     parent=Parent("corporate_customers", "corporate_customer_id"),
     params=(("by", "id"),),
@@ -67,8 +67,8 @@ CORPORATE_CUSTOMER_COMPANIES = Resource(
     singular="corporate_customer_company",
     path="/api/v5/customers-corporate/{id}/companies",
     answer_key="companies",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=86_400),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=86_400),
     scope="customer_read",
     parent=Parent("corporate_customers", "corporate_customer_id"),
     params=(("by", "id"),),
@@ -137,8 +137,8 @@ CORPORATE_CUSTOMER_CONTACTS = Resource(
     singular="corporate_customer_contact",
     path="/api/v5/customers-corporate/{id}/contacts",
     answer_key="contacts",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=86_400),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=86_400),
     scope="customer_read",
     parent=Parent("corporate_customers", "corporate_customer_id"),
     params=(("by", "id"),),

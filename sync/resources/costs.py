@@ -1,7 +1,7 @@
-"""Costs, and the dictionaries they are named by.
+"""Costs, and the dictionaries with their names.
 
-No history tells of costs, and the CRM's users edit and delete them: the list is read again four
-times a day. Its dictionaries are one request each, so hourly.
+Costs have no history, and the CRM's users edit and delete them, so the list is read again four
+times a day. The dictionaries need one request each and are read hourly.
 """
 
 from sync.declare import (
@@ -14,21 +14,21 @@ from sync.declare import (
     MONEY,
     TEXT,
     Child,
-    Days,
+    DateWindows,
     Field,
-    Once,
-    Refreshed,
+    FullRefresh,
     Resource,
+    SinglePage,
 )
 
-HOURLY = Refreshed(every_seconds=3600)
+HOURLY = FullRefresh(every_seconds=3600)
 
 COST_GROUPS = Resource(
     name="cost_groups",
     singular="cost_group",
     path="/api/v5/reference/cost-groups",
     answer_key="costGroups",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     key="code",
     scope="reference_read",
@@ -47,7 +47,7 @@ COST_ITEMS = Resource(
     singular="cost_item",
     path="/api/v5/reference/cost-items",
     answer_key="costItems",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     key="code",
     scope="reference_read",
@@ -74,8 +74,8 @@ COSTS = Resource(
     singular="cost",
     path="/api/v5/costs",
     answer_key="costs",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=21_600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=21_600),
     single="/api/v5/costs/{id}",
     single_key="cost",
     scope="cost_read",

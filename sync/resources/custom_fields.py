@@ -1,7 +1,7 @@
-"""The account's own fields and the dictionaries they choose from.
+"""The account's custom fields and the dictionaries of their values.
 
-A code is unique within its entity only, so the key is made of both. Few and quick to read (250 a
-page), and `custom_fields` columns cannot be read without them: hourly.
+A code is unique within its entity only, so the key is made of both. The lists are short (250 a
+page) and needed to read `custom_fields` columns, so they are read hourly.
 """
 
 from sync.declare import (
@@ -10,27 +10,27 @@ from sync.declare import (
     INTEGER,
     JSON,
     TEXT,
-    After,
     Child,
     Field,
-    Made,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    OnComplete,
+    PageNumbers,
     Resource,
+    SurrogateKey,
 )
 
-HOURLY = Refreshed(every_seconds=3600)
+HOURLY = FullRefresh(every_seconds=3600)
 
 CUSTOM_FIELDS = Resource(
     name="custom_fields",
     singular="custom_field",
     path="/api/v5/custom-fields",
     answer_key="customFields",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=HOURLY,
-    after=After.CUSTOM_VIEWS,
+    after=OnComplete.CUSTOM_VIEWS,
     page_size=250,
-    made=Made(("entity", "code")),
+    made=SurrogateKey(("entity", "code")),
     scope="custom_fields_read",
     note="The account's own fields",
     fields=(
@@ -64,7 +64,7 @@ CUSTOM_DICTIONARIES = Resource(
     singular="custom_dictionary",
     path="/api/v5/custom-fields/dictionaries",
     answer_key="customDictionaries",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=HOURLY,
     page_size=250,
     key="code",

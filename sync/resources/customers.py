@@ -1,4 +1,4 @@
-"""Customers (private persons) and the history that tells of their changes."""
+"""Customers (private persons) and the history of their changes."""
 
 from sync.declare import (
     BOOLEAN,
@@ -12,13 +12,13 @@ from sync.declare import (
     MONEY,
     NUMBER,
     TEXT,
-    Chain,
     Child,
-    Days,
+    DateWindows,
     Field,
-    Followed,
-    Refreshed,
+    FullRefresh,
+    HistoryFeed,
     Resource,
+    SinceId,
 )
 
 CUSTOMERS = Resource(
@@ -26,8 +26,8 @@ CUSTOMERS = Resource(
     singular="customer",
     path="/api/v5/customers",
     answer_key="customers",
-    listing=Days("dateFrom", "dateTo"),
-    changes=Followed("customer_history"),
+    listing=DateWindows("dateFrom", "dateTo"),
+    changes=HistoryFeed("customer_history"),
     single="/api/v5/customers/{id}",
     single_key="customer",
     scope="customer_read",
@@ -165,8 +165,8 @@ CUSTOMER_HISTORY = Resource(
     singular="customer_history_entry",
     path="/api/v5/customers/history",
     answer_key="history",
-    listing=Chain(subject="customer", target="customers"),
-    changes=Refreshed(every_seconds=15),
+    listing=SinceId(subject="customer", target="customers"),
+    changes=FullRefresh(every_seconds=15),
     scope="customer_read",
     note="Changes of customers, one entry per changed field; entries never change",
     fields=(

@@ -1,7 +1,7 @@
 """Shipments handed to carriers.
 
-No history tells of them; their states change over some days. The only filter is by shipment day,
-which may be changed, so the list is read whole, every three hours.
+Shipments have no history, and their states change over some days. The only filter is by shipment
+day, which may itself change, so the list is read whole, every three hours.
 """
 
 from sync.declare import (
@@ -13,8 +13,8 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    PageNumbers,
     Resource,
 )
 
@@ -23,8 +23,8 @@ DELIVERY_SHIPMENTS = Resource(
     singular="delivery_shipment",
     path="/api/v5/delivery/shipments",
     answer_key="deliveryShipments",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=10_800),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=10_800),
     single="/api/v5/delivery/shipments/{id}",
     single_key="deliveryShipment",
     note="Shipments handed to carriers",

@@ -1,7 +1,6 @@
-"""Files of orders and customers: what is known of them, not their content.
+"""Files of orders and customers: their metadata, not their content.
 
-No history tells of files and they are deleted without a trace: the list is read again four times
-a day.
+Files have no history and are deleted without a trace, so the list is read again four times a day.
 """
 
 from sync.declare import (
@@ -11,9 +10,9 @@ from sync.declare import (
     INTEGER,
     TEXT,
     Child,
-    Days,
+    DateWindows,
     Field,
-    Refreshed,
+    FullRefresh,
     Resource,
 )
 
@@ -22,8 +21,8 @@ FILES = Resource(
     singular="file",
     path="/api/v5/files",
     answer_key="files",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=21_600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=21_600),
     single="/api/v5/files/{id}",
     single_key="file",
     note="Files, without their content",

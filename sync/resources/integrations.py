@@ -1,7 +1,8 @@
-"""What is connected to the account: message channels and their templates.
+"""Message channels that are connected to the account, and their templates.
 
-Channels are one request, hourly like all dictionaries. Templates are asked for per channel:
-optional, once a day. Integration modules are not mirrored: the record as sent holds secrets.
+Channels need one request and are read hourly like all dictionaries. Templates need a request per
+channel: optional, once a day. Integration modules are not mirrored, because their records hold
+secrets.
 """
 
 from sync.declare import (
@@ -11,22 +12,22 @@ from sync.declare import (
     JSON,
     TEXT,
     Field,
-    Once,
-    Pages,
+    FullRefresh,
+    PageNumbers,
     Parent,
-    Refreshed,
     Resource,
+    SinglePage,
 )
 
-DAILY = Refreshed(every_seconds=86_400)
+DAILY = FullRefresh(every_seconds=86_400)
 
 MG_CHANNELS = Resource(
     name="mg_channels",
     singular="mg_channel",
     path="/api/v5/reference/mg-channels",
     answer_key="mgChannels",
-    listing=Once(),
-    changes=Refreshed(every_seconds=3600),
+    listing=SinglePage(),
+    changes=FullRefresh(every_seconds=3600),
     scope="reference_read",
     note="Channels of the message gateway",
     fields=(
@@ -49,7 +50,7 @@ MG_TEMPLATES = Resource(
     singular="mg_template",
     path="/api/v5/reference/mg-channels/templates",
     answer_key="templates",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=DAILY,
     parent=Parent("mg_channels", "mg_channel_id"),
     params=(("channel_id", "{id}"),),

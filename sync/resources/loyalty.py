@@ -1,10 +1,10 @@
 """Loyalty programmes, accounts and their bonuses.
 
-Nothing tells of changes of accounts: their amounts change with orders and with time, so all are
-read again four times a day. Programmes are few: hourly. Operations never change and are read on
-from the last cursor every five minutes; they have no id, so the key is made, with a count for
-equal ones. The operations of one account are the same ones, so that method is not asked. Bonuses
-that wait or are about to expire are a method per account: optional, once a day.
+Changes of accounts are not reported, and amounts change with orders and with time, so all accounts
+are read again four times a day. Programmes are few and read hourly. Operations never change; they
+are read every five minutes from the last cursor. They have no id, so they get a surrogate key, with
+a count for equal ones. The method for one account's operations returns the same records and is not
+used. Bonuses that wait or expire soon have a method per account: optional, once a day.
 """
 
 from sync.declare import (
@@ -18,14 +18,14 @@ from sync.declare import (
     NUMBER,
     TEXT,
     Child,
-    Cursor,
-    Days,
+    CursorPages,
+    DateWindows,
     Field,
-    Made,
-    Pages,
+    FullRefresh,
+    PageNumbers,
     Parent,
-    Refreshed,
     Resource,
+    SurrogateKey,
 )
 
 LOYALTIES = Resource(
@@ -33,8 +33,8 @@ LOYALTIES = Resource(
     singular="loyalty",
     path="/api/v5/loyalty/loyalties",
     answer_key="loyalties",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=3600),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=3600),
     single="/api/v5/loyalty/loyalties/{id}",
     single_key="loyalty",
     note="Loyalty programmes",
@@ -88,8 +88,8 @@ LOYALTY_ACCOUNTS = Resource(
     singular="loyalty_account",
     path="/api/v5/loyalty/accounts",
     answer_key="loyaltyAccounts",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=21_600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=21_600),
     single="/api/v5/loyalty/account/{id}",
     single_key="loyaltyAccount",
     note="Accounts of customers in loyalty programmes",
@@ -141,9 +141,9 @@ BONUS_OPERATIONS = Resource(
     singular="bonus_operation",
     path="/api/v5/loyalty/bonus/operations",
     answer_key="bonusOperations",
-    listing=Cursor(),
-    changes=Refreshed(every_seconds=300),
-    made=Made(
+    listing=CursorPages(),
+    changes=FullRefresh(every_seconds=300),
+    made=SurrogateKey(
         (
             "loyalty_account_id",
             "created_at",
@@ -179,9 +179,9 @@ BONUSES_WAITING_ACTIVATION = Resource(
     singular="bonus",
     path="/api/v5/loyalty/account/{id}/bonus/waiting_activation/details",
     answer_key="bonuses",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=86_400),
-    made=Made(("loyalty_account_id", "date", "amount"), repeats=True),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=86_400),
+    made=SurrogateKey(("loyalty_account_id", "date", "amount"), repeats=True),
     parent=Parent("loyalty_accounts", "loyalty_account_id"),
     optional=True,
     note="Bonuses that wait to become usable",
@@ -198,9 +198,9 @@ BONUSES_BURN_SOON = Resource(
     singular="bonus",
     path="/api/v5/loyalty/account/{id}/bonus/burn_soon/details",
     answer_key="bonuses",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=86_400),
-    made=Made(("loyalty_account_id", "date", "amount"), repeats=True),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=86_400),
+    made=SurrogateKey(("loyalty_account_id", "date", "amount"), repeats=True),
     parent=Parent("loyalty_accounts", "loyalty_account_id"),
     optional=True,
     note="Bonuses that are about to expire",

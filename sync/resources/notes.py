@@ -1,7 +1,7 @@
 """Notes on customers, persons and companies.
 
-No history tells of them, and they are edited and deleted: the lists are read again four times a
-day. Notes are many and seldom asked about, so not more often.
+Notes have no history and are edited and deleted, so the lists are read again four times a day, not
+more often: notes are many and seldom needed.
 """
 
 from sync.declare import (
@@ -9,9 +9,9 @@ from sync.declare import (
     DATETIME,
     ID,
     TEXT,
-    Days,
+    DateWindows,
     Field,
-    Refreshed,
+    FullRefresh,
     Resource,
 )
 
@@ -20,8 +20,8 @@ CUSTOMER_NOTES = Resource(
     singular="customer_note",
     path="/api/v5/customers/notes",
     answer_key="notes",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=21_600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=21_600),
     scope="customer_read",
     note="Notes on customers",
     fields=(
@@ -42,8 +42,8 @@ CORPORATE_CUSTOMER_NOTES = Resource(
     singular="corporate_customer_note",
     path="/api/v5/customers-corporate/notes",
     answer_key="notes",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=21_600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=21_600),
     scope="customer_read",
     note="Notes on corporate customers",
     fields=(

@@ -1,7 +1,7 @@
 """Offers (what is sold: a product in one colour and size) and their stock.
 
-Nothing tells of their changes. Stock is what people look at: every hour, 250 a page. Offers are
-many and are in the products too: four times a day.
+Their changes are not reported. Stock matters most and is read hourly, 250 a page. Offers are many
+and are also part of the products, so they are read four times a day.
 """
 
 from sync.declare import (
@@ -17,8 +17,8 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    PageNumbers,
     Resource,
 )
 
@@ -27,8 +27,8 @@ OFFERS = Resource(
     singular="offer",
     path="/api/v5/store/offers",
     answer_key="offers",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=21_600),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=21_600),
     scope="store_read",
     note="Offers: what is sold",
     fields=(
@@ -84,8 +84,8 @@ INVENTORIES = Resource(
     singular="inventory",
     path="/api/v5/store/inventories",
     answer_key="offers",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=3600),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=3600),
     page_size=250,
     params=(("filter[details]", 1),),
     scope="store_read",

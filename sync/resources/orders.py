@@ -1,4 +1,4 @@
-"""Orders with their items and payments, and the history that tells of their changes."""
+"""Orders with their items and payments, and the history of their changes."""
 
 from sync.declare import (
     BOOLEAN,
@@ -13,14 +13,14 @@ from sync.declare import (
     NUMBER,
     QUANTITY,
     TEXT,
-    Chain,
     Child,
-    Days,
+    DateWindows,
     Field,
-    Followed,
-    Refreshed,
+    FullRefresh,
+    HistoryFeed,
     Reread,
     Resource,
+    SinceId,
 )
 
 ORDERS = Resource(
@@ -28,8 +28,8 @@ ORDERS = Resource(
     singular="order",
     path="/api/v5/orders",
     answer_key="orders",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Followed("order_history"),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=HistoryFeed("order_history"),
     single="/api/v5/orders/{id}",
     single_key="order",
     scope="order_read",
@@ -249,8 +249,8 @@ ORDER_HISTORY = Resource(
     singular="order_history_entry",
     path="/api/v5/orders/history",
     answer_key="history",
-    listing=Chain(subject="order", target="orders"),
-    changes=Refreshed(every_seconds=15),
+    listing=SinceId(subject="order", target="orders"),
+    changes=FullRefresh(every_seconds=15),
     scope="order_read",
     note="Changes of orders, one entry per changed field; entries never change",
     fields=(

@@ -1,7 +1,7 @@
-"""Packs: the stock that was set aside for order items, and the history that tells of it.
+"""Packs, which are stock reserved for order items, and the history of their changes.
 
-The list has no filter by creation day (packs have none), so it is read whole and proven by
-repeated passes.
+Packs have no creation day and so no filter by it. The list is read whole and proven by repeated
+passes.
 """
 
 from sync.declare import (
@@ -14,12 +14,12 @@ from sync.declare import (
     MONEY,
     QUANTITY,
     TEXT,
-    Chain,
     Field,
-    Followed,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    HistoryFeed,
+    PageNumbers,
     Resource,
+    SinceId,
 )
 
 PACKS = Resource(
@@ -27,8 +27,8 @@ PACKS = Resource(
     singular="pack",
     path="/api/v5/orders/packs",
     answer_key="packs",
-    listing=Pages(),
-    changes=Followed("pack_history"),
+    listing=PageNumbers(),
+    changes=HistoryFeed("pack_history"),
     single="/api/v5/orders/packs/{id}",
     single_key="pack",
     scope="order_read",
@@ -61,8 +61,8 @@ PACK_HISTORY = Resource(
     singular="pack_history_entry",
     path="/api/v5/orders/packs/history",
     answer_key="history",
-    listing=Chain(subject="pack", target="packs"),
-    changes=Refreshed(every_seconds=15),
+    listing=SinceId(subject="pack", target="packs"),
+    changes=FullRefresh(every_seconds=15),
     scope="order_read",
     note="Changes of packs, one entry per changed field; entries never change",
     fields=(

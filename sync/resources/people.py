@@ -1,6 +1,7 @@
 """Users of the account, their groups, and segments of customers.
 
-Nothing tells of their changes. The lists are short and other tables are named by them, so hourly.
+Their changes are not reported. The lists are short and other tables refer to them, so they are
+read hourly.
 """
 
 from sync.declare import (
@@ -13,19 +14,19 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    PageNumbers,
     Resource,
 )
 
-HOURLY = Refreshed(every_seconds=3600)
+HOURLY = FullRefresh(every_seconds=3600)
 
 USERS = Resource(
     name="users",
     singular="user",
     path="/api/v5/users",
     answer_key="users",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=HOURLY,
     single="/api/v5/users/{id}",
     single_key="user",
@@ -94,7 +95,7 @@ USER_GROUPS = Resource(
     singular="user_group",
     path="/api/v5/user-groups",
     answer_key="groups",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=HOURLY,
     scope="user_read",
     note="Groups of users",
@@ -130,7 +131,7 @@ SEGMENTS = Resource(
     singular="segment",
     path="/api/v5/segments",
     answer_key="segments",
-    listing=Pages(),
+    listing=PageNumbers(),
     changes=HOURLY,
     note="Segments of customers; crm.customer_segments says who is in them",
     fields=(

@@ -1,7 +1,7 @@
 """The account's dictionaries, read whole every hour.
 
-Nothing tells of their changes, and each is one request. What is not in use any more stays, with
-`active` false.
+Their changes are not reported, and each needs one request. Entries that are no longer used stay,
+with `active` false.
 """
 
 from sync.declare import (
@@ -14,20 +14,20 @@ from sync.declare import (
     NUMBER,
     TEXT,
     Field,
-    Once,
-    Refreshed,
+    FullRefresh,
     Resource,
     Shape,
+    SinglePage,
 )
 
-HOURLY = Refreshed(every_seconds=3600)
+HOURLY = FullRefresh(every_seconds=3600)
 
 SITES = Resource(
     name="sites",
     singular="site",
     path="/api/v5/reference/sites",
     answer_key="sites",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -83,7 +83,7 @@ LEGAL_ENTITIES = Resource(
     singular="legal_entity",
     path="/api/v5/reference/legal-entities",
     answer_key="legalEntities",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     key="code",
     scope="reference_read",
@@ -115,7 +115,7 @@ COUNTRIES = Resource(
     singular="country",
     path="/api/v5/reference/countries",
     answer_key="countriesIso",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.SCALARS,
     key="code",
@@ -129,7 +129,7 @@ CURRENCIES = Resource(
     singular="currency",
     path="/api/v5/reference/currencies",
     answer_key="currencies",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     scope="reference_read",
     note="Currencies of the account",
@@ -159,7 +159,7 @@ UNITS = Resource(
     singular="unit",
     path="/api/v5/reference/units",
     answer_key="units",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",

@@ -1,6 +1,6 @@
 """Dictionaries of delivery: types, services, couriers, warehouses. Read whole every hour.
 
-The API's `stores` are called warehouses, because a store is an account here.
+The API's `stores` are called warehouses here, because a store is an account.
 """
 
 from sync.declare import (
@@ -14,20 +14,20 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Once,
-    Refreshed,
+    FullRefresh,
     Resource,
     Shape,
+    SinglePage,
 )
 
-HOURLY = Refreshed(every_seconds=3600)
+HOURLY = FullRefresh(every_seconds=3600)
 
 DELIVERY_TYPES = Resource(
     name="delivery_types",
     singular="delivery_type",
     path="/api/v5/reference/delivery-types",
     answer_key="deliveryTypes",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -115,7 +115,7 @@ DELIVERY_SERVICES = Resource(
     singular="delivery_service",
     path="/api/v5/reference/delivery-services",
     answer_key="deliveryServices",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -133,7 +133,7 @@ COURIERS = Resource(
     singular="courier",
     path="/api/v5/reference/couriers",
     answer_key="couriers",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     scope="reference_read",
     note="Couriers",
@@ -154,7 +154,7 @@ WAREHOUSES = Resource(
     singular="warehouse",
     path="/api/v5/reference/stores",
     answer_key="stores",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     key="code",
     scope="reference_read",

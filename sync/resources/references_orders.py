@@ -1,4 +1,4 @@
-"""Dictionaries of orders: statuses, types, methods. Read whole every hour, like all of them."""
+"""Dictionaries of orders: statuses, types, methods. Read whole every hour, as all dictionaries."""
 
 from sync.declare import (
     BOOLEAN,
@@ -8,20 +8,20 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Once,
-    Refreshed,
+    FullRefresh,
     Resource,
     Shape,
+    SinglePage,
 )
 
-HOURLY = Refreshed(every_seconds=3600)
+HOURLY = FullRefresh(every_seconds=3600)
 
 STATUSES = Resource(
     name="statuses",
     singular="status",
     path="/api/v5/reference/statuses",
     answer_key="statuses",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -41,7 +41,7 @@ STATUS_GROUPS = Resource(
     singular="status_group",
     path="/api/v5/reference/status-groups",
     answer_key="statusGroups",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -69,7 +69,7 @@ PRODUCT_STATUSES = Resource(
     singular="product_status",
     path="/api/v5/reference/product-statuses",
     answer_key="productStatuses",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -102,7 +102,7 @@ ORDER_TYPES = Resource(
     singular="order_type",
     path="/api/v5/reference/order-types",
     answer_key="orderTypes",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -123,7 +123,7 @@ ORDER_METHODS = Resource(
     singular="order_method",
     path="/api/v5/reference/order-methods",
     answer_key="orderMethods",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",

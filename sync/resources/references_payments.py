@@ -8,20 +8,20 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Once,
-    Refreshed,
+    FullRefresh,
     Resource,
     Shape,
+    SinglePage,
 )
 
-HOURLY = Refreshed(every_seconds=3600)
+HOURLY = FullRefresh(every_seconds=3600)
 
 PAYMENT_TYPES = Resource(
     name="payment_types",
     singular="payment_type",
     path="/api/v5/reference/payment-types",
     answer_key="paymentTypes",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -80,7 +80,7 @@ PAYMENT_STATUSES = Resource(
     singular="payment_status",
     path="/api/v5/reference/payment-statuses",
     answer_key="paymentStatuses",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     shape=Shape.MAP,
     key="code",
@@ -111,7 +111,7 @@ PRICE_TYPES = Resource(
     singular="price_type",
     path="/api/v5/reference/price-types",
     answer_key="priceTypes",
-    listing=Once(),
+    listing=SinglePage(),
     changes=HOURLY,
     key="code",
     scope="reference_read",

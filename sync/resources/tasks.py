@@ -1,7 +1,8 @@
-"""Tasks, the history that tells of their changes, and their comments.
+"""Tasks, the history of their changes, and their comments.
 
-Comments are a method per task. The history has an entry for a comment, so the task's comments are
-read again with the task; once a day for all, because their edits and deletions may have no entry.
+Comments have a method per task. The history has an entry for a new comment, so a task's comments
+are read again with the task. The comments of all tasks are read once a day, because edits and
+deletions may have no entry.
 """
 
 from sync.declare import (
@@ -12,15 +13,15 @@ from sync.declare import (
     JSON,
     MINUTE,
     TEXT,
-    Chain,
-    Days,
+    DateWindows,
     Field,
-    Followed,
-    Pages,
+    FullRefresh,
+    HistoryFeed,
+    PageNumbers,
     Parent,
-    Refreshed,
     Reread,
     Resource,
+    SinceId,
 )
 
 TASKS = Resource(
@@ -28,8 +29,8 @@ TASKS = Resource(
     singular="task",
     path="/api/v5/tasks",
     answer_key="tasks",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Followed("task_history"),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=HistoryFeed("task_history"),
     single="/api/v5/tasks/{id}",
     single_key="task",
     scope="task_read",
@@ -65,8 +66,8 @@ TASK_HISTORY = Resource(
     singular="task_history_entry",
     path="/api/v5/tasks/history",
     answer_key="history",
-    listing=Chain(subject="task", target="tasks"),
-    changes=Refreshed(every_seconds=15),
+    listing=SinceId(subject="task", target="tasks"),
+    changes=FullRefresh(every_seconds=15),
     scope="task_read",
     note="Changes of tasks, one entry per changed field; entries never change",
     fields=(
@@ -102,8 +103,8 @@ TASK_COMMENTS = Resource(
     singular="task_comment",
     path="/api/v5/tasks/{id}/comments",
     answer_key="comments",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=86_400),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=86_400),
     scope="task_read",
     parent=Parent("tasks", "task_id"),
     note="Comments on tasks",

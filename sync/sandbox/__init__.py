@@ -12,8 +12,8 @@ It knows nothing of the rest of `sync`, so that a mistake there cannot agree wit
 
 The map, from the socket down:
 
-    serve, app          HTTP with its limits and faults; control and oracle are the doors beside
-    sandbox             the accounts of a server; api answers requests, churn edits, journal resumes
+    serve, app          HTTP with its limits and faults; control and oracle are the doors beside it
+    sandbox             the accounts on one server; api answers, churn edits, journal resumes
     registry            the list of kinds; methods, histories, mutations and churn follow from it
     kinds/              one file a kind of record: methods and filters, mutations, churn, seeding
     service             what is of no kind: settings, dictionaries, keys, backups, look-ups

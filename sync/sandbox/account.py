@@ -36,8 +36,8 @@ class Account:
     def __init__(
         self, name: str, *, zone: str, currency: str, language: str | None, sites: Iterable[str],
         awkward: float, seed: int, clock: Clock, knobs: Knobs, lean: bool, lock: RLock,
-        collections: Iterable[str], subjects: Mapping[str, str], mutations: Mapping[str,
-        Callable[..., Any]],
+        collections: Iterable[str], subjects: Mapping[str, str],
+        mutations: Mapping[str, Callable[..., Any]],
     ) -> None:  # fmt: skip
         """`collections` and `subjects` (history -> key of its object) are those of the kinds."""
         self.name, self.currency = name, currency
@@ -62,7 +62,7 @@ class Account:
         self.timeline = Timeline(self.store, subjects, knobs)
         self.writer = HistoryWriter(
             self.histories, press=self.store.press, time=self.time, knobs=knobs,
-            lateness=Random(f"{seed}/{name}/lateness"), user_ids=self.user_ids,
+            lateness=Random(f"{seed}/{name}/lateness"),
         )  # fmt: skip
         self.saves = Saves(
             store=self.store, writer=self.writer, timeline=self.timeline, time=self.time,
@@ -116,7 +116,7 @@ class Account:
         return lags[turn % len(lags)]
 
     def set_zone(self, zone: str) -> None:
-        """Dates stored before keep their text; what is written from now on is in the new zone."""
+        """Change the zone; dates stored before keep their text."""
         with self.lock:
             self.time.move_to(zone)
             self.settings_changed_at = self.local(self.clock.now())

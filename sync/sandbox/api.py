@@ -57,7 +57,7 @@ class Api:
         return 200, method.answer(call), method.kind
 
     def _holder(self, key: str | None) -> tuple[Account, Key]:
-        """Whose key this is, or the refusal."""
+        """The account and key of a request, or the refusal."""
         if not key:
             raise Refusal(403, '"apiKey" is missing.')
         for account in list(self._accounts.values()):
@@ -67,7 +67,7 @@ class Api:
         raise Refusal(403, 'Wrong "apiKey" value.')
 
     def account_of(self, key: str | None) -> Account | None:
-        """Whose key this is or was; for the log and for faults of one account."""
+        """The account a key is or was of; for the log and for faults of one account."""
         for account in list(self._accounts.values()):
             if key in account.keyring.keys:
                 return account

@@ -13,7 +13,7 @@ from sync.sandbox.php import Json, Refusal
 
 @dataclass(frozen=True)
 class Call:
-    """Who asks what of which account; `args` are the variable parts of the path."""
+    """The account, key and parameters of a request; `args` are variable parts of the path."""
 
     account: Account
     key: Key
@@ -29,7 +29,7 @@ class Call:
         return given if isinstance(given, dict) else {}
 
     def matches(self, paths: Iterable[str]) -> bool:
-        """Whether the method is one of these paths below /api/v5/."""
+        """True when the method is one of these paths below /api/v5/."""
         return any(fnmatch(self.path.removeprefix("/api/v5/"), p) for p in paths)
 
     def sites(self) -> list[str]:

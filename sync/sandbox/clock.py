@@ -49,7 +49,7 @@ class LocalTime:
         return local_text(at + self._offset(), self.zone)
 
     def move_to(self, zone: str) -> None:
-        """Dates written before keep their text; those from now on are in the new zone."""
+        """Change the zone; dates written before keep their text."""
         self.zone_name, self.zone = zone, ZoneInfo(zone)
 
 

@@ -1,4 +1,4 @@
-"""What `filter[...]` means: one small test per name, built from a record's path."""
+"""Filters of lists: one small test for each name, built from a record's path."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class History:
         self, entries: list[Entry], *, since: int, now: float, replica: float = 0.0, knobs: Knobs,
         sieve: Callable[[Entry], bool] | None,
     ) -> tuple[int, Iterator[Entry]]:  # fmt: skip
-        """How many of `entries` follow `since` (totalCount), and those a page may show."""
+        """The number of `entries` after `since` (totalCount), and those a page may show."""
         unseen = self._unseen(now, replica)
         start = bisect_right(entries, since, key=lambda e: e.id)
         if knobs.history_retention is not None:
@@ -112,7 +112,7 @@ class History:
         return total, self._shown(entries, start, unseen, knobs, sieve)
 
     def _within(self, entries: list[Entry], unseen: set[int], first: int) -> int:
-        """How many of the unseen entries, from id `first` on, are among these."""
+        """The number of unseen entries, from id `first` on, that are among these."""
         late = [i for i in unseen if i >= first]
         if entries is self.entries:
             return len(late)
@@ -136,11 +136,11 @@ class History:
     # --- a backup
 
     def back_up(self) -> tuple[list[Entry], int]:
-        """Its entries and the next id; what is on its way counts as published."""
+        """Copy its entries and the next id; what is on its way counts as published."""
         return list(self.entries), self.next_id
 
     def restore(self, backup: tuple[list[Entry], int]) -> None:
-        """Its entries as they were: the ids of later ones are given again, to others."""
+        """Bring its entries back: the ids of later ones are given again, to others."""
         entries, self.next_id = backup
         self.entries = list(entries)
         self._late.clear()

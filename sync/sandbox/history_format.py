@@ -1,10 +1,10 @@
-"""How a history words a change: field names, value shapes, the stub beside them."""
+"""The format of histories: field names, value shapes, the stub beside them."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,29 +137,43 @@ def _named(path: str) -> str:
     return parts[0] + ("." + ".".join(parts[1:]) if len(parts) > 1 else "")
 
 
+_ITEM = {"status": "code"} | dict.fromkeys(
+    ("quantity", "initialPrice", "discountTotal", "purchasePrice", "vatRate"), "plain"
+)
+_PAYMENT = {"paidAt": "plain", "status": "code", "type": "code"} | dict.fromkeys(
+    ("amount", "externalId", "comment"), "plain"
+)
+
+
 def item_words(before: list[Json], after: list[Json]) -> Iterator[Word]:
     """Items that came, went or changed: `order_product`, `order_product.quantity`…"""
-    old = {item["id"]: item for item in before}
-    new = {item["id"]: item for item in after}
-    for item_id, item in new.items():
-        about = {"item": item_stub(item)}
-        if item_id not in old:
-            yield Word("order_product", None, {"id": item_id}, about)
+    old, new = ({item["id"]: item for item in items} for items in (before, after))
+    yield from _part_words("order_product", "item", _ITEM, old, new, item_stub, ("id",))
+
+
+def payment_words(before: Json, after: Json) -> Iterator[Word]:
+    """Payments that came, went or changed: `payments`, `payments.status`…"""
+    value = ("id", "type")
+    yield from _part_words("payments", "payment", _PAYMENT, before, after, payment_stub, value)
+
+
+def _part_words(
+    field: str, noun: str, shapes: dict[str, str], before: dict[Any, Json], after: dict[Any, Json],
+    stub: Callable[[Json], Json], value: tuple[str, ...],
+) -> Iterator[Word]:  # fmt: skip
+    for key, part in after.items():
+        about, was = {noun: stub(part)}, before.get(key)
+        if was is None:
+            yield Word(field, None, {name: part.get(name) for name in value}, about)
             continue
-        was = old[item_id]
-        if was.get("status") != item.get("status"):
-            yield Word(
-                "order_product.status",
-                shaped(was.get("status"), "code"),
-                shaped(item.get("status"), "code"),
-                about,
-            )
-        for name in ("quantity", "initialPrice", "discountTotal", "purchasePrice", "vatRate"):
-            if was.get(name) != item.get(name):
-                yield Word(f"order_product.{snake(name)}", was.get(name), item.get(name), about)
-    for item_id, item in old.items():
-        if item_id not in new:
-            yield Word("order_product", {"id": item_id}, None, {"item": item_stub(item)})
+        for name, shape in shapes.items():
+            old, new = was.get(name), part.get(name)
+            if old != new:
+                yield Word(f"{field}.{snake(name)}", shaped(old, shape), shaped(new, shape), about)
+    for key, part in before.items():
+        if key not in after:
+            gone = {name: part.get(name) for name in value}
+            yield Word(field, gone, None, {noun: stub(part)})
 
 
 def item_stub(item: Json) -> Json:
@@ -168,30 +182,6 @@ def item_stub(item: Json) -> Json:
     if offer.get("id"):
         stub["offer"] = {k: offer[k] for k in ("id", "externalId", "xmlId") if k in offer}
     return stub
-
-
-def payment_words(before: Json, after: Json) -> Iterator[Word]:
-    for payment_id, payment in after.items():
-        about = {"payment": payment_stub(payment)}
-        was = before.get(payment_id)
-        if was is None:
-            new = {"id": payment["id"], "type": payment.get("type")}
-            yield Word("payments", None, new, about)
-            continue
-        for name, shape in (("paidAt", "plain"), ("status", "code"), ("type", "code"),
-                            ("amount", "plain"), ("externalId", "plain"),
-                            ("comment", "plain")):  # fmt: skip
-            if was.get(name) != payment.get(name):
-                yield Word(
-                    f"payments.{snake(name)}",
-                    shaped(was.get(name), shape),
-                    shaped(payment.get(name), shape),
-                    about,
-                )
-    for payment_id, payment in before.items():
-        if payment_id not in after:
-            old = {"id": payment["id"], "type": payment.get("type")}
-            yield Word("payments", old, None, {"payment": payment_stub(payment)})
 
 
 def payment_stub(payment: Json) -> Json:

@@ -1,4 +1,4 @@
-"""What can be turned on a sandbox while it runs: limits, faults, drift, quirks."""
+"""Switches of a sandbox that are turned while it runs: limits, faults, drift, quirks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ORDERS_OF_LISTS = ("newest", "oldest", "id_desc", "id_asc", "shuffled")
 
 @dataclass
 class Knobs:
-    """Every switch of a sandbox, with its unit. A list of accounts or paths may hold `*` patterns.
+    """Switches of a sandbox, with their units. A list of accounts or paths may hold `*` patterns.
 
     Limits
       rate                    requests in any sliding second from one client address; above it 503.

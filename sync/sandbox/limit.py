@@ -14,7 +14,7 @@ class SlidingWindow:
         self._granted: dict[tuple[str, str], deque[float]] = {}
 
     def grants(self, client: str, bucket: str, rate: float, at: float) -> bool:
-        """Whether a request arriving at `at` (monotonic seconds) fits; a refused one counts not."""
+        """Admit a request arriving at `at` (monotonic seconds), or refuse it, uncounted."""
         window = self._granted.setdefault((client, bucket), deque())
         while window and at - window[0] >= 1.0:
             window.popleft()

@@ -22,6 +22,7 @@ from sync.sandbox.singles import find
 T = TypeVar("T")
 LIMITS = (20, 50, 100)
 MORE = (*LIMITS, 250)
+CREATED = ("createdAtFrom", "createdAtTo")  # the usual names of the filters on the creation date
 OWNER = "_owner"
 _ALWAYS = among(_owner="_customer", _channel="mgChannelId")
 PAGING = "Errors in the pagination parameters"
@@ -58,7 +59,7 @@ class ListMethod:
         return answer(call, self.key, rows, asked, len(ids) + self._phantoms(call))
 
     def _phantoms(self, call: Call) -> int:
-        """What a knob adds to the total of windows: of all, or of those that hold a day."""
+        """The number a knob adds to the total of windows: all, or those that hold a day."""
         off = call.account.knobs.totals_off.get(self.collection)
         given = call.filter()
         if off is None or any(name not in (self.created or ()) for name in given):
@@ -248,25 +249,20 @@ class FeedMethod:
             raise Refusal(400, USE_SINCE_ID)
         history, knobs = call.account.histories[self.history], call.account.knobs
         total, entries = history.remaining(
-            history.of_sites(call.key.sites),
-            since=since,
-            now=call.now,
-            replica=call.replica if knobs.replica_histories else 0.0,
-            knobs=knobs,
-            sieve=self._sieve(call),
-        )
+            history.of_sites(call.key.sites), since=since, now=call.now, knobs=knobs,
+            replica=call.replica if knobs.replica_histories else 0.0, sieve=self._sieve(call),
+        )  # fmt: skip
         rows = [
             answered_entry(call, self.history, entry)
             for entry in islice(entries, asked.start, asked.start + asked.limit)
         ]
-        return (
-            b'{"success":true,"generatedAt":%b,"history":[%b],%b}'
-            % (
-                orjson.dumps(call.account.local(call.now)),
-                b",".join(rows),
-                pagination(call, asked, total, most=1 if knobs.history_total_pages_lie else None),
-            )
-        )  # fmt: skip
+        block = pagination(call, asked, total, most=1 if knobs.history_total_pages_lie else None)
+        now = orjson.dumps(call.account.local(call.now))
+        return b'{"success":true,"generatedAt":%b,"history":[%b],%b}' % (
+            now,
+            b",".join(rows),
+            block,
+        )
 
     def _sieve(self, call: Call) -> Callable[[Entry], bool] | None:
         given = call.filter()

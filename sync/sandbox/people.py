@@ -14,7 +14,7 @@ _SHADOW = str.maketrans("áéíóúñüÁÉÍÓÚÑ ", "aeiounuAEIOUN_")
 
 
 def tongue(rng: Random, language: str) -> str:
-    """Whose names a customer of this account bears: mostly the account's, not always."""
+    """The language of a customer's name: mostly the account's, not always."""
     weights = _WEIGHTS[language]
     return rng.choices([kind for kind, _ in weights], [weight for _, weight in weights])[0]
 

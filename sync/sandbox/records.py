@@ -45,7 +45,7 @@ class Record:
 
 @dataclass(slots=True)
 class Gone:
-    """Why an id is no longer live, and since when (epoch seconds)."""
+    """A tombstone: the reason an id is no longer live, and since when (epoch seconds)."""
 
     reason: str
     at: float
@@ -129,7 +129,7 @@ class Change:
 
 @dataclass(slots=True)
 class Behind:
-    """What lists show some seconds behind the truth: a view, and the changes it waits for."""
+    """A view some seconds behind the truth, and the changes it waits for."""
 
     view: View
     waiting: list[Change] = field(default_factory=list)
@@ -204,14 +204,14 @@ class Collection:
         return committed
 
     def _fall_behind(self) -> Behind:
-        """What the list itself shows and waits for: from there a replica begins to lag."""
+        """A copy of what the list itself shows and waits for: there a replica begins to lag."""
         listed = self._behind.get(0.0)
         if listed is None:
             return Behind(self.truth.copy())
         return Behind(listed.view.copy(), list(listed.waiting))
 
     def view(self, now: float, replica: float = 0.0) -> View:
-        """What a list shows at this moment, on a replica so many seconds behind."""
+        """The records a list shows now, on a replica so many seconds behind."""
         behind = self._behind.get(replica)
         if behind is None:
             return self.truth if replica == 0 else self.view(now)

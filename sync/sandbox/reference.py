@@ -1,7 +1,7 @@
 """The dictionaries of an account, in its language: statuses, deliveries, payments, sites…
 
 Kept here as code -> entry; which of them the API sends as a map and which as a list is decided by
-the method (methods.py).
+the method (service.py).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def entry(code: str, name: str, **more: Any) -> Json:
 def references(
     language: str, currency: str, country: str, sites: list[str], when: str
 ) -> dict[str, dict[str, Json]]:
-    """Every dictionary by method name. `when` is the date their entries were made."""
+    """All dictionaries by method name. `when` is the date their entries were made."""
     i = {"RU": 0, "ES": 1}.get(language, 2)
     pays = [code for code, _ in PAYMENTS]
     by_code: dict[str, list[Json]] = {

@@ -43,7 +43,7 @@ CHURN: dict[str, Move] = {name: move for kind in KINDS for name, move in kind.ch
 
 @dataclass(frozen=True)
 class Method:
-    """How a path is answered. `scope` None: any key that works."""
+    """The answer of a path. `scope` None: any key that works."""
 
     answer: Answer
     scope: str | None = None

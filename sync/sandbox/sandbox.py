@@ -83,7 +83,7 @@ class Sandbox:
         return status, orjson.loads(body) if kind == JSON else body
 
     def truth(self, account: str, collection: str, *, steady: bool = False) -> list[Json]:
-        """Every live record as its list would send it in quiet, newest first.
+        """All live records as their list sends them when nothing lags, newest first.
 
         `steady` leaves out what changes unannounced: aggregates, and people inside orders.
         """

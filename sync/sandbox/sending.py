@@ -44,7 +44,7 @@ def sent(account: Account, collection: str, record: Record, now: float) -> bytes
 
 
 def lines(account: Account, collection: str, now: float, *, only_steady: bool) -> Iterator[bytes]:
-    """Every live record as its list would send it in quiet, newest first."""
+    """All live records as their list sends them when nothing lags, newest first."""
     truth = account.collections[collection].truth
     for _, record_id in reversed(list(truth.order)):
         record = truth.live.get(record_id)

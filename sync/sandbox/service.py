@@ -204,7 +204,7 @@ def features(call: Call) -> bytes:
 
 
 def manager_by_phone(call: Call) -> bytes:
-    """Who looks after the customer with this phone."""
+    """The manager of the customer with this phone."""
     phone = str(call.params.get("phone", "")).lstrip("+")
     account, people = call.account, call.account.collections["customers"]
     users = account.collections["users"]
@@ -248,7 +248,7 @@ def recalculate(call: Call) -> bytes:
 
 
 def cart(call: Call) -> bytes:
-    """Every fifth customer left something in the cart; times here carry their offset."""
+    """A cart; one customer in five left something in it. Times here carry their offset."""
     customer = _visitor(call)
     account = call.account
     shelf = account.shop.articles[call.args[0]]

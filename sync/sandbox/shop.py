@@ -22,7 +22,7 @@ SEASON = (0.8, 0.9, 1.0, 0.9, 0.9, 0.8, 0.7, 0.8, 1.0, 1.1, 1.5, 1.7)
 
 @dataclass
 class Shop:
-    """What an order is made from; `local` renders a moment, `item_id`/`payment_id` count."""
+    """Goods and people an order is made from; `item_id` and `payment_id` count."""
 
     language: str
     currency: str
@@ -193,7 +193,7 @@ def custom(rng: Random, shop: Shop) -> Json:
 
 
 def steps(rng: Random, shop: Shop, *, at: float, now: float, has_manager: bool) -> list[Step]:
-    """How the order went on until now: confirmed, packed, delivered, or cancelled, or returned."""
+    """Steps of an order until now: confirmed, packed, delivered, or cancelled, or returned."""
     fate = rng.random()
     path = list(_GOOD) if fate < 0.80 else [*_GOOD[: rng.randint(0, 2)], rng.choice(_BAD)]
     if 0.76 < fate < 0.80:

@@ -63,8 +63,7 @@ def find(call: Call, collection: str, text: str, *, by_external: bool) -> Record
         if site is None and len(call.sites()) > 1:
             raise Refusal(400, "Parameter 'site' is missing")
         found = target.find(
-            call.now,
-            lambda r: r.external == text and (site is None or r.site == site),
+            call.now, lambda r: r.external == text and (site is None or r.site == site)
         )
         missing = next(
             (i for i, g in target.gone.items() if g.last and g.last.external == text), None

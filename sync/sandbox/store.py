@@ -13,7 +13,7 @@ from sync.sandbox.records import Collection, Press, Record
 
 
 class Store:
-    """Every collection by name; they change only through a save, or while the account is seeded."""
+    """The collections by name; they change only through a save, or while an account is seeded."""
 
     def __init__(self, names: Iterable[str], press: Press, lock: RLock) -> None:
         self.press = press

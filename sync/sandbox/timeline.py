@@ -1,4 +1,4 @@
-"""What was true when: every version of the records that a mirror is judged by.
+"""The past of an account: every version of the records that a mirror is judged by.
 
 A moment is the sandbox's clock, which is the host's unless a test moved it, and never the CRM's own
 (`clock_offset_seconds`). A save counts from its commit: from then on GET by id, and a list that
@@ -25,7 +25,7 @@ PADDING = "padding"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a record is from a moment on; `record` None: it is dead."""
+    """A record from a moment on; `record` None: it is deleted."""
 
     at: float
     id: int
@@ -83,7 +83,7 @@ class Timeline:
 
 
 def _people(order: Record, *, of_firm: bool) -> Json:
-    """Whom an order belongs to, as `steady` leaves it of what is sent."""
+    """The customer and contact of an order, as `steady` leaves them of what is sent."""
     found: Json = {}
     if order.customer is not None:
         kind = "customer_corporate" if of_firm else "customer"

@@ -1,11 +1,11 @@
-"""The tables: those of `crm` are derived from RESOURCES, those of `sync` are ours.
+"""The tables: `crm` is derived from RESOURCES, `sync` holds the service's own state.
 
-Keys and indexes lead with `store_id`, so that tables can be partitioned or distributed by store
-later. A worker needs only ours, as names for its statements: `crm` costs it time and memory.
+Keys and indexes begin with `store_id`, so that tables can be partitioned or distributed by store
+later. A worker imports only the tables of `sync`, because importing `crm` costs time and memory.
 
-words.py       the metadata, and the columns tables share
-crm.py         what analysts read
+columns.py     the metadata, and the columns that tables share
+crm.py         the tables for analysts
 service.py     stores, lanes, rejects, readers, notices
 crawls.py      crawls, feeds, proofs, coverage
-everything.py  all of it, for Alembic
+everything.py  all tables, for Alembic
 """

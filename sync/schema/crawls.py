@@ -1,11 +1,11 @@
-"""The service's own tables in `sync`: crawls, feeds, and what is complete as of when."""
+"""The service's own tables in `sync`: crawls, feeds, proofs, coverage."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from sync.schema.words import (
+from sync.schema.columns import (
     NOW,
     ZERO,
     count,
@@ -346,7 +346,7 @@ DRIFT = ours(
     sa.Column("window_id", sa.BigInteger, comment="sync.window.id"),
     text(
         "kind",
-        "shrank, grew, repeated, beyond_end, endless, order or gap (ops/runbook.md)",
+        "shrank, grew, repeated, beyond_end, endless, order or gap (ops/docs/runbook.md)",
         nullable=False,
     ),
     text("detail", "what was seen", nullable=False),

@@ -1,4 +1,4 @@
-"""The tables of `crm`, derived from RESOURCES: what analysts read. Its shape is a promise."""
+"""The tables of `crm` for analysts, derived from RESOURCES. Their shape must stay compatible."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
 from sync.declare import Child, Field, Resource
 from sync.resources import RESOURCES
-from sync.schema.words import METADATA, VERSIONED, store_id, timestamp
+from sync.schema.columns import METADATA, VERSIONED, store_id, timestamp
 
-# Mirrored ids come from the API: without autoincrement=False a BigInteger key becomes BIGSERIAL.
+# Mirrored ids come from the API; without autoincrement=False a BigInteger key becomes BIGSERIAL.
 _SQL_TYPES: dict[str, Any] = {
     "text": sa.Text(),
     "bigint": sa.BigInteger(),
@@ -41,7 +41,7 @@ def _column(field: Field, *, key: bool = False) -> sa.Column[Any]:
 
 
 def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
-    """The table of a resource's records."""
+    """Return the table of a resource's records."""
     columns: list[Any] = [store_id()]
     columns += [_column(f, key=f.name == resource.key) for f in resource.fields]
     if resource.created_field:
@@ -105,7 +105,7 @@ def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
 
 
 def _joined_columns(resource: Resource) -> list[str]:
-    """Columns merges, parents and a history's subject are looked up by."""
+    """Return the columns by which rows of a merged record, a parent or a subject are found."""
     columns = [
         column
         for other in RESOURCES.values()
@@ -120,7 +120,7 @@ def _joined_columns(resource: Resource) -> list[str]:
 
 
 def child_table(resource: Resource, child: Child, metadata: sa.MetaData) -> sa.Table:
-    """The table of a list inside a resource's records."""
+    """Return the table of a list inside a resource's records."""
     columns: list[Any] = [store_id()]
     if resource.key:
         parent = next(f for f in resource.fields if f.name == resource.key)
@@ -148,7 +148,7 @@ def child_table(resource: Resource, child: Child, metadata: sa.MetaData) -> sa.T
 
 
 def crm_tables(resources: Mapping[str, Resource], metadata: sa.MetaData) -> dict[str, sa.Table]:
-    """Every table of the given resources, by name."""
+    """Return every table of the given resources, by name."""
     tables = {}
     for resource in resources.values():
         tables[resource.name] = resource_table(resource, metadata)
@@ -161,7 +161,7 @@ CRM: dict[str, sa.Table] = crm_tables(RESOURCES, METADATA)
 
 
 def version_table(resource: Resource, name: str, metadata: sa.MetaData) -> sa.Table:
-    """The table of a resource's earlier contents; the present one is in the resource's own."""
+    """Return the table of a resource's earlier contents; its own table has the current content."""
     key = resource.key
     return sa.Table(
         name,

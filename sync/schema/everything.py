@@ -1,6 +1,6 @@
-"""METADATA with every table in it, for Alembic, the dictionary and tests."""
+"""METADATA with every table, for Alembic, the dictionary and tests."""
 
 from sync.schema import crawls, crm, service
-from sync.schema.words import METADATA
+from sync.schema.columns import METADATA
 
 __all__ = ["METADATA", "crawls", "crm", "service"]

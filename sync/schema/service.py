@@ -1,11 +1,11 @@
-"""The service's own tables in `sync`: stores, their lanes, what was rejected, readers, notices."""
+"""The service's own tables in `sync`: stores, lanes, rejects, readers, notices."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 
-from sync.schema.words import (
+from sync.schema.columns import (
     NOW,
     ZERO,
     count,

@@ -15,7 +15,7 @@ from sync.errors import NeedsOperator
 from sync.settings import values
 
 PREFIX = "SYNC_"
-TEST_PREFIX = "SYNC_TEST_"  # sync/faults.py
+TEST_PREFIX = "SYNC_TEST_"  # sync/failpoints.py
 _GENERATE_KEY = (
     "python3 -c 'import base64,os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
 )
@@ -240,7 +240,7 @@ def _collect(
                 )
             else:
                 if not text:
-                    mistakes[field] = f'{name}_FILE is "{path}", which is empty; put it in there.'
+                    mistakes[field] = f'{name}_FILE is "{path}", which is empty; fill the file.'
         if text:
             values[field] = text
     unknown = tuple(

@@ -152,6 +152,6 @@ def proxies(text: Any) -> Any:
             except ValueError:
                 raise ValueError("one of them is no IP address or network") from None
             if network.prefixlen == 0:
-                raise ValueError("whoever it is would be believed")
+                raise ValueError("it would trust every address")
             found.append(each)
     return tuple(dict.fromkeys(found))

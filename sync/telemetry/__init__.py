@@ -4,12 +4,12 @@ Fields: store, resource, lane, window, page, rows, changed, waited_seconds, elap
 Info logs a line for each slice; debug logs a line for each page received and each commit.
 Logs hold names, numbers and our own messages. API keys are removed from every line.
 
-secrets.py  API keys, removed from logs, events and traces by their value
-told.py     database errors, without the rows in their messages
-plain.py    text from an account, without characters that harm a terminal or Postgres
-tally.py    rows and changes of a slice, counted where they are written
-reports.py  Sentry, when SYNC_SENTRY_DSN is set
-traces.py   OpenTelemetry, when SYNC_OTEL_ENDPOINT is set
+secrets.py        API keys, removed from logs, events and traces by their value
+redact_errors.py  database errors, without the rows in their messages
+sanitize.py       text from an account, without characters that harm a terminal or Postgres
+row_counter.py    rows and changes of a slice, counted where they are written
+sentry.py         Sentry, when SYNC_SENTRY_DSN is set
+traces.py         OpenTelemetry, when SYNC_OTEL_ENDPOINT is set
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any
 
 import structlog
 
-from sync.telemetry.plain import plain, plain_lines
+from sync.telemetry.redact_errors import told, without_rows
+from sync.telemetry.row_counter import Tally, counted, counting
+from sync.telemetry.sanitize import plain, plain_lines
 from sync.telemetry.secrets import keep_secret, scrubbed
-from sync.telemetry.tally import Tally, counted, counting
-from sync.telemetry.told import told, without_rows
 from sync.telemetry.traces import span
 
 __all__ = [

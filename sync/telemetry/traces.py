@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from sync.errors import NeedsOperator
+from sync.telemetry.redact_errors import told
 from sync.telemetry.secrets import scrubbed
-from sync.telemetry.told import told
 
 _tracer: Any = None
 

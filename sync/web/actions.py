@@ -11,14 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from sync.database.engine import attempts
 from sync.errors import BadRequest
-from sync.mirror import accounts, asked
-from sync.mirror.engine import attempts
-from sync.mirror.stores import Store
 from sync.resources import RESOURCES
+from sync.state import accounts, operations
+from sync.state.stores import Store
 from sync.telemetry import log
 from sync.web.security import SESSION_SECONDS, is_same
-from sync.web.site import COOKIE, Refusal, Site
+from sync.web.state import COOKIE, Refusal, Site
 
 MOST_BYTES = 16_384
 Form = Mapping[str, list[str]]
@@ -158,7 +158,7 @@ def _done(site: Site, action: Action, name: str, form: Form) -> tuple[str, str |
     """Do what was asked of a store: what was done, and the page that shows it."""
     for attempt in attempts(site.services.engine):
         with attempt as connection:
-            done = action(connection, asked.store_with_key(connection, name), form)
+            done = action(connection, operations.store_with_key(connection, name), form)
     return done
 
 
@@ -179,11 +179,11 @@ def _queued(
     form: Form,
     *,
     kind: str,
-    days: asked.Days = (None, None),
+    days: operations.Days = (None, None),
     deep: bool = False,
 ) -> tuple[str, str | None]:
     names = [_resource(name) for name in form.get("resource", []) if name]
-    ids, parked = asked.ask_for(connection, store, names, kind=kind, days=days, deep=deep)
+    ids, parked = operations.ask_for(connection, store, names, kind=kind, days=days, deep=deep)
     said = f"{kind.capitalize()} queued: " + (
         ", ".join(names) if names else f"all {len(ids)} resources"
     )
@@ -195,14 +195,14 @@ def _queued(
 
 def _retry(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
     name = first(form, "resource")
-    released = asked.retry(connection, store, _resource(name) if name else None)
+    released = operations.retry(connection, store, _resource(name) if name else None)
     what = name or store.name
     return (f"{what} is tried again now." if released else f"{what} is asked for again."), None
 
 
 def _approve(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
     name = _resource(first(form, "resource"))
-    waited = asked.approve(connection, store, name).partition(";")[0]
+    waited = operations.approve(connection, store, name).partition(";")[0]
     return f"Approved: {waited}. {name} is read again now.", None
 
 

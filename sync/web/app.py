@@ -19,11 +19,11 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from sync.errors import BadRequest, SyncError
 from sync.metrics.ready import readiness
 from sync.metrics.scraping import scrape
-from sync.pipeline.services import Services
 from sync.telemetry import log, scrubbed, told
-from sync.web import actions, pages
+from sync.web import actions, views
 from sync.web.security import HEADERS, trusted
-from sync.web.site import HERE, Refusal, Site
+from sync.web.state import HERE, Refusal, Site
+from sync.work.services import Services
 
 View = Callable[[Site, Request], Response] | Callable[[Site, Request], Awaitable[Response]]
 
@@ -57,13 +57,13 @@ def create_app(services: Services) -> ASGIApp:
         )
 
     routes = [
-        Route("/", open_to(pages.overview)),
-        Route("/stores/{name}", open_to(pages.a_store)),
+        Route("/", open_to(views.overview)),
+        Route("/stores/{name}", open_to(views.a_store)),
         Route("/stores/{name}/{what}", open_to(actions.act), methods=["POST"]),
-        Route("/crawls", open_to(pages.crawls)),
-        Route("/crawls/{crawl_id:int}", open_to(pages.a_crawl)),
-        Route("/rejects", open_to(pages.rejects)),
-        Route("/unknown", open_to(pages.unknown_fields)),
+        Route("/crawls", open_to(views.crawls)),
+        Route("/crawls/{crawl_id:int}", open_to(views.a_crawl)),
+        Route("/rejects", open_to(views.rejects)),
+        Route("/unknown", open_to(views.unknown_fields)),
         Route("/login", open_to(actions.login_page, everybody=True)),
         Route("/login", open_to(actions.login, everybody=True), methods=["POST"]),
         Route("/logout", open_to(actions.logout), methods=["POST"]),

@@ -20,8 +20,8 @@ from typing import Any
 
 import redis
 
-from sync.crm import Account, CrmClient, Limiter, WorkClass
-from sync.pipeline.asking import Asking
+from sync.crm import Account, CrmClient, Limiter, Priority
+from sync.work.session import Session
 
 SECONDS, FAIR_SECONDS, LIMIT = 60, 40, 10
 
@@ -48,14 +48,14 @@ def ask(url: str, redis_url: str, egress: str, store: int, threads: int, until: 
     """Ask in `threads` threads until the moment comes."""
     limiter = Limiter(redis.Redis.from_url(redis_url), egress=egress, rate_limit=LIMIT)
     client = CrmClient(connections=threads)
-    api = Asking(
+    api = Session(
         client, Account(url, f"store{store}"), store_id=store, limiter=limiter,
         draw=lambda: dt.datetime.now(dt.UTC),
     )  # fmt: skip
 
     def loop() -> None:
         while time.monotonic() < until:
-            api.ask("orders", work=WorkClass.WALK)
+            api.ask("orders", priority=Priority.WALK)
 
     running = [threading.Thread(target=loop) for _ in range(threads)]
     for thread in running:

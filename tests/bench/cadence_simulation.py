@@ -13,7 +13,7 @@ import math
 import random
 from itertools import repeat
 
-from sync.cadence import FEED_SHARE, REQUESTS_PER_LOOK, cadences, egress_addresses
+from sync.poll_intervals import FEED_SHARE, REQUESTS_PER_LOOK, cadences, egress_addresses
 
 FEEDS_PER_STORE = 5
 MEAN_CHANGES_PER_DAY = 400
@@ -40,7 +40,7 @@ def waits(
 
 
 def main() -> None:
-    """Print the table of ops/scaling.md."""
+    """Print the table of ops/docs/scaling.md."""
     print("| stores | addresses | even mean | even p95 | ours mean | ours p95 | idle feed waits |")
     print("|---|---|---|---|---|---|---|")
     for stores in (10, 100, 1_000, 10_000):

@@ -15,14 +15,15 @@ import sqlalchemy as sa
 from sync.crm.decode import decode
 from sync.declare.moments import zone_of
 from sync.embedded import Servers
-from sync.mirror import lease
-from sync.mirror import status as look
-from sync.mirror.load import Dated, Origin, load
-from sync.normalise import Normaliser
-from sync.pipeline import dispatching
-from sync.pipeline.services import Services
+from sync.records.normalise import Normaliser
+from sync.records.observed import ObservedRow, Origin
 from sync.resources import RESOURCES
+from sync.rows.upsert import load
 from sync.settings import Settings
+from sync.state import lease
+from sync.state import status as look
+from sync.work import dispatching
+from sync.work.services import Services
 from tests.bench.stage import Figure, Stage
 
 ROWS = 5_000_000
@@ -37,7 +38,7 @@ def _timed(work: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _pages(file: str, *, first_id: int) -> list[list[Dated]]:
+def _pages(file: str, *, first_id: int) -> list[list[ObservedRow]]:
     """Pages of a hundred orders under rising ids, their items and payments under their own."""
     templates = [json.loads(line) for line in Path(file).read_bytes().splitlines()][:100]
     normaliser = Normaliser(RESOURCES["orders"], zone_of("Europe/Moscow"), "Europe/Moscow")
@@ -58,13 +59,13 @@ def _pages(file: str, *, first_id: int) -> list[list[Dated]]:
                 },
             }
             records.append(decode(json.dumps(record).encode()))
-        pages.append([Dated(row, now) for row in normaliser.batch(records).rows])
+        pages.append([ObservedRow(row, now) for row in normaliser.batch(records).rows])
     return pages
 
 
-def _changed(dated: Dated) -> Dated:
+def _changed(dated: ObservedRow) -> ObservedRow:
     dated.row.content_hash = b"changed"
-    return Dated(dated.row, dated.as_of + dt.timedelta(seconds=9))
+    return ObservedRow(dated.row, dated.as_of + dt.timedelta(seconds=9))
 
 
 def upserts(servers: Servers, records: str) -> list[Figure]:
@@ -95,7 +96,7 @@ def upserts(servers: Servers, records: str) -> list[Figure]:
                 pages = [[_changed(dated) for dated in page] for page in pages]
             for each in pages:
 
-                def write(page: list[Dated] = each) -> None:
+                def write(page: list[ObservedRow] = each) -> None:
                     with stage.engine.begin() as connection:
                         load(connection, RESOURCES["orders"], store, page, origin=Origin.WALK)
 

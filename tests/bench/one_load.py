@@ -19,10 +19,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sync import telemetry
-from sync.mirror import stores
-from sync.mirror.lease import Claim
-from sync.pipeline.services import Services, services
-from sync.pipeline.work import work
+from sync.state import stores
+from sync.state.lease import Claim
+from sync.work.services import Services, services
+from sync.work.slices import work
 
 
 def one(made: Services, store_id: int) -> tuple[float, float]:

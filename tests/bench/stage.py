@@ -18,12 +18,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync import vault
+from sync.database import migrate
+from sync.database.engine import connect
 from sync.embedded import Servers
-from sync.mirror import migrate, stores
-from sync.mirror.engine import connect
-from sync.mirror.stores import Access
-from sync.pipeline.asking import access_of
 from sync.resources import RESOURCES
+from sync.state import stores
+from sync.state.stores import Access
+from sync.work.session import access_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -14,14 +14,15 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from sync import settings, tasks
+from sync import settings
 from sync.commands import mirror
 from sync.commands import wait as waiting
-from sync.crm import Bucket, Limiter, Slot, WorkClass
-from sync.pipeline import services
+from sync.crm import Bucket, Limiter, Priority, Slot
 from sync.resources import RESOURCES
 from sync.sandbox import Account, Sandbox, running
 from sync.vault import Key
+from sync.work import services
+from sync.worker import tasks
 
 Run = Callable[..., Result]
 KEY = "k" * 32
@@ -622,17 +623,17 @@ def spent(
             Limiter(server, egress=name, rate_limit=500) for name in ("default", "second-1")
         )
 
-        def take(limiter: Limiter, store: str, work: WorkClass) -> Slot:
+        def take(limiter: Limiter, store: str, priority: Priority) -> Slot:
             return limiter.reserve(
-                store=ids[store], bucket=Bucket.DEFAULT, work=work, give_up_after=10
+                store=ids[store], bucket=Bucket.DEFAULT, priority=priority, give_up_after=10
             )
 
-        for work in (WorkClass.FEED, WorkClass.WALK, WorkClass.WALK):
-            take(first, "shop", work)
-        take(first, "other", WorkClass.FEED)
-        take(second, "other", WorkClass.RECONCILE)
-        second.refused(take(second, "other", WorkClass.RECONCILE), after=60)
-        second.reserve(store=10**6, bucket=Bucket.DEFAULT, work=WorkClass.WALK, give_up_after=10)
+        for priority in (Priority.FEED, Priority.WALK, Priority.WALK):
+            take(first, "shop", priority)
+        take(first, "other", Priority.FEED)
+        take(second, "other", Priority.RECONCILE)
+        second.refused(take(second, "other", Priority.RECONCILE), after=60)
+        second.reserve(store=10**6, bucket=Bucket.DEFAULT, priority=Priority.WALK, give_up_after=10)
     return added
 
 

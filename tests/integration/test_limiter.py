@@ -15,10 +15,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sync.crm import Account, Bucket, CrmClient, Limiter, Slot, WorkClass
+from sync.crm import Account, Bucket, CrmClient, Limiter, Priority, Slot
 from sync.embedded import Servers
 from sync.errors import OverLimit, Refused, TryLater
-from sync.pipeline.asking import Asking
+from sync.work.session import Session
 
 ACCOUNT = Account("https://demo.retailcrm.ru", "key")
 EPOCH = 1_700_000_000
@@ -68,7 +68,7 @@ def reserve(limiter: Limiter, store: int = 1, give_up_after: float = 10.0, **mor
     return limiter.reserve(
         store=store,
         bucket=Bucket.DEFAULT,
-        work=WorkClass.WALK,
+        priority=Priority.WALK,
         give_up_after=give_up_after,
         **more,  # type: ignore[arg-type]
     )
@@ -76,8 +76,8 @@ def reserve(limiter: Limiter, store: int = 1, give_up_after: float = 10.0, **mor
 
 def asking(
     client: CrmClient, limiter: Limiter, *, store: int = 1, draw: Callable[[], dt.datetime] = now
-) -> Asking:
-    return Asking(client, ACCOUNT, store_id=store, limiter=limiter, draw=draw)
+) -> Session:
+    return Session(client, ACCOUNT, store_id=store, limiter=limiter, draw=draw)
 
 
 def use_up(limiter: Limiter, store: int = 1) -> None:
@@ -196,13 +196,13 @@ def test_a_clock_that_ran_ahead_grants_nothing_until_old_sleepers_have_sent(
 def test_the_buckets_have_budgets_of_their_own(limiter: Limiter) -> None:
     use_up(limiter)
     slot = limiter.reserve(
-        store=1, bucket=Bucket.TELEPHONY, work=WorkClass.REFRESH, give_up_after=10
+        store=1, bucket=Bucket.TELEPHONY, priority=Priority.REFRESH, give_up_after=10
     )
     default, telephony = limiter.report()
     assert slot.bucket is Bucket.TELEPHONY
     assert (default.bucket, default.limit) == (Bucket.DEFAULT, 10.0)
     assert (telephony.bucket, telephony.limit) == (Bucket.TELEPHONY, 40.0)
-    assert telephony.usage[1, WorkClass.REFRESH].granted == 1
+    assert telephony.usage[1, Priority.REFRESH].granted == 1
 
 
 def test_egress_addresses_have_budgets_of_their_own(
@@ -246,7 +246,7 @@ def test_without_redis_nobody_sends() -> None:
 
     nowhere = redis.Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
     with CrmClient(transport=httpx.MockTransport(handler)) as client, pytest.raises(TryLater):
-        asking(client, Limiter(nowhere, egress="test")).ask("orders", work=WorkClass.WALK)
+        asking(client, Limiter(nowhere, egress="test")).ask("orders", priority=Priority.WALK)
     assert sent == []
 
 
@@ -295,15 +295,15 @@ def test_the_budget_is_told_what_became_of_a_slot(limiter: Limiter, clock: FakeC
 
     with statuses(200, 503, 400, 200) as client:
         api = asking(client, limiter, store=7, draw=draw)
-        api.ask("orders", work=WorkClass.FEED)
+        api.ask("orders", priority=Priority.FEED)
         with pytest.raises(OverLimit):
-            api.ask("orders", work=WorkClass.FEED)
+            api.ask("orders", priority=Priority.FEED)
         assert limiter.report()[0].paused_seconds[7] == pytest.approx(20, abs=1)
         clock.now += 20
         with pytest.raises(Refused):
-            api.ask("orders", work=WorkClass.FEED)
-        api.ask("orders", work=WorkClass.FEED)
-    usage = limiter.report()[0].usage[7, WorkClass.FEED]
+            api.ask("orders", priority=Priority.FEED)
+        api.ask("orders", priority=Priority.FEED)
+    usage = limiter.report()[0].usage[7, Priority.FEED]
     assert (usage.granted, usage.refused) == (4, 1)
     assert len(drawn) == 4
 
@@ -322,7 +322,7 @@ def test_silence_is_not_told_as_served(limiter: Limiter, clock: FakeClock) -> No
         for error in [OverLimit] * 3 + [TryLater] * 40:
             clock.now += 5
             with pytest.raises(error):
-                api.ask("orders", work=WorkClass.WALK)
+                api.ask("orders", priority=Priority.WALK)
     clock.now += 5
     assert reserve(limiter, store=7).recovering
 
@@ -340,7 +340,7 @@ def test_a_missed_slot_is_asked_for_again_before_anything_is_sent(
         return drawn[-1]
 
     with statuses(200) as client:
-        reply = asking(client, limiter, draw=draw).ask("orders", work=WorkClass.WALK)
+        reply = asking(client, limiter, draw=draw).ask("orders", priority=Priority.WALK)
     assert len(drawn) == 2
     assert reply.as_of == drawn[1]
     assert limiter.report()[0].lost == 1

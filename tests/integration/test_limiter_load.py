@@ -93,12 +93,12 @@ def work(redis_url: str, port: int, threads: int, rate: float, seconds: float) -
     """A worker process; its threads fetch until stdin ends. Prints how late it sent."""
     import redis
 
-    from sync.crm import Account, CrmClient, Limiter, WorkClass
-    from sync.pipeline.asking import Asking
+    from sync.crm import Account, CrmClient, Limiter, Priority
+    from sync.work.session import Session
 
     with redis.Redis.from_url(redis_url) as server, CrmClient(connections=threads) as client:
         limiter = Limiter(server, egress="load", rate_limit=rate)
-        api = Asking(
+        api = Session(
             client, Account(f"http://127.0.0.1:{port}", "key"), store_id=1, limiter=limiter,
             draw=lambda: dt.datetime.now(dt.UTC),
         )  # fmt: skip
@@ -106,7 +106,7 @@ def work(redis_url: str, port: int, threads: int, rate: float, seconds: float) -
 
         def loop() -> None:
             while time.monotonic() < end:
-                api.ask("orders", work=WorkClass.WALK)
+                api.ask("orders", priority=Priority.WALK)
 
         started = [threading.Thread(target=loop) for _ in range(threads)]
         for thread in started:

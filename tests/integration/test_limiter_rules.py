@@ -18,9 +18,8 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync.crm.budget import Ask, Budget, Reply, Report
-from sync.crm.slot import Slot, WorkClass
-from sync.declare import Bucket
+from sync.crm.budget.redis_state import Ask, Budget, Reply, Report
+from sync.crm.budget.slot import Bucket, Priority, Slot
 
 START = 1_700_000_000_000_000  # microseconds
 MS = 1_000
@@ -41,7 +40,7 @@ class Asker:
     """A thread: asks, sends in its slot, is answered `latency` later, asks again."""
 
     store: int
-    work: WorkClass = WorkClass.WALK
+    priority: Priority = Priority.WALK
     latency: int = 50 * MS
     late: Callable[[], int] = at_once  # how late it wakes, drawn every time
     late_to_send: Callable[[], int] = at_once  # and how much later for a slot
@@ -57,7 +56,7 @@ class Asker:
 class Arrival:
     at: int
     store: int
-    work: WorkClass
+    priority: Priority
     waited: int
 
 
@@ -80,7 +79,7 @@ class Simulation:
             limits={Bucket.DEFAULT: float(LIMIT), Bucket.TELEPHONY: 40.0},
             redis_now=lambda: self.clock,
         )
-        self.budget.reserve(Ask(99, Bucket.DEFAULT, WorkClass.WALK))  # the budget begins
+        self.budget.reserve(Ask(99, Bucket.DEFAULT, Priority.WALK))  # the budget begins
         self.clock += 2 * SECOND
 
     def add(self, *askers: Asker) -> None:
@@ -117,14 +116,14 @@ class Simulation:
 
     def _ask(self, asker: Asker) -> None:
         self.calls += 1
-        ask = Ask(asker.store, Bucket.DEFAULT, asker.work, missed=asker.missed)
+        ask = Ask(asker.store, Bucket.DEFAULT, asker.priority, missed=asker.missed)
         asker.missed = None
         reply = self.budget.reserve(ask)
         wakes_at = self.clock + reply.micros + asker.late()
         if not reply.granted:
             self._at(wakes_at, self._ask, asker)
             return
-        slot = slot_of(asker.store, asker.work, reply)
+        slot = slot_of(asker.store, asker.priority, reply)
         wakes_at += asker.late_to_send()
         self._at(wakes_at, self._send, asker, slot)
 
@@ -138,7 +137,7 @@ class Simulation:
             self.budget.tell(slot, "sent", late)
         arrives_at = self.clock + asker.transit()
         waited = self.clock - asker.asked_at
-        self.arrivals.append(Arrival(arrives_at, asker.store, asker.work, waited))
+        self.arrivals.append(Arrival(arrives_at, asker.store, asker.priority, waited))
         self._at(arrives_at + asker.latency, self._answered, asker, slot, arrives_at)
 
     def _answered(self, asker: Asker, slot: Slot, arrived_at: int) -> None:
@@ -153,11 +152,11 @@ class Simulation:
             self._ask(asker)
 
 
-def slot_of(store: int, work: WorkClass, reply: Reply) -> Slot:
+def slot_of(store: int, priority: Priority, reply: Reply) -> Slot:
     return Slot(
         store=store,
         bucket=Bucket.DEFAULT,
-        work=work,
+        priority=priority,
         number=reply.number,
         epoch=reply.epoch,
         at=reply.now + reply.micros,
@@ -178,8 +177,10 @@ def busiest_second(arrivals: list[Arrival]) -> int:
     return best
 
 
-def crowd(number: int, store: int, work: WorkClass = WorkClass.WALK, **more: object) -> list[Asker]:
-    return [Asker(store, work, **more) for _ in range(number)]  # type: ignore[arg-type]
+def crowd(
+    number: int, store: int, priority: Priority = Priority.WALK, **more: object
+) -> list[Asker]:
+    return [Asker(store, priority, **more) for _ in range(number)]  # type: ignore[arg-type]
 
 
 def until(moment: int) -> Callable[[int], bool]:
@@ -218,12 +219,12 @@ def test_no_second_at_the_server_ever_holds_more_than_the_limit(
     begin = simulation.clock
     down = range(begin + 5 * SECOND, begin + 6 * SECOND) if outage else range(0)
     for store in range(draw.randrange(1, 6)):
-        for work in WorkClass:
+        for priority in Priority:
             simulation.add(
                 *crowd(
                     draw.randrange(0, 6),
                     store,
-                    work,
+                    priority,
                     latency=draw.randrange(5 * MS, 900 * MS),
                     late=late,
                     transit=lambda: draw.randrange(15 * MS),
@@ -241,7 +242,7 @@ def test_a_late_sender_moves_the_slot_ten_later(simulation: Simulation) -> None:
     moments: dict[int, int] = {}
     late_number = None
     while len(moments) < 40:
-        reply = simulation.budget.reserve(Ask(1, Bucket.DEFAULT, WorkClass.WALK))
+        reply = simulation.budget.reserve(Ask(1, Bucket.DEFAULT, Priority.WALK))
         simulation.clock += reply.micros
         if not reply.granted:
             continue
@@ -249,7 +250,7 @@ def test_a_late_sender_moves_the_slot_ten_later(simulation: Simulation) -> None:
         if len(moments) == 15:
             late_number = reply.number
             simulation.clock += 49 * MS
-            slot = slot_of(1, WorkClass.WALK, reply)
+            slot = slot_of(1, Priority.WALK, reply)
             simulation.budget.tell(slot, "sent", 49 * MS)
     assert late_number is not None
     assert moments[late_number + 10] - (moments[late_number] + 49 * MS) >= SECOND + 18 * MS
@@ -308,7 +309,7 @@ def test_the_poll_of_an_idle_store_goes_next(simulation: Simulation) -> None:
     simulation.add(*(asker for store in range(1, 11) for asker in crowd(10, store)))
     simulation.run(5 * SECOND)
     for _ in range(5):
-        simulation.add(Asker(50, WorkClass.FEED, asks=1))
+        simulation.add(Asker(50, Priority.FEED, asks=1))
         simulation.run(3 * SECOND)
     polls = [arrival for arrival in simulation.arrivals if arrival.store == 50]
     assert len(polls) == 5
@@ -338,25 +339,25 @@ def test_a_store_served_more_than_its_share_is_not_starved_for_it(simulation: Si
 
 def test_feeds_take_at_most_half_while_walks_wait(simulation: Simulation) -> None:
     """All stores' feeds together; store 9 alone walks."""
-    feeds = [Asker(store, WorkClass.FEED) for store in range(1, 9)]
+    feeds = [Asker(store, Priority.FEED) for store in range(1, 9)]
     simulation.add(*feeds, *crowd(6, 9))
     simulation.run(15 * SECOND)
-    assert simulation.share(work=WorkClass.FEED) == pytest.approx(0.5, abs=0.02)
+    assert simulation.share(priority=Priority.FEED) == pytest.approx(0.5, abs=0.02)
     served = Counter(a.store for a in simulation.since(10 * SECOND) if a.store != 9)
     assert min(served.values()) >= 5
 
 
 def test_feeds_take_everything_when_no_walk_waits(simulation: Simulation) -> None:
-    simulation.add(*(Asker(store, WorkClass.FEED) for store in range(20)))
+    simulation.add(*(Asker(store, Priority.FEED) for store in range(20)))
     simulation.run(12 * SECOND)
     assert simulation.use() >= 0.96
 
 
 def test_every_class_of_a_store_has_its_share(simulation: Simulation) -> None:
-    simulation.add(*(asker for work in WorkClass for asker in crowd(4, 1, work)))
+    simulation.add(*(asker for priority in Priority for asker in crowd(4, 1, priority)))
     simulation.run(15 * SECOND)
-    for work, share in zip(WorkClass, (0.4, 0.2, 0.3, 0.1), strict=True):
-        assert simulation.share(work=work) == pytest.approx(share, abs=0.03)
+    for priority, share in zip(Priority, (0.4, 0.2, 0.3, 0.1), strict=True):
+        assert simulation.share(priority=priority) == pytest.approx(share, abs=0.03)
 
 
 def test_waiting_askers_do_not_herd(simulation: Simulation) -> None:
@@ -378,7 +379,7 @@ def test_a_crashed_thread_loses_its_slot_and_nothing_else(simulation: Simulation
     simulation.add(*crowd(10, 1))
     simulation.run(5 * SECOND)
     for _ in range(3):  # granted to threads that never come back
-        while not simulation.budget.reserve(Ask(1, Bucket.DEFAULT, WorkClass.WALK)).granted:
+        while not simulation.budget.reserve(Ask(1, Bucket.DEFAULT, Priority.WALK)).granted:
             simulation.run(20 * MS)
     simulation.run(10 * SECOND)
     assert simulation.use() >= 0.94
@@ -418,7 +419,7 @@ def test_nothing_is_granted_until_old_sleepers_have_sent(
     at = simulation.clock
     first = None
     while first is None:
-        reply = simulation.budget.reserve(Ask(2, Bucket.DEFAULT, WorkClass.FEED))
+        reply = simulation.budget.reserve(Ask(2, Bucket.DEFAULT, Priority.FEED))
         first = simulation.clock + reply.micros if reply.granted else None
         simulation.clock += 5 * MS
     assert 350 * MS <= first - at <= 700 * MS
@@ -538,16 +539,16 @@ def test_the_pace_never_falls_below_one_a_second(simulation: Simulation) -> None
 
 def test_the_report_counts_by_store_and_class(simulation: Simulation) -> None:
     begin = simulation.clock
-    simulation.add(*crowd(3, 1), *crowd(3, 2, WorkClass.FEED))
-    simulation.add(Asker(3, WorkClass.REFRESH, refused=until(begin + 600 * SECOND), asks=1))
+    simulation.add(*crowd(3, 1), *crowd(3, 2, Priority.FEED))
+    simulation.add(Asker(3, Priority.REFRESH, refused=until(begin + 600 * SECOND), asks=1))
     simulation.run(80 * SECOND)
     report = simulation.report()
-    counted = Counter((a.store, a.work) for a in simulation.arrivals)
+    counted = Counter((a.store, a.priority) for a in simulation.arrivals)
     assert {key: usage.granted for key, usage in report.usage.items()} == pytest.approx(
         counted, abs=4  # granted, not yet sent
     )  # fmt: skip
-    assert report.usage[3, WorkClass.REFRESH].refused == 1
-    assert report.usage[1, WorkClass.WALK].waited_ms > 0
+    assert report.usage[3, Priority.REFRESH].refused == 1
+    assert report.usage[1, Priority.WALK].waited_ms > 0
     assert report.used_last_minute == pytest.approx(0.98, abs=0.01)
     assert report.used_last_hour == pytest.approx(0.98 * 80 / 3600, abs=0.005)
     assert report.stores_with_work == 2

@@ -18,8 +18,8 @@ import structlog
 from sentry_sdk.transport import Transport
 
 from sync import telemetry
-from sync.mirror.engine import connect, writing
-from sync.telemetry import reports, told, traces
+from sync.database.engine import connect, writing
+from sync.telemetry import sentry, told, traces
 
 PERSON = "anna.private@example.com"
 TABLE = (
@@ -155,7 +155,7 @@ def test_no_traceback_in_a_log_has_a_row(
 
 def test_no_report_has_a_row(fail: ByEngine) -> None:
     kept = Kept()
-    reports.report_to("https://public@sentry.example.com/1", transport=kept)
+    sentry.report_to("https://public@sentry.example.com/1", transport=kept)
     for _, sql, values in FAILURES.values():
         try:
             fail(sql, values)

@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
+from sync.database import migrate
+from sync.database.engine import connect
 from sync.embedded.process import wait_until
 from sync.errors import NeedsOperator, SyncError
-from sync.mirror import migrate
-from sync.mirror.engine import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = [*ScriptDirectory.from_config(migrate._config()).walk_revisions("base", "heads")][::-1]
@@ -145,7 +145,7 @@ def test_a_revision_there_is_no_way_from_is_refused_in_words(
 def test_migrators_at_once_take_turns(empty_database: str, engine: sa.Engine) -> None:
     """Several hosts are deployed together: each waits until the one before it is done, however
     much longer than for a table, and finds it done."""
-    code = "import sys; from sync.mirror import migrate; migrate.LOCK_SECONDS = 1;"
+    code = "import sys; from sync.database import migrate; migrate.LOCK_SECONDS = 1;"
     code += " migrate.upgrade(sys.argv[1])"
     waiting = (
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"

@@ -7,7 +7,7 @@ import datetime as dt
 
 import pytest
 
-from sync.absence import Ask, By, Evidence, Tombstone, Verdict, Withheld, judge
+from sync.deletion import Ask, By, Deleted, Evidence, Verdict, Withheld, judge
 
 NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(seconds=60)
@@ -21,36 +21,36 @@ NO_LIST = Evidence(By.NO_LIST, absent=3, of=3)
 @pytest.mark.parametrize(
     ("evidence", "verdict"),
     [
-        (Evidence(By.HISTORY), Tombstone("history")),
-        (Evidence(By.COMBINED), Tombstone("combined")),
+        (Evidence(By.HISTORY), Deleted("history")),
+        (Evidence(By.COMBINED), Deleted("combined")),
         # The CRM's own word, whatever its methods answer.
-        (Evidence(By.HISTORY, answers=False), Tombstone("history")),
-        (Evidence(By.COMBINED, answers=False, hidden=True), Tombstone("combined")),
+        (Evidence(By.HISTORY, answers=False), Deleted("history")),
+        (Evidence(By.COMBINED, answers=False, hidden=True), Deleted("combined")),
         (SINGLE, Ask(NOON + MINUTE)),
         (dataclasses.replace(AGAIN, first_at=NOON - MINUTE / 2), Ask(NOON + MINUTE / 2)),
-        (AGAIN, Tombstone("not_found")),
+        (AGAIN, Deleted("not_found")),
         (dataclasses.replace(AGAIN, answers=False), Withheld("404 for every record")),
         (dataclasses.replace(AGAIN, hidden=True), Withheld("a site the key has lost")),
         # A person approves what a list lacks, not a 404.
         (dataclasses.replace(AGAIN, hidden=True, approved=True), Withheld("a site the key")),
-        (LIST, Tombstone("absent")),
-        (dataclasses.replace(LIST, absent=0, seen=100), Tombstone("absent")),
+        (LIST, Deleted("absent")),
+        (dataclasses.replace(LIST, absent=0, seen=100), Deleted("absent")),
         (dataclasses.replace(LIST, unusable=1), Withheld("1 records", approvable=True)),
         (dataclasses.replace(LIST, hidden=True), Withheld("lost", approvable=True)),
-        (dataclasses.replace(LIST, absent=50, seen=50), Tombstone("absent")),
+        (dataclasses.replace(LIST, absent=50, seen=50), Deleted("absent")),
         (dataclasses.replace(LIST, absent=51, seen=49), Withheld("half", approvable=True)),
-        (dataclasses.replace(LIST, absent=51, approved=True), Tombstone("absent")),
+        (dataclasses.replace(LIST, absent=51, approved=True), Deleted("absent")),
         # With what the same pass found missing before: many small lists are one large one.
-        (dataclasses.replace(LIST, together=150, of_all=300), Tombstone("absent")),
+        (dataclasses.replace(LIST, together=150, of_all=300), Deleted("absent")),
         (dataclasses.replace(LIST, together=151, of_all=300), Withheld("half", approvable=True)),
-        (dataclasses.replace(LIST, absent=12, of=19, seen=7), Tombstone("absent", "fewer than 20")),
+        (dataclasses.replace(LIST, absent=12, of=19, seen=7), Deleted("absent", "fewer than 20")),
         (dataclasses.replace(LIST, absent=5, of=5, seen=0), Withheld("empty", approvable=True)),
-        (dataclasses.replace(LIST, absent=0, of=0, seen=0), Tombstone("absent")),
+        (dataclasses.replace(LIST, absent=0, of=0, seen=0), Deleted("absent")),
         (
             dataclasses.replace(LIST, absent=99, seen=0, unusable=2, hidden=True, approved=True),
-            Tombstone("absent"),
+            Deleted("absent"),
         ),
-        (NO_LIST, Tombstone("not_found", "fewer than 20")),
+        (NO_LIST, Deleted("not_found", "fewer than 20")),
         (dataclasses.replace(NO_LIST, answers=False), Withheld("404 for every record")),
         (dataclasses.replace(NO_LIST, absent=30, of=30), Withheld("half", approvable=True)),
     ],

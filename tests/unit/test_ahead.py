@@ -6,7 +6,7 @@ from itertools import islice
 from threading import Event, Lock
 
 from sync.crawl import MOST_IN_FLIGHT
-from sync.pipeline.ahead import IN_FLIGHT, Ahead
+from sync.work.prefetch import IN_FLIGHT, Prefetcher
 
 
 def test_results_come_in_the_order_pushed_whatever_takes_longest() -> None:
@@ -19,7 +19,7 @@ def test_results_come_in_the_order_pushed_whatever_takes_longest() -> None:
             later.set()
         return -job
 
-    with Ahead(fetch) as ahead:
+    with Prefetcher(fetch) as ahead:
         ahead.push_each([1, 2, 3])
         assert [(job, result) for job, result, _ in ahead.results()] == [(1, -1), (2, -2), (3, -3)]
 
@@ -34,7 +34,7 @@ def test_a_billion_pages_cost_what_is_in_flight() -> None:
             begun.append(job)
         return job
 
-    with Ahead(fetch) as ahead:
+    with Prefetcher(fetch) as ahead:
         ahead.push_each(range(1_000_000_000))
         taken = [job for job, _, _ in islice(ahead.results(), 20)]
         assert taken == list(range(20))
@@ -52,7 +52,7 @@ def test_a_run_of_large_pages_is_fetched_one_at_a_time() -> None:
             running.append(job)
         return 16_000_000
 
-    with Ahead(fetch, size=lambda size: size) as ahead:
+    with Prefetcher(fetch, size=lambda size: size) as ahead:
         ahead.push(0)
         for job, _, _ in ahead.results():
             if job == 0:
@@ -64,7 +64,7 @@ def test_a_run_of_large_pages_is_fetched_one_at_a_time() -> None:
 
 
 def test_a_run_pushed_first_goes_before_what_has_not_begun_and_can_be_dropped() -> None:
-    with Ahead[str, str](lambda job: job, width=1) as ahead:
+    with Prefetcher[str, str](lambda job: job, width=1) as ahead:
         ahead.push_each(["a1", "a2", "a3"], of="a")
         ahead.push("last")
         results = ahead.results()
@@ -82,7 +82,7 @@ def test_an_error_of_a_fetch_is_handed_over_in_its_place() -> None:
             raise ValueError("no page")
         return job
 
-    with Ahead(fetch) as ahead:
+    with Prefetcher(fetch) as ahead:
         ahead.push_each([1, 2, 3])
         found = [result for _, result, _ in ahead.results()]
     assert found[0] == 1

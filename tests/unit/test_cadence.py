@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.cadence import FEED_SHARE, REQUESTS_PER_LOOK, cadences, egress_addresses
+from sync.poll_intervals import FEED_SHARE, REQUESTS_PER_LOOK, cadences, egress_addresses
 
 LOOKS = 10 * FEED_SHARE / REQUESTS_PER_LOOK
 

@@ -18,17 +18,17 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 import sync.resources
 from sync.declare import (
-    Chain,
     Child,
-    Cursor,
-    Days,
+    CursorPages,
+    DateWindows,
     Field,
-    Followed,
-    Once,
-    Refreshed,
+    FullRefresh,
+    HistoryFeed,
+    Incremental,
     Resource,
     Shape,
-    Updated,
+    SinceId,
+    SinglePage,
 )
 from sync.resources import RESOURCES
 from sync.schema.crm import crm_tables
@@ -150,26 +150,26 @@ def test_what_stays_in_raw_has_a_reason_and_no_column(resource: Resource) -> Non
 def test_methods_are_ones_of_version_5_and_read(resource: Resource) -> None:
     assert re.fullmatch(r"/api/(v5/[a-z-]+|credentials)(/[a-z_-]+|/\{\w+\})*", resource.path)
     assert resource.page_size in {100, 250}
-    if isinstance(resource.listing, Chain | Cursor):
+    if isinstance(resource.listing, SinceId | CursorPages):
         assert resource.page_size == 100
     assert bool(resource.single) == bool(resource.single_key)
     if resource.single:
         assert "{id}" in resource.single
         assert resource.key == "id"
     if resource.shape in {Shape.MAP, Shape.SINGLE, Shape.SCALARS}:
-        assert isinstance(resource.listing, Once)
+        assert isinstance(resource.listing, SinglePage)
 
 
 @EACH
 def test_a_followed_resource_and_its_history_name_each_other(resource: Resource) -> None:
-    if isinstance(resource.changes, Followed):
+    if isinstance(resource.changes, HistoryFeed):
         history = ALL[resource.changes.by]
-        assert isinstance(history.listing, Chain)
+        assert isinstance(history.listing, SinceId)
         assert history.listing.target == resource.name
         assert resource.single  # what no list shows is asked for by id
-    if isinstance(resource.listing, Chain):
+    if isinstance(resource.listing, SinceId):
         target = ALL[resource.listing.target]
-        assert target.changes == Followed(resource.name)
+        assert target.changes == HistoryFeed(resource.name)
         assert f"{resource.listing.subject}.id" in {field.path for field in resource.fields}
         assert (resource.name in RESOURCES) == (target.name in RESOURCES)
 
@@ -198,18 +198,18 @@ def test_a_method_per_parent_names_the_parents_columns(resource: Resource) -> No
     assert placeholders(resource) <= columns
     assert resource.parent.by in columns
     assert resource.parent.column in {field.name for field in resource.fields}
-    assert not isinstance(resource.changes, Followed)
+    assert not isinstance(resource.changes, HistoryFeed)
 
 
 @EACH
 def test_cadences_are_between_a_quarter_minute_and_a_day(resource: Resource) -> None:
-    if isinstance(resource.changes, Refreshed):
+    if isinstance(resource.changes, FullRefresh):
         assert 15 <= resource.changes.every_seconds <= 86_400
-    if isinstance(resource.changes, Updated):
+    if isinstance(resource.changes, Incremental):
         assert resource.changes.poll_seconds < resource.changes.every_seconds
         assert resource.changes.overlap_seconds >= 1  # the API leaves the bound itself out
     if resource.optional:
-        assert isinstance(resource.changes, Refreshed)
+        assert isinstance(resource.changes, FullRefresh)
         assert resource.changes.every_seconds == 86_400
 
 
@@ -224,9 +224,9 @@ def test_what_follows_from_a_declaration(resource: Resource) -> None:
         assert resource.key_sql == "bigint"
     elif resource.key:
         assert resource.key_sql == "text"
-    assert resource.is_followed == isinstance(resource.changes, Followed)
-    assert resource.is_history == isinstance(resource.listing, Chain)
-    assert (resource.created_field is not None) == isinstance(resource.listing, Days)
+    assert resource.is_followed == isinstance(resource.changes, HistoryFeed)
+    assert resource.is_history == isinstance(resource.listing, SinceId)
+    assert (resource.created_field is not None) == isinstance(resource.listing, DateWindows)
 
 
 def test_versions_tell_declarations_apart() -> None:
@@ -304,7 +304,7 @@ def test_every_method_worth_mirroring_is_declared_as_it_answers() -> None:
             assert resource.answer_key == key, path
             assert resource.scope == endpoint["scope"], path
             paged = bool(endpoint["pagination"])
-            assert paged != isinstance(resource.listing, Once), path
+            assert paged != isinstance(resource.listing, SinglePage), path
             keyed = endpoint["shape"] == "object_map_keyed_by_code"
             assert keyed == (resource.shape is Shape.MAP), path
             if endpoint["id_key"] is None and resource.key:

@@ -19,8 +19,8 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
-from sync.mirror.lease import Odd
-from sync.pipeline.failures import (
+from sync.state.lease import Odd
+from sync.work.failures import (
     DAY_SECONDS,
     MAINTENANCE_SECONDS,
     ODD_SECONDS,
@@ -29,7 +29,7 @@ from sync.pipeline.failures import (
     Next,
     after_failure,
 )
-from sync.pipeline.parents import WITHOUT_PARENTS_SECONDS, WithoutParents
+from sync.work.per_parent.parents import WITHOUT_PARENTS_SECONDS, WithoutParents
 
 GIVEN_BACK = Next(is_failure=False)
 UNAVAILABLE = Next(DAY_SECONDS, unavailable=True)

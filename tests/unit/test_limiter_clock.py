@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.crm import Bucket, bucket_of
-from sync.crm.redis_clock import RedisClock
+from sync.crm.budget.redis_clock import RedisClock
 
 OFFSET = 1000.0  # monotonic minus Redis's, the truth below
 MS = st.floats(0, 0.2)

@@ -22,17 +22,17 @@ from sync.declare import (
     MONEY,
     TEXT,
     Child,
-    Days,
+    DateWindows,
     Field,
-    Made,
-    Once,
+    FullRefresh,
     Parent,
-    Refreshed,
     Resource,
     Shape,
+    SinglePage,
+    SurrogateKey,
 )
 from sync.declare.moments import zone_of
-from sync.normalise import Batch, Normaliser, Row, records_of
+from sync.records.normalise import Batch, Normaliser, Row, records_of
 from sync.resources import RESOURCES
 
 ORDERS, CUSTOMERS = RESOURCES["orders"], RESOURCES["customers"]
@@ -43,8 +43,8 @@ THINGS = Resource(
     singular="thing",
     path="/api/v5/things",
     answer_key="things",
-    listing=Days("createdAtFrom", "createdAtTo"),
-    changes=Refreshed(every_seconds=3600),
+    listing=DateWindows("createdAtFrom", "createdAtTo"),
+    changes=FullRefresh(every_seconds=3600),
     note="Things",
     fields=(
         Field("id", ID, "id", "id"),
@@ -486,8 +486,8 @@ COUNTRIES = Resource(
     singular="land",
     path="/api/v5/lands",
     answer_key="lands",
-    listing=Once(),
-    changes=Refreshed(every_seconds=3600),
+    listing=SinglePage(),
+    changes=FullRefresh(every_seconds=3600),
     shape=Shape.SCALARS,
     key="code",
     note="Lands",
@@ -512,8 +512,8 @@ SINGLE = Resource(
     singular="conf",
     path="/api/v5/conf",
     answer_key="",
-    listing=Once(),
-    changes=Refreshed(every_seconds=3600),
+    listing=SinglePage(),
+    changes=FullRefresh(every_seconds=3600),
     shape=Shape.SINGLE,
     key="",
     note="Conf",
@@ -532,9 +532,9 @@ FIELDS = Resource(
     singular="extra",
     path="/api/v5/extras",
     answer_key="extras",
-    listing=Once(),
-    changes=Refreshed(every_seconds=3600),
-    made=Made(("entity", "code")),
+    listing=SinglePage(),
+    changes=FullRefresh(every_seconds=3600),
+    made=SurrogateKey(("entity", "code")),
     note="Extras",
     fields=(
         Field("id", CODE, "", "entity/code"),
@@ -575,9 +575,9 @@ OPERATIONS = Resource(
     singular="operation",
     path="/api/v5/account/{id}/operations",
     answer_key="operations",
-    listing=Once(),
-    changes=Refreshed(every_seconds=3600),
-    made=Made(("account_id", "created_at", "amount"), repeats=True),
+    listing=SinglePage(),
+    changes=FullRefresh(every_seconds=3600),
+    made=SurrogateKey(("account_id", "created_at", "amount"), repeats=True),
     parent=Parent("accounts", "account_id"),
     note="Operations",
     fields=(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sync.crm.decode import decode
 from sync.declare import Field, Reading, Rejected, Resource, Shape
 from sync.declare.moments import zone_of
-from sync.normalise import NAME_LENGTH, Batch, Normaliser, Row, records_of
+from sync.records.normalise import NAME_LENGTH, Batch, Normaliser, Row, records_of
 from sync.resources import RESOURCES
 
 ALL = RESOURCES

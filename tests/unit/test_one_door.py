@@ -1,4 +1,4 @@
-"""The one door to `crm` (sync/pipeline/writing.py), and that nothing goes round it."""
+"""The one door to `crm` (sync/work/writing.py), and that nothing goes round it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 
 SYNC = Path(__file__).parents[2] / "sync"
 LOCKED = {
-    "load": "sync.mirror.load",
-    "bury": "sync.mirror.graves",
-    "add_loaded": "sync.mirror.coverage",
-    "upsert_sql": "sync.mirror.statements",
-    "move_sql": "sync.mirror.statements",
-    "bury_sql": "sync.mirror.statements",
+    "load": "sync.rows.upsert",
+    "mark_deleted": "sync.rows.tombstones",
+    "add_loaded": "sync.state.coverage",
+    "upsert_sql": "sync.rows.sql",
+    "move_sql": "sync.rows.sql",
+    "bury_sql": "sync.rows.sql",
 }
 """What only the door may use, and where it is defined."""
-BEHIND_IT = {SYNC / "mirror" / f"{name}.py" for name in ("load", "graves", "statements")}
+BEHIND_IT = {SYNC / "rows" / f"{name}.py" for name in ("upsert", "tombstones", "sql")}
 
 
 def uses(source: str) -> Iterator[str]:
@@ -28,17 +28,20 @@ def uses(source: str) -> Iterator[str]:
             yield from (a.name for a in node.names if LOCKED.get(a.name) == node.module)
         elif isinstance(node, ast.Attribute) and node.attr in LOCKED:
             # `load` is a common name: json's and others' are not meant.
-            is_common = node.attr == "load" and not ast.unparse(node.value).endswith("load")
+            is_common = node.attr == "load" and not ast.unparse(node.value).endswith("upsert")
             yield from [] if is_common else [node.attr]
 
 
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("from sync.mirror.load import Dated, load", ["load"]),
-        ("from sync.mirror import graves\ngraves.bury(connection, resource, 1, [])", ["bury"]),
-        ("from sync.mirror import coverage as c\nwrite = c.add_loaded", ["add_loaded"]),
-        ("from sync.mirror.load import Dated, Loaded, Origin", []),
+        ("from sync.rows.upsert import load", ["load"]),
+        (
+            "from sync.rows import tombstones\ntombstones.mark_deleted(connection, resource, [])",
+            ["mark_deleted"],
+        ),
+        ("from sync.state import coverage as c\nwrite = c.add_loaded", ["add_loaded"]),
+        ("from sync.rows.upsert import child_rows", []),
         ("import json\njson.load(file)", []),
     ],
 )
@@ -51,5 +54,5 @@ def test_rows_and_tombstones_enter_by_one_door() -> None:
     queued, rejects kept, counts carried along."""
     modules = [path for path in SYNC.rglob("*.py") if path not in BEHIND_IT]
     foreign = {str(path.relative_to(SYNC)): sorted(uses(path.read_text())) for path in modules}
-    assert {name for name, found in foreign.items() if found} == {"pipeline/writing.py"}
-    assert foreign["pipeline/writing.py"] == ["add_loaded", "bury", "load"]
+    assert {name for name, found in foreign.items() if found} == {"work/writing.py"}
+    assert foreign["work/writing.py"] == ["add_loaded", "load", "mark_deleted"]

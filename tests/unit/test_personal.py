@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sync.declare import ID, Chain, Field, Resource
+from sync.declare import ID, Field, Resource, SinceId
 from sync.declare.moments import zone_of
 from sync.declare.personal import (
     OPEN_CHANGES,
@@ -20,9 +20,9 @@ from sync.declare.personal import (
     judge,
     links,
 )
-from sync.mirror import masking
-from sync.normalise import Normaliser, Row
+from sync.records.normalise import Normaliser, Row
 from sync.resources import RESOURCES
+from sync.rows import mask
 
 ZONE = "Europe/Moscow"
 
@@ -214,12 +214,12 @@ def _put(record: dict[str, Any], field: Field, key: str) -> None:
 
 def test_a_history_belongs_to_what_it_is_about() -> None:
     """Nobody has to name a new history for erasure: its listing says whose it is."""
-    for history in (r for r in RESOURCES.values() if isinstance(r.listing, Chain)):
+    for history in (r for r in RESOURCES.values() if isinstance(r.listing, SinceId)):
         assert history.listing.target in {link.to for link in links(history)}
     invented = replace(
         RESOURCES["order_history"],
         name="parcel_history",
-        listing=Chain(subject="parcel", target="parcels"),
+        listing=SinceId(subject="parcel", target="parcels"),
         fields=(Field("parcel_id", ID, "parcel.id", "the parcel"),),
     )
     assert links(invented) == (Link("parcel_id", "parcels"),)
@@ -237,13 +237,13 @@ def test_a_masked_row_is_what_its_masked_raw_gives(resource: Resource, changed: 
     if resource.is_history:
         record["field"] = changed
     row = _row(resource, record)
-    masking.mask(row, resource, zone=ZONE)
+    mask.mask(row, resource, zone=ZONE)
     again = _row(resource, json.loads(row.raw, parse_float=Decimal))
     assert (again.values, again.children) == (row.values, row.children)
     assert again.content_hash == row.content_hash
     assert again.raw == row.raw
     before = (dict(row.values), row.raw, row.content_hash)
-    masking.mask(row, resource, zone=ZONE)
+    mask.mask(row, resource, zone=ZONE)
     assert (row.values, row.raw, row.content_hash) == before
     assert "undeclared" not in row.raw.decode()
     personal = {
@@ -268,7 +268,7 @@ def test_a_history_keeps_codes_and_amounts_and_no_text() -> None:
     email = {**entry, "field": "email", "oldValue": None, "newValue": "a@b.c"}
     kept, gone = _row(history, status), _row(history, email)
     for row in (kept, gone):
-        masking.mask(row, history, zone=ZONE)
+        mask.mask(row, history, zone=ZONE)
     assert kept.values["new_value"] == {"code": "new"}
     assert "new_value" not in gone.values
     assert b"a@b.c" not in kept.raw + gone.raw

@@ -1,20 +1,20 @@
-"""ops/resources.md is made from the declarations and kept with them."""
+"""ops/docs/resources.md is made from the declarations and kept with them."""
 
 from __future__ import annotations
 
 import pytest
 
-from sync import pages
+from sync import docs
 from sync.resources import RESOURCES
 
 
 def test_the_page_is_what_the_declarations_say() -> None:
-    """Stale? `python -m sync.pages write`."""
-    assert pages.PAGE.read_text(encoding="utf-8") == pages.page()
+    """Stale? `python -m sync.docs write`."""
+    assert docs.PAGE.read_text(encoding="utf-8") == docs.page()
 
 
 def test_every_table_and_column_is_on_it() -> None:
-    text = pages.page()
+    text = docs.page()
     for resource in RESOURCES.values():
         assert f"\n## {resource.name}\n" in text
         assert f"`GET {resource.path}`" in text
@@ -30,12 +30,12 @@ def test_a_stale_page_is_told(tmp_path: object, monkeypatch: pytest.MonkeyPatch)
     """`make check` fails, and names what to do."""
     from pathlib import Path
 
-    stale = Path(str(tmp_path)) / "ops" / "resources.md"
-    stale.parent.mkdir()
-    monkeypatch.setattr(pages, "PAGE", stale)
-    assert pages.main(["check"]) == 1
-    assert pages.main(["write"]) == 0
-    assert pages.main(["check"]) == 0
+    stale = Path(str(tmp_path)) / "ops" / "docs" / "resources.md"
+    stale.parent.mkdir(parents=True)
+    monkeypatch.setattr(docs, "PAGE", stale)
+    assert docs.main(["check"]) == 1
+    assert docs.main(["write"]) == 0
+    assert docs.main(["check"]) == 0
     stale.write_text(stale.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    assert pages.main(["check"]) == 1
-    assert pages.main([]) == 2
+    assert docs.main(["check"]) == 1
+    assert docs.main([]) == 2

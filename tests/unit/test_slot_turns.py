@@ -6,11 +6,11 @@ from threading import Event, Thread
 
 import pytest
 
-from sync.crm.turns import Turns
+from sync.crm.budget.order import RequestOrder
 from sync.errors import TryLater
 
 
-def waiting(turns: Turns, count: int) -> None:
+def waiting(turns: RequestOrder, count: int) -> None:
     """Return once so many threads wait for their turn."""
     while True:
         with turns._changed:
@@ -21,7 +21,7 @@ def waiting(turns: Turns, count: int) -> None:
 
 def test_of_those_that_wait_the_earliest_asks_next() -> None:
     """However late it came to the gate, and one at a time."""
-    turns, asked = Turns(), list[int]()
+    turns, asked = RequestOrder(), list[int]()
     tickets = [turns.ticket() for _ in range(6)]
     held = Event()
 
@@ -46,7 +46,7 @@ def test_of_those_that_wait_the_earliest_asks_next() -> None:
 
 
 def test_a_thread_gives_up_in_time_and_leaves_the_others_their_turn() -> None:
-    turns = Turns()
+    turns = RequestOrder()
     first, second, third = turns.ticket(), turns.ticket(), turns.ticket()
     with turns.turn(first, give_up_after=30):
         with pytest.raises(TryLater), turns.turn(second, give_up_after=0.05):
@@ -60,7 +60,7 @@ def test_a_thread_gives_up_in_time_and_leaves_the_others_their_turn() -> None:
 
 
 def test_an_error_while_asking_ends_the_turn() -> None:
-    turns = Turns()
+    turns = RequestOrder()
     with pytest.raises(TryLater), turns.turn(turns.ticket(), give_up_after=30):
         raise TryLater("Redis is away")
     with turns.turn(turns.ticket(), give_up_after=0.05):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sync.pipeline.chain import Entry, Stored
-from sync.pipeline.tail import passable
+from sync.work.feed.history import Entry, Stored
+from sync.work.feed.tail import passable
 
 BOUND = 60.0
 

@@ -16,7 +16,7 @@ from sentry_sdk.transport import Transport
 
 from sync import telemetry
 from sync.crm import Account
-from sync.telemetry import reports, traces
+from sync.telemetry import sentry, traces
 from sync.telemetry.secrets import scrubbed
 
 KEY = "k3y0fTheAccount0123456789abcdef"
@@ -114,7 +114,7 @@ class Kept(Transport):
 def test_no_report_has_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in the message, the breadcrumbs, the extras, nor in the variables of a frame."""
     kept = Kept()
-    reports.report_to("https://public@sentry.example.com/1", transport=kept)
+    sentry.report_to("https://public@sentry.example.com/1", transport=kept)
     header = {"X-API-KEY": KEY}
     sentry_sdk.add_breadcrumb(message=f"asked with {KEY}", data=header)
     sentry_sdk.set_extra("header", header)

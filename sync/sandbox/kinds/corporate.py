@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -35,7 +37,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Part:
-    """What histories call a part, alone and as an object; what the customer calls its main one."""
+    """Names of a part: in a history, as an object of an entry, and as the customer's main one."""
 
     noun: str
     about: str
@@ -79,7 +81,7 @@ def update_corporate(
 
 
 def delete_corporate(account: Account, customer_id: int) -> int:
-    """Gone with its addresses, companies and contacts."""
+    """Delete it with its addresses, companies and contacts."""
     with account.saving("user") as save:
         record = account.must(NAME, customer_id)
         save.went(NAME, record, "history", Word("id", record.id, None))
@@ -111,24 +113,28 @@ def merge_corporate(account: Account, into: int, sources: list[int]) -> int:
 
 
 def add_address(account: Account, customer_id: int, **fields: Any) -> int:
-    with account.saving("user") as save:
-        _, firm = account.store.loaded(NAME, customer_id)
-        made = _new_address(account, account.rng, firm)
-        return _put_part(account, save, firm, "addresses", merged(made, _LESSER | fields))
+    made = partial(_new_address, account, account.rng)
+    return _add(account, customer_id, "addresses", lambda firm, _: made(firm), fields)
 
 
 def add_company(account: Account, customer_id: int, **fields: Any) -> int:
-    with account.saving("user") as save:
-        _, firm = account.store.loaded(NAME, customer_id)
-        made = _new_company(account, account.rng, firm, save.text)
-        return _put_part(account, save, firm, "companies", merged(made, _LESSER | fields))
+    made = partial(_new_company, account, account.rng)
+    return _add(account, customer_id, "companies", made, fields)
 
 
 def add_contact(account: Account, customer_id: int, contact: int) -> int:
+    return _add(
+        account, customer_id, "contacts", lambda firm, _: _new_contact(account, firm, contact), {}
+    )
+
+
+def _add(
+    account: Account, customer_id: int, part: str, make: Callable[[Json, str], Json], fields: Json
+) -> int:
     with account.saving("user") as save:
         _, firm = account.store.loaded(NAME, customer_id)
-        made = _new_contact(account, firm, contact)
-        return _put_part(account, save, firm, "contacts", merged(made, _LESSER))
+        made = merged(make(firm, save.text), {"isMain": False} | fields)
+        return _put_part(account, save, firm, part, made)
 
 
 def update_part(
@@ -158,9 +164,6 @@ def remove_part(account: Account, part: str, part_id: int) -> int:
         return before.id
 
 
-_LESSER: Json = {"isMain": False}
-
-
 def _owned(account: Account, part: str, customer_id: int) -> list[Record]:
     live = account.collections[part].truth.live
     return [r for r in live.values() if r.customer == customer_id]
@@ -182,7 +185,7 @@ def _part_record(account: Account, firm: Record, made: Json) -> Record:
 
 
 def _main_of(part: str, made: Json) -> Json:
-    """What the corporate customer itself says of its main address, company or contact."""
+    """The main address, company or contact, as the customer itself carries it."""
     if part == "contacts":
         said: Json = {"id": made["id"], "customer": made["customer"], "companies": []}
     else:
@@ -266,11 +269,15 @@ def seed(seeding: Seeding) -> None:
             rows[part].append(_part_record(account, record, thing))
             firm |= _main_of(part, thing)
             for word in _part_words(part, thing):
-                drafts.said(at, firm, word)
+                drafts.said(at, firm, word, _author(account))
         seeding.firms.append(firm)
     for part, records in rows.items():
         account.store.fill_records(part, records)
     drafts.publish()
+
+
+def _author(account: Account) -> Json:
+    return {"source": "user", "user": {"id": account.user_ids[0]}}
 
 
 def seed_contacts(seeding: Seeding) -> None:
@@ -284,7 +291,7 @@ def seed_contacts(seeding: Seeding) -> None:
         rows.append(_part_record(account, account.store.record(firm), contact))
         firm.update(_main_of("contacts", contact))
         for word in _part_words("contacts", contact):
-            drafts.said(account.started + 60 * shop.DAY, firm, word)
+            drafts.said(account.started + 60 * shop.DAY, firm, word, _author(account))
     account.store.fill_records("contacts", rows)
     drafts.publish()
 
@@ -326,8 +333,7 @@ CONTACTS = Kind(
     "contacts",
     scope="customer_read",
     methods=_list(
-        "contacts",
-        among(contactIds="customer.id", contactExternalIds="customer.externalId"),
+        "contacts", among(contactIds="customer.id", contactExternalIds="customer.externalId")
     ),
     mutations=(add_contact,),
     after=("customers",),

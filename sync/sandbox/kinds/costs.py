@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sync.sandbox.filters import among, bounds, idle, since, text, until
 from sync.sandbox.kind import Kind, Left, Seeding
-from sync.sandbox.lists import ListMethod
+from sync.sandbox.lists import CREATED, ListMethod
 from sync.sandbox.php import Json, loose
 from sync.sandbox.shop import short
 from sync.sandbox.singles import SingleMethod
@@ -36,7 +36,7 @@ COSTS = Kind(
     "costs",
     scope="cost_read",
     methods={
-        "costs": ListMethod("costs", "costs", FILTERS, created=("createdAtFrom", "createdAtTo")),
+        "costs": ListMethod("costs", "costs", FILTERS, created=CREATED),
         "costs/{id}": SingleMethod("costs", "cost"),
     },
     after=("packs",),

@@ -88,7 +88,7 @@ def update_customer(
 
 
 def delete_customer(account: Account, customer_id: int, *, source: str = "user") -> int:
-    """Its orders keep naming it by id; its data is gone."""
+    """Delete it; its orders keep naming it by id."""
     with account.saving(source) as save:
         _remove(account, save, account.must("customers", customer_id), "history")
         return int(customer_id)
@@ -184,7 +184,7 @@ def seed(seeding: Seeding) -> None:
             old, new = person["email"] or None, f"new{person['id']}@example.com"
             person["email"] = new
             later = at + rng.random() * (now - at) / 2
-            drafts.said(later, person, Word("email", old, new), "code")
+            drafts.said(later, person, Word("email", old, new), {"source": "code"})
         if n in departed:
             left = now - rng.random() * (now - at) / 2
             record = account.store.record(person)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sync.sandbox.filters import among, flag, least, most, text
 from sync.sandbox.kind import Kind, Left, Seeding
-from sync.sandbox.lists import ListMethod
+from sync.sandbox.lists import CREATED, ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.shop import short
 from sync.sandbox.singles import Download, SingleMethod
@@ -36,7 +36,7 @@ FILES = Kind(
     "files",
     scope="file_read",
     methods={
-        "files": ListMethod("files", "files", FILTERS, created=("createdAtFrom", "createdAtTo")),
+        "files": ListMethod("files", "files", FILTERS, created=CREATED),
         "files/{id}": SingleMethod("files", "file"),
         "files/{id}/download": Download("files"),
     },

@@ -13,7 +13,7 @@ from sync.sandbox.calls import Call
 from sync.sandbox.filters import among, bounds, custom_fields, flag, idle, moments, text
 from sync.sandbox.kind import Kind, Left, Seeding
 from sync.sandbox.kinds.notes import stub
-from sync.sandbox.lists import LIMITS, ListMethod, answer, page, paging
+from sync.sandbox.lists import CREATED, LIMITS, ListMethod, answer, page, paging
 from sync.sandbox.php import Json, Refusal, loose, values
 from sync.sandbox.records import Record
 from sync.sandbox.singles import SingleMethod, find
@@ -102,7 +102,7 @@ def of_customer(seeding: Seeding, person: Json, die: float) -> Left:
 
 
 def _own_operation(_: Call, operation: Json) -> Json:
-    """Of one account's operations, the account and programme are left out."""
+    """An operation in the list of one account: without account and programme."""
     return {k: v for k, v in operation.items() if k not in ("loyaltyAccount", "loyalty")}
 
 
@@ -166,8 +166,7 @@ LOYALTY_ACCOUNTS = Kind(
     scope="loyalty_read",
     methods={
         "loyalty/accounts": ListMethod(
-            "loyalty-accounts", "loyaltyAccounts", FILTERS,
-            created=("createdAtFrom", "createdAtTo"),
+            "loyalty-accounts", "loyaltyAccounts", FILTERS, created=CREATED
         ),
         "loyalty/account/{id}": SingleMethod("loyalty-accounts", "loyaltyAccount"),
     },
@@ -179,9 +178,7 @@ LOYALTIES = Kind(
     scope="loyalty_read",
     methods={
         "loyalty/loyalties": ListMethod(
-            "loyalties", "loyalties",
-            flag("active", "blocked") | idle("sites"),
-            order="oldest",
+            "loyalties", "loyalties", flag("active", "blocked") | idle("sites"), order="oldest"
         ),
         "loyalty/loyalties/{id}": programme,
     },
@@ -192,8 +189,7 @@ OPERATIONS = Kind(
     scope="loyalty_read",
     methods={
         "loyalty/account/{id}/bonus/operations": ListMethod(
-            "bonus-operations", "bonusOperations",
-            moments(createdAt="createdAt"),
+            "bonus-operations", "bonusOperations", moments(createdAt="createdAt"),
             order="id_desc", parent="loyalty-accounts", shape=_own_operation,
         ),
         "loyalty/account/{id}/bonus/{status}/details": bonus_details,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sync.sandbox.account import Account
 from sync.sandbox.filters import among, text
 from sync.sandbox.kind import Kind, Left, Seeding
-from sync.sandbox.lists import ListMethod
+from sync.sandbox.lists import CREATED, ListMethod
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
 
@@ -53,8 +53,7 @@ def of_firm(seeding: Seeding, firm: Json, _: float) -> Left:
 
 
 def _list(collection: str) -> ListMethod:
-    created = ("createdAtFrom", "createdAtTo")
-    return ListMethod(collection, "notes", FILTERS, order="id_asc", created=created)
+    return ListMethod(collection, "notes", FILTERS, order="id_asc", created=CREATED)
 
 
 CUSTOMER_NOTES = Kind(

@@ -14,7 +14,7 @@ from sync.sandbox.filters import CONTRAGENT, among, bounds, custom_fields, dates
 from sync.sandbox.history_format import Word, item_words, merged, order_stub, payment_words, words
 from sync.sandbox.kind import Kind
 from sync.sandbox.kinds import seed_orders
-from sync.sandbox.lists import FeedMethod, ListMethod
+from sync.sandbox.lists import CREATED, FeedMethod, ListMethod
 from sync.sandbox.php import Json, Refusal, values
 from sync.sandbox.records import Record
 from sync.sandbox.saves import Save
@@ -215,7 +215,7 @@ def _words(account: Account, before: Record, after: Record, old: Json, new: Json
 
 
 def _buyer(account: Account, record: Record) -> Json | None:
-    """Whom an order belongs to, as its history says it."""
+    """The customer of an order, as a history names it."""
     if record.customer is None:
         return None
     for _, person in buyers(account.store, record.customer):
@@ -260,6 +260,10 @@ def _any(account: Account, rng: Random) -> int:
     return account.collections["orders"].pick(rng)
 
 
+def _bring_back(account: Account, rng: Random) -> None:
+    undelete_order(account, account.collections["orders"].pick_gone(rng))
+
+
 # --- methods
 
 
@@ -289,8 +293,7 @@ ORDERS = Kind(
     subject="order",
     methods={
         "orders": ListMethod(
-            "orders", "orders", FILTERS, created=("createdAtFrom", "createdAtTo"),
-            buyer="customerExternalId",
+            "orders", "orders", FILTERS, created=CREATED, buyer="customerExternalId"
         ),
         "orders/{id}": SingleMethod("orders", "order", by_external=True),
         "orders/history": FeedMethod("orders", "orderId", "orderExternalId"),
@@ -308,9 +311,7 @@ ORDERS = Kind(
         "redate_order": lambda account, rng: redate_order(account, _any(account, rng)),
         "move_order": lambda account, rng: move_order(account, _any(account, rng)),
         "reassign_order": lambda account, rng: reassign_order(account, _any(account, rng)),
-        "undelete_order": lambda account, rng: undelete_order(
-            account, account.collections["orders"].pick_gone(rng)
-        ),
+        "undelete_order": _bring_back,
     },
     after=("products", "contacts"),
     seed=seed_orders.seed,

@@ -1,4 +1,4 @@
-"""Seeding of orders: fast and by hand.
+"""Seeding of orders.
 
 One pass makes each order twice, as it was created and as it is now, and the entries of its history
 in between.
@@ -11,7 +11,7 @@ from random import Random
 from sync.sandbox import shop
 from sync.sandbox.account import Account
 from sync.sandbox.clock import doubled_hours
-from sync.sandbox.history_writer import Drafts
+from sync.sandbox.history_format import Word, order_stub
 from sync.sandbox.kind import Seeding
 from sync.sandbox.php import Json
 from sync.sandbox.records import Gone, Record
@@ -40,20 +40,22 @@ def seed(seeding: Seeding) -> None:
             customer = rng.choice(list(companies))
             made |= {"orderType": "eshop-legal", "contragent": {"contragentType": "legal-entity"},
                      "company": companies[customer]}  # fmt: skip
-        whole = account.store.pack(made)
-        body = b'"created":true,%b,"field":"status","oldValue":null,"newValue":{"code":"new"}'
-        drafts.write(
-            at, made, body % _author("api" if made["fromApi"] else "user", made),
-            whole=whole, people=(customer, contact),
+        drafts.say(
+            at, made, {"created": True} | _author("api" if made["fromApi"] else "user", made),
+            Word("status", None, {"code": "new"}), whole=account.store.pack(made),
+            people=(customer, contact),
         )  # fmt: skip
         progress = shop.steps(rng, account.shop, at=at, now=now, has_manager="managerId" in made)
         for step in progress:
-            _take(account, drafts, made, step)
+            words = _take(account, made, step)
+            author, stub = _author(step.source, made), order_stub(made)
+            for word in words:
+                drafts.say(step.at, made, author, word, {"order": stub, **word.about})
         record = account.store.record(made, customer=customer, contact=contact)
         if n in departed:
             left = min(now - 1, (progress[-1].at if progress else at) + 5)
-            body = b'"deleted":true,%b,"field":"id","oldValue":%d,"newValue":null,%b'
-            drafts.write(left, made, body % (_author("user", made), made["id"], _stub(made)))
+            author, word = {"deleted": True} | _author("user", made), Word("id", made["id"], None)
+            drafts.say(left, made, author, word, {"order": order_stub(made)})
             collection.gone[made["id"]] = Gone("history", left, None, record)
             continue
         live.append(record)
@@ -64,7 +66,7 @@ def seed(seeding: Seeding) -> None:
 
 
 def moments(account: Account, rng: Random, count: int, now: float, days: float) -> list[float]:
-    """When the orders came, oldest first; where clocks go back, some in the hour that is twice."""
+    """Creation times, oldest first; where clocks go back, some in the hour that is twice."""
     times = [shop.moment(rng, now, days) for _ in range(count)]
     if account.shop.awkward and times:
         for hour in doubled_hours(account.time.zone, now - days * shop.DAY, now)[: count // 20]:
@@ -73,56 +75,42 @@ def moments(account: Account, rng: Random, count: int, now: float, days: float) 
     return sorted(times)
 
 
-def _author(source: str, made: Json) -> bytes:
+def _author(source: str, made: Json) -> Json:
     if source == "user":
-        return b'"source":"user","user":{"id":%d}' % made.get("managerId", 1)
-    if source == "api":
-        current = b"true" if made["id"] % 5 == 0 else b"false"  # some with the reader's own key
-        return b'"source":"api","apiKey":{"current":%b}' % current
-    return b'"source":"%b"' % source.encode()
+        return {"source": source, "user": {"id": made.get("managerId", 1)}}
+    if source == "api":  # some with the reader's own key
+        return {"source": source, "apiKey": {"current": made["id"] % 5 == 0}}
+    return {"source": source}
 
 
-def _stub(made: Json) -> bytes:
-    external = f'"externalId":"{made["externalId"]}",' if "externalId" in made else ""
-    manager = f'"managerId":{made["managerId"]},' if "managerId" in made else ""
-    return (f'"order":{{"id":{made["id"]},{external}{manager}"site":"{made["site"]}",'
-            f'"status":"{made["status"]}"}}').encode()  # fmt: skip
-
-
-def _take(account: Account, drafts: Drafts, made: Json, step: shop.Step) -> None:
-    """Apply one step to the order and word it."""
-    said: list[tuple[str, str, str, str]] = []
+def _take(account: Account, made: Json, step: shop.Step) -> list[Word]:
+    """Apply one step to the order; what its history says of it."""
+    said: list[Word] = []
     when = account.local(step.at)
     if step.manager is not None:
         made["managerId"] = step.manager
-        said.append(("manager", "null", f'{{"id":{step.manager}}}', ""))
+        said.append(Word("manager", None, {"id": step.manager}))
     if step.status is not None:
         old, made["status"], made["statusUpdatedAt"] = made["status"], step.status, when
-        said.append(("status", f'{{"code":"{old}"}}', f'{{"code":"{step.status}"}}', ""))
+        said.append(Word("status", {"code": old}, {"code": step.status}))
         if step.status == "delivering":
             made["shipped"], made["shipmentDate"] = True, when[:10]
-            said.append(("shipment_date", "null", f'"{when[:10]}"', ""))
-            said.append(("shipped", "false", "true", ""))
+            said += [Word("shipment_date", None, when[:10]), Word("shipped", False, True)]
         if step.status == "returned" and made.get("fullPaidAt"):
             (payment,) = made["payments"].values()
             payment["status"] = "returned"
-            about = f',"payment":{{"id":{payment["id"]},"type":"{payment["type"]}"}}'
-            said.append(("payments.status", '{"code":"paid"}', '{"code":"returned"}', about))
+            about = {"payment": {"id": payment["id"], "type": payment["type"]}}
+            said.append(Word("payments.status", {"code": "paid"}, {"code": "returned"}, about))
         if step.status == "complete" and made["id"] % 4 == 0:  # only some shops track their lines
             for item in made["items"]:
-                item["status"] = "sold"
-                about = f',"item":{{"id":{item["id"]}}}'
-                said.append(("order_product.status", '{"code":"new"}', '{"code":"sold"}', about))
+                item["status"], about = "sold", {"item": {"id": item["id"]}}
+                said.append(Word("order_product.status", {"code": "new"}, {"code": "sold"}, about))
     if step.paid and made["payments"]:
         (payment,) = made["payments"].values()
-        about = f',"payment":{{"id":{payment["id"]},"type":"{payment["type"]}"}}'
-        day = f"{when[:10]} 00:00:00"
-        payment |= {"status": "paid", "paidAt": day}
+        about, day = {"payment": {"id": payment["id"], "type": payment["type"]}}, when[:10]
+        payment |= {"status": "paid", "paidAt": f"{day} 00:00:00"}
         made["fullPaidAt"] = when
-        said.append(("full_paid_at", "null", f'"{when}"', ""))
-        said.append(("payments.paid_at", "null", f'"{day}"', about))
-        said.append(("payments.status", '{"code":"not-paid"}', '{"code":"paid"}', about))
-    author, stub = _author(step.source, made).decode(), _stub(made).decode()
-    for field, before, after, about in said:
-        values = f'"field":"{field}","oldValue":{before},"newValue":{after}'
-        drafts.write(step.at, made, f"{author},{values},{stub}{about}".encode())
+        said.append(Word("full_paid_at", None, when))
+        said.append(Word("payments.paid_at", None, payment["paidAt"], about))
+        said.append(Word("payments.status", {"code": "not-paid"}, {"code": "paid"}, about))
+    return said

@@ -9,7 +9,7 @@ from sync.sandbox.account import Account
 from sync.sandbox.filters import Deep, Filter, among, dates, text
 from sync.sandbox.history_format import Word, merged, words
 from sync.sandbox.kind import Kind, Left, Seeding
-from sync.sandbox.lists import FeedMethod, ListMethod
+from sync.sandbox.lists import CREATED, FeedMethod, ListMethod
 from sync.sandbox.php import Json, values
 from sync.sandbox.records import Record
 from sync.sandbox.shop import short
@@ -116,9 +116,7 @@ TASKS = Kind(
     scope="task_read",
     subject="task",
     methods={
-        "tasks": ListMethod(
-            "tasks", "tasks", FILTERS, order="id_desc", created=("createdAtFrom", "createdAtTo")
-        ),
+        "tasks": ListMethod("tasks", "tasks", FILTERS, order="id_desc", created=CREATED),
         "tasks/{id}": SingleMethod("tasks", "task"),
         "tasks/history": FeedMethod("tasks", "taskId"),
     },
@@ -133,6 +131,6 @@ COMMENTS = Kind(
     methods={
         "tasks/{id}/comments": ListMethod(
             "task-comments", "comments", {}, order="id_desc", parent="tasks"
-        ),
+        )
     },
 )

@@ -55,7 +55,7 @@ MakeRole = Callable[..., Role]
 @pytest.fixture
 def engine(database: str) -> Iterator[sa.Engine]:
     """An engine of the mirror's own role on a fresh database."""
-    from sync.mirror.engine import connect
+    from sync.database.engine import connect
 
     made = connect(database, size=4, name="test")
     yield made

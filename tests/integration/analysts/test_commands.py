@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from sync import settings, vault
 from sync.commands import mirror
-from sync.pipeline import services
+from sync.work import services
 from tests.integration.analysts.conftest import MakeRole, add_store, put
 
 Run = Callable[..., Result]

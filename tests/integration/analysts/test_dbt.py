@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.analysts import readers
+from sync.privacy import readers
 from tests.integration.analysts.conftest import MakeRole
 from tests.integration.pipeline.harness import Mirror, small
 

@@ -7,8 +7,9 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from sync.analysts import dictionary, readers
-from sync.mirror.custom_fields import refresh_views
+from sync.analysts import dictionary
+from sync.privacy import readers
+from sync.rows.custom_fields import refresh_views
 from tests.integration.analysts.conftest import MakeRole, add_store, put
 
 QUERIES = sorted(dictionary.QUERIES.glob("*.sql"))

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sync.analysts import erasure
 from sync.declare.moments import zone_of
 from sync.errors import BadRequest
-from sync.mirror import coverage, stores
-from sync.mirror import versions as contents
+from sync.privacy import erasure
+from sync.rows import versions as contents
+from sync.state import coverage, stores
 from tests.integration.pipeline import typed
 from tests.integration.pipeline.harness import Mirror, small
 
@@ -255,7 +255,7 @@ def test_the_suppression_list_does_not_name_anybody(person: Person) -> None:
     assert len(listed) == 3
     with mirror.engine.begin() as connection:
         salt = connection.exec_driver_sql("SELECT salt FROM sync.salt").scalar_one()
-        from sync.mirror.suppress import digest
+        from sync.rows.suppress import digest
 
         assert digest(bytes(salt), "customers", person.id) in {bytes(row[0]) for row in listed}
         assert digest(b"guess", "customers", person.id) not in {bytes(row[0]) for row in listed}

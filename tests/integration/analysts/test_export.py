@@ -14,11 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from sync.analysts import export as exporting
-from sync.analysts import parts
+from sync.analysts import parquet
 from sync.errors import BadRequest
-from sync.mirror import stores
-from sync.mirror.erasing import erase_stored
 from sync.resources import RESOURCES
+from sync.rows.erasing import erase_stored
+from sync.state import stores
 from tests.integration.analysts.conftest import MakeRole, add_store, put
 
 SOME = [RESOURCES[name] for name in ("orders", "customers", "statuses", "settings")]
@@ -256,7 +256,7 @@ def test_rows_that_do_not_fit_duckdbs_memory_are_not_left_elsewhere(
     """They would be in the working folder, for everybody to read."""
     put(files.engine, "orders", {"store_id": files.store_id, "id": 1, "raw": {}})
     asked: list[tuple[str, int]] = []
-    statement = parts._to_parquet
+    statement = parquet._to_parquet
 
     def with_setting(columns: Any, text: Path, half: Path, *, run: int) -> str:
         asked.append((str(text.parent), mode_of(text.parent)))
@@ -264,7 +264,7 @@ def test_rows_that_do_not_fit_duckdbs_memory_are_not_left_elsewhere(
         asked_for = f"SELECT CASE WHEN NOT {where} THEN error('spills elsewhere') END"
         return f"{asked_for}; {statement(columns, text, half, run=run)}"
 
-    monkeypatch.setattr(parts, "_to_parquet", with_setting)
+    monkeypatch.setattr(parquet, "_to_parquet", with_setting)
     assert files.run() == {"orders": 1}
     assert asked
     assert {mode for _, mode in asked} == {0o700}
@@ -292,7 +292,7 @@ def test_a_part_that_fails_leaves_nothing_behind(
         raise OSError("disk full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(parts, "_settle", fail)
+        broken.setattr(parquet, "_settle", fail)
         with pytest.raises(OSError, match="disk full"):
             files.run()
     assert not [p for p in files.folder.rglob("*") if p.suffix in {".parquet", ".tmp"}]

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 import structlog
 
 from sync import telemetry
-from sync.analysts import readers
+from sync.database.migrate import upgrade
 from sync.embedded import Servers
 from sync.errors import BadRequest
-from sync.mirror.migrate import upgrade
+from sync.privacy import readers
 from tests.integration.analysts.conftest import MakeRole, Role, add_store, put
 
 EVERY_RELATION = (

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sync.mirror import versions
-from sync.pipeline.dispatching import housekeep
+from sync.rows import versions
+from sync.work.dispatching import housekeep
 from tests.integration.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 

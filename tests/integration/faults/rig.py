@@ -28,16 +28,17 @@ import sqlalchemy as sa
 
 from sync import vault
 from sync.crm import Account
+from sync.database import migrate
 from sync.embedded import Servers, private
 from sync.embedded.process import wait_until
-from sync.mirror import migrate, stores
-from sync.pipeline import account
-from sync.pipeline.asking import Asking
-from sync.pipeline.services import Services
 from sync.resources import RESOURCES
 from sync.sandbox.knobs import CHURN_MIX, Knobs
 from sync.sandbox.serve import Spawned, spawn
 from sync.settings import Settings
+from sync.state import stores
+from sync.work import account
+from sync.work.services import Services
+from sync.work.session import Session
 from tests.integration.faults.truth import (
     COLLECTIONS,
     DICTIONARIES,
@@ -231,7 +232,7 @@ class Rig:
         told_key = self.stage.control(f"{account_name}/add_key")["result"]
         services = self.services()
         try:
-            api = Asking(
+            api = Session(
                 services.client,
                 Account(self.stage.sandbox.url, told_key),
                 store_id=0,

@@ -8,11 +8,11 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from sync.database.engine import connect
 from sync.embedded.process import wait_until
 from sync.errors import LeaseLost
-from sync.mirror import lease
-from sync.mirror.engine import connect
-from sync.mirror.heartbeat import FRESH_SECONDS, Heart
+from sync.state import lease
+from sync.state.heartbeat import FRESH_SECONDS, Heart
 from tests.integration.faults.conftest import Ends
 from tests.integration.faults.rig import Rig
 

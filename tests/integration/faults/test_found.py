@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.pipeline.failures import ODD_SECONDS
+from sync.work.failures import ODD_SECONDS
 from tests.integration.pipeline.harness import Mirror, small
 
 Open = Callable[..., Mirror]

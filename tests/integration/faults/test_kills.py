@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from sync.mirror import stores
-from sync.mirror.heartbeat import FRESH_SECONDS
-from sync.pipeline.ahead import IN_FLIGHT
-from sync.pipeline.walk import PAGES_PER_COMMIT
+from sync.state import stores
+from sync.state.heartbeat import FRESH_SECONDS
+from sync.work.prefetch import IN_FLIGHT
+from sync.work.windows.walk import PAGES_PER_COMMIT
 from tests.integration.faults.conftest import Ends
 from tests.integration.faults.rig import FEW, SCALE, Rig
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.app.task import Task
 
-from sync.celery import app
+from sync.worker.celery import app
 
 __all__ = ["app"]
 

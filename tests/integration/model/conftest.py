@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from sync.pipeline import work
+from sync.work import slices
 from tests.integration.pipeline.harness import engine_of, without_waiting
 
 
@@ -21,7 +21,7 @@ class Silent:
 @pytest.fixture
 def engine(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
     without_waiting(monkeypatch)
-    monkeypatch.setattr(work, "log", lambda **_: Silent())
+    monkeypatch.setattr(slices, "log", lambda **_: Silent())
     made = engine_of(database)
     yield made
     made.dispose()

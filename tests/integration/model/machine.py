@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from sync.faults import POINTS
+from sync.failpoints import POINTS
 from tests.integration.model.world import (
     LAG_SECONDS,
     LATE_SECONDS,

@@ -9,27 +9,20 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sync import absence
-from sync.crm import WorkClass
+from sync import deletion
+from sync.crm import Priority
 from sync.declare import Resource
-from sync.mirror import (
-    checkpoint,
-    departures,
-    doubts,
-    feeds,
-    graves,
-    lease,
-    load,
-    proofs,
-    statements,
-)
-from sync.mirror.checkpoint import Crawl
-from sync.mirror.graves import Grave
-from sync.mirror.load import Loaded
-from sync.pipeline import absence as asked_about
-from sync.pipeline import bookmark, follow, listed, prove, writing
-from sync.pipeline.chain import find_feed
-from sync.pipeline.context import Context
+from sync.records.observed import Loaded
+from sync.rows import sql, tombstones, upsert
+from sync.rows.tombstones import Tombstone
+from sync.state import crawls, departures, doubts, feeds, lease, windows
+from sync.state.crawls import Crawl
+from sync.work import missing as asked_about
+from sync.work import writing
+from sync.work.context import Context
+from sync.work.feed import bookmark, follow
+from sync.work.feed.history import find_feed
+from sync.work.windows import crawl, prove
 from tests.integration.model import directed
 from tests.integration.model.directed import Directed
 from tests.integration.pipeline.harness import FOLLOWED
@@ -40,35 +33,35 @@ LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 def no_bookmark(patch: pytest.MonkeyPatch) -> None:
     """The feed begins where it is when all pages are read."""
-    real = listed.settle
+    real = crawl.settle
 
-    def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
+    def settle(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
         history = ctx.resources[FOLLOWED[crawl.resource]]
         if find_feed(ctx, history) is None:
             bookmark.set_bookmark(ctx, history)
-        return real(ctx, crawl, work=work)
+        return real(ctx, crawl, priority=priority)
 
-    patch.setattr(listed, "set_bookmark", lambda *_: None)
-    patch.setattr(listed, "settle", settle)
+    patch.setattr(crawl, "set_bookmark", lambda *_: None)
+    patch.setattr(crawl, "settle", settle)
 
 
 def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
     """Whatever was walked is taken for complete."""
 
-    def settle(ctx: Context, crawl: Crawl, *, work: WorkClass) -> bool:
+    def settle(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
         moment = ctx.draw()
 
         for attempt in ctx.attempts():
             with attempt as connection:
-                walked = checkpoint.windows(connection, crawl.id, states=("walked",))
-                proofs.set_counted(
+                walked = crawls.windows(connection, crawl.id, states=("walked",))
+                windows.set_counted(
                     connection, walked, asked_at=moment, counted_at=moment, crm_at=None
                 )
-                proofs.seal(connection, walked)
-        prove.finish(ctx, crawl, work=work)
+                windows.seal(connection, walked)
+        prove.finish(ctx, crawl, priority=priority)
         return True
 
-    patch.setattr(listed, "settle", settle)
+    patch.setattr(crawl, "settle", settle)
 
 
 def no_tail(patch: pytest.MonkeyPatch) -> None:
@@ -95,12 +88,12 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
 
 def no_as_of(patch: pytest.MonkeyPatch) -> None:
     """What is committed last wins, however old it is."""
-    real_known = load._known
-    real_upsert, real_bury = statements.upsert_sql, statements.bury_sql
+    real_known = upsert._known
+    real_upsert, real_bury = sql.upsert_sql, sql.bury_sql
 
     def known(*arguments: Any) -> dict[Any, Any]:
         return {
-            key: load._Known(before.content_hash, LONG_AGO, before.live)
+            key: upsert._Known(before.content_hash, LONG_AGO, before.live)
             for key, before in real_known(*arguments).items()
         }
 
@@ -108,25 +101,25 @@ def no_as_of(patch: pytest.MonkeyPatch) -> None:
         assert "WHERE t.as_of < excluded.as_of" in sql
         return sql.replace("WHERE t.as_of < excluded.as_of", "")
 
-    patch.setattr(load, "_known", known)
-    patch.setattr(load, "upsert_sql", lambda resource: without_the_rule(real_upsert(resource)))
-    patch.setattr(graves, "bury_sql", lambda resource: without_the_rule(real_bury(resource)))
+    patch.setattr(upsert, "_known", known)
+    patch.setattr(upsert, "upsert_sql", lambda resource: without_the_rule(real_upsert(resource)))
+    patch.setattr(tombstones, "bury_sql", lambda resource: without_the_rule(real_bury(resource)))
 
 
 def no_move_of_as_of(patch: pytest.MonkeyPatch) -> None:
     """A feed's re-read that finds the row equal leaves it as old as it was."""
-    patch.setattr(load, "_move_as_of", lambda *_: None)
+    patch.setattr(upsert, "_move_as_of", lambda *_: None)
 
 
 def no_bare_tombstones(patch: pytest.MonkeyPatch) -> None:
     """The deletion of a record that is not mirrored yet is forgotten."""
-    real = graves.bury
+    real = tombstones.mark_deleted
 
     def bury(
-        connection: sa.Connection, resource: Resource, store_id: int, graves: Iterable[Grave]
+        connection: sa.Connection, resource: Resource, store_id: int, graves: Iterable[Tombstone]
     ) -> Loaded:
         wanted = list(graves)
-        known = load._known(connection, resource, store_id, [grave.key for grave in wanted])
+        known = upsert._known(connection, resource, store_id, [grave.key for grave in wanted])
         return real(connection, resource, store_id, [g for g in wanted if g.key in known])
 
     patch.setattr(writing, "bury", bury)
@@ -193,16 +186,16 @@ def no_sample(patch: pytest.MonkeyPatch) -> None:
 
 def no_former_version(patch: pytest.MonkeyPatch) -> None:
     """Only what the new version of a record names is read again."""
-    patch.setattr(load, "name_before", lambda *_: None)
-    patch.setattr(graves, "name_before", lambda *_: None)
+    patch.setattr(upsert, "name_before", lambda *_: None)
+    patch.setattr(tombstones, "name_before", lambda *_: None)
 
 
 def no_second_question(patch: pytest.MonkeyPatch) -> None:
     """One 404 is a tombstone."""
 
-    def judge(found: absence.Evidence) -> absence.Verdict:
-        verdict = absence.judge(found)
-        return absence.Tombstone("not_found") if isinstance(verdict, absence.Ask) else verdict
+    def judge(found: deletion.Evidence) -> deletion.Verdict:
+        verdict = deletion.judge(found)
+        return deletion.Deleted("not_found") if isinstance(verdict, deletion.Ask) else verdict
 
     patch.setattr(asked_about, "judge", judge)
 

@@ -19,10 +19,10 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from sync import faults
-from sync.mirror import lease
+from sync import failpoints
 from sync.sandbox import Clock, Sandbox
 from sync.sandbox.php import Refusal
+from sync.state import lease
 from tests.integration.faults.claims import State, Timeline, Wrong, judge_records
 from tests.integration.pipeline.harness import FOLLOWED, Mirror, expire_lease, small
 
@@ -104,7 +104,7 @@ class World:
         self.mirror.rows(
             "DELETE FROM sync.crawl WHERE store_id = :store AND resource LIKE '%history'"
         )
-        monkeypatch.setattr(faults, "point", self._point)
+        monkeypatch.setattr(failpoints, "point", self._point)
         self._watch_holders(monkeypatch)
         self.mirror.wire.after = self._answered
         World.present = self

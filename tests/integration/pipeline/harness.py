@@ -36,23 +36,24 @@ from sqlalchemy.pool import QueuePool
 from sync import vault
 from sync.crm import Account as Address
 from sync.crm import CrmClient
+from sync.database.engine import connect
 from sync.declare import Resource
-from sync.mirror import lease, stores
-from sync.mirror.engine import connect
-from sync.mirror.heartbeat import Heart
-from sync.mirror.lease import Claim
-from sync.pipeline import account as accounts
-from sync.pipeline import ahead, bracket, prove, walk, work
-from sync.pipeline.asking import Asking
-from sync.pipeline.context import Context
-from sync.pipeline.failures import ODD_SECONDS, ODD_TIMES
-from sync.pipeline.services import Services
 from sync.resources import RESOURCES
 from sync.sandbox import Account, Sandbox
 from sync.sandbox.app import App
 from sync.sandbox.sending import steady
 from sync.schema.crm import crm_tables
 from sync.settings import Settings
+from sync.state import lease, stores
+from sync.state.heartbeat import Heart
+from sync.state.lease import Claim
+from sync.work import account as accounts
+from sync.work import prefetch, slices
+from sync.work.context import Context
+from sync.work.failures import ODD_SECONDS, ODD_TIMES
+from sync.work.services import Services
+from sync.work.session import Session
+from sync.work.windows import counts, prove, walk
 from tests.integration.pipeline import typed
 
 URL = "http://127.0.0.1:9"
@@ -246,7 +247,7 @@ class Mirror:
         return made
 
     def _add(self, *, sites: Iterable[str] | None, since: dt.date | None) -> int:
-        api = Asking(
+        api = Session(
             self.services.client,
             Address(URL, self.account.key),
             store_id=0,
@@ -306,7 +307,7 @@ class Mirror:
         """One slice of a lane, due or not, unless it is parked or held."""
         claim = Claim(self.store_id, resource, lane)  # type: ignore[arg-type]
         with self.process():
-            work.work(claim, self.services, self.resources)
+            slices.work(claim, self.services, self.resources)
 
     def believe(self, resource: str, lane: str) -> None:
         """Work a lane as often, and over as long, as an odd answer takes to be believed."""
@@ -618,14 +619,14 @@ def _shiftable(database: str) -> sa.Engine:
 def without_waiting(monkeypatch: pytest.MonkeyPatch, *, threads: bool = False) -> None:
     """Nothing sleeps; without `threads` everything happens in the calling one."""
     monkeypatch.setattr(prove, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(bracket, "FOLLOW_SECONDS", 0.2)
+    monkeypatch.setattr(counts, "FOLLOW_SECONDS", 0.2)
     if not threads:
-        monkeypatch.setattr(ahead, "ThreadPoolExecutor", InPlace)
-    monkeypatch.setattr(walk, "in_flight", lambda **_: ahead.IN_FLIGHT)
+        monkeypatch.setattr(prefetch, "ThreadPoolExecutor", InPlace)
+    monkeypatch.setattr(walk, "in_flight", lambda **_: prefetch.IN_FLIGHT)
     ticks = count()
     # A slice is so long by the number of looks at the clock: the same on a busy machine.
     context = functools.partial(Context, monotonic=lambda: next(ticks) / 100)
-    monkeypatch.setattr(work, "Context", context)
+    monkeypatch.setattr(slices, "Context", context)
 
 
 def expire_lease(mirror: Mirror, resource: str, lane: str) -> None:

@@ -7,9 +7,9 @@ import datetime as dt
 
 import pytest
 
-from sync.mirror import status, stores
-from sync.pipeline.asking import access_of
 from sync.sandbox import Sandbox
+from sync.state import status, stores
+from sync.work.session import access_of
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, small
 

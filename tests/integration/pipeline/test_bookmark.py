@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Row
 
-from sync.pipeline import context
+from sync.work import context
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 

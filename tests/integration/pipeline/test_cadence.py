@@ -11,9 +11,9 @@ import pytest
 import structlog
 
 from sync import telemetry
-from sync.mirror import heartbeat
-from sync.pipeline import dispatching
-from sync.pipeline.services import Services
+from sync.state import heartbeat
+from sync.work import dispatching
+from sync.work.services import Services
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -116,7 +116,9 @@ def test_feeds_that_do_not_fit_the_ceiling_say_how_many_addresses_they_need(
     mirror.feeds()
     services = services_of(mirror, rate_limit=0.001)
     dispatching.set_cadence(services)
-    assert "2 feeds every 900 s need 6 egress addresses; at work: 1 (ops/scaling.md)" in logged()
+    assert (
+        "2 feeds every 900 s need 6 egress addresses; at work: 1 (ops/docs/scaling.md)" in logged()
+    )
     assert intervals(mirror) == [900, 900]
     for number in range(5):
         lives(mirror, f"h:{number}", egress=f"more-{number}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sync.mirror import asked, stores
-from sync.mirror.status import statuses
 from sync.sandbox.reference import CANCELLED
+from sync.state import operations, stores
+from sync.state.status import statuses
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, small
 
@@ -140,7 +140,9 @@ def test_a_record_that_was_accepted_holds_coverage_no_more(mirror: Mirror) -> No
     with mirror.engine.begin() as connection:
         known = stores.by_id(connection, mirror.store_id)
         assert known is not None
-        asked.accept(connection, known, "orders", [], by="Ann", because="the CRM is broken there")
+        operations.accept(
+            connection, known, "orders", [], by="Ann", because="the CRM is broken there"
+        )
     mirror.pass_time(1_000)
     mirror.feeds()
     assert mirror.coverage("orders").complete_as_of > held

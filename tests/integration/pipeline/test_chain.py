@@ -11,10 +11,10 @@ import orjson
 import pytest
 import sqlalchemy as sa
 
-from sync.mirror import feeds
-from sync.mirror.statements import move_sql
-from sync.pipeline import context
 from sync.resources import RESOURCES
+from sync.rows.sql import move_sql
+from sync.state import feeds
+from sync.work import context
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from sync.embedded.process import wait_until
-from sync.mirror import coverage
-from sync.mirror.clock import draw
-from sync.mirror.load import Loaded, Origin
-from sync.mirror.statements import known_sql
+from sync.records.observed import Loaded, Origin
+from sync.rows.sql import known_sql
+from sync.state import coverage
+from sync.state.clock import draw
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -26,7 +26,9 @@ def _proven(mirror: Mirror, connection: sa.Connection) -> None:
 
 def _closed(mirror: Mirror, connection: sa.Connection) -> None:
     as_of = draw(mirror.engine, mirror.store_id)
-    coverage.close(connection, mirror.resources["orders"], mirror.store_id, complete_as_of=as_of)
+    coverage.mark_pass_complete(
+        connection, mirror.resources["orders"], mirror.store_id, complete_as_of=as_of
+    )
 
 
 @pytest.mark.parametrize("count", [_proven, _closed])

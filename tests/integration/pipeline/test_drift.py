@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from sync.pipeline import context, walk, windows
+from sync.work import context
+from sync.work.windows import plan, walk
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -123,7 +124,7 @@ def test_a_list_whose_last_page_is_refused_is_planned_by_its_first(
     open_mirror: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list became shorter between two requests of the plan: no failure, nothing is left out."""
-    for module in (walk, windows):
+    for module in (walk, plan):
         monkeypatch.setattr(module, "WINDOW_MAX", 10)
     mirror = open_mirror()
     mirror.sandbox.knobs.turn(total_page_count_never_ends=True, beyond_end="404")

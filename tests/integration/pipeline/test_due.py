@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sync.mirror import stores
+from sync.state import stores
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 

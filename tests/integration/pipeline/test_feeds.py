@@ -7,8 +7,8 @@ import datetime as dt
 import httpx
 import pytest
 
-from sync.pipeline import context
 from sync.sandbox import Sandbox
+from sync.work import context
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 

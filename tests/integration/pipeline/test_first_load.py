@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync import crawl
-from sync.pipeline import walk, windows
+from sync.work.windows import plan, walk
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -115,7 +115,7 @@ def test_a_window_that_holds_too_much_is_cut(
     open_mirror: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows stay small, so that little is walked again; their union is still everything."""
-    for module in (walk, windows):
+    for module in (walk, plan):
         monkeypatch.setattr(module, "WINDOW_MAX", 15)
     monkeypatch.setattr(crawl, "WINDOW_TARGET", 10)
     mirror = open_mirror(resources=None)
@@ -135,7 +135,7 @@ def test_a_date_filter_that_does_nothing_is_noticed(
     open_mirror: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unknown filters may be ignored: then the list is one window, and still proven."""
-    for module in (walk, windows):
+    for module in (walk, plan):
         monkeypatch.setattr(module, "WINDOW_MAX", 15)
     monkeypatch.setattr(crawl, "WINDOW_TARGET", 10)
     mirror = open_mirror()

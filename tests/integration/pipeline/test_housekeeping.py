@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from sync import vault
-from sync.mirror import lease
-from sync.mirror.engine import connect
-from sync.pipeline import dispatching
-from sync.pipeline.dispatching import housekeep
-from sync.pipeline.services import Services
+from sync.database.engine import connect
 from sync.resources import RESOURCES
 from sync.settings import Settings
+from sync.state import lease
+from sync.work import dispatching
+from sync.work.dispatching import housekeep
+from sync.work.services import Services
 
 STORES = 30
 ZONE = "Europe/Moscow"

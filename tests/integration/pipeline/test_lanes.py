@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sync.database.engine import connect, reading
 from sync.errors import TryLater
-from sync.mirror.engine import connect, reading
-from sync.pipeline import bracket
+from sync.work.windows import counts
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, engine_of
 
@@ -113,7 +113,7 @@ def test_a_reconcile_does_not_wait_for_a_feed_that_is_parked(
     )
     mirror.queue("orders", "reconcile")
     # A wait for the feed would end at once, and without a reason.
-    monkeypatch.setattr(bracket, "FOLLOW_SECONDS", 0.5)
+    monkeypatch.setattr(counts, "FOLLOW_SECONDS", 0.5)
     mirror.work("orders", "walk")
     assert "order_history" in mirror.lane("orders").error
     assert mirror.value(DUE, r="orders", l="walk") > 60

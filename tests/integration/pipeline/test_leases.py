@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sync.errors import LeaseLost
-from sync.mirror import lease
-from sync.mirror.heartbeat import FRESH_SECONDS
-from sync.mirror.lease import Claim
-from sync.pipeline.work import CRASHES, work
+from sync.state import lease
+from sync.state.heartbeat import FRESH_SECONDS
+from sync.state.lease import Claim
+from sync.work.slices import CRASHES, work
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, expire_lease, take_over
 

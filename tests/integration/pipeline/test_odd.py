@@ -7,8 +7,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from sync.pipeline.failures import ODD_TIMES
-from sync.pipeline.halves import TRIES
+from sync.work.by_ids import TRIES
+from sync.work.failures import ODD_TIMES
 from tests.integration.pipeline.harness import Mirror
 
 DUE = "SELECT extract(epoch FROM due_at - now()) FROM sync.lane WHERE resource = :r AND lane = :l"

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from sync import crawl
-from sync.mirror import asked, doubts, stores
-from sync.pipeline import context, walk, windows
+from sync.state import doubts, operations, stores
+from sync.work import context
+from sync.work.windows import plan, walk
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, small
 
@@ -74,7 +75,7 @@ def listing(request: httpx.Request) -> bool:
 
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut whatever holds more than two pages."""
-    for module in (walk, windows):
+    for module in (walk, plan):
         monkeypatch.setattr(module, "WINDOW_MAX", 40)
     monkeypatch.setattr(crawl, "WINDOW_TARGET", 20)
     monkeypatch.setattr(crawl, "LEAF_RECORDS", 40)
@@ -251,7 +252,7 @@ def _accept(mirror: Mirror, ids: list[int]) -> None:
     with mirror.engine.begin() as connection:
         known = stores.by_id(connection, mirror.store_id)
         assert known is not None
-        done = asked.accept(connection, known, "orders", ids, by="Ann", because=because)
+        done = operations.accept(connection, known, "orders", ids, by="Ann", because=because)
     assert done == len(ids)
 
 

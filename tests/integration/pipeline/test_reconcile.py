@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sync.pipeline import context
+from sync.work import context
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -82,10 +82,10 @@ def test_a_reconcile_while_an_operator_waits_for_a_backfill(mirror: Mirror) -> N
         "INSERT INTO sync.crawl (store_id, resource, kind) VALUES (:store, 'orders', 'reconcile')"
     )
     asked = mirror.queue("orders", "backfill")
-    from sync.mirror import checkpoint
+    from sync.state import crawls
 
     with mirror.engine.begin() as connection:
-        following = checkpoint.next_crawl(connection, mirror.store_id, "orders")
+        following = crawls.next_crawl(connection, mirror.store_id, "orders")
     assert following is not None
     assert following.id == asked
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sync.mirror.notes import keep_rejects
-from sync.normalise import Reject
+from sync.records.normalise import Reject
+from sync.state.diagnostics import keep_rejects
 from tests.integration.pipeline.harness import Mirror
 
 COUNT = "SELECT rejects FROM sync.coverage WHERE store_id = :store AND resource = 'orders'"

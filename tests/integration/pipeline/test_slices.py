@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from sync import crawl
-from sync.pipeline import context, walk, windows
 from sync.sandbox import Sandbox
+from sync.work import context
+from sync.work.windows import plan, walk
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, small
 
@@ -22,7 +23,7 @@ def end_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
 
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut whatever holds more than two pages."""
-    for module in (walk, windows):
+    for module in (walk, plan):
         monkeypatch.setattr(module, "WINDOW_MAX", 40)
     monkeypatch.setattr(crawl, "WINDOW_TARGET", 20)
 
@@ -85,7 +86,7 @@ def test_a_night_compares_every_part_of_a_month_that_was_cut(
     mirror = open_settled(orders=150)
     cut_small(monkeypatch)
     monkeypatch.setattr(
-        "sync.pipeline.rolling.months_of_turn",
+        "sync.work.windows.audit.months_of_turn",
         lambda turn, **_: [crawl.Days()] if turn == 0 else [],
     )
     orders = sorted(mirror.truth("orders"), reverse=True)

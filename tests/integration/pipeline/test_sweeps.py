@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from sync.mirror import asked, stores
+from sync.state import operations, stores
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, small
 
@@ -77,7 +77,7 @@ def test_half_of_a_list_waits_for_a_person(lists: Mirror) -> None:
     with lists.engine.begin() as connection:
         store = stores.by_id(connection, lists.store_id)
         assert store is not None
-        asked.approve(connection, store, "statuses")
+        operations.approve(connection, store, "statuses")
     lists.walks()
     assert len(_dead(lists, "statuses")) == 25
     assert lists.coverage("statuses").state == "fresh"

@@ -10,11 +10,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from sync.database.engine import Transaction, attempts, connect, reading, writing
 from sync.errors import LeaseLost, TryLater
-from sync.mirror import lease, stores
-from sync.mirror.engine import Transaction, attempts, connect, reading, writing
-from sync.pipeline.asking import Asking
-from sync.pipeline.context import Context
+from sync.state import lease, stores
+from sync.work.context import Context
+from sync.work.session import Session
 from tests.integration.pipeline.harness import Mirror, take_over
 
 ADD = "INSERT INTO noted (id) VALUES (%s)"
@@ -201,7 +201,7 @@ def context_of(mirror: Mirror) -> Context:
         store = stores.by_id(connection, mirror.store_id)
     assert held is not None
     assert store is not None
-    return Context(mirror.engine, store, mirror.resources, api=cast("Asking", None), lease=held)
+    return Context(mirror.engine, store, mirror.resources, api=cast("Session", None), lease=held)
 
 
 CURRENCY = "UPDATE sync.store SET currency = 'EUR'"

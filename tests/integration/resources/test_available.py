@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sync.mirror import stores
 from sync.resources import RESOURCES
+from sync.state import stores
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
 

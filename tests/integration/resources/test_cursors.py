@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from sync.declare.moments import zone_of
-from sync.pipeline import context
-from sync.pipeline.updated import bound_of
+from sync.work import context
+from sync.work.whole_list.updated import bound_of
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
 from tests.integration.resources.fake import Fake, Parameters, Record, answer, page_of

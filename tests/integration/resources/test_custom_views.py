@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sync.mirror.custom_fields import refresh_views
-from sync.mirror.engine import connect
+from sync.database.engine import connect
+from sync.rows.custom_fields import refresh_views
 from tests.integration.resources.conftest import Open
 
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)

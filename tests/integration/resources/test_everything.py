@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync.pipeline.rebuild import queue_where_stale
 from sync.resources import RESOURCES
+from sync.work.rebuild import queue_where_stale
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
 

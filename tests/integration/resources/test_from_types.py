@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sync.crm.decode import decode
+from sync.database.engine import connect
 from sync.declare import Resource
-from sync.mirror import notes
-from sync.mirror.engine import connect
-from sync.mirror.load import Dated, Origin, load
+from sync.records.observed import ObservedRow, Origin
 from sync.resources import RESOURCES
+from sync.rows.upsert import load
+from sync.state import diagnostics
 from tests.unit.test_declarations import API, declared, endpoints, facts
 from tests.unit.test_normalise_accounts import UNSTORABLE, lost, normalise
 
@@ -130,10 +131,10 @@ def test_records_of_the_apis_types_are_rows_that_postgres_takes(
             assert lost(resource, record, row, batch) == []
     batch = normalise(resource, sent)
     with engine.connect() as connection:
-        rows = [Dated(row, AS_OF) for row in batch.rows]
+        rows = [ObservedRow(row, AS_OF) for row in batch.rows]
         loaded = load(connection, resource, 1, rows, origin=Origin.WALK)
-        notes.keep_rejects(connection, 1, resource.name, rejects=batch.rejects)
-        notes.keep_unknown(connection, 1, resource.name, batch.unknown)
+        diagnostics.keep_rejects(connection, 1, resource.name, rejects=batch.rejects)
+        diagnostics.keep_unknown(connection, 1, resource.name, batch.unknown)
         assert loaded.inserted == len(batch.rows)
         for row in batch.rows:
             where = f" AND {resource.key} = %s" if resource.key else ""

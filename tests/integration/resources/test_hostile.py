@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from sync.errors import OverLimit, TryLater
-from sync.mirror import lease
-from sync.mirror.lease import Claim
-from sync.pipeline.failures import ODD_TIMES, after_failure
 from sync.sandbox import Sandbox
+from sync.state import lease
+from sync.state.lease import Claim
+from sync.work.failures import ODD_TIMES, after_failure
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
 from tests.integration.resources.fake import Fake, answer

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+from sync.database import migrate
 from sync.declare import (
     CODE,
     DATETIME,
@@ -19,11 +20,10 @@ from sync.declare import (
     TEXT,
     Child,
     Field,
-    Pages,
-    Refreshed,
+    FullRefresh,
+    PageNumbers,
     Resource,
 )
-from sync.mirror import migrate
 from sync.schema import everything
 from sync.schema.crm import crm_tables
 from tests.integration.resources.conftest import Open
@@ -34,8 +34,8 @@ COUPONS = Resource(
     singular="coupon",
     path="/api/v5/coupons",
     answer_key="coupons",
-    listing=Pages(),
-    changes=Refreshed(every_seconds=3600),
+    listing=PageNumbers(),
+    changes=FullRefresh(every_seconds=3600),
     page_size=20,
     note="Coupons: invented for this test",
     fields=(

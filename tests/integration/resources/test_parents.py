@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from sync.mirror import stores
-from sync.mirror.live import orphans
-from sync.pipeline import context, parent, parents
-from sync.pipeline.failures import ODD_TIMES
+from sync.rows.live_rows import orphans
+from sync.state import stores
+from sync.work import context
+from sync.work.failures import ODD_TIMES
+from sync.work.per_parent import parent, parents
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
 from tests.integration.resources.fake import Fake, Record, answer

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from sync.declare import CODE, Field, Resource
-from sync.mirror import rewrite
-from sync.pipeline import rebuild
-from sync.pipeline.dispatching import housekeep
-from sync.pipeline.rebuild import queue_where_stale
+from sync.rows import rewrite
+from sync.work import rebuild
+from sync.work.dispatching import housekeep
+from sync.work.rebuild import queue_where_stale
 from tests.integration.pipeline import typed
 from tests.integration.pipeline.harness import Mirror, small
 from tests.integration.resources.conftest import Open

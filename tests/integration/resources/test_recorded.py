@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sync.crm import CrmClient
-from sync.declare import Once, Resource, Shape
+from sync.declare import Resource, Shape, SinglePage
 from sync.embedded import Servers
-from sync.normalise import Batch, Row, records_of
+from sync.records.normalise import Batch, Row, records_of
 from sync.resources import RESOURCES
 from tests.conftest import _fresh
 from tests.integration.pipeline.harness import Mirror
@@ -83,7 +83,7 @@ class Files(BaseHTTPRequestHandler):
         else:
             parent = parents_without_a_file().get(resource.name)
             body[key] = [] if parent is None else [parent]
-        if not key or isinstance(resource.listing, Once):
+        if not key or isinstance(resource.listing, SinglePage):
             return body
         since, ids = parameters.get("filter[sinceId]"), parameters.get("filter[ids][]")
         if since:

@@ -17,9 +17,9 @@ import uvicorn
 from pydantic import SecretStr
 
 from sync import vault
-from sync.pipeline.services import Services
 from sync.settings import Settings
 from sync.web.app import create_app
+from sync.work.services import Services
 from tests.integration.pipeline.harness import Mirror
 
 TOKEN = "a token nobody guesses"

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from sync import settings, telemetry, vault
 from sync.commands.rotate import rotate_key
-from sync.pipeline import services as services_module
+from sync.work import services as services_module
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.web.conftest import Open
 

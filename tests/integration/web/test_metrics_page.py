@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sync.celery import QUEUES
-from sync.crm import Bucket, Limiter, WorkClass
-from sync.crm.budget import MOST_EGRESSES
+from sync.crm import Bucket, Limiter, Priority
+from sync.crm.budget.redis_state import MOST_EGRESSES
 from sync.metrics import rows
 from sync.metrics.budget import sample
 from sync.metrics.scraping import scrape
-from sync.mirror.heartbeat import BEAT_SECONDS, FRESH_SECONDS, consumed
-from sync.pipeline.services import Services
-from sync.web import looks, pictures
+from sync.state.heartbeat import BEAT_SECONDS, FRESH_SECONDS, consumed
+from sync.web import charts, queries
+from sync.work.services import Services
+from sync.worker.celery import QUEUES
 from tests.integration.web.conftest import Open, Serve
 
 OPS = Path(__file__).parents[3] / "ops"
@@ -50,7 +50,7 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     """Half loaded: some rows written, a lease held, a failure, crawls open."""
     mirror = open_mirror()
     mirror.feeds()
-    mirror.work("customers", "walk")
+    mirror.priority("customers", "walk")
     mirror.rows(
         "INSERT INTO sync.worker (id, host, pid, started_at, beat_at)"
         " VALUES ('x', 'h', 1, now(), clock_timestamp() - interval '12 s')"
@@ -96,7 +96,7 @@ def test_rows_written_count_only_what_changed(open_settled: Open) -> None:
     mirror.settle()
     assert mirror.value(count) == 45
     mirror.account.update_order(min(mirror.truth("orders")), managerComment="counted")
-    mirror.work("order_history", "feed")
+    mirror.priority("order_history", "feed")
     assert mirror.value(count) == 46
 
 
@@ -147,7 +147,7 @@ def test_every_address_that_shares_the_budgets_redis_is_told_of(
     _spend(services.limiter, mirror.store_id, requests=2)
     second = Limiter(services.redis, egress="second-1.example")
     slot = second.reserve(
-        store=mirror.store_id, bucket=Bucket.DEFAULT, work=WorkClass.WALK, give_up_after=5
+        store=mirror.store_id, bucket=Bucket.DEFAULT, priority=Priority.WALK, give_up_after=5
     )
     second.refused(slot)
     services.redis.hset("sync:limit:{odd name:default}:pace", "n", 1)
@@ -163,7 +163,7 @@ def test_every_address_that_shares_the_budgets_redis_is_told_of(
     services.redis.delete("sync:limit:{idle:default}:pace")
     for number in range(MOST_EGRESSES * 2):
         Limiter(services.redis, egress=f"many-{number}").reserve(
-            store=1, bucket=Bucket.DEFAULT, work=WorkClass.WALK, give_up_after=5
+            store=1, bucket=Bucket.DEFAULT, priority=Priority.WALK, give_up_after=5
         )
     told = set(re.findall(r'mirror_slots_lost_total{.*egress="([^"]+)"', _text(services)))
     assert len(told) == MOST_EGRESSES
@@ -187,17 +187,17 @@ def test_the_picture_of_the_budget_adds_up_also_after_redis_was_emptied(
     sample(mirror.engine, services.limiter)
     sample(mirror.engine, services.limiter)  # nothing new: no row
     with mirror.engine.begin() as connection:
-        uses = looks.budget_use(connection)
+        uses = queries.budget_use(connection)
     assert sum(use.granted for use in uses) == 6
     assert mirror.value("SELECT count(*) FROM sync.budget_use WHERE store_id = :store") == 3
-    picture = pictures.budget(uses, limit=10)
+    picture = charts.budget(uses, limit=10)
     assert picture.total == 6
     assert {bar.kind for bar in picture.bars} == {"use-0"}
 
 
 def _spend(limiter: Limiter, store: int, *, requests: int) -> None:
     for _ in range(requests):
-        limiter.reserve(store=store, bucket=Bucket.DEFAULT, work=WorkClass.WALK, give_up_after=5)
+        limiter.reserve(store=store, bucket=Bucket.DEFAULT, priority=Priority.WALK, give_up_after=5)
 
 
 def test_the_rules_are_valid_and_every_alert_has_a_test_that_fires_it(promtool: str) -> None:
@@ -219,7 +219,7 @@ def test_every_alert_leads_to_its_section_of_the_runbook() -> None:
     headings = {heading(line.lstrip("# ")) for line in lines if line.startswith("#")}
     for rule in alerts():
         file, _, anchor = rule["annotations"]["runbook_url"].partition("#")  # type: ignore[index]
-        assert file == "ops/runbook.md"
+        assert file == "ops/docs/runbook.md"
         assert anchor == heading(str(rule["alert"]))
         assert anchor in headings, rule["alert"]
 

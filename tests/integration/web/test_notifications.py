@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from sync.notify import notify
-from sync.pipeline.services import Services
+from sync.work.services import Services
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.web.conftest import Open, Serve
 

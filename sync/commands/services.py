@@ -1,0 +1,67 @@
+"""What a command has at hand: Postgres at this release's schema, Redis, an account's API."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+
+import redis
+
+from sync import telemetry, vault
+from sync.commands.shell import NotReady
+from sync.crm import Account
+from sync.database.engine import reading
+from sync.database.migrate import insist_on_head
+from sync.errors import NeedsOperator, SyncError, TryLater
+from sync.settings import settings
+from sync.state.stores import Store
+from sync.work.services import Services, services
+from sync.work.session import Session
+
+
+def opened() -> Services:
+    """This process's services, with the settings checked; nothing is connected yet."""
+    try:
+        telemetry.configure(settings().log_format, level=logging.WARNING)
+        return services()
+    except NeedsOperator as error:
+        raise NotReady(str(error)) from error
+
+
+def at_head() -> Services:
+    """Services whose database is there and at this release's schema; NotReady otherwise."""
+    found = opened()
+    try:
+        with reading(found.engine) as connection:
+            insist_on_head(connection)
+    except SyncError as error:
+        raise NotReady(str(error)) from error
+    return found
+
+
+def asking(found: Services, account: Account, *, store_id: int) -> Session:
+    """An account's API inside the shared request budget; TryLater when Redis is out of reach."""
+    try:
+        found.redis.ping()
+    except redis.RedisError as error:
+        raise TryLater(f"Redis, which holds the request budget, cannot be reached: {error}") from (
+            error
+        )
+    return Session(
+        found.client,
+        account,
+        store_id=store_id,
+        limiter=found.limiter,
+        draw=lambda: dt.datetime.now(dt.UTC),
+        stop=found.stop,
+    )
+
+
+def asking_store(found: Services, store: Store) -> Session:
+    """The API of a store that is mirrored."""
+    return asking(found, found.account(store), store_id=store.id)
+
+
+def secret_key(found: Services) -> vault.Key:
+    """The key that seals API keys."""
+    return vault.key_of(found.settings)

@@ -1,0 +1,114 @@
+"""Row-level security on the tables of `crm`, only as long as some reader is limited to stores.
+
+Each reader has a policy of its name on each table: constants, so that a limited reader's query is
+planned as if it had said `store_id = 1` itself. The mirror's own role owns the tables and is not
+subject to them; a role without a policy sees no row. A table is done in one short transaction of
+its own: the lock it needs keeps every reader and writer of that table out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sync.database.engine import attempts, reading
+from sync.database.quoting import literal, quoted
+
+_TABLES = (
+    "SELECT c.relname, c.relrowsecurity FROM pg_class AS c"
+    " WHERE c.relnamespace = 'crm'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1"
+)
+_POLICIES = (
+    "SELECT c.relname, p.polname, obj_description(p.oid, 'pg_policy')"
+    " FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid"
+    " WHERE c.relnamespace = 'crm'::regnamespace"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A row of `sync.reader` whose role is there. `store_ids` is None for all."""
+
+    role: str
+    store_ids: tuple[int, ...] | None
+    masked: bool
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it needs row-level security: it reads the tables, and not all of them."""
+        return self.store_ids is not None and not self.masked
+
+
+def readers(connection: sa.Connection) -> list[Reader]:
+    """Every reader whose role still is there."""
+    rows = connection.exec_driver_sql(
+        "SELECT g.role, g.store_ids, g.masked FROM sync.reader AS g"
+        " JOIN pg_roles AS r ON r.rolname = g.role ORDER BY 1"
+    )
+    return [Reader(role, None if ids is None else tuple(ids), masked) for role, ids, masked in rows]
+
+
+def settle(engine: sa.Engine) -> int:
+    """Make every table's policies what `sync.reader` asks for; how many tables that changed."""
+    with reading(engine) as connection:
+        wanted = readers(connection)
+        tables = connection.exec_driver_sql(_TABLES).all()
+        found = connection.exec_driver_sql(_POLICIES).all()
+    limited = any(reader.is_limited for reader in wanted)
+    policies = {r.role: _told(r) for r in wanted if not r.masked} if limited else {}
+    there: dict[str, dict[str, str]] = {}
+    for table, name, told in found:
+        there.setdefault(table, {})[name] = told or ""
+    changed = 0
+    for table, is_on in tables:
+        statements = _changes(table, there.get(table, {}), policies, wanted)
+        # On after its policies are there, off before they go: no reader is shut out in between.
+        if limited and not is_on:
+            statements.append(f"ALTER TABLE crm.{quoted(table)} ENABLE ROW LEVEL SECURITY")
+        if not limited and is_on:
+            statements.insert(0, f"ALTER TABLE crm.{quoted(table)} DISABLE ROW LEVEL SECURITY")
+        if statements:
+            changed += 1
+            for attempt in attempts(engine):
+                with attempt as connection:
+                    for statement in statements:
+                        connection.exec_driver_sql(statement)
+    return changed
+
+
+def _changes(
+    table: str, there: dict[str, str], policies: dict[str, str], wanted: Sequence[Reader]
+) -> list[str]:
+    on = f"ON crm.{quoted(table)}"
+    statements = [
+        f"DROP POLICY {quoted(name)} {on}"
+        for name, told in sorted(there.items())
+        if policies.get(name) != told
+    ]
+    for reader in wanted:
+        told = policies.get(reader.role)
+        if told is None or there.get(reader.role) == told:
+            continue
+        name = quoted(reader.role)
+        statements += [
+            f"CREATE POLICY {name} {on} FOR SELECT TO {name} USING ({_condition(reader)})",
+            f"COMMENT ON POLICY {name} {on} IS {literal(told)}",
+        ]
+    return statements
+
+
+def _told(reader: Reader) -> str:
+    """The policy in words; a policy whose comment says something else is made anew."""
+    if reader.store_ids is None:
+        return "all stores"
+    return f"stores {', '.join(str(store) for store in reader.store_ids)}"
+
+
+def _condition(reader: Reader) -> str:
+    if reader.store_ids is None:
+        return "true"
+    if len(reader.store_ids) == 1:
+        return f"store_id = {reader.store_ids[0]}"
+    return f"store_id IN ({', '.join(str(store) for store in reader.store_ids)})"

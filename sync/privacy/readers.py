@@ -1,0 +1,212 @@
+"""Roles that read: all of `crm`, the rows of some stores, or its masked views; nothing of `sync`.
+
+What a reader may see is a row of `sync.reader`; `settle` makes the database agree with it, after a
+grant and after every migration. A reader limited to stores is given a table only when its policy
+is there, so nothing new is ever open to it by accident; it finds what a release added after
+`celery -A sync mirror migrate`. Everybody else finds it at once, by default privileges.
+
+A masked or limited reader may use what every role it is a member of may use, by inheritance or by
+SET ROLE. So each grant looks at all readers anew: the wider of two roles may be granted last. What
+a membership made later lets through is told by `settle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sync.database.engine import attempts, reading
+from sync.database.quoting import quoted
+from sync.errors import BadRequest
+from sync.privacy import masked_views, policies
+from sync.privacy.masked_views import SCHEMA
+from sync.privacy.policies import Reader
+from sync.telemetry import log
+
+# Views over `sync` that leave out by themselves what a reader may not see.
+_FILTERED = ("store", "coverage", "coverage_months", "known_gaps")
+_OPEN_TO_LIMITED = (
+    "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'crm'::regnamespace AND ("
+    "(c.relkind IN ('r', 'p') AND c.relrowsecurity) OR (c.relkind = 'v' AND (c.relname = ANY(%s)"
+    " OR 'security_invoker=true' = ANY (c.reloptions)"
+    " OR 'security_invoker=on' = ANY (c.reloptions)))) ORDER BY 1"
+)
+_BY_HAND = (
+    "SELECT DISTINCT coalesce(r.rolname, 'PUBLIC') FROM pg_class AS c"
+    " CROSS JOIN LATERAL aclexplode(c.relacl) AS a LEFT JOIN pg_roles AS r ON r.oid = a.grantee"
+    " WHERE c.relnamespace = 'crm'::regnamespace AND c.relkind IN ('r', 'p')"
+    " AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner"
+    " AND coalesce(r.rolname, 'PUBLIC') NOT IN (SELECT role FROM sync.reader)"
+    " AND NOT coalesce(r.rolsuper OR r.rolbypassrls, false) ORDER BY 1"
+)
+# MEMBER, not USAGE: a membership without INHERIT gives nothing until SET ROLE, and one WITH ADMIN
+# OPTION alone gives itself the rest. Who reads files, or the log of changes, reads every table.
+_REACHES_MORE = """
+SELECT DISTINCT ON (g.role) g.role, m.rolname, why.text
+FROM sync.reader AS g
+JOIN pg_roles AS r ON r.rolname = g.role
+JOIN pg_roles AS m ON pg_has_role(r.oid, m.oid, 'MEMBER')
+LEFT JOIN sync.reader AS o ON o.role = m.rolname AND o.role <> g.role
+CROSS JOIN LATERAL (SELECT CASE
+    WHEN m.rolsuper OR m.rolbypassrls OR m.rolreplication
+        THEN 'is a superuser, bypasses row-level security or replicates'
+    WHEN m.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+        THEN 'reaches the files of the server'
+    WHEN has_schema_privilege(m.oid, 'sync', 'USAGE') THEN 'may use the schema sync'
+    WHEN g.masked AND NOT o.masked THEN 'reads crm unmasked'
+    WHEN g.store_ids IS NOT NULL AND o.role IS NOT NULL
+        AND (o.store_ids IS NULL OR NOT o.store_ids <@ g.store_ids) THEN 'reads other stores'
+    WHEN g.masked AND has_schema_privilege(m.oid, 'crm', 'USAGE') THEN 'may use the schema crm'
+    WHEN g.store_ids IS NOT NULL AND o.role IS NULL AND m.oid <> r.oid AND EXISTS (
+        SELECT FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(n.nspacl) AS a
+        WHERE n.nspname = %s AND a.grantee = m.oid) THEN 'may use the schema crm_masked'
+    END) AS why(text)
+WHERE (g.masked OR g.store_ids IS NOT NULL) AND why.text IS NOT NULL
+ORDER BY g.role, m.oid = r.oid, o.role IS NULL, m.rolname
+"""
+
+
+def grant(
+    engine: sa.Engine, role: str, *, store_ids: Sequence[int] | None, is_masked: bool
+) -> None:
+    """Let a role read, and nothing else; what it was granted before is taken back first."""
+    reader = Reader(role, None if store_ids is None else tuple(sorted(store_ids)), is_masked)
+    for attempt in attempts(engine):
+        with attempt as connection:
+            _check(connection, reader)
+            # One at a time: of two at once neither would see the other.
+            connection.exec_driver_sql("LOCK TABLE sync.reader IN SHARE ROW EXCLUSIVE MODE")
+            _take_back(connection, role)
+            connection.execute(
+                sa.text(
+                    "INSERT INTO sync.reader (role, store_ids, masked)"
+                    " VALUES (:role, :stores, :masked)"
+                    " ON CONFLICT (role) DO UPDATE SET store_ids = excluded.store_ids,"
+                    " masked = excluded.masked, granted_at = now()"
+                ),
+                {
+                    "role": role,
+                    "stores": None if reader.store_ids is None else list(reader.store_ids),
+                    "masked": is_masked,
+                },
+            )
+            for more in reaching_more(connection):
+                raise BadRequest(f"{role} was not granted. {more}")
+    settle(engine)
+
+
+def revoke(engine: sa.Engine, role: str) -> bool:
+    """Take everything back that a role was granted here; False when that was nothing."""
+    for attempt in attempts(engine):
+        with attempt as connection:
+            there = connection.exec_driver_sql(
+                "SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)
+            ).scalar()
+            if there:
+                _take_back(connection, role)
+            gone = connection.execute(
+                sa.text("DELETE FROM sync.reader WHERE role = :role"), {"role": role}
+            ).rowcount
+    settle(engine)
+    return gone > 0
+
+
+def settle(engine: sa.Engine) -> None:
+    """Make policies, masked views and grants what `sync.reader` asks for; safe to repeat.
+
+    A reader that reaches more is told of, not refused: no upgrade waits for a membership.
+    """
+    with reading(engine) as connection:
+        wanted = policies.readers(connection)
+    policies.settle(engine)
+    for attempt in attempts(engine):
+        with attempt as connection:
+            _give(connection, wanted)
+    with reading(engine) as connection:
+        reaching = reaching_more(connection)
+    for more in reaching:
+        log().warning(more)
+
+
+def reaching_more(connection: sa.Connection) -> list[str]:
+    """A sentence for each masked or limited reader that reaches what it is to be kept from."""
+    told = []
+    for role, other, why in connection.exec_driver_sql(_REACHES_MORE, (SCHEMA,)):
+        if other == role:
+            told.append(
+                f"{role} {why}, by itself or by a grant to PUBLIC: it cannot be held to what it was"
+                " granted. Take that right away."
+            )
+        else:
+            told.append(
+                f"{role} is a member of {other}, which {why}: it cannot be held to what it was"
+                " granted. Revoke that membership, or the one it comes by: "
+                f"REVOKE {quoted(other)} FROM {quoted(role)}"
+            )
+    return told
+
+
+def _give(connection: sa.Connection, wanted: Sequence[Reader]) -> None:
+    if any(reader.masked for reader in wanted):
+        masked_views.build(connection)
+    open_to_limited = connection.exec_driver_sql(_OPEN_TO_LIMITED, (list(_FILTERED),)).scalars()
+    names = ", ".join(f"crm.{quoted(name)}" for name in open_to_limited)
+    for reader in wanted:
+        role = quoted(reader.role)
+        schema = SCHEMA if reader.masked else "crm"
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+        if reader.is_limited:
+            connection.exec_driver_sql(f"GRANT SELECT ON {names} TO {role}")
+        else:
+            connection.exec_driver_sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
+            connection.exec_driver_sql(
+                f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role}"
+            )
+
+
+def _take_back(connection: sa.Connection, role: str) -> None:
+    for schema in ("crm", SCHEMA):
+        there = connection.exec_driver_sql(
+            "SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)
+        ).scalar()
+        if there:
+            for what in (
+                f"REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM",
+                f"REVOKE ALL ON SCHEMA {schema} FROM",
+                f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} REVOKE ALL ON TABLES FROM",
+            ):
+                connection.exec_driver_sql(f"{what} {quoted(role)}")
+
+
+def _check(connection: sa.Connection, reader: Reader) -> None:
+    """BadRequest for a role that is not there, or could not be held to what it is granted."""
+    found = connection.exec_driver_sql(
+        "SELECT rolsuper OR rolbypassrls, rolname = current_user"
+        " OR (pg_has_role(oid, current_user, 'MEMBER') AND NOT rolsuper)"
+        " FROM pg_roles WHERE rolname = %s",
+        (reader.role,),
+    ).one_or_none()
+    if found is None:
+        raise BadRequest(
+            f"Postgres has no role {reader.role!r}. Make it first: "
+            f"CREATE ROLE {quoted(reader.role)} LOGIN PASSWORD '…'"
+        )
+    unbounded, is_ours = found
+    if is_ours:
+        raise BadRequest(f"{reader.role} is the mirror's own role, or a member of it.")
+    if unbounded and (reader.masked or reader.store_ids is not None):
+        raise BadRequest(
+            f"{reader.role} is a superuser or bypasses row-level security: nothing can be kept "
+            "from it. Grant an ordinary role."
+        )
+    if reader.is_limited:
+        by_hand = [
+            role for role in connection.exec_driver_sql(_BY_HAND).scalars() if role != reader.role
+        ]
+        if by_hand:
+            raise BadRequest(
+                f"{', '.join(by_hand)} may read crm by a GRANT made by hand, and would see no row "
+                "any more once a reader is limited to a store. Grant it here first: celery -A sync"
+                f" mirror grant {by_hand[0]}"
+            )

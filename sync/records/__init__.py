@@ -1,0 +1,6 @@
+"""Records of the API as rows, without any I/O.
+
+normalise.py  a record as typed columns, children, rejects and unknown fields
+jsonb.py      JSON that Postgres can store
+observed.py   a row with the moment it was read, and what loading rows came to
+"""

@@ -1,0 +1,65 @@
+"""A row with the moment it was read, why it was read, and what loading rows came to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sync.records.normalise import Row
+
+Key = int | str
+
+
+class Origin(Enum):
+    """The reason a record was read; decides what an unchanged or a new one causes."""
+
+    LOAD = "load"  # a first load: as a walk, and its new rows change no other record
+    WALK = "walk"  # an unchanged row is dropped without a write
+    SHOWN = "shown"  # as a walk, and what it brings is expected: no total is asked for beside it
+    REREAD = "reread"  # a feed asked for it: as_of moves even when the content is equal
+    DEEP = "deep"  # compared column by column: somebody may have changed the row here
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRow:
+    """A row and the send moment of the request it came with."""
+
+    row: Row
+    as_of: dt.datetime
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The counts of a batch. `refused` are keys whose content differed and lost to newer knowledge.
+
+    `named` are records of other resources, by resource, that changed rows refer to now or referred
+    to before. `concluded` is the number of tombstones that no history told of.
+    """
+
+    seen: int = 0
+    inserted: int = 0
+    changed: int = 0
+    revived: int = 0
+    buried: int = 0
+    concluded: int = 0
+    refused: list[Key] = field(default_factory=list)
+    named: dict[str, set[int]] = field(default_factory=dict)
+
+    @property
+    def written(self) -> int:
+        """Rows that were inserted, changed or revived."""
+        return self.inserted + self.changed + self.revived
+
+    @property
+    def live_delta(self) -> int:
+        """By how many the live rows of the resource grew."""
+        return self.inserted + self.revived - self.buried
+
+    def add(self, other: Loaded) -> None:
+        """Add another batch's counts to these."""
+        for name in ("seen", "inserted", "changed", "revived", "buried", "concluded"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.refused += other.refused
+        for name, ids in other.named.items():
+            self.named.setdefault(name, set()).update(ids)

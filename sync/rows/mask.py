@@ -1,0 +1,129 @@
+"""A person's record without the person: what erasure leaves of a row, its children and its `raw`.
+
+What is kept is named (`sync.declare.personal`); whatever is not, unknown fields too, goes. The
+columns of a masked row still follow from its `raw`, so that reading it anew gives the same row.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from sync.declare import Child, Field, Resource
+from sync.declare.personal import OPEN_CHANGES, Care, care_of
+from sync.records.normalise import Row, digest_of, salt_of
+
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
+_Tree = dict[str, Any]
+_WHOLE = None
+
+
+def mask(row: Row, resource: Resource, *, zone: str) -> None:
+    """Take the person out of a row; again and again gives the same row."""
+    keeps_change = row.values.get("field") in OPEN_CHANGES
+    for name in dropped_columns(resource.name, resource.fields, keeps_change=keeps_change):
+        row.values.pop(name, None)
+    for index, child in enumerate(resource.children):
+        if is_dropped(child):
+            row.children[index] = []
+            continue
+        dropped = dropped_columns(child.name, child.fields)
+        for member in row.children[index]:
+            for name in dropped:
+                member.pop(name, None)
+    row.raw = masked_raw(row.raw, resource, keeps_change=keeps_change)
+    # Of what is left, as the normaliser makes it: nothing to try guesses against.
+    parent = row.values.get(resource.parent.column) if resource.parent else None
+    row.content_hash = digest_of(row.raw, salt_of(resource, zone), parent)
+    row.masked = True
+
+
+@cache
+def dropped_columns(
+    table: str, fields: tuple[Field, ...], *, keeps_change: bool = False
+) -> tuple[str, ...]:
+    """Columns erasure empties; a history's values stay where the changed field is an open one."""
+    cares = {field.name: care_of(table, field) for field in fields}
+    return tuple(
+        name
+        for name, care in cares.items()
+        if not care.is_kept and not (care is Care.CHANGE and keeps_change)
+    )
+
+
+@cache
+def is_dropped(child: Child) -> bool:
+    """Whether a child list goes whole: members told apart by nothing but what they say."""
+    return child.key is None and bool(dropped_columns(child.name, child.fields))
+
+
+def masked_raw(raw: bytes, resource: Resource, *, keeps_change: bool) -> bytes:
+    """`raw` with only what is kept."""
+    record = _decode(raw)
+    kept = _projected(record, _kept_tree(resource, keeps_change=keeps_change))
+    return _encode(kept if isinstance(kept, dict) else {})
+
+
+def is_open_change(raw: bytes) -> bool:
+    """Whether a history's entry is about a field whose values are codes or amounts."""
+    record = _decode(raw)
+    return isinstance(record, dict) and record.get("field") in OPEN_CHANGES
+
+
+@cache
+def _kept_tree(resource: Resource, *, keeps_change: bool) -> _Tree:
+    dropped = set(dropped_columns(resource.name, resource.fields, keeps_change=keeps_change))
+    tree = _tree(field for field in resource.fields if field.name not in dropped)
+    for child in resource.children:
+        if is_dropped(child):
+            continue
+        gone = set(dropped_columns(child.name, child.fields))
+        members = _tree(field for field in child.fields if field.name not in gone)
+        _place(tree, child.path, {"[]": members})
+    return tree
+
+
+def _tree(fields: Any) -> _Tree:
+    tree: _Tree = {}
+    for field in fields:
+        if field.path:
+            _place(tree, field.path, _WHOLE)
+        else:
+            tree[""] = _WHOLE  # a plain value itself
+    return tree
+
+
+def _place(tree: _Tree, path: str, what: Any) -> None:
+    *steps, last = path.split(".")
+    for step in steps:
+        below = tree.setdefault(step, {})
+        if below is _WHOLE:
+            return
+        tree = below
+    if what is _WHOLE or not isinstance(tree.get(last), dict):
+        tree[last] = what
+    else:
+        tree[last].update(what)
+
+
+def _projected(value: Any, tree: _Tree | None) -> Any:
+    if tree is _WHOLE:
+        return value
+    if "[]" in tree:
+        return _members(value, tree["[]"])
+    if not isinstance(value, dict):
+        return [] if value == [] else value if "" in tree else None
+    kept = {name: _projected(member, tree[name]) for name, member in value.items() if name in tree}
+    return {name: member for name, member in kept.items() if member is not None}
+
+
+def _members(value: Any, tree: _Tree) -> Any:
+    if isinstance(value, dict):
+        return {name: _projected(member, tree) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_projected(member, tree) for member in value]
+    return None

@@ -1,0 +1,158 @@
+"""Typed columns and children anew from `raw`: what a rebuild reads, and how it writes.
+
+Nothing newer is known of these records, so a row is written only while its `as_of` is the one it
+was read with: whoever changed it meanwhile has read it the new way already, and wins. `raw` is not
+written, which spares most of the work; neither are children that come out as they are.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from sync.database.identifiers import crm_name
+from sync.declare import Child, Resource
+from sync.records.observed import Key, ObservedRow
+from sync.rows import suppress
+from sync.rows.sql import children_sql, delete_children_sql, key_name, key_type
+from sync.rows.store_options import store_options
+from sync.rows.upsert import child_rows, json_of
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row as it is: tombstones too, for their columns are read by people as well."""
+
+    key: Any
+    raw: str
+    as_of: dt.datetime
+    parent: Any
+    is_live: bool
+
+
+def stored(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    *,
+    after: str | None,
+    at_most: int,
+) -> list[Stored]:
+    """Rows in key order, after a key given as text."""
+    key, kind = key_name(resource), key_type(resource)
+    parent = f'"{resource.parent.column}"' if resource.parent else "NULL"
+    binds: tuple[Any, ...] = (store_id,) if after is None else (store_id, after)
+    beyond = "" if after is None else f" AND {key} > %s::{kind}"
+    # Text is made of the rows that are wanted, not of all that may be sorted to find them.
+    rows = connection.exec_driver_sql(
+        "SELECT key, raw::text, as_of, parent, live FROM ("
+        f"SELECT {key} AS key, raw, as_of, {parent} AS parent, deleted_at IS NULL AS live"
+        f" FROM {crm_name(resource.name)}"
+        f" WHERE store_id = %s{beyond} AND raw IS NOT NULL ORDER BY 1 LIMIT {at_most:d}"
+        ") AS wanted ORDER BY key",
+        binds,
+    )
+    return [Stored(*row) for row in rows]
+
+
+def rewrite(
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[ObservedRow]
+) -> set[Key]:
+    """Write rows made anew from their own `raw`; keys of those that were still the same."""
+    if not rows:
+        return set()
+    on = store_options(connection, resource, store_id)
+    if on.salt is not None:  # read before an erasure, written after it
+        masked = [dated.row for dated in rows]
+        suppress.mask_suppressed(connection, resource, store_id, masked, salt=on.salt)
+    document = json_of(
+        [
+            dated.row.values
+            | {
+                "store_id": store_id,
+                "content_hash": "\\x" + dated.row.content_hash.hex(),
+                "as_of": dated.as_of,
+            }
+            | ({"created_on": dated.row.created_on} if resource.created_field else {})
+            for dated in rows
+        ]
+    )
+    sql = _rewrite_sql(resource)
+    written: dict[Key, bool] = {
+        row[0]: row[1] for row in connection.exec_driver_sql(sql, (document,))
+    }
+    alive = [dated for dated in rows if written.get(dated.row.key)]
+    for index, child in enumerate(resource.children):
+        _rewrite_children(connection, resource, child, index, store_id, alive)
+    return set(written)
+
+
+def _rewrite_children(
+    connection: sa.Connection,
+    resource: Resource,
+    child: Child,
+    index: int,
+    store_id: int,
+    alive: Sequence[ObservedRow],
+) -> None:
+    """Replace the children of those parents where they come out otherwise than they are."""
+    if not alive:
+        return
+    of = {dated.row.key: child_rows(resource, store_id, dated.row, index) for dated in alive}
+    keys = sorted(of)
+    binds: tuple[Any, ...] = (store_id, keys) if resource.key else (store_id,)
+    document = json_of([member for key in keys for member in of[key]])
+    found = connection.exec_driver_sql(_differing_sql(resource, child), (document, *binds))
+    differing: list[Key] = sorted(key for (key,) in found)
+    if not differing:
+        return
+    binds = (store_id, differing) if resource.key else (store_id,)
+    connection.exec_driver_sql(delete_children_sql(resource, child), binds)
+    members = [member for key in differing for member in of[key]]
+    if members:
+        connection.exec_driver_sql(children_sql(resource, child), (json_of(members),))
+
+
+@cache
+def _rewrite_sql(resource: Resource) -> str:
+    table, key = crm_name(resource.name), resource.key_column
+    columns = [f.name for f in resource.fields if f.name != key]
+    columns += ["created_on"] if resource.created_field else []
+    sets = [f'"{name}" = n."{name}"' for name in columns]
+    sets.append("content_hash = n.content_hash")
+    sets.append(
+        "changed_at = CASE WHEN t.content_hash IS DISTINCT FROM n.content_hash THEN now()"
+        " ELSE t.changed_at END"
+    )
+    join = "t.store_id = n.store_id" + (f" AND t.{key} = n.{key}" if key else "")
+    return (
+        f"UPDATE {table} AS t SET {', '.join(sets)}"
+        f" FROM json_populate_recordset(NULL::{table}, %s::json) AS n"
+        f" WHERE {join} AND t.as_of = n.as_of"
+        f" RETURNING {f't.{key}' if key else key_name(resource)}, t.deleted_at IS NULL"
+    )
+
+
+@cache
+def _differing_sql(resource: Resource, child: Child) -> str:
+    """Parents whose children in the table are not those of the document."""
+    table, parent = crm_name(child.name), resource.parent_column
+    keys = [*([parent] if parent else []), child.key or "ordinal"]
+    columns = [*keys, *(f.name for f in child.fields if f.name not in keys)]
+    names = ", ".join(f'"{name}"' for name in columns)
+    which = f" AND {parent} = ANY(%s::{key_type(resource)}[])" if parent else ""
+    join = " AND ".join(f'have."{key}" = want."{key}"' for key in keys)
+    last = keys[-1]
+    whose = f"coalesce(have.{parent}, want.{parent})" if parent else key_name(resource)
+    return (
+        f"WITH want AS MATERIALIZED (SELECT {names}"
+        f" FROM json_populate_recordset(NULL::{table}, %s::json)),"
+        f" have AS MATERIALIZED (SELECT {names} FROM {table} WHERE store_id = %s{which})"
+        f" SELECT DISTINCT {whose} FROM have FULL JOIN want ON {join}"
+        f' WHERE have."{last}" IS NULL OR want."{last}" IS NULL OR have IS DISTINCT FROM want'
+    )

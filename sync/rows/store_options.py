@@ -1,0 +1,39 @@
+"""What a store has switched on that a write must know of; asked once per batch, by one query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sync.declare import Resource
+from sync.rows import suppress
+from sync.schema.columns import VERSIONED
+
+_ASK = (
+    "SELECT (SELECT salt FROM sync.salt WHERE EXISTS"
+    " (SELECT FROM sync.suppressed WHERE store_id = %s)),"
+    " EXISTS (SELECT FROM sync.versioned WHERE store_id = %s AND is_on)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """`salt`: of the suppression list, None where nobody is on it. `versions`: are kept."""
+
+    salt: bytes | None = None
+    versions: bool = False
+
+
+_NOTHING = StoreOptions()
+
+
+def store_options(connection: sa.Connection, resource: Resource, store_id: int) -> StoreOptions:
+    """What is on for a store and a resource; nothing is asked where nothing can be."""
+    if suppress.about(resource) is None and resource.name not in VERSIONED:
+        return _NOTHING
+    salt, is_versioned = connection.exec_driver_sql(_ASK, (store_id, store_id)).one()
+    return StoreOptions(
+        bytes(salt) if salt is not None else None,
+        bool(is_versioned) and resource.name in VERSIONED,
+    )

@@ -1,0 +1,76 @@
+"""Records that are proven gone: their rows in `crm` become tombstones."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sync.declare import Resource
+from sync.records.observed import Key, Loaded
+from sync.rows import suppress, versions
+from sync.rows.sql import bury_sql, delete_children_sql
+from sync.rows.store_options import store_options
+from sync.rows.upsert import name_before
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A record that is proven gone.
+
+    `as_of` is the send moment of the request that proved it, `deleted_at` the CRM's own time
+    where history tells it.
+    """
+
+    key: Key
+    as_of: dt.datetime
+    reason: str
+    deleted_at: dt.datetime | None = None
+    combined_to: int | None = None
+
+
+def mark_deleted(
+    connection: sa.Connection, resource: Resource, store_id: int, graves: Iterable[Tombstone]
+) -> Loaded:
+    """Turn rows into tombstones, also rows the mirror never had; children go, `raw` stays.
+
+    A row known from later than the grave's `as_of` stays as it is: it was seen alive after. Called
+    by the one door alone (sync/work/writing.py): what follows from it is done there.
+    """
+    newest: dict[Key, Tombstone] = {}
+    for grave in graves:
+        if grave.key not in newest or grave.as_of >= newest[grave.key].as_of:
+            newest[grave.key] = grave
+    result = Loaded(seen=len(newest))
+    if not newest:
+        return result
+    name_before(connection, resource, store_id, list(newest), result)
+    ordered = [newest[key] for key in sorted(newest)]
+    on = store_options(connection, resource, store_id)
+    sql = bury_sql(resource)
+    buried = connection.exec_driver_sql(
+        versions.keeping(resource, sql) if on.versions else sql,
+        (
+            store_id,
+            [grave.key for grave in ordered],
+            [grave.as_of for grave in ordered],
+            [grave.deleted_at for grave in ordered],
+            [grave.reason for grave in ordered],
+            [grave.combined_to for grave in ordered],
+        ),
+    ).all()
+    if on.salt is not None:
+        merges = {grave.key: grave.combined_to for grave in ordered if grave.combined_to}
+        suppress.follow_merges(connection, resource, store_id, merges, salt=on.salt)
+    keys = sorted(key for key, was_live in buried if was_live)
+    result.buried = len(keys)
+    result.concluded = sum(newest[key].reason in ("not_found", "absent") for key in keys)
+    if keys:
+        for child in resource.children:
+            connection.exec_driver_sql(
+                delete_children_sql(resource, child),
+                (store_id, keys) if resource.key else (store_id,),
+            )
+    return result

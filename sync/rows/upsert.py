@@ -1,0 +1,339 @@
+"""Rows into `crm`: newer knowledge wins, unchanged rows cost nothing.
+
+One page or several become one batch per table: a JSON document taken apart by
+`json_populate_recordset`, with `raw` beside it, and upserted in key order (unsorted batches
+deadlock). What is known already is read first, so that an unchanged re-walk writes nothing at all.
+A row gives way only to a later `as_of`; that is decided inside the upsert, so a concurrent writer
+cannot slip between.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from psycopg.types.json import Json, Jsonb
+
+from sync.database.identifiers import crm_name
+from sync.declare import ID, Reread, Resource
+from sync.records.normalise import JsonRow, Row
+from sync.records.observed import Key, Loaded, ObservedRow, Origin
+from sync.rows import suppress, versions
+from sync.rows.sql import (
+    altered_sql,
+    child_counts_sql,
+    children_sql,
+    delete_children_sql,
+    known_sql,
+    move_sql,
+    upsert_sql,
+)
+from sync.rows.store_options import StoreOptions, store_options
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def load(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    records: Iterable[ObservedRow],
+    *,
+    origin: Origin,
+) -> Loaded:
+    """Write records of one resource and their children; see the module's rule.
+
+    Called by the one door alone (sync/work/writing.py): what follows from it is done there.
+    """
+    newest = _newest(records)
+    result = Loaded(seen=len(newest))
+    if not newest:
+        return result
+    on = _masked(connection, resource, store_id, [dated.row for dated in newest.values()])
+    known = _known(connection, resource, store_id, list(newest))
+    wanted, touched = _wanted(newest, known, result, origin=origin)
+    if origin is Origin.DEEP and touched:
+        wanted += _altered(connection, resource, store_id, touched)
+        touched = []
+    if touched:
+        _move_as_of(connection, resource, store_id, touched, result)
+    if wanted:
+        before = [dated.row.key for dated in wanted if dated.row.key in known]
+        name_before(connection, resource, store_id, before, result)
+        if origin is not Origin.LOAD:
+            before = [dated.row.key for dated in wanted]
+        _name(resource, (d.row.values for d in wanted if d.row.key in set(before)), result)
+        _write(connection, resource, store_id, wanted, result, on=on)
+    return result
+
+
+def naming(resource: Resource) -> list[tuple[Reread, str, str | None]]:
+    """How rows name other records that change with them: the column, and that of the condition.
+
+    What belongs to the record itself (its path is its own id) is not named by its content.
+    """
+    columns = {field.path: field.name for field in resource.fields}
+    return [
+        (also, columns[also.path], columns[also.when[0]] if also.when is not None else None)
+        for also in resource.rereads
+        if also.path in columns and columns[also.path] != resource.key
+    ]
+
+
+def _name(resource: Resource, rows: Iterable[Mapping[str, Any]], result: Loaded) -> None:
+    found = naming(resource)
+    for values in rows if found else ():
+        for also, column, condition in found:
+            named = values.get(column)
+            if named is None:
+                continue
+            if also.when is None or values.get(condition or "") in also.when[1]:
+                result.named.setdefault(also.resource, set()).add(named)
+
+
+def name_before(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    keys: Sequence[Key],
+    result: Loaded,
+) -> None:
+    """Add to `named` what live rows name as they stand here, before they are changed."""
+    found = naming(resource)
+    if not found or not keys:
+        return
+    columns = sorted({column for _, *both in found for column in both if column is not None})
+    rows = connection.exec_driver_sql(
+        f"SELECT {', '.join(columns)} FROM {crm_name(resource.name)} WHERE store_id = %s"
+        f" AND {resource.key_column} = ANY(%s) AND deleted_at IS NULL",
+        (store_id, list(keys)),
+    )
+    _name(resource, (dict(zip(columns, row, strict=True)) for row in rows), result)
+
+
+def differing(
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
+) -> set[int]:
+    """Ids of live rows whose content is not that of the records sent.
+
+    Parts that name another record by its id are left out: copies of it change without an entry.
+    """
+    _masked(connection, resource, store_id, rows)
+    copies = {path for path, _ in resource.raw_only}
+    copies |= {field.path for field in resource.fields if field.kind is ID}
+    left_out = sorted({path.split(".")[0] for path in copies} - {resource.key})
+    found = connection.exec_driver_sql(
+        f"SELECT t.id FROM unnest(%s::bigint[], %b::jsonb[]) AS n(id, raw)"
+        f" JOIN {crm_name(resource.name)} AS t ON t.store_id = %s AND t.id = n.id"
+        " WHERE t.deleted_at IS NULL AND t.raw - %s::text[] IS DISTINCT FROM n.raw - %s::text[]",
+        (
+            [row.key for row in rows],
+            [Jsonb(row.raw, dumps=_as_it_is) for row in rows],
+            store_id,
+            left_out,
+            left_out,
+        ),
+    )
+    return set(found.scalars())
+
+
+def _masked(
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
+) -> StoreOptions:
+    """Mask rows of people who were erased; the switches that apply to the resource."""
+    on = store_options(connection, resource, store_id)
+    if on.salt is not None:
+        suppress.mask_suppressed(connection, resource, store_id, list(rows), salt=on.salt)
+    return on
+
+
+def _newest(records: Iterable[ObservedRow]) -> dict[Key, ObservedRow]:
+    """One record per key: within a batch the later `as_of` wins."""
+    newest: dict[Key, ObservedRow] = {}
+    for dated in records:
+        before = newest.get(dated.row.key)
+        if before is None or dated.as_of >= before.as_of:
+            newest[dated.row.key] = dated
+    return newest
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    content_hash: bytes | None
+    as_of: dt.datetime
+    live: bool
+
+
+def _known(
+    connection: sa.Connection, resource: Resource, store_id: int, keys: list[Key]
+) -> dict[Key, _Known]:
+    # Not locked: locking unchanged rows would write every one of them. The upsert decides again.
+    rows = connection.exec_driver_sql(known_sql(resource), (keys, store_id))
+    return {
+        key: _Known(bytes(digest) if digest is not None else None, as_of, deleted_at is None)
+        for key, digest, as_of, deleted_at in rows
+    }
+
+
+def _wanted(
+    newest: dict[Key, ObservedRow], known: dict[Key, _Known], result: Loaded, *, origin: Origin
+) -> tuple[list[ObservedRow], list[ObservedRow]]:
+    """Sort records into those to write and those whose `as_of` alone moves."""
+    wanted: list[ObservedRow] = []
+    touched: list[ObservedRow] = []
+    for key, dated in newest.items():
+        before = known.get(key)
+        same = before is not None and before.live and before.content_hash == dated.row.content_hash
+        is_later = before is None or before.as_of < dated.as_of
+        if not same and is_later:
+            wanted.append(dated)
+        elif not same:
+            result.refused.append(key)
+        elif is_later and origin in (Origin.REREAD, Origin.DEEP):
+            touched.append(dated)
+    return wanted, touched
+
+
+def _altered(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    same: Sequence[ObservedRow],
+) -> list[ObservedRow]:
+    """Rows whose hash is right and whose columns or children are not: altered by hand."""
+    keys = {key for (key,) in connection.exec_driver_sql(
+        altered_sql(resource), _sent(resource, store_id, same)
+    )}  # fmt: skip
+    for index, child in enumerate(resource.children):
+        rows = connection.exec_driver_sql(
+            child_counts_sql(resource, child), (store_id, [dated.row.key for dated in same])
+        )
+        counts: dict[Key, int] = {row[0]: row[1] for row in rows}
+        keys |= {
+            dated.row.key
+            for dated in same
+            if counts.get(dated.row.key, 0) != len(dated.row.children[index])
+        }
+    return [dated for dated in same if dated.row.key in keys]
+
+
+def _move_as_of(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    touched: Sequence[ObservedRow],
+    result: Loaded,
+) -> None:
+    """Move the `as_of` of rows that are as they were read; those changed meanwhile are refused."""
+    ordered = sorted(touched, key=lambda dated: dated.row.key)
+    keys = [dated.row.key for dated in ordered]
+    moved = connection.exec_driver_sql(
+        move_sql(resource),
+        (
+            keys,
+            [dated.as_of for dated in ordered],
+            [dated.row.content_hash for dated in ordered],
+            store_id,
+        ),
+    )
+    left = {dated.row.key: dated for dated in ordered} | dict.fromkeys(moved.scalars())
+    others = [dated for dated in left.values() if dated is not None]
+    if not others:
+        return
+    now = _known(connection, resource, store_id, [dated.row.key for dated in others])
+    for dated in others:
+        known = now.get(dated.row.key)
+        if known is None or not known.live or known.content_hash != dated.row.content_hash:
+            result.refused.append(dated.row.key)
+
+
+def _write(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    wanted: Sequence[ObservedRow],
+    result: Loaded,
+    *,
+    on: StoreOptions,
+) -> None:
+    sql = upsert_sql(resource)
+    written = connection.exec_driver_sql(
+        versions.keeping(resource, sql) if on.versions else sql,
+        _sent(resource, store_id, wanted),
+    ).all()
+    accepted: set[Key] = set()
+    for key, was_there, was_live in written:
+        accepted.add(key)
+        if not was_there:
+            result.inserted += 1
+        elif was_live:
+            result.changed += 1
+        else:
+            result.revived += 1
+    # Somebody wrote later knowledge between our look and our write.
+    result.refused += [dated.row.key for dated in wanted if dated.row.key not in accepted]
+    taken = [dated for dated in wanted if dated.row.key in accepted]
+    if taken:
+        _write_children(connection, resource, store_id, taken)
+
+
+def _write_children(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    taken: Sequence[ObservedRow],
+) -> None:
+    """Replace the children of the parents that were written, and of no others.
+
+    The parents' rows are locked by their upsert, so writers of one parent take turns here. Also
+    new parents' children are deleted first: somebody may have removed a row by hand and left them.
+    """
+    parents = sorted(dated.row.key for dated in taken)
+    for index, child in enumerate(resource.children):
+        connection.exec_driver_sql(
+            delete_children_sql(resource, child),
+            (store_id, parents) if resource.key else (store_id,),
+        )
+        rows = [row for dated in taken for row in child_rows(resource, store_id, dated.row, index)]
+        if rows:
+            connection.exec_driver_sql(children_sql(resource, child), (json_of(rows),))
+
+
+def child_rows(resource: Resource, store_id: int, row: Row, index: int) -> list[JsonRow]:
+    """One parent's rows for one of its child tables."""
+    column = resource.parent_column
+    named: JsonRow = {"store_id": store_id, column: row.key} if column else {"store_id": store_id}
+    return [named | member for member in row.children[index]]
+
+
+def _as_it_is(encoded: bytes) -> bytes:
+    return encoded
+
+
+def json_of(rows: list[JsonRow]) -> Json:
+    """Rows as a JSON parameter: bytes from the encoder to the socket, never a str between."""
+    return Json(_encode(rows), dumps=_as_it_is)
+
+
+def _sent(
+    resource: Resource, store_id: int, wanted: Sequence[ObservedRow]
+) -> tuple[list[Jsonb], Json]:
+    """The rows as the statements take them: every `raw` as it stands, and all else as JSON."""
+    rows = []
+    for dated in wanted:
+        row = dated.row
+        values = row.values | {
+            "store_id": store_id,
+            "content_hash": "\\x" + row.content_hash.hex(),
+            "as_of": dated.as_of,
+        }
+        if resource.created_field:
+            values["created_on"] = row.created_on
+        if resource.is_followed:
+            values["listed_at"] = dated.as_of
+        rows.append(values)
+    return [Jsonb(dated.row.raw, dumps=_as_it_is) for dated in wanted], json_of(rows)

@@ -1,0 +1,64 @@
+"""Passes over lists without a feed: how they end, and what a person has to approve of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sync.declare import Resource
+from sync.state import coverage, crawls
+from sync.state.crawls import Crawl
+from sync.state.stores import Store
+
+
+def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool:
+    """Whether an operator lets the next pass tombstone what it finds absent."""
+    return bool(
+        connection.execute(
+            sa.text("SELECT approved FROM sync.coverage WHERE store_id = :s AND resource = :r"),
+            {"s": store_id, "r": resource},
+        ).scalar()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person is asked to approve: so many absent rows of so many, and why it is asked."""
+
+    absent: int
+    of: int
+    words: str
+
+
+def end(
+    connection: sa.Connection,
+    store: Store,
+    resource: Resource,
+    crawl: Crawl,
+    *,
+    complete_as_of: dt.datetime | None,
+    approval: Approval | None = None,
+) -> None:
+    """End a pass: complete as of a moment, None where it leaves coverage as it was.
+
+    Of what waits for approval it says why, how to allow it, and what else that may do.
+    """
+    if approval is not None:
+        lost = store.lost_sites
+        also = f" (some may be of sites the key has lost, {lost}, and would go too)" if lost else ""
+        text = (
+            f"{approval.absent} of {approval.of} rows are no longer in the list{also}; let them be"
+            f" tombstoned ({approval.words}):"
+            f" celery -A sync mirror approve {store.name} {resource.name}"
+        )
+        connection.execute(
+            sa.text(
+                "UPDATE sync.coverage SET approval = :text WHERE store_id = :s AND resource = :r"
+            ),
+            {"s": store.id, "r": resource.name, "text": text},
+        )
+    elif complete_as_of is not None:
+        coverage.mark_pass_complete(connection, resource, store.id, complete_as_of=complete_as_of)
+    crawls.end_crawl(connection, crawl)

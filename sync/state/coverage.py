@@ -1,0 +1,400 @@
+"""What is proven of each resource of a store, and the counting that proves it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sync.crawl import Days
+from sync.database.identifiers import crm_name
+from sync.declare import Resource
+from sync.deletion import HALF_COUNTS_FROM, is_too_many
+from sync.records.observed import Loaded, Origin
+from sync.telemetry import counted
+
+MIXED = "mixed"
+"""Stands for `Resource.version` where rows were made by more than one: workers of two releases
+side by side, or a new one before its rebuild. No release's own, so each has them rebuilt."""
+
+
+def count_live(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    days: Days,
+    *,
+    found_before: dt.datetime,
+    sites: Sequence[str] | None,
+) -> tuple[int, int]:
+    """Live rows of a window: those found before a moment, and those found from then on.
+
+    Counted by the local creation day as sent, which is what the API's filter compares. Records no
+    list shows (`sync.unlisted`) are left out: the API does not count them either. Unless they are
+    more than half of many: then it is the list that is not believed, and they are counted.
+    """
+    where = "t.store_id = %(store)s AND t.deleted_at IS NULL"
+    binds: dict[str, object] = {"store": store_id, "before": found_before}
+    before = "t.listed_at < %(before)s" if resource.is_followed else "t.as_of < %(before)s"
+    if resource.created_field:
+        if days.first is not None:
+            where += " AND t.created_on >= %(first)s"
+            binds["first"] = days.first
+        if days.last is not None:
+            where += " AND t.created_on <= %(last)s"
+            binds["last"] = days.last
+    if sites is not None and any(field.name == "site" for field in resource.fields):
+        where += " AND t.site = ANY(%(sites)s)"
+        binds["sites"] = list(sites)
+    row = connection.exec_driver_sql(
+        f"SELECT count(*) FILTER (WHERE {before}), count(*) FILTER (WHERE NOT ({before}))"
+        f" FROM {crm_name(resource.name)} AS t WHERE {where}",
+        binds,
+    ).one()
+    if not resource.is_followed:
+        return row[0], row[1]
+    hidden = connection.exec_driver_sql(
+        f"SELECT count(*) FILTER (WHERE {before}), count(*) FILTER (WHERE NOT ({before}))"
+        f" FROM sync.unlisted AS u JOIN {crm_name(resource.name)} AS t"
+        " ON t.store_id = u.store_id AND t.id = u.id"
+        f" WHERE u.resource = '{resource.name}' AND {where}",
+        binds,
+    ).one()
+    if is_too_many(hidden[0] + hidden[1], of=row[0] + row[1]):
+        return row[0], row[1]
+    return row[0] - hidden[0], row[1] - hidden[1]
+
+
+def add_loaded(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    loaded: Loaded,
+    *,
+    origin: Origin,
+) -> None:
+    """Carry the counts along with the rows just written, in their transaction.
+
+    What the API said there is (`expected`) moves with what it showed or told since: records that
+    came, and those its history says are gone. Not with what a walk finds, which was there before,
+    nor with what was concluded here (`Loaded.concluded`): the two numbers can disagree.
+    Rows written by another declaration than the rest are noted, so that they are rebuilt.
+    """
+    delta = loaded.live_delta
+    is_told = origin in (Origin.SHOWN, Origin.REREAD)
+    expected = delta + loaded.concluded if is_told else 0
+    written = loaded.written + loaded.buried
+    counted(rows=loaded.seen, changed=written)
+    if not (delta or expected or loaded.refused or written):
+        return
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET mirrored = mirrored + :delta,"
+            " expected = expected + :expected, refused_writes = refused_writes + :refused,"
+            " rows_written = rows_written + :written,"
+            " version = CASE WHEN :written = 0 OR version = :version THEN version"
+            f" ELSE '{MIXED}' END"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {
+            "store": store_id,
+            "resource": resource.name,
+            "delta": delta,
+            "expected": expected,
+            "refused": len(loaded.refused),
+            "written": written,
+            "version": resource.version,
+        },
+    )
+
+
+def expect(connection: sa.Connection, store_id: int, resource: str, *, total: int) -> None:
+    """What the API says there is, before it is proven."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET expected = :total, unavailable = NULL"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "total": total},
+    )
+
+
+_REJECTS = "(SELECT count(*) FROM sync.reject WHERE store_id = :store AND resource = :resource)"
+
+
+def _count_all(resource: Resource) -> str:
+    return (
+        f"(SELECT count(*) FROM {crm_name(resource.name)}"
+        " WHERE store_id = :store AND deleted_at IS NULL)"
+    )
+
+
+def _unlisted(resource: Resource) -> str:
+    if not resource.is_followed:
+        return "0"
+    return (
+        f"(SELECT count(*) FROM sync.unlisted AS u JOIN {crm_name(resource.name)} AS t"
+        " ON t.store_id = u.store_id AND t.id = u.id AND t.deleted_at IS NULL"
+        f" WHERE u.store_id = :store AND u.resource = '{resource.name}')"
+    )
+
+
+def _lock(connection: sa.Connection, resource: Resource, store_id: int) -> None:
+    """Wait for whoever is adding to the running count, so that the next statement counts theirs.
+
+    A count inside the UPDATE that waits is of the moment before the wait, and theirs is lost.
+    """
+    connection.execute(
+        sa.text(
+            "SELECT FROM sync.coverage WHERE store_id = :store AND resource = :resource"
+            " FOR NO KEY UPDATE"
+        ),
+        {"store": store_id, "resource": resource.name},
+    )
+
+
+def mark_proven(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    *,
+    as_of: dt.datetime,
+    by_ids: bool = False,
+) -> None:
+    """The whole is proven and sealed as of `as_of`; the running counts are set right.
+
+    How rows were read (zone, version) is no part of it: only a rebuild has read all of them.
+    """
+    set_counts(connection, resource, store_id)
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET proven_as_of = :as_of, proven_at = now(), unavailable = NULL,"
+            " ids_checked_at = CASE WHEN :by_ids THEN now() ELSE ids_checked_at END"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource.name, "as_of": as_of, "by_ids": by_ids},
+    )
+
+
+def set_counts(connection: sa.Connection, resource: Resource, store_id: int) -> None:
+    """Count the rows, and set what is expected by how far the API's own totals are from them.
+
+    The totals were told a while ago, in the brackets their windows were counted in. The difference
+    that was found there is what stays true while records come and go: none, or what is in doubt
+    or was accepted. Records that no list shows are outside of the totals, as in `count_live`.
+    """
+    _lock(connection, resource, store_id)
+    connection.execute(
+        sa.text(
+            f"UPDATE sync.coverage SET mirrored = n.rows,"
+            # So many that it is the list that is not believed: then they are counted.
+            f" expected = n.rows + n.difference - CASE WHEN n.rows >= {HALF_COUNTS_FROM}"
+            f" AND n.unlisted * 2 > n.rows THEN 0 ELSE n.unlisted END, rejects = {_REJECTS} FROM"
+            f" (SELECT {_count_all(resource)} AS rows, {_unlisted(resource)} AS unlisted,"
+            " (SELECT coalesce(sum(difference), 0)"
+            " FROM sync.doubt WHERE store_id = :store AND resource = :resource"
+            " AND kind = 'count') AS difference) AS n"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource.name},
+    )
+
+
+def mark_pass_complete(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    *,
+    complete_as_of: dt.datetime,
+) -> None:
+    """A pass over a list without a feed closed: complete as of its first request."""
+    _lock(connection, resource, store_id)
+    connection.execute(
+        sa.text(
+            f"UPDATE sync.coverage SET complete_as_of = :as_of, proven_at = now(),"
+            f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
+            f" rejects = {_REJECTS},"
+            " unavailable = NULL, approval = NULL,"
+            " approved = false, ids_checked_at = now()"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource.name, "as_of": complete_as_of},
+    )
+
+
+def unprove(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """Take a proof back: a gap was found, or the resource is loaded anew."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+def set_filter(connection: sa.Connection, store_id: int, resource: str, *, works: bool) -> None:
+    """Note whether the creation day filters narrow the list; which turns were compared is other
+    then: months cannot be one by one where they do not."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET date_filter = :works, ids_checked = NULL"
+            " WHERE store_id = :store AND resource = :resource"
+            " AND coalesce(date_filter, true) IS DISTINCT FROM :works"
+        ),
+        {"store": store_id, "resource": resource, "works": works},
+    )
+
+
+def set_unavailable(
+    connection: sa.Connection, store_id: int, resource: str, *, reason: str
+) -> None:
+    """The API does not give this resource to this key or account; nothing is deleted for it."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET unavailable = :reason"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "reason": reason[:1_000]},
+    )
+
+
+def begin_rebuild(connection: sa.Connection, resource: Resource, store_id: int) -> None:
+    """From now on its rows are made by this declaration; who writes by another is noted.
+
+    It is said first and not last, or what another wrote behind the rebuild would be forgotten.
+    Meanwhile nothing is complete.
+    """
+    _set_version(connection, resource, store_id, to=resource.version)
+
+
+def carry_on_rebuild(connection: sa.Connection, resource: Resource, store_id: int) -> None:
+    """A part of its rows are made by this declaration: noted where the others were not."""
+    _set_version(connection, resource, store_id, to=MIXED)
+
+
+def end_rebuild(connection: sa.Connection, resource: Resource, store_id: int, *, zone: str) -> None:
+    """All of its rows are read in this zone; what could not be taken of them is counted anew."""
+    connection.execute(
+        sa.text(
+            f"UPDATE sync.coverage SET zone = :zone, rejects = {_REJECTS}"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"zone": zone, "store": store_id, "resource": resource.name},
+    )
+
+
+def _set_version(connection: sa.Connection, resource: Resource, store_id: int, *, to: str) -> None:
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET version = :to WHERE store_id = :store"
+            " AND resource = :resource AND version IS DISTINCT FROM :version"
+        ),
+        {"to": to, "store": store_id, "resource": resource.name, "version": resource.version},
+    )
+
+
+def set_asked(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """It is asked for anew: whether the API gives it is to be seen."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET unavailable = NULL"
+            " WHERE store_id = :store AND resource = :resource AND unavailable IS NOT NULL"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bool, str | None]:
+    """Whether the store mirrors a resource, and why the API does not give it (None: it does)."""
+    row = connection.execute(
+        sa.text(
+            "SELECT selected, unavailable FROM sync.coverage"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
+    ).one_or_none()
+    return (False, None) if row is None else (row.selected, row.unavailable)
+
+
+def proven_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
+    """As of when the whole is proven and sealed; None while it is not."""
+    found: dt.datetime | None = connection.execute(
+        sa.text("SELECT proven_as_of FROM sync.coverage WHERE store_id = :s AND resource = :r"),
+        {"s": store_id, "r": resource},
+    ).scalar()
+    return found
+
+
+def polled_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
+    """From when on changes are to be read: the last poll, or the last full pass."""
+    found: dt.datetime | None = connection.execute(
+        sa.text(
+            "SELECT greatest(polled_as_of, complete_as_of) FROM sync.coverage"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
+    ).scalar()
+    return found
+
+
+def set_polled_as_of(
+    connection: sa.Connection, store_id: int, resource: str, *, as_of: dt.datetime
+) -> None:
+    """A poll was read to its end."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET polled_as_of = greatest(polled_as_of, :as_of)"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "as_of": as_of},
+    )
+
+
+def complete_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
+    """As of when a resource is complete, as analysts are told; None while it is not."""
+    found: dt.datetime | None = connection.execute(
+        sa.text("SELECT complete_as_of FROM crm.coverage WHERE store_id = :s AND resource = :r"),
+        {"s": store_id, "r": resource},
+    ).scalar()
+    return found
+
+
+def next_turn(connection: sa.Connection, store_id: int, resource: str, *, turns: int) -> int | None:
+    """The turn whose ids were compared longest ago; None when all were within thirty days."""
+    found: int | None = connection.execute(
+        sa.text(
+            "SELECT t FROM sync.coverage AS c, generate_series(0, :turns - 1) AS t"
+            " WHERE c.store_id = :store AND c.resource = :resource"
+            " AND coalesce(cast(c.ids_checked ->> cast(t AS text) AS timestamptz), '-infinity')"
+            " < now() - interval '29 days'"
+            " ORDER BY cast(c.ids_checked ->> cast(t AS text) AS timestamptz) NULLS FIRST, t"
+            " LIMIT 1"
+        ),
+        {"store": store_id, "resource": resource, "turns": turns},
+    ).scalar()
+    return found
+
+
+def turn_done(
+    connection: sa.Connection, store_id: int, resource: str, *, turn: int, turns: int
+) -> None:
+    """A turn was compared; `ids_checked_at` is the oldest of all, NULL until each had its turn."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET ids_checked = coalesce(ids_checked, '{}'::jsonb)"
+            " || jsonb_build_object(cast(:turn AS text), now())"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "turn": str(turn)},
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage AS c SET ids_checked_at ="
+            " (SELECT CASE WHEN count(*) >= :turns THEN min(cast(v AS timestamptz)) END"
+            " FROM jsonb_each_text(c.ids_checked) AS e(k, v))"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "turns": turns},
+    )

@@ -1,0 +1,150 @@
+"""Rows that a history told to be gone, or to have left their day or site: `sync.departure`.
+
+An equal count proves an equal set only while every departure is known (sync/crawl.py). One that a
+lagging list still shows, or that is published late, cancels a lost row in the count; so windows
+with such rows are counted later, and a count is final only when no departure from before it was
+learnt after it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from sync.crawl import Days
+from sync.database.identifiers import crm_name
+from sync.declare import Resource
+
+KEEP_DAYS = 2
+_IN_DAYS = (
+    "coalesce({0}.created_on, '-infinity') >= coalesce(cast(:first AS date), '-infinity')"
+    " AND coalesce({0}.created_on, '-infinity') <= coalesce(cast(:last AS date), 'infinity')"
+)
+
+
+def note(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    told: Sequence[tuple[int, int, dt.datetime | None]],
+) -> None:
+    """Keep (entry id, record id, the CRM's time) of departures from live rows, as yet unchanged.
+
+    Called before what they tell is applied, in its transaction, and after `feeds.hold`: the day is
+    that of the row here, and a count that holds the feed too is wholly before this or after it.
+    """
+    if not told:
+        return
+    day = "t.created_on" if resource.created_field else "cast(NULL AS date)"
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.departure (store_id, resource, entry_id, id, created_on, left_at,"
+            f" told_at) SELECT :store, :resource, n.entry, n.id, {day}, n.at, clock_timestamp()"
+            " FROM unnest(cast(:entries AS bigint[]), cast(:ids AS bigint[]),"
+            " cast(:moments AS timestamptz[])) AS n(entry, id, at)"
+            f" JOIN {crm_name(resource.name)} AS t ON t.store_id = :store AND t.id = n.id"
+            " AND t.deleted_at IS NULL ON CONFLICT DO NOTHING"
+        ),
+        {
+            "store": store_id,
+            "resource": resource.name,
+            "entries": [entry for entry, _, _ in told],
+            "ids": [record for _, record, _ in told],
+            "moments": [at for _, _, at in told],
+        },
+    )
+
+
+def contested(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    days: Days,
+    *,
+    arrived: Iterable[int] = (),
+    found_before: dt.datetime,
+    lateness_seconds: float,
+) -> int:
+    """How many live rows of some days the CRM may count or not.
+
+    Those that a history said to have left within the lateness bound: a list that lags still shows
+    them. Those that `arrived` just before the total was told, by a list that may lag behind the one
+    that showed them. And those that were found absent, and are asked for a second time later.
+    """
+    where, still_there = "true", ""
+    if resource.created_field:
+        where = _IN_DAYS.format("t")
+        still_there = " AND d.created_on IS NOT DISTINCT FROM t.created_on"
+    found: int = connection.execute(
+        sa.text(
+            f"SELECT count(*) FROM {crm_name(resource.name)} AS t WHERE t.store_id = :store"
+            f" AND t.deleted_at IS NULL AND {where} AND t.id IN ("
+            "SELECT d.id FROM sync.departure AS d WHERE d.store_id = :store"
+            " AND d.resource = :resource AND d.told_at > now() - make_interval(secs => :bound)"
+            f"{still_there} UNION SELECT r.id FROM sync.reread AS r WHERE r.store_id = :store"
+            " AND r.resource = :resource AND r.absent_at IS NOT NULL UNION SELECT a.id FROM"
+            f" {crm_name(resource.name)} AS a WHERE a.store_id = :store"
+            " AND a.id = ANY(cast(:arrived AS bigint[])) AND a.listed_at < :found"
+            " AND NOT EXISTS (SELECT FROM sync.unlisted AS u WHERE u.store_id = :store"
+            " AND u.resource = :resource AND u.id = a.id))"
+        ),
+        {
+            "store": store_id,
+            "resource": resource.name,
+            "first": days.first,
+            "last": days.last,
+            "bound": lateness_seconds,
+            "arrived": sorted(arrived),
+            "found": found_before,
+        },
+    ).scalar_one()
+    return found
+
+
+def speaks_against(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    days: Days,
+    *,
+    asked_at: dt.datetime,
+    counted_at: dt.datetime,
+    crm_at: dt.datetime | None,
+    lateness_seconds: float,
+) -> bool:
+    """Whether a departure from some days was learnt after a count, and may be from before it.
+
+    `crm_at` is the CRM's clock at the count or after it: what left later is no witness. Where the
+    CRM does not tell its time, everything learnt within the lateness bound may be from before.
+    """
+    return bool(
+        connection.execute(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM sync.departure AS d WHERE d.store_id = :store"
+                " AND d.resource = :resource AND d.told_at >= :counted AND CASE"
+                " WHEN d.left_at IS NOT NULL AND cast(:crm AS timestamptz) IS NOT NULL"
+                " THEN d.left_at <= :crm"
+                " ELSE d.told_at <= :asked + make_interval(secs => :bound) END"
+                f" AND {_IN_DAYS.format('d')})"
+            ),
+            {
+                "store": store_id,
+                "resource": resource,
+                "first": days.first,
+                "last": days.last,
+                "asked": asked_at,
+                "counted": counted_at,
+                "crm": crm_at,
+                "bound": lateness_seconds,
+            },
+        ).scalar_one()
+    )
+
+
+def forget_old(connection: sa.Connection) -> None:
+    """Drop what no proof can wait for any more."""
+    connection.exec_driver_sql(
+        f"DELETE FROM sync.departure WHERE told_at < now() - interval '{KEEP_DAYS} days'"
+    )

@@ -1,0 +1,497 @@
+"""How far each feed has been followed: its head, its tail, its bookmark, its cadence."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sync import failpoints
+from sync.database.identifiers import crm_name
+from sync.schema.crawls import FEED
+
+LATENESS_SECONDS = failpoints.scaled(60)
+"""The lateness bound of a store of which nothing else is known."""
+HOUR_SECONDS = failpoints.scaled(3_600)
+DAY_SECONDS = failpoints.scaled(86_400)
+MOST_LATENESS_SECONDS = DAY_SECONDS
+"""What no bound exceeds: a day's entries are the most that are read a third time."""
+
+
+@dataclass(slots=True)
+class Feed:
+    """A row of `sync.feed`: the two cursors of a history and what they stand for.
+
+    `crm_at` is the CRM's own clock in the answer sent at `head_at`, None where it told none.
+    `every_seconds` is how often it is looked at, None for SYNC_FEED_SECONDS.
+    """
+
+    bookmark: int
+    head_id: int
+    tail_id: int
+    head_at: dt.datetime | None
+    clear_at: dt.datetime | None
+    every_seconds: float | None = None
+    crm_at: dt.datetime | None = None
+
+
+def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
+    """The cursors of a history; None before its bookmark is set."""
+    row = connection.execute(
+        sa.select(FEED).where(FEED.c.store_id == store_id, FEED.c.resource == history)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Feed(
+        row.bookmark,
+        row.head_id,
+        row.tail_id,
+        row.head_at,
+        row.clear_at,
+        row.every_seconds,
+        row.crm_at,
+    )
+
+
+def lateness_seconds(connection: sa.Connection, store_id: int) -> float:
+    """The store's lateness bound B: for how long its histories may tell something new of a moment.
+
+    The largest that any of its histories taught, and no less than what is set for the store.
+    """
+    found: float = connection.execute(
+        sa.text(
+            "SELECT greatest(coalesce(s.least_lateness_seconds, :usual), (SELECT"
+            " max(f.lateness_seconds) FROM sync.feed AS f WHERE f.store_id = s.id))"
+            " FROM sync.store AS s WHERE s.id = :store"
+        ),
+        {"store": store_id, "usual": LATENESS_SECONDS},
+    ).scalar_one()
+    return found
+
+
+def least_lateness_seconds(connection: sa.Connection, store_id: int) -> float:
+    """The store's lateness bound while nothing came later."""
+    found: float = connection.execute(
+        sa.text(
+            "SELECT coalesce(least_lateness_seconds, :usual) FROM sync.store WHERE id = :store"
+        ),
+        {"store": store_id, "usual": LATENESS_SECONDS},
+    ).scalar_one()
+    return found
+
+
+def hold(connection: sa.Connection, store_id: int, history: str) -> dt.datetime:
+    """Lock a feed until the transaction ends; Postgres's clock at the moment after.
+
+    Whoever learns of departures and whoever counts rows hold it, so that each count is wholly
+    before or wholly after what a page told.
+    """
+    connection.execute(
+        sa.text("SELECT FROM sync.feed WHERE store_id = :s AND resource = :h FOR UPDATE"),
+        {"s": store_id, "h": history},
+    )
+    moment: dt.datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return moment
+
+
+def feed_rates(connection: sa.Connection) -> list[tuple[int, str, float, float | None]]:
+    """Every feed that is followed: store, history, changes a second, present interval."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT f.store_id, f.resource, f.changes_per_second, f.every_seconds"
+            " FROM sync.feed AS f JOIN sync.lane AS l ON l.store_id = f.store_id"
+            " AND l.resource = f.resource AND l.lane = 'feed' AND l.enabled"
+            " AND l.parked_at IS NULL"
+        )
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def set_cadence(connection: sa.Connection, changed: Sequence[tuple[int, str, float]]) -> None:
+    """Set the intervals of feeds: (store, history, seconds)."""
+    if not changed:
+        return
+    connection.exec_driver_sql(
+        "UPDATE sync.feed AS f SET every_seconds = n.seconds"
+        " FROM unnest(%s::bigint[], %s::text[], %s::float8[]) AS n(store_id, resource, seconds)"
+        " WHERE f.store_id = n.store_id AND f.resource = n.resource",
+        (
+            [store for store, _, _ in changed],
+            [history for _, history, _ in changed],
+            [seconds for _, _, seconds in changed],
+        ),
+    )
+
+
+def set_bookmark(connection: sa.Connection, store_id: int, history: str, entry_id: int) -> None:
+    """Store the bookmark of a first load; the first one set stands, for it is the oldest."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id, hour_read_at,"
+            " day_read_at, sampled_at) VALUES (:store, :history, :id, :id, :id, clock_timestamp(),"
+            " clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING"
+        ),
+        {"store": store_id, "history": history, "id": entry_id},
+    )
+
+
+def advance_head(
+    connection: sa.Connection,
+    store_id: int,
+    history: str,
+    *,
+    head_id: int,
+    entries: int,
+    ended_at: dt.datetime | None,
+    crm_at: dt.datetime | None,
+) -> None:
+    """Commit entries up to `head_id`; `ended_at` is set when the answer had nothing after it.
+
+    What was known came again, so the chain is whole; and a history that is read to its end is
+    given: nothing else asks again whether it is.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET head_id = greatest(head_id, :head), entries = entries + :entries,"
+            " broken_since = NULL, head_at = greatest(head_at, :ended),"
+            " crm_at = CASE WHEN cast(:ended AS timestamptz) IS NULL THEN crm_at ELSE :crm END,"
+            # An average that forgets: what was seen an hour ago counts a third of what is new.
+            " changes_per_second = changes_per_second * exp(-least(20, greatest(0,"
+            " extract(epoch FROM cast(:ended AS timestamptz) - head_at)) / 3600.0))"
+            " + cast(:entries AS float8) / 3600"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "head": head_id,
+            "entries": entries,
+            "ended": ended_at,
+            "crm": crm_at,
+        },
+    )
+    if ended_at is not None:
+        connection.execute(
+            sa.text(
+                "UPDATE sync.coverage SET unavailable = NULL WHERE store_id = :store"
+                " AND resource = :history AND unavailable IS NOT NULL"
+            ),
+            {"store": store_id, "history": history},
+        )
+
+
+def advance_tail(connection: sa.Connection, store_id: int, history: str, *, tail_id: int) -> None:
+    """Commit the second reading up to `tail_id`."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET tail_id = greatest(tail_id, :tail)"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "tail": tail_id},
+    )
+
+
+def break_chain(connection: sa.Connection, store_id: int, history: str) -> float:
+    """Note that known entries did not come again; for how many seconds that is so."""
+    found: float = connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET broken_since = coalesce(broken_since, clock_timestamp())"
+            " WHERE store_id = :store AND resource = :history RETURNING"
+            " cast(extract(epoch FROM clock_timestamp() - broken_since) AS float8)"
+        ),
+        {"store": store_id, "history": history},
+    ).scalar_one()
+    return found
+
+
+def restart(connection: sa.Connection, store_id: int, history: str, *, bookmark: int) -> None:
+    """Follow a history from a new bookmark: what it was followed by before is not there any more.
+
+    `broken_since` stays until known entries have come again.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET bookmark = :id, head_id = :id, tail_id = :id,"
+            " backward_id = NULL, backward_until_id = NULL"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "id": bookmark},
+    )
+
+
+def next_seen(
+    connection: sa.Connection, history: str, store_id: int, ids: Sequence[int]
+) -> dict[int, dt.datetime]:
+    """When the entry after each of these ids was first seen here; ids without one are left out."""
+    rows = connection.exec_driver_sql(
+        "SELECT n.id, t.first_seen_at FROM unnest(%s::bigint[]) AS n(id) CROSS JOIN LATERAL ("
+        f"SELECT first_seen_at FROM {crm_name(history)} WHERE store_id = %s AND id > n.id"
+        " AND deleted_at IS NULL ORDER BY id LIMIT 1) AS t",
+        (list(ids), store_id),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def learn_lateness(
+    connection: sa.Connection, store_id: int, history: str, *, seconds: float, late: int
+) -> None:
+    """Take note of entries that came late, `seconds` being the worst that was seen of them.
+
+    The bound is twice that, a day at most. Nothing is learnt of a history that is not proven whole:
+    a key that sees more than before finds old entries new.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET late_entries = late_entries + :late,"
+            " late_at = CASE WHEN 2 * :seconds > :usual / 2 THEN clock_timestamp() ELSE late_at"
+            " END, lateness_seconds = CASE WHEN 2 * :seconds > :usual THEN"
+            " greatest(lateness_seconds, least(2 * cast(:seconds AS float8), :most))"
+            " ELSE lateness_seconds END WHERE store_id = :store AND resource = :history AND EXISTS"
+            " (SELECT FROM sync.coverage AS c WHERE c.store_id = :store AND c.resource = :history"
+            " AND c.proven_as_of IS NOT NULL)"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "seconds": seconds,
+            "late": late,
+            "usual": least_lateness_seconds(connection, store_id),
+            "most": MOST_LATENESS_SECONDS,
+        },
+    )
+
+
+def set_clear(
+    connection: sa.Connection, store_id: int, history: str, *, unpassed: dt.datetime | None
+) -> None:
+    """Everything the CRM did before `clear_at` is in the mirror, as far as this history tells it.
+
+    That is the lateness bound before the head's last end, or before the oldest entry that the tail
+    has not passed was first seen, whichever is older (`unpassed`, None where it has passed all). It
+    may go back: a bound that rises makes it older. A bound that nothing confirmed for a day halves.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET lateness_seconds = CASE WHEN lateness_seconds / 2 > :usual"
+            " THEN lateness_seconds / 2 END, late_at = clock_timestamp()"
+            " WHERE store_id = :store AND resource = :history AND lateness_seconds IS NOT NULL"
+            " AND late_at < clock_timestamp() - make_interval(secs => :day)"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "usual": least_lateness_seconds(connection, store_id),
+            "day": DAY_SECONDS,
+        },
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET clear_at = least(head_at, :unpassed, clock_timestamp())"
+            " - make_interval(secs => :bound) WHERE store_id = :store AND resource = :history"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "unpassed": unpassed,
+            "bound": lateness_seconds(connection, store_id),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """The third reading of a history: whether the last hour and the last day are due for it, and
+    how far it has come where one is under way."""
+
+    is_hour_due: bool
+    is_day_due: bool
+    is_sample_due: bool
+    at_id: int | None
+    until_id: int | None
+
+
+def backward(connection: sa.Connection, store_id: int, history: str) -> Backward:
+    """What is due of a history besides its head and its tail."""
+    row = connection.execute(
+        sa.text(
+            "SELECT coalesce(hour_read_at, '-infinity') < n.now - make_interval(secs => :hour),"
+            " coalesce(day_read_at, '-infinity') < n.now - make_interval(secs => :day),"
+            " coalesce(sampled_at, '-infinity') < n.now - make_interval(secs => :sample),"
+            " backward_id, backward_until_id FROM sync.feed, (SELECT clock_timestamp() AS now) AS n"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "hour": HOUR_SECONDS,
+            "day": DAY_SECONDS,
+            "sample": max(LATENESS_SECONDS, lateness_seconds(connection, store_id)),
+        },
+    ).one()
+    return Backward(*row)
+
+
+def begin_backward(
+    connection: sa.Connection, store_id: int, history: str, *, days: bool, until_id: int
+) -> None:
+    """Begin a third reading at the oldest entry of the last two hours, or of the last two days.
+
+    Twice as far back as the reading before it, so that each entry is passed when it is old enough.
+    """
+    seconds = 2 * (DAY_SECONDS if days else HOUR_SECONDS)
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed AS f SET hour_read_at = clock_timestamp(), day_read_at ="
+            " CASE WHEN :days THEN clock_timestamp() ELSE f.day_read_at END,"
+            " backward_id = coalesce(o.id, f.bookmark), backward_until_id = :until FROM (SELECT"
+            f" max(h.id) AS id FROM {crm_name(history)} AS h WHERE h.store_id = :store"
+            " AND h.id <= :until AND h.first_seen_at < clock_timestamp()"
+            " - make_interval(secs => :seconds)) AS o"
+            " WHERE f.store_id = :store AND f.resource = :history"
+        ),
+        {
+            "store": store_id,
+            "history": history,
+            "days": days,
+            "until": until_id,
+            "seconds": seconds,
+        },
+    )
+
+
+def advance_backward(
+    connection: sa.Connection, store_id: int, history: str, *, to_id: int | None
+) -> None:
+    """Commit a third reading up to an id; None when it is at its end."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET backward_id = :id, backward_until_id = CASE WHEN"
+            " cast(:id AS bigint) IS NOT NULL THEN backward_until_id END"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "id": to_id},
+    )
+
+
+def to_sample(
+    connection: sa.Connection, store_id: int, history: str, target: str, *, subject: str
+) -> list[int]:
+    """Choose a hundred live records at most that the tail has passed in the last two hours.
+
+    One is read again when its last entry has been known for twice as long as when it was read last:
+    for 2 B, 4 B, 8 B and so on, so that a lag of any length shows. Of too many, as many are chosen
+    from each of these ages. Those that wait to be read for another reason are left to that.
+    """
+    followed = feed(connection, store_id, history)
+    assert followed is not None, "a feed is followed from its bookmark"
+    begin_id = _begin_of(connection, store_id, history, followed, seconds=2 * HOUR_SECONDS)
+    rows = connection.execute(
+        sa.text(
+            "SELECT id FROM (SELECT t.id, extract(epoch FROM clock_timestamp() - h.told_at) AS age,"
+            " extract(epoch FROM t.as_of - h.told_at) AS age_when_read"
+            f" FROM (SELECT {subject} AS id, max(first_seen_at) AS told_at FROM {crm_name(history)}"
+            " WHERE store_id = :store AND id > :begin AND deleted_at IS NULL GROUP BY 1"
+            f" HAVING max({crm_name(history)}.id) <= :tail) AS h JOIN {crm_name(target)} AS t"
+            " ON t.store_id = :store AND t.id = h.id AND t.deleted_at IS NULL) AS t"
+            " WHERE age_when_read >= :bound AND age >= 2 * age_when_read"
+            " AND NOT EXISTS (SELECT FROM sync.reread AS r WHERE r.store_id = :store"
+            " AND r.resource = :target AND r.id = t.id)"
+            # The smallest of exponential times: chosen with a weight of one by the age.
+            " ORDER BY -ln(1 - random()) * age LIMIT 100"
+        ),
+        {
+            "store": store_id,
+            "target": target,
+            "begin": begin_id,
+            "tail": followed.tail_id,
+            "bound": lateness_seconds(connection, store_id),
+        },
+    )
+    return list(rows.scalars())
+
+
+def _begin_of(
+    connection: sa.Connection, store_id: int, history: str, followed: Feed, *, seconds: float
+) -> int:
+    """Find the last entry followed that was first seen longer ago; the bookmark where none was.
+
+    Read from the newest back, so that it costs what there was since.
+    """
+    found: int | None = connection.execute(
+        sa.text(
+            f"SELECT id FROM {crm_name(history)} WHERE store_id = :store AND id > :bookmark"
+            " AND id <= :head AND first_seen_at < clock_timestamp() - make_interval(secs => :secs)"
+            " ORDER BY id DESC LIMIT 1"
+        ),
+        {
+            "store": store_id,
+            "bookmark": followed.bookmark,
+            "head": followed.head_id,
+            "secs": seconds,
+        },
+    ).scalar()
+    return followed.bookmark if found is None else found
+
+
+def note_sample(connection: sa.Connection, store_id: int, history: str, *, records: int) -> None:
+    """Note that passed records were read again; what was found in some 200 before counts less."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET sampled_at = clock_timestamp(),"
+            " sampled_records = sampled_records * (1 - :n / 200.0) + :n,"
+            " untold_records = untold_records * (1 - :n / 200.0)"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history, "n": records},
+    )
+
+
+def note_untold(
+    connection: sa.Connection, store_id: int, history: str, *, records: int
+) -> tuple[float, float]:
+    """Note sampled records whose change no entry told; all such of late, and all sampled."""
+    row = connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET untold_records = untold_records + :n"
+            " WHERE store_id = :store AND resource = :history"
+            " RETURNING untold_records, sampled_records"
+        ),
+        {"store": store_id, "history": history, "n": records},
+    ).one()
+    return row[0], row[1]
+
+
+def raise_lateness(connection: sa.Connection, store_id: int, history: str) -> None:
+    """Double the bound: lists lag longer. What was sampled under the old one counts no more."""
+    bound = lateness_seconds(connection, store_id)
+    learn_lateness(connection, store_id, history, seconds=bound, late=0)
+    connection.execute(
+        sa.text(
+            "UPDATE sync.feed SET sampled_records = 0, untold_records = 0"
+            " WHERE store_id = :store AND resource = :history"
+        ),
+        {"store": store_id, "history": history},
+    )
+
+
+def told_since(
+    connection: sa.Connection, store_id: int, history: str, *, subject: str, seconds: float
+) -> tuple[list[int], dt.datetime | None]:
+    """Records that a history told of within so many seconds, and when it first did."""
+    followed = feed(connection, store_id, history)
+    if followed is None:
+        return [], None
+    row = connection.execute(
+        sa.text(
+            f"SELECT coalesce(array_agg(DISTINCT {subject}) FILTER (WHERE {subject} IS NOT NULL),"
+            f" '{{}}'), min(first_seen_at) FROM {crm_name(history)}"
+            " WHERE store_id = :store AND id > :begin"
+        ),
+        {
+            "store": store_id,
+            "begin": _begin_of(connection, store_id, history, followed, seconds=seconds),
+        },
+    ).one()
+    return row[0], row[1]

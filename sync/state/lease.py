@@ -1,0 +1,291 @@
+"""Leases: the right to work on one (store, resource, lane) for a while, with a fencing token.
+
+A lease lives as long as its holder: while the holder's heartbeat (heartbeat.py) is fresh, and no
+longer than LEASE_SECONDS from when it was taken. Nothing renews it. Postgres's clock alone decides.
+
+Every write transaction first calls `hold`, which locks the lane's row where the token is still ours
+and the lease lives. Whoever takes a lease over raises the token, and waits for that lock first: a
+transaction that has it ends before another begins, and the former holder's next one finds nothing
+to lock and fails. A process that is stopped inside a transaction loses it, and its locks, to the
+time limits of its session (engine.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from sync import failpoints
+from sync.errors import LeaseLost
+from sync.state.heartbeat import FRESH_SECONDS
+from sync.telemetry import plain
+
+Lane = Literal["feed", "walk"]
+SLICE_SECONDS = 110.0
+"""About two minutes: a task that lived longer would hold its place against the others."""
+GRACE_SECONDS = 300.0
+"""What is begun before a slice is over may take so long: a request of a busy budget waits 90 s for
+its slot, and the first parent's list of a slice is read to its end, 500 pages at most."""
+LEASE_SECONDS = SLICE_SECONDS + GRACE_SECONDS
+"""A thread that hangs in a process whose heart beats loses its lease after so long."""
+CLAIM_SECONDS = failpoints.scaled(60)
+"""How long a sent task may wait in the queue before it is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """An answer that is believed only when it comes again: its kind, how often, since how long."""
+
+    kind: str
+    times: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a worker holds. `attempts` counts this one: 1 after progress, more after failures.
+
+    `is_failing`: the last slice failed, and said so. `odd` is the odd answer that came last, `None`
+    once a slice has ended well.
+    """
+
+    store_id: int
+    resource: str
+    lane: Lane
+    token: int
+    attempts: int
+    holder: str = ""
+    is_failing: bool = False
+    odd: Odd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Work that is due and for which a task is to be sent."""
+
+    store_id: int
+    resource: str
+    lane: Lane
+
+
+_WHERE = "store_id = :store_id AND resource = :resource AND lane = :lane"
+
+LIVES = f"""(l.lease_until > clock_timestamp() AND NOT EXISTS (SELECT FROM sync.worker AS w
+    WHERE w.id = l.holder AND w.beat_at < clock_timestamp() - interval '{FRESH_SECONDS:g} s'))"""
+"""SQL: whether the lease of the lane `l` lives.
+
+A holder without a heartbeat (of the release before, which renews `lease_until`) lives until then.
+"""
+
+_CLAIM = sa.text(
+    f"""
+    WITH due AS (
+        SELECT store_id, resource, lane FROM sync.lane AS l
+        WHERE enabled AND parked_at IS NULL AND due_at <= now()  -- stable, so the index decides
+          AND {LIVES} IS NOT TRUE
+          AND lane = :lane
+        ORDER BY due_at
+        LIMIT :at_most
+        FOR UPDATE OF l SKIP LOCKED
+    )
+    UPDATE sync.lane AS l
+    SET due_at = clock_timestamp() + make_interval(secs => :seconds),
+        claimed_until = clock_timestamp() + make_interval(secs => :seconds)
+    FROM due
+    WHERE l.store_id = due.store_id AND l.resource = due.resource AND l.lane = due.lane
+    RETURNING l.store_id, l.resource, l.lane
+    """
+)
+
+# Due again once the holder may be dead: from then on dispatch looks whether it is.
+_ACQUIRE = sa.text(
+    f"""
+    UPDATE sync.lane AS l
+    SET token = token + 1, holder = :holder, attempts = attempts + 1, claimed_until = NULL,
+        lease_until = clock_timestamp() + make_interval(secs => {LEASE_SECONDS}),
+        due_at = clock_timestamp() + make_interval(secs => {FRESH_SECONDS})
+    WHERE {_WHERE} AND enabled AND parked_at IS NULL AND {LIVES} IS NOT TRUE
+    RETURNING token, attempts, failing_since IS NOT NULL AS is_failing, odd_answer, odd_times,
+        cast(extract(epoch FROM clock_timestamp() - odd_since) AS float8) AS odd_seconds
+    """
+)
+
+_HOLD = sa.text(
+    f"""
+    SELECT FROM sync.lane AS l JOIN sync.store AS s ON s.id = l.store_id
+    WHERE l.store_id = :store_id AND l.resource = :resource AND l.lane = :lane
+      AND l.token = :token AND s.zone = :zone AND {LIVES}
+    FOR UPDATE OF l
+    """
+)
+
+_RELEASE = sa.text(
+    f"""
+    UPDATE sync.lane
+    SET lease_until = NULL, holder = NULL, attempts = 0, error = NULL,
+        due_at = clock_timestamp() + make_interval(secs => :after),
+        failing_since = NULL, worked_at = clock_timestamp(),
+        odd_answer = NULL, odd_times = 0, odd_since = NULL
+    WHERE {_WHERE} AND token = :token
+    """
+)
+
+_FAIL = sa.text(
+    f"""
+    UPDATE sync.lane
+    SET lease_until = NULL, holder = NULL, error = :error,
+        due_at = clock_timestamp() + make_interval(secs => :after),
+        failing_since = coalesce(failing_since, clock_timestamp()),
+        parked_at = CASE WHEN :parked THEN clock_timestamp() END, failures = failures + 1,
+        odd_answer = CASE WHEN :parked THEN NULL ELSE coalesce(cast(:odd AS text), odd_answer) END,
+        odd_times = CASE WHEN :parked THEN 0 WHEN cast(:odd AS text) IS NULL THEN odd_times
+            WHEN :odd = odd_answer THEN odd_times + 1 ELSE 1 END,
+        odd_since = CASE WHEN :parked THEN NULL
+            WHEN cast(:odd AS text) IS NULL OR :odd = odd_answer THEN odd_since
+            ELSE clock_timestamp() END
+    WHERE {_WHERE} AND token = :token
+    """
+)
+
+
+def claim_due(connection: sa.Connection, *, lane: Lane, at_most: int) -> list[Claim]:
+    """Claim up to `at_most` lanes that are due, the longest due first.
+
+    A claim expires with its message: what is not begun by then is due again.
+    """
+    rows = connection.execute(_CLAIM, {"lane": lane, "at_most": at_most, "seconds": CLAIM_SECONDS})
+    return [Claim(*row) for row in rows]
+
+
+def unclaim(connection: sa.Connection, claim: Claim, *, seconds: float) -> None:
+    """Give a claim back: the lane is due again in `seconds`, unless somebody holds its lease."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET claimed_until = NULL,"
+            " due_at = clock_timestamp() + make_interval(secs => :seconds)"
+            f" WHERE {_WHERE} AND {LIVES} IS NOT TRUE"
+        ),
+        {
+            "store_id": claim.store_id,
+            "resource": claim.resource,
+            "lane": claim.lane,
+            "seconds": seconds,
+        },
+    )
+
+
+def acquire(connection: sa.Connection, claim: Claim, *, holder: str) -> Lease | None:
+    """Take the lease, or None when somebody holds it, or the lane is off or parked.
+
+    `holder` is the id of the process's heartbeat. The attempt is counted here, before any work: a
+    crash cannot go uncounted.
+    """
+    row = connection.execute(
+        _ACQUIRE,
+        {
+            "store_id": claim.store_id,
+            "resource": claim.resource,
+            "lane": claim.lane,
+            "holder": holder,
+        },
+    ).one_or_none()
+    if row is None:
+        return None
+    odd = None
+    if row.odd_answer is not None:
+        odd = Odd(row.odd_answer, row.odd_times, row.odd_seconds)
+    return Lease(
+        claim.store_id,
+        claim.resource,
+        claim.lane,
+        row.token,
+        row.attempts,
+        holder,
+        row.is_failing,
+        odd,
+    )
+
+
+def is_at_rest(connection: sa.Connection, claim: Claim) -> bool:
+    """Whether a lane is parked or off, so that nobody will work on it."""
+    return bool(
+        connection.execute(
+            sa.text(f"SELECT NOT enabled OR parked_at IS NOT NULL FROM sync.lane WHERE {_WHERE}"),
+            {"store_id": claim.store_id, "resource": claim.resource, "lane": claim.lane},
+        ).scalar()
+    )
+
+
+def hold(connection: sa.Connection, lease: Lease, *, zone: str) -> None:
+    """Lock the lane for this transaction; LeaseLost when the lease is no longer ours.
+
+    `zone` is the zone the rows were made in: rows of a zone that has changed since are not
+    written, they would be hours off.
+    """
+    if connection.execute(_HOLD, _key(lease) | {"zone": zone}).one_or_none() is None:
+        raise LeaseLost(
+            f"the lease of {lease.resource}/{lease.lane} was taken over or is over,"
+            " or the store's zone changed"
+        )
+
+
+def lock(connection: sa.Connection, lease: Lease) -> None:
+    """Lock the lease's row to give it back; LeaseLost when somebody has taken it over."""
+    found = connection.execute(
+        sa.text(f"SELECT 1 FROM sync.lane WHERE {_WHERE} AND token = :token FOR UPDATE"),
+        _key(lease),
+    ).scalar()
+    if found is None:
+        raise LeaseLost(f"the lease of {lease.resource}/{lease.lane} was taken over")
+
+
+def progressed(connection: sa.Connection, lease: Lease) -> None:
+    """Zero the attempts: something was committed, so the next failure is a first one."""
+    connection.execute(
+        sa.text(
+            f"UPDATE sync.lane SET attempts = 1, failing_since = NULL, error = NULL"
+            f" WHERE {_WHERE} AND token = :token AND (attempts > 1 OR error IS NOT NULL)"
+        ),
+        _key(lease),
+    )
+
+
+def release(connection: sa.Connection, lease: Lease, *, after_seconds: float) -> None:
+    """Give the lease back after work that went well; the lane is due again after so long.
+
+    By Postgres's clock, like all else: neither a host's, nor `as_of`, which stands still for an
+    hour when a clock was put back by one.
+    """
+    connection.execute(_RELEASE, _key(lease) | {"after": after_seconds})
+
+
+def fail(
+    connection: sa.Connection,
+    lease: Lease,
+    *,
+    error: str,
+    after_seconds: float,
+    parked: bool,
+    odd: str | None = None,
+) -> None:
+    """Give the lease back after a failure; a parked lane waits for `retry`.
+
+    `odd` is the kind of answer that is to be seen again before it is believed: counted with the
+    lane, through other failures and through commits, until a slice ends well.
+
+    Whatever the error quotes, it is kept: a failure that cannot be written down would be repeated
+    for ever, unseen.
+    """
+    told = {"after": after_seconds, "error": plain(error), "parked": parked, "odd": odd}
+    connection.execute(_FAIL, _key(lease) | told)
+
+
+def _key(lease: Lease) -> dict[str, object]:
+    return {
+        "store_id": lease.store_id,
+        "resource": lease.resource,
+        "lane": lease.lane,
+        "token": lease.token,
+    }

@@ -1,0 +1,177 @@
+"""What an operator asks for, by a command or on the status page: crawls, retry, approve, accept."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sync.declare import Resource
+from sync.errors import BadRequest
+from sync.resources import RESOURCES
+from sync.state import accounts, doubts, rereads, stores, windows
+from sync.state.stores import Store
+
+Days = tuple[dt.date | None, dt.date | None]
+
+
+def store_with_key(connection: sa.Connection, name: str) -> Store:
+    """A store that is mirrored; BadRequest for one whose key was forgotten."""
+    known = stores.by_name(connection, name)
+    if accounts.is_removed(known):
+        raise BadRequest(
+            f"{name} was removed; add it again: celery -A sync mirror store add {name} {known.url}"
+        )
+    return known
+
+
+def insist_on_enabled(known: Store) -> None:
+    """BadRequest for a store that is turned off: what is queued for it would wait for ever."""
+    if not known.enabled:
+        raise BadRequest(
+            f"{known.name} is disabled; first: celery -A sync mirror store enable {known.name}"
+        )
+
+
+def insist_on_selected(connection: sa.Connection, known: Store, resource: str) -> None:
+    """BadRequest for a resource the store does not mirror."""
+    if resource not in accounts.selected(connection, known.id):
+        raise BadRequest(
+            f"{known.name} does not mirror {resource}; turn it on: celery -A sync mirror resource "
+            f"{known.name} {resource} on"
+        )
+
+
+def wanted(connection: sa.Connection, known: Store, names: Sequence[str]) -> list[Resource]:
+    """The resources named, or all the store mirrors; in the order they are declared."""
+    selected = accounts.selected(connection, known.id)
+    for name in names:
+        insist_on_selected(connection, known, name)
+    return [each for each in RESOURCES.values() if each.name in (names or selected)]
+
+
+def ask_for(
+    connection: sa.Connection,
+    known: Store,
+    names: Sequence[str],
+    *,
+    kind: str,
+    days: Days = (None, None),
+    deep: bool = False,
+) -> tuple[list[int], list[str]]:
+    """Queue a crawl of each resource named (none: of all); the crawls, and what is parked."""
+    insist_on_enabled(known)
+    chosen = wanted(connection, known, names)
+    if kind == "reconcile":
+        chosen = [each for each in chosen if not each.is_history]
+    since = days[0] or known.since
+    ids = [
+        queue(connection, known, each, kind=kind, days=(since, days[1]), deep=deep)
+        for each in chosen
+    ]
+    return ids, parked(connection, known, chosen)
+
+
+def queue(
+    connection: sa.Connection,
+    known: Store,
+    resource: Resource,
+    *,
+    kind: str,
+    days: Days = (None, None),
+    deep: bool = False,
+) -> int:
+    """Queue a crawl, or take the one that was asked for already and has not begun."""
+    mine = days if resource.created_field else (None, None)
+    waiting: int | None = connection.execute(
+        sa.text(
+            "SELECT id FROM sync.crawl WHERE store_id = :store AND resource = :resource"
+            " AND state = 'pending' AND kind = :kind AND asked_by = 'operator' AND deep = :deep"
+            " AND since IS NOT DISTINCT FROM :since AND until IS NOT DISTINCT FROM :until LIMIT 1"
+        ),
+        {
+            "store": known.id,
+            "resource": resource.name,
+            "kind": kind,
+            "deep": deep,
+            "since": mine[0],
+            "until": mine[1],
+        },
+    ).scalar()
+    if waiting is not None:
+        stores.hasten(connection, known.id, resource.name)
+        return waiting
+    return stores.queue_crawl(
+        connection, known.id, resource.name, kind=kind, asked_by="operator", days=mine, deep=deep
+    )
+
+
+def parked(connection: sa.Connection, known: Store, chosen: Sequence[Resource]) -> list[str]:
+    """Those of the resources whose walks wait for a retry."""
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT resource FROM sync.lane WHERE store_id = :s AND resource = ANY(:r)"
+                " AND lane = 'walk' AND parked_at IS NOT NULL ORDER BY resource"
+            ),
+            {"s": known.id, "r": [each.name for each in chosen]},
+        ).scalars()
+    )
+
+
+def retry(connection: sa.Connection, known: Store, resource: str | None = None) -> int:
+    """Release what was parked or keeps failing, so that it is tried at once; how many lanes."""
+    released = accounts.release(connection, known.id, resource)
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET state = 'pending', error = NULL WHERE store_id = :s"
+            " AND state = 'parked' AND resource = coalesce(:r, resource)"
+        ),
+        {"s": known.id, "r": resource},
+    )
+    # What the account did not give, and a store whose key was refused, are asked for again.
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM sync.coverage AS c,"
+            " sync.store AS s WHERE c.store_id = l.store_id AND c.resource = l.resource"
+            " AND s.id = l.store_id AND l.store_id = :s AND l.resource = coalesce(:r,"
+            " l.resource) AND (c.unavailable IS NOT NULL OR s.error IS NOT NULL)"
+        ),
+        {"s": known.id, "r": resource},
+    )
+    return released
+
+
+def accept(
+    connection: sa.Connection, known: Store, resource: str, ids: Sequence[int], *, by: str,
+    because: str,
+) -> int:  # fmt: skip
+    """Accept doubts that cannot be mended, and records that cannot be had: coverage goes on, and
+    analysts see them. How many."""
+    done = doubts.accept(connection, known.id, resource, ids, by=by, because=because)
+    failing = rereads.failing(connection, known.id, resource)
+    done += doubts.accept_records(connection, known.id, resource, failing, by=by, because=because)
+    rereads.accept_failing(connection, known.id, resource, failing)
+    windows.try_at_once(connection, known.id, resource)
+    stores.hasten(connection, known.id, resource)
+    return done
+
+
+def approve(connection: sa.Connection, known: Store, resource: str) -> str:
+    """Let a refresh tombstone what it found absent, and have it read once more; what waited."""
+    waiting: str | None = connection.execute(
+        sa.text("SELECT approval FROM sync.coverage WHERE store_id = :s AND resource = :r"),
+        {"s": known.id, "r": resource},
+    ).scalar()
+    if waiting is None:
+        raise BadRequest(f"Nothing of {resource} waits for approval.")
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET approved = true, approval = NULL"
+            " WHERE store_id = :s AND resource = :r"
+        ),
+        {"s": known.id, "r": resource},
+    )
+    stores.queue_crawl(connection, known.id, resource, kind="refresh", asked_by="operator")
+    return waiting

@@ -1,0 +1,448 @@
+"""Records waiting to be read again by id: rows of `sync.reread`.
+
+Each says since when its record may be wrong (`since`), and holds coverage there. It is read for
+the last time at `not_before`, when every list shows what it was asked for, and may be read before
+(`early_at`), so that what lists show sooner is here sooner.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from sync.database.identifiers import crm_name
+from sync.state import feeds
+
+CONTESTED = "contested"
+"""Told gone by a history, and listed still: read again and again until its last time."""
+SAMPLED = "sampled"
+"""Differed in a sample, and no entry has told of it yet. Whatever else asks for the record explains
+the difference, and takes the reason's place."""
+HOLDS_NOTHING: Literal["infinity"] = "infinity"
+"""`since` of a wish that does not hold coverage."""
+CONTESTED_SECONDS = 10.0
+FAILING_SECONDS = 15.0
+MOST_FAILING_SECONDS = 3_600.0
+"""A record that cannot be had is asked for again after that; twice as long each time, up to so
+long."""
+# The moment up to which all is known of a resource, doubts and other wishes left aside.
+_CLAIM = (
+    "coalesce((SELECT min(f.clear_at) FROM sync.coverage AS c JOIN sync.feed AS f"
+    " ON f.store_id = c.store_id AND (f.resource = c.feed OR f.resource = ANY (c.told_by))"
+    " WHERE c.store_id = :store AND c.resource = :resource), (SELECT c.complete_as_of"
+    " FROM sync.coverage AS c WHERE c.store_id = :store AND c.resource = :resource), now())"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A record whose time has come. `is_last`: it need not be read again after this."""
+
+    not_before: dt.datetime
+    reason: str
+    is_last: bool
+
+
+def ask_again(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    ids: Iterable[int],
+    *,
+    reason: str,
+    after_seconds: float = 0,
+    early_seconds: float | None = None,
+    since: dt.datetime | Literal["infinity"] | None = None,
+) -> None:
+    """Queue records to be read in `after_seconds`, and once before, in `early_seconds`.
+
+    They may be wrong since `since`; without one, since the moment the resource is complete as of.
+    One that waits already waits for the later moment, and holds coverage at the older one.
+    """
+    ordered = sorted(set(ids))
+    if not ordered:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, early_at,"
+            " since) SELECT :store, :resource, n.id, :reason,"
+            " now() + make_interval(secs => :after), now() + make_interval(secs => :early),"
+            f" coalesce(cast(:since AS timestamptz), {_CLAIM})"
+            " FROM unnest(cast(:ids AS bigint[])) AS n(id)"
+            " ON CONFLICT (store_id, resource, id) DO UPDATE"
+            " SET not_before = greatest(r.not_before, excluded.not_before),"
+            " early_at = least(r.early_at, excluded.early_at),"
+            " since = least(r.since, excluded.since), reason = CASE WHEN r.reason = :contested"
+            " THEN r.reason ELSE excluded.reason END"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": ordered,
+            "reason": reason,
+            "after": after_seconds,
+            "early": early_seconds,
+            "since": since,
+            "contested": CONTESTED,
+        },
+    )
+
+
+def due(
+    connection: sa.Connection, store_id: int, resource: str, *, at_most: int = 100
+) -> dict[int, Waiting]:
+    """Records to read now. One that failed when it was asked for alone comes alone again."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, not_before, reason, not_before <= now() AS is_last, failures"
+            " FROM sync.reread WHERE store_id = :store AND resource = :resource"
+            " AND (not_before <= now() OR early_at <= now())"
+            " ORDER BY failures, asked_at, id LIMIT :most"
+        ),
+        {"store": store_id, "resource": resource, "most": at_most},
+    ).all()
+    healthy = [row for row in rows if not row.failures] or rows[:1]
+    return {row.id: Waiting(row.not_before, row.reason, row.is_last) for row in healthy}
+
+
+def tick_off(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    done: Mapping[int, Waiting],
+    *,
+    read_at: dt.datetime,
+) -> None:
+    """Forget what was read for the last time by a request sent at `read_at`.
+
+    What is to be read again may be wrong only about what lists did not show then: the lateness
+    bound before. What was asked for again meanwhile stays, as a new wish.
+    """
+    binds = {
+        "store": store_id,
+        "resource": resource,
+        "ids": list(done),
+        "moments": [each.not_before for each in done.values()],
+        "read": read_at,
+    }
+    matches = (
+        " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
+        " AS n(id, not_before) WHERE r.store_id = :store AND r.resource = :resource"
+        " AND r.id = n.id"
+    )
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.reread AS r USING"
+            + matches.removeprefix(" FROM")
+            + " AND r.not_before = n.not_before AND r.not_before <= :read"
+        ),
+        binds,
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread AS r SET early_at = CASE WHEN r.reason = :contested"
+            " THEN now() + make_interval(secs => :soon)"
+            " WHEN r.early_at > :read THEN r.early_at END,"
+            " since = greatest(r.since, cast(:read AS timestamptz)"
+            " - make_interval(secs => :bound)), failures = 0, failing_since = NULL, error = NULL"
+            + matches
+        ),
+        binds
+        | {
+            "bound": feeds.lateness_seconds(connection, store_id),
+            "contested": CONTESTED,
+            "soon": CONTESTED_SECONDS,
+        },
+    )
+
+
+def read_meanwhile(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    ids: Sequence[int],
+    *,
+    read_at: dt.datetime,
+) -> None:
+    """Records that wait were read for another reason by a request sent at `read_at`.
+
+    They are read once more when their time comes, but hold coverage only for what no list needs to
+    have shown then. So a record that changes all the time does not hold it for ever.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread SET since = cast(:read AS timestamptz)"
+            " - make_interval(secs => :bound) WHERE store_id = :store AND resource = :resource"
+            " AND id = ANY(:ids) AND since < cast(:read AS timestamptz)"
+            " - make_interval(secs => :bound)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": sorted(ids),
+            "read": read_at,
+            "bound": feeds.lateness_seconds(connection, store_id),
+        },
+    )
+
+
+def found_absent(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    moments: Mapping[int, dt.datetime],
+    lateness_seconds: float,
+) -> None:
+    """Records that did not come without a word from history: asked for once more after the
+    lateness bound, counted from the send moment of the first request that lacked them."""
+    if not moments:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.reread AS r"
+            " (store_id, resource, id, reason, not_before, since, absent_at)"
+            " SELECT :store, :resource, n.id, 'absent',"
+            f" n.moment + make_interval(secs => :lateness), {_CLAIM}, n.moment"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
+            " AS n(id, moment) ORDER BY n.id"
+            " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), early_at = NULL,"
+            " absent_at = coalesce(r.absent_at, excluded.absent_at),"
+            " not_before = greatest(r.not_before, excluded.not_before),"
+            " since = least(r.since, excluded.since)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": list(moments),
+            "moments": list(moments.values()),
+            "lateness": lateness_seconds,
+        },
+    )
+
+
+def failed(
+    connection: sa.Connection, store_id: int, resource: str, errors: Mapping[int, str]
+) -> None:
+    """Records that cannot be had, each with the error it gives: asked for less and less often.
+
+    One that a person accepted (`accept_failing`) is asked for too, and holds nothing back.
+    """
+    if not errors:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.reread AS r"
+            " (store_id, resource, id, reason, not_before, since, failures, failing_since, error)"
+            " SELECT :store, :resource, n.id, 'failing', now() + make_interval(secs => :least),"
+            f" {_CLAIM}, 1, now(), n.error"
+            " FROM unnest(cast(:ids AS bigint[]), cast(:errors AS text[])) AS n(id, error)"
+            " ORDER BY n.id"
+            " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), early_at = NULL,"
+            " failures = r.failures + 1, failing_since = CASE WHEN isfinite(r.since)"
+            " THEN coalesce(r.failing_since, now()) END, error = excluded.error,"
+            " since = CASE WHEN isfinite(r.since) THEN least(r.since, excluded.since)"
+            " ELSE r.since END,"
+            " not_before = greatest(r.not_before, now() + make_interval("
+            "secs => least(:most, :least * 2 ^ least(r.failures, 20))))"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": list(errors),
+            "errors": list(errors.values()),
+            "least": FAILING_SECONDS,
+            "most": MOST_FAILING_SECONDS,
+        },
+    )
+
+
+def failing(connection: sa.Connection, store_id: int, resource: str) -> dict[int, str]:
+    """Records that cannot be had and that nobody has accepted, with their errors."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, error FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND failing_since IS NOT NULL ORDER BY id"
+        ),
+        {"s": store_id, "r": resource},
+    )
+    return {row.id: row.error or "" for row in rows}
+
+
+def accept_failing(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+) -> None:
+    """Let records that cannot be had hold coverage back no more."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread SET since = 'infinity', failing_since = NULL"
+            " WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
+    )
+
+
+def came(connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]) -> None:
+    """Records that were had after all, or are known to be gone: what was against them is
+    forgotten."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.reread SET absent_at = NULL, failures = 0, failing_since = NULL,"
+            " error = NULL WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
+            " AND (absent_at IS NOT NULL OR failing_since IS NOT NULL)"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
+    )
+
+
+def forget_failing(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    among: Iterable[int] | None = None,
+    but: Iterable[int] = (),
+) -> None:
+    """A pass had every record, or all `among` these, `but` some: none of the others fails any
+    more."""
+    connection.execute(
+        sa.text(
+            "DELETE FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND failing_since IS NOT NULL AND NOT id = ANY(:but)"
+            " AND (cast(:among AS bigint[]) IS NULL OR id = ANY(:among))"
+        ),
+        {
+            "s": store_id,
+            "r": resource,
+            "but": list(but),
+            "among": None if among is None else list(among),
+        },
+    )
+
+
+def ask_for_orphans(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    column: str,
+    *,
+    merged: str,
+    keys: Sequence[int],
+) -> None:
+    """Queue those of the rows that point at a record that was combined into another.
+
+    The page that brought them may have been fetched before the merge, or the CRM may not have moved
+    them yet. The time since the merge doubles from one read to the next, up to a day; after some
+    minutes they hold coverage no more, for the API may never say otherwise.
+    """
+    which = "t.id = ANY(%(keys)s)"
+    _orphans(
+        connection,
+        store_id,
+        resource,
+        column,
+        merged,
+        which,
+        {"keys": keys, "early": None, "most": 86_400},
+    )
+
+
+def ask_for_moved(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    column: str,
+    *,
+    merged: str,
+    among: Sequence[int],
+) -> None:
+    """Queue live rows that point at records that have just been combined."""
+    which = "m.id = ANY(%(among)s)"
+    _orphans(
+        connection,
+        store_id,
+        resource,
+        column,
+        merged,
+        which,
+        {"among": among, "early": 0, "most": 0},
+    )
+
+
+def _orphans(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    column: str,
+    merged: str,
+    which: str,
+    binds: Mapping[str, object],
+) -> None:
+    claim = _CLAIM.replace(":store", "%(store)s").replace(":resource", "%(resource)s")
+    connection.exec_driver_sql(
+        "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, early_at, since)"
+        " SELECT DISTINCT ON (t.id) %(store)s, %(resource)s, t.id, 'combined', now()"
+        " + make_interval(secs => greatest(%(bound)s, least(%(most)s, extract(epoch FROM now()"
+        " - m.changed_at)))), now() + make_interval(secs => %(early)s::float8),"
+        " CASE WHEN now() - m.changed_at < make_interval(secs => 10"
+        f" * %(bound)s) THEN {claim} ELSE 'infinity' END"
+        f" FROM {crm_name(merged)} AS m JOIN {crm_name(resource)} AS t"
+        f' ON t.store_id = m.store_id AND t."{column}" = m.id AND t.deleted_at IS NULL'
+        f" WHERE m.store_id = %(store)s AND m.deleted_reason = 'combined' AND {which}"
+        " ORDER BY t.id"
+        " ON CONFLICT (store_id, resource, id) DO UPDATE"
+        " SET not_before = greatest(r.not_before, excluded.not_before),"
+        " since = least(r.since, excluded.since)",
+        {
+            "store": store_id,
+            "resource": resource,
+            "bound": feeds.lateness_seconds(connection, store_id),
+            **binds,
+        },
+    )
+
+
+def absent_since(
+    connection: sa.Connection, store_id: int, resource: str, ids: Sequence[int]
+) -> dict[int, dt.datetime]:
+    """Records that a request lacked before, with the send moment of the first that did."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, absent_at FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND id = ANY(:ids) AND absent_at IS NOT NULL"
+        ),
+        {"s": store_id, "r": resource, "ids": list(ids)},
+    )
+    return {row.id: row.absent_at for row in rows}
+
+
+def mark_unlisted(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+) -> None:
+    """Records that answer by id although no list shows them."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.unlisted (store_id, resource, id)"
+            " SELECT :s, :r, n.id FROM unnest(cast(:ids AS bigint[])) AS n(id)"
+            " ON CONFLICT DO NOTHING"
+        ),
+        {"s": store_id, "r": resource, "ids": sorted(set(ids))},
+    )
+
+
+def mark_listed(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+) -> list[int]:
+    """Records a list shows (again), or that are gone; those that no list showed until now."""
+    return list(
+        connection.execute(
+            sa.text(
+                "DELETE FROM sync.unlisted WHERE store_id = :s AND resource = :r"
+                " AND id = ANY(:ids) RETURNING id"
+            ),
+            {"s": store_id, "r": resource, "ids": list(ids)},
+        ).scalars()
+    )

@@ -1,0 +1,85 @@
+"""Numbers, moments and states for people."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from sync.state.status import ResourceStatus
+
+STATES = ("attention", "loading", "pending", "unavailable", "following", "fresh", "disabled")
+"""As a person wants to see them: what needs something first."""
+GOOD = frozenset({"following", "fresh"})
+_MEANING = {
+    "attention": "needs a person",
+    "loading": "being loaded for the first time",
+    "pending": "waiting for its first load",
+    "unavailable": "not given by the account or the key",
+    "following": "complete, and followed change by change",
+    "fresh": "complete, read again within its cadence",
+    "disabled": "turned off",
+}
+SPACE = "\N{NO-BREAK SPACE}"
+
+
+def duration(seconds: float | None) -> str:
+    """`4 s`, `3 min`, `2.5 h`, `3 d`, and a dash when there is no telling."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        text = f"{max(seconds, 0):.0f} s"
+    elif seconds < 5_400:
+        text = f"{seconds / 60:.0f} min"
+    else:
+        text = f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
+    return text.replace(" ", SPACE)
+
+
+def number(value: float | None) -> str:
+    """Thousands apart by a thin space; a dash for none."""
+    return "–" if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def size(count: float | None) -> str:
+    """Bytes: `512 B`, `1.2 MB`, `3.4 GB`."""
+    value, unit = float(count or 0), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return (f"{value:.0f}" if unit == "B" else f"{value:.1f}") + SPACE + unit
+
+
+def moment(value: dt.datetime | None) -> str:
+    """`2024-01-31 10:20:30 UTC`."""
+    return "–" if value is None else value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def age(value: dt.datetime | None, now: dt.datetime) -> str:
+    """How long ago, in words."""
+    return "never" if value is None else f"{duration((now - value).total_seconds())} ago"
+
+
+def meaning(state: str) -> str:
+    """What a state means."""
+    return _MEANING.get(state, state)
+
+
+def state_counts(lines: Iterable[ResourceStatus]) -> list[tuple[str, int]]:
+    """States that occur and how often, those that need something first."""
+    states = [line.state for line in lines]
+    return [(state, states.count(state)) for state in STATES if state in states]
+
+
+def days(since: dt.date | None, until: dt.date | None) -> str:
+    """The creation days of a crawl."""
+    if since is None and until is None:
+        return "everything"
+    if since is None:
+        return f"up to {until}"
+    return f"from {since}" if until is None else f"{since} to {until}"
+
+
+def command(*words: str) -> str:
+    """What an operator types."""
+    return " ".join(("celery -A sync mirror", *words))

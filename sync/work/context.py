@@ -1,0 +1,173 @@
+"""What a slice of work has at hand: the store, Postgres, the API, the lease, and until when."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Event
+from typing import Any
+
+import sqlalchemy as sa
+
+from sync import failpoints
+from sync.crm import Stop
+from sync.database.engine import Transaction, reading, repeated, writing
+from sync.declare import HistoryFeed, Resource
+from sync.declare.moments import Zone, utc_of_local, zone_of
+from sync.records.normalise import Batch, Normaliser, Row
+from sync.state import clock, diagnostics, feeds, lease
+from sync.state.lease import SLICE_SECONDS, Lease
+from sync.state.stores import Store
+from sync.telemetry import counted, log
+from sync.work.session import Session
+
+
+@dataclass
+class Context:
+    """One slice of work on one (store, resource, lane), by the holder of its lease."""
+
+    engine: sa.Engine
+    store: Store
+    resources: Mapping[str, Resource]
+    api: Session
+    lease: Lease
+    stop: Stop = field(default_factory=Event)
+    monotonic: Callable[[], float] = time.monotonic
+    deadline: float = 0.0
+    feed_seconds: float = 15.0
+    requests_per_second: float = 10.0
+    answering: set[str] = field(default_factory=set)
+    """Resources whose method for one record has given one in this slice."""
+    _normalisers: dict[str, Normaliser] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.deadline:
+            self.deadline = self.monotonic() + SLICE_SECONDS
+
+    @property
+    def resource(self) -> Resource:
+        """The resource the lease is for."""
+        return self.resources[self.lease.resource]
+
+    @property
+    def zone(self) -> Zone:
+        """The store's zone."""
+        return zone_of(self.store.zone)
+
+    def cadence(self) -> float:
+        """Seconds between two looks at the feed whose lease this is."""
+        with self.reading() as connection:
+            feed = feeds.feed(connection, self.store.id, self.lease.resource)
+        stretched = feed.every_seconds if feed is not None else None
+        return max(stretched or self.feed_seconds, self.feed_seconds)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to hand over at the next page boundary."""
+        return self.stop.is_set() or self.monotonic() >= self.deadline
+
+    def now(self) -> dt.datetime:
+        """Postgres's clock."""
+        with self.reading() as connection:
+            return clock.now(connection)
+
+    def draw(self) -> dt.datetime:
+        """The next `as_of` of the store, in UTC."""
+        return clock.draw(self.engine, self.store.id)
+
+    def normalise(
+        self,
+        resource: Resource,
+        records: list[Any],
+        *,
+        parent: Any = None,
+        repeats: Mapping[str, int] | None = None,
+        from_raw: bool = False,
+    ) -> Batch:
+        """Records to rows, in the store's zone."""
+        normaliser = self._normalisers.get(resource.name)
+        if normaliser is None:
+            normaliser = Normaliser(resource, self.zone, self.store.zone)
+            self._normalisers[resource.name] = normaliser
+        return normaliser.batch(records, parent=parent, repeats=repeats, from_raw=from_raw)
+
+    def moment(self, text: object) -> dt.datetime | None:
+        """A local date-time as sent, in UTC; None when it cannot be read."""
+        try:
+            return utc_of_local(text, self.zone) if isinstance(text, str) else None
+        except ValueError:
+            return None
+
+    def is_wanted(self, row: Row) -> bool:
+        """Whether the row belongs to the sites that are mirrored."""
+        sites = self.store.chosen_sites
+        return sites is None or "site" not in row.values or row.values["site"] in sites
+
+    def history_of(self, resource: Resource) -> Resource | None:
+        """The history a resource is followed by, None where there is none."""
+        changes = resource.changes
+        return self.resources.get(changes.by) if isinstance(changes, HistoryFeed) else None
+
+    def keep_notes(
+        self,
+        connection: sa.Connection,
+        resource: Resource,
+        batch: Batch,
+        *,
+        from_raw: bool = False,
+    ) -> None:
+        """Keep what a batch could not take: unknown fields, rejected values.
+
+        Called after the rows were loaded: of erased persons no value is kept. `from_raw`: the
+        records are our own, so what was taken out of them before is noted nowhere else.
+        """
+        masked = {str(row.key) for row in batch.rows if row.masked}
+        if masked:
+            batch.unknown = {}
+            batch.rejects = [
+                replace(reject, value="") if reject.record in masked else reject
+                for reject in batch.rejects
+            ]
+        diagnostics.keep_unknown(connection, self.store.id, resource.name, batch.unknown)
+        diagnostics.keep_rejects(
+            connection,
+            self.store.id,
+            resource.name,
+            rejects=batch.rejects,
+            read=[str(row.key) for row in batch.rows],
+            from_raw=from_raw,
+        )
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction that may only read."""
+        return reading(self.engine)
+
+    def attempts(self) -> Iterator[Transaction]:
+        """Yield write transactions that hold the lease until one commits (engine.py: attempts).
+
+        Repeated after a deadlock: the pages that led to the write have been paid for.
+        """
+        return repeated(self._fenced)
+
+    @contextmanager
+    def _fenced(self) -> Iterator[sa.Connection]:
+        """Open a transaction that holds the lease: what it writes is fenced, all or nothing."""
+        failpoints.point("before_commit")
+        before, began = counted(), self.monotonic()
+        with writing(self.engine) as connection:
+            lease.hold(connection, self.lease, zone=self.store.zone)
+            yield connection
+            lease.progressed(connection, self.lease)
+            failpoints.point("in_transaction")
+        now = counted()
+        if now.rows > before.rows:
+            log(store=self.store.name, resource=self.lease.resource, lane=self.lease.lane).debug(
+                "commit",
+                rows=now.rows - before.rows,
+                changed=now.changed - before.changed,
+                elapsed_seconds=round(self.monotonic() - began, 3),
+            )
+        failpoints.point("after_commit")

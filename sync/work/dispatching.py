@@ -1,0 +1,186 @@
+"""Claiming what is due, and the hourly housekeeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import sqlalchemy as sa
+
+from sync import failpoints
+from sync.database.engine import attempts, reading, writing
+from sync.errors import TryLater
+from sync.poll_intervals import cadences, egress_addresses
+from sync.resources import RESOURCES
+from sync.rows import versions
+from sync.state import departures, feeds, heartbeat, lease, stores, windows
+from sync.state.lease import Claim
+from sync.telemetry import log
+from sync.work.rebuild import queue_where_stale, stale_stores
+from sync.work.services import Services
+
+FEEDS_AT_ONCE = 200
+WAITING_CRAWLS = 16
+"""Crawls kept waiting in their queue: enough for every place of a worker, no more, so that what
+becomes due later but matters more does not stand behind hundreds of others."""
+KEEP_DAYS = 30
+CADENCE_TOLERANCE = 0.1
+STORES_AT_ONCE = 50
+WAIT_MILLISECONDS = failpoints.scaled(800)
+"""Housekeeping waits no longer for a lock: workers would wait behind it."""
+
+
+def claim(services: Services) -> list[Claim]:
+    """Claim due lanes; crawls only as far as their queue has room."""
+    try:
+        room = max(WAITING_CRAWLS - services.waiting("crawls"), 0)
+        with writing(services.engine) as connection:
+            feeds = lease.claim_due(connection, lane="feed", at_most=FEEDS_AT_ONCE)
+            return feeds + lease.claim_due(connection, lane="walk", at_most=room)
+    except TryLater as error:
+        log().warning("nothing dispatched", reason=str(error))
+        return []
+
+
+def set_cadence(services: Services) -> None:
+    """Fit the feeds' intervals to the request budget, busy feeds before idle ones.
+
+    The budget is that of all addresses whose workers take feeds: this one, and those of others.
+    """
+    rate, ceiling = services.settings.rate_limit, services.settings.feed_max_seconds
+
+    try:
+        with writing(services.engine) as connection:
+            rates = feeds.feed_rates(connection)
+            addresses = working_addresses(connection, own=services.settings.egress)
+            found = cadences(
+                [changes for _, _, changes, _ in rates],
+                requests_per_second=rate * addresses,
+                floor_seconds=services.settings.feed_seconds,
+                ceiling_seconds=ceiling,
+            )
+            intervals = zip(rates, found.intervals, strict=True)
+            feeds.set_cadence(
+                connection,
+                [
+                    (store, history, seconds)
+                    for (store, history, _, now), seconds in intervals
+                    if now is None or abs(seconds - now) > now * CADENCE_TOLERANCE
+                ],
+            )
+    except TryLater as error:
+        log().warning("cadence not set", reason=str(error))
+        return
+    if not found.fits:
+        needed = egress_addresses(len(rates), lag_seconds=ceiling, requests_per_second=rate)
+        log().warning(
+            f"feeds do not fit the request budget: {len(rates):,} feeds every {ceiling:g} s need "
+            f"{needed:,} egress addresses; at work: {addresses:,} (ops/docs/scaling.md)"
+        )
+
+
+def working_addresses(connection: sa.Connection, *, own: str) -> int:
+    """How many egress addresses look at feeds: those of the workers that live, and `own`."""
+    return len(heartbeat.working_egresses(connection, queue="feeds") | {own})
+
+
+_OLD = f"now() - interval '{KEEP_DAYS} days'"
+_FORGET = sa.text(
+    f"""
+    WITH proofs AS (DELETE FROM sync.proof WHERE store_id = ANY(:ids) AND made_at < {_OLD}),
+        drifts AS (DELETE FROM sync.drift WHERE store_id = ANY(:ids) AND seen_at < {_OLD}),
+        pages AS (DELETE FROM sync.parked_page WHERE store_id = ANY(:ids) AND seen_at < {_OLD}),
+        crawls AS (DELETE FROM sync.crawl WHERE store_id = ANY(:ids)
+            AND state IN ('done', 'dropped') AND kind <> 'load' AND finished_at < {_OLD}
+            RETURNING id)
+    DELETE FROM sync.window WHERE crawl_id IN (SELECT id FROM crawls)
+    """
+)
+_PROCESSES = (
+    "DELETE FROM sync.heartbeat WHERE consumed_at < now() - interval '1 day'",
+    # Nobody leases anything for so long: until then a dead holder is told from an unknown one.
+    "DELETE FROM sync.worker WHERE beat_at < now() - interval '1 day'",
+)
+
+
+def housekeep(services: Services) -> list[str]:
+    """Register a new release's resources for every store, queue rebuilds, drop old notes.
+
+    What is to be changed is looked for first, without a lock. What one store's locks prevent is
+    left to the next time; the names of those stores.
+    """
+    left: list[str] = []
+    try:
+        with reading(services.engine) as connection:
+            known = _names(connection)
+        ids = list(known)
+        for begin in range(0, len(ids), STORES_AT_ONCE):
+            some = ids[begin : begin + STORES_AT_ONCE]
+            with reading(services.engine) as connection:
+                changed = _changed(connection, some)
+            left += _set_right(services, {each: known[each] for each in sorted(changed)})
+            with _tidying(services) as connection:
+                connection.execute(_FORGET, {"ids": some})
+    except TryLater as error:
+        log().warning("no housekeeping", reason=str(error))
+        return [*left, "others"]
+    for forget in (versions.expire, windows.forget_met, departures.forget_old):
+        with _tidying(services) as connection:
+            forget(connection)
+    for statement in _PROCESSES:
+        with _tidying(services) as connection:
+            connection.exec_driver_sql(statement)
+    return left
+
+
+def _set_right(services: Services, changed: Mapping[int, str]) -> list[str]:
+    """Set some stores right; the names of those that could not be.
+
+    In one transaction those whose lanes nobody holds, each of the others in one of its own: so
+    that it waits for that one alone. In the lock order of workers: lanes, then tables.
+    """
+    done: list[int] = []
+    with suppress(TryLater):
+        if changed:
+            with writing(services.engine) as connection:
+                free = stores.hold_free(connection, list(changed))
+                _keep(connection, free)
+            done = free
+    left = []
+    for each in sorted(changed.keys() - done):
+        try:
+            for attempt in attempts(services.engine):
+                with attempt as connection:
+                    _keep(connection, [each])
+        except TryLater as error:
+            log(store=changed[each]).warning("no housekeeping", reason=str(error))
+            left.append(changed[each])
+    return left
+
+
+def _names(connection: sa.Connection) -> dict[int, str]:
+    found = connection.execute(sa.text("SELECT id, name FROM sync.store ORDER BY id"))
+    return {row.id: row.name for row in found}
+
+
+def _changed(connection: sa.Connection, some: list[int]) -> set[int]:
+    return stores.unregistered(connection, RESOURCES.values(), among=some) | stale_stores(
+        connection, RESOURCES, among=some
+    )
+
+
+def _keep(connection: sa.Connection, ids: Sequence[int]) -> None:
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_MILLISECONDS:.0f}ms'")
+    stores.register(connection, ids, RESOURCES.values())
+    stores.set_lanes(connection, *ids)
+    queue_where_stale(connection, RESOURCES, among=ids)
+
+
+@contextmanager
+def _tidying(services: Services) -> Iterator[sa.Connection]:
+    """Open a transaction whose failure is left to the next hour."""
+    try:
+        with writing(services.engine) as connection:
+            yield connection
+    except TryLater as error:
+        log().warning("no housekeeping", reason=str(error))

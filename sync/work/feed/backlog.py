@@ -1,0 +1,184 @@
+"""History older than the bookmark: walked in slices of entry ids, side by side.
+
+A slice is planned by asking for the first entry from a date on; what follows is a plain sinceId
+chain from there to the next slice's first entry. So nothing depends on whether the API combines
+startDate with sinceId. These entries cause no re-reads: what they tell is in the rows already.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+
+from sync import failpoints
+from sync.crawl import WHOLE
+from sync.crm import Priority
+from sync.declare import Resource
+from sync.declare.moments import local_text
+from sync.records.observed import Origin
+from sync.state import coverage, crawls, doubts, feeds
+from sync.state.crawls import Crawl, Window
+from sync.work.context import Context
+from sync.work.feed.bookmark import set_bookmark
+from sync.work.feed.history import Entries, ask_chain, entries_of
+from sync.work.prefetch import IN_FLIGHT, Prefetcher
+from sync.work.writing import write_rows
+
+ENTRIES_PER_SLICE = 5_000
+MOST_SLICES = 60
+
+
+def crawl_older(ctx: Context, crawl: Crawl) -> bool:
+    """Walk what the history holds up to the bookmark; False when the slice ended before."""
+    history = ctx.resources[crawl.resource]
+    if crawl.kind == "reconcile" and not crawl.deep and _has_met(ctx, history):
+        # Entries never change and the chain has no gap: there is nothing to count.
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                crawls.end_crawl(connection, crawl)
+        return True
+    if crawl.phase == "plan":
+        _plan(ctx, crawl, history)
+    if crawl.phase == "walk" and not _walk(ctx, crawl, history):
+        return False
+    if crawl.phase == "prove":
+        _meet(ctx, crawl, history)
+    return crawl.phase == "done"
+
+
+def _has_met(ctx: Context, history: Resource) -> bool:
+    with ctx.reading() as connection:
+        return coverage.proven_as_of(connection, ctx.store.id, history.name) is not None
+
+
+def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
+    with ctx.reading() as connection:
+        feed = feeds.feed(connection, ctx.store.id, history.name)
+    if feed is None:
+        feed = set_bookmark(ctx, history)
+    # Of a chain that was followed for a while and is read again, all that was followed.
+    bookmark = max(feed.bookmark, feed.head_id)
+    starts = _slice_starts(ctx, history, bookmark)
+    edges = sorted({start - 1 for start in starts if start - 1 < bookmark} | {bookmark})
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            crawls.add_id_windows(connection, crawl, list(itertools.pairwise(edges)))
+            crawls.set_phase(connection, crawl, "walk")
+    failpoints.point("planned")
+
+
+def _slice_starts(ctx: Context, history: Resource, bookmark: int) -> list[int]:
+    """First entry ids of the slices, ascending; [] when there is nothing before the bookmark."""
+    if bookmark == 0:
+        return []
+    reply = ctx.api.first(history, {"limit": 20}, priority=Priority.WALK)
+    first = entries_of(ctx, history, reply, after_id=0)
+    if not first.ids:
+        return []
+    total = reply.pagination.total
+    starts = [first.ids[0]]
+    begin = _created_at(ctx, first)
+    # Chains side by side fill the budget; one alone is as slow as the way there and back.
+    parts = min(MOST_SLICES, max(total // ENTRIES_PER_SLICE, min(IN_FLIGHT, total // 500), 1))
+    if begin is None or parts == 1:
+        return starts
+    step = (ctx.draw() - begin) / parts
+
+    def ask(moment: dt.datetime) -> Entries:
+        params = {"filter": {"startDate": local_text(moment, ctx.zone)}, "limit": 20}
+        return entries_of(
+            ctx, history, ctx.api.first(history, params, priority=Priority.WALK), after_id=0
+        )
+
+    with Prefetcher(ask) as ahead:
+        for part in range(1, parts):
+            ahead.push(begin + step * part)
+        for _, result, _ in ahead.results():
+            if isinstance(result, Exception):
+                raise result
+            starts += result.ids[:1]
+    return sorted(set(starts))
+
+
+def _created_at(ctx: Context, entries: Entries) -> dt.datetime | None:
+    for row in entries.batch.rows:
+        created: dt.datetime | None = row.values.get("created_at")
+        if created is not None:
+            return created
+    return None
+
+
+def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
+    """Every slice is a chain; the chains run side by side, one request of each at a time."""
+    with ctx.reading() as connection:
+        windows = crawls.windows(connection, crawl.id, states=("open",))
+    ended: set[int] = set()
+    """Slices whose last answer said that nothing comes after it, although something should."""
+
+    def ask(window: Window) -> Entries:
+        after = window.last_id if window.last_id is not None else window.after_id or 0
+        return ask_chain(ctx, history, after_id=after, priority=Priority.WALK)
+
+    with Prefetcher(ask) as ahead:
+        for window in windows:
+            ahead.push(window)
+        for window, result, _ in ahead.results():
+            if isinstance(result, Exception):
+                raise result
+            _commit(ctx, crawl, history, window, result, is_sure=window.id in ended)
+            ended.discard(window.id)
+            if result.is_end:
+                ended.add(window.id)
+            if window.state == "open":
+                ahead.push_first(window)
+            if ctx.is_over:
+                return False
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            crawls.set_phase(connection, crawl, "prove")
+    return True
+
+
+def _commit(
+    ctx: Context,
+    crawl: Crawl,
+    history: Resource,
+    window: Window,
+    entries: Entries,
+    *,
+    is_sure: bool,
+) -> None:
+    """Commit the entries that belong to the slice, and whether it is done.
+
+    The chain was seen to go on to the slice's last entry, so an end before it is believed only when
+    the answer before said so as well (`is_sure`): one wrongly empty answer closes nothing.
+    """
+    until = window.until_id or 0
+    entries.batch.rows = [
+        row for row in entries.batch.rows if isinstance(row.key, int) and row.key <= until
+    ]
+    mine = [entry for entry in entries.ids if entry <= until]
+    met = len(mine) < len(entries.ids) or (bool(mine) and mine[-1] == until)
+    is_done = met or (entries.is_end and is_sure)
+    window.state = "proven" if is_done else "open"
+    if is_done or mine:
+        window.last_id = until if is_done else mine[-1]
+
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            page = (entries.batch, entries.as_of)
+            write_rows(ctx, connection, history, [page], origin=Origin.SHOWN, crawl=crawl)
+            crawls.advance_ids(
+                connection, window.id, last_id=window.last_id or 0, state=window.state
+            )
+
+
+def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:
+    """The walk has met the bookmark: the chain is whole from its first entry on."""
+    as_of, began = ctx.draw(), crawl.started_at
+    assert began is not None
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            coverage.mark_proven(connection, history, ctx.store.id, as_of=as_of)
+            doubts.lift(connection, ctx.store.id, history.name, WHOLE, compared_from=began)
+            crawls.end_crawl(connection, crawl)

@@ -1,0 +1,183 @@
+"""Following a feed: entries in, the records they name read again, the checkpoint moved; one
+transaction a page.
+
+Three cursors walk the same chain. The *head* follows it to its end at every interval, and proves
+that what is known of it is there still. The *tail* (tail.py) reads it once more when entries have
+been known for the lateness bound. A third reading (late.py) looks for what came later still.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from sync.crawl import seconds_to_turn
+from sync.crm import Priority
+from sync.database.engine import attempts
+from sync.database.identifiers import crm_name
+from sync.declare import Resource, SinceId
+from sync.errors import TryLater
+from sync.state import doubts, feeds
+from sync.work.context import Context
+from sync.work.feed.bookmark import begin_anew, set_bookmark
+from sync.work.feed.due import drain
+from sync.work.feed.history import (
+    GAP_SECONDS,
+    Entries,
+    Entry,
+    ask_chain,
+    broken_link,
+    feed_of,
+    find_feed,
+    known_before,
+    require_progress,
+    told_of,
+)
+from sync.work.feed.late import read_backward, take_sample
+from sync.work.feed.reread import Read, read_again
+from sync.work.feed.tail import follow_tail
+from sync.work.feed.write_told import take_late, write_told
+from sync.work.missing import insist_on_access
+
+OVERLAP = 30
+"""Known entries that each look asks for again: the proof of the chain, in the same request."""
+LOOKS = 3
+"""Requests a look makes before it believes that known entries are not there: replicas differ."""
+
+
+def follow(ctx: Context) -> bool:
+    """One turn of the feed lane: head to the end, tail as far as it may, waiting re-reads.
+
+    False when the slice was over before the head had come to the end.
+    """
+    history = ctx.resource
+    if find_feed(ctx, history) is None:
+        set_bookmark(ctx, history)
+    if not follow_head(ctx):
+        return False
+    follow_tail(ctx)
+    drain(ctx)
+    read_backward(ctx)
+    take_sample(ctx)
+    set_clear(ctx)
+    return True
+
+
+def until_next_look(ctx: Context, *, looked_seconds: float = 0.0) -> float:
+    """Seconds until the feed whose lease this is is to be looked at again; 0 when it is late.
+
+    The look began `looked_seconds` ago: one that finds something takes most of a second, which at
+    an interval of one would cost the next turn.
+    """
+    return seconds_to_turn(
+        ctx.now(),
+        began_seconds_ago=looked_seconds,
+        every_seconds=ctx.cadence(),
+        offset=ctx.store.id,
+    )
+
+
+def follow_head(ctx: Context) -> bool:
+    """Prove the chain and follow it to its end; False when the slice is over before."""
+    history = ctx.resource
+    head_id = feed_of(ctx, history).head_id
+    known = known_before(ctx, history, head_id, at_most=OVERLAP)
+    answer = _first_answer(ctx, history, known, head_id=head_id)
+    while answer is not None:
+        require_progress(history, answer)
+        _take_head(ctx, history, answer, known, head_id=head_id)
+        if answer.is_end:
+            return True
+        if ctx.is_over:
+            return False
+        answer = ask_chain(ctx, history, after_id=answer.last_id, priority=Priority.FEED)
+    return False  # followed from a new bookmark at the next look
+
+
+def _first_answer(
+    ctx: Context, history: Resource, known: list[Entry], *, head_id: int
+) -> Entries | None:
+    """The first answer of a look, which has the entries known from before as they were.
+
+    TryLater while it has not: a replica may lag. None once that has been so for minutes, and the
+    history was begun anew.
+    """
+    after = known[0].id - 1 if known else head_id
+    problem: str | None = None
+    for _ in range(LOOKS):
+        answer = ask_chain(ctx, history, after_id=after, priority=Priority.FEED)
+        problem = broken_link(known, answer, head_id=head_id)
+        if problem is None:
+            return answer
+    assert problem is not None
+    insist_on_access(ctx, priority=Priority.FEED)
+    for attempt in attempts(ctx.engine):  # no progress: the lane goes on failing
+        with attempt as connection:
+            seconds = feeds.break_chain(connection, ctx.store.id, history.name)
+    if seconds < GAP_SECONDS or _is_begun_anew(ctx, history):
+        raise TryLater(f"{history.name}: {problem}")
+    begin_anew(ctx, history, problem)
+    return None
+
+
+def _is_begun_anew(ctx: Context, history: Resource) -> bool:
+    """Whether the history was begun anew since known entries came for the last time."""
+    with ctx.reading() as connection:
+        raised = [d.raised_at for d in doubts.open_doubts(connection, ctx.store.id, history.name)]
+        since: dt.datetime | None = connection.execute(
+            sa.text("SELECT broken_since FROM sync.feed WHERE store_id = :s AND resource = :h"),
+            {"s": ctx.store.id, "h": history.name},
+        ).scalar()
+        return since is not None and any(at > since for at in raised)
+
+
+def _take_head(
+    ctx: Context, history: Resource, answer: Entries, known: Iterable[Entry], *, head_id: int
+) -> None:
+    """Read what new entries name, then write entries, records and checkpoint together.
+
+    Entries up to the head that were not known were published late.
+    """
+    assert isinstance(history.listing, SinceId)
+    known_ids = {entry.id for entry in known}
+    fresh = [entry for entry in answer.entries if entry.id not in known_ids]
+    late = [entry for entry in fresh if entry.id <= head_id]
+    target = ctx.resources[history.listing.target]
+    read = read_again(ctx, target, told_of(fresh)) if fresh else Read()
+
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            before = feeds.feed(connection, ctx.store.id, history.name)
+            loaded = write_told(ctx, connection, history, answer, fresh, read)
+            if late and before is not None:
+                take_late(ctx, connection, history, answer, late, lacked_at=before.head_at)
+            feeds.advance_head(
+                connection,
+                ctx.store.id,
+                history.name,
+                head_id=answer.last_id if answer.entries else 0,
+                entries=loaded.inserted,
+                ended_at=answer.as_of if answer.is_end else None,
+                crm_at=answer.crm_at,
+            )
+
+
+def set_clear(ctx: Context) -> None:
+    """Say up to when the history is read; old departures are forgotten on the occasion."""
+    history = ctx.resource
+    feed = feed_of(ctx, history)
+    if feed.head_at is None:
+        return
+
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            unpassed: dt.datetime | None = None
+            if feed.tail_id < feed.head_id:
+                unpassed = connection.exec_driver_sql(
+                    f"SELECT min(least(as_of, first_seen_at)) FROM {crm_name(history.name)}"
+                    " WHERE store_id = %s AND id > %s AND id <= %s AND deleted_at IS NULL",
+                    (ctx.store.id, feed.tail_id, feed.head_id),
+                ).scalar()
+            feeds.set_clear(connection, ctx.store.id, history.name, unpassed=unpassed)

@@ -1,0 +1,370 @@
+"""A history's entries, asked for by id, and what they tell of the records they name.
+
+What an entry tells is read from its typed row, the same that is stored: there is one parser of a
+history. `told_of` takes entries in the order of their ids, whichever order they were published in.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from sync.crm import Priority
+from sync.database.identifiers import crm_name
+from sync.declare import Resource, SinceId
+from sync.errors import TryLater
+from sync.failpoints import scaled
+from sync.records.normalise import Batch, Row
+from sync.records.observed import Loaded, Origin
+from sync.state import diagnostics, doubts, feeds, stores
+from sync.state.feeds import Feed
+from sync.work.context import Context
+from sync.work.missing import ChangeHint
+from sync.work.session import Reply
+from sync.work.writing import write_rows
+
+LIMIT = 100
+GAP_SECONDS = scaled(300)
+"""For so long known entries may fail to come before their history is taken for another one."""
+_MOVES = ("createdat", "site")
+"""Fields whose change takes a record out of its window; some histories write `created_at`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a history's entry tells: of which record, and what became of it."""
+
+    id: int
+    subject: int | None
+    at: dt.datetime | None
+    field: str | None
+    is_created: bool
+    is_deleted: bool
+    combined_to: int | None
+
+    @property
+    def is_departure(self) -> bool:
+        """Whether its record is gone, or has left its creation day or site."""
+        return self.is_deleted or self.combined_to is not None or self._is_move
+
+    @property
+    def is_arrival(self) -> bool:
+        """Whether its record came, or came to another creation day or site."""
+        return self.is_created or self._is_move
+
+    @property
+    def _is_move(self) -> bool:
+        return self.field is not None and self.field.lower().replace("_", "") in _MOVES
+
+
+@dataclass(slots=True)
+class Entries:
+    """An answer of a history: rows after the id asked for, ascending.
+
+    `crm_at` is the CRM's own clock when it answered, None where it told none.
+    """
+
+    batch: Batch
+    as_of: dt.datetime
+    crm_at: dt.datetime | None
+    entries: list[Entry] = field(default_factory=list)
+    is_end: bool = True
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids of the entries, ascending."""
+        return [entry.id for entry in self.entries]
+
+    @property
+    def last_id(self) -> int:
+        """The largest entry id, by which the chain goes on."""
+        return self.entries[-1].id
+
+    def among(self, ids: Iterable[int]) -> list[Entry]:
+        """The entries with these ids."""
+        wanted = set(ids)
+        return [entry for entry in self.entries if entry.id in wanted]
+
+
+@cache
+def _columns(history: Resource) -> dict[str, str]:
+    """Names of the columns that tell something, by what they tell."""
+    assert isinstance(history.listing, SinceId)
+    by_path = {each.path: each.name for each in history.fields}
+    wanted = {
+        "subject": f"{history.listing.subject}.id",
+        "at": "createdAt",
+        "field": "field",
+        "created": "created",
+        "deleted": "deleted",
+        "combined_to": "combinedTo.id",
+    }
+    return {what: by_path[path] for what, path in wanted.items() if path in by_path}
+
+
+def subject_column(history: Resource) -> str:
+    """The column of a history that names the record an entry is of."""
+    return _columns(history)["subject"]
+
+
+def entry_of(history: Resource, entry_id: int, values: Mapping[str, Any]) -> Entry:
+    """What a typed row of a history tells."""
+    columns = _columns(history)
+
+    def value(what: str) -> Any:
+        return values.get(columns[what]) if what in columns else None
+
+    return Entry(
+        entry_id,
+        value("subject"),
+        value("at"),
+        value("field"),
+        value("created") is True,
+        value("deleted") is True,
+        value("combined_to"),
+    )
+
+
+def told_of(entries: Iterable[Entry]) -> dict[int, ChangeHint]:
+    """What entries tell of each record they name, the last word by their ids."""
+    told: dict[int, ChangeHint] = {}
+    for entry in sorted(entries, key=lambda each: each.id):
+        if entry.subject is None:
+            continue
+        about = told.setdefault(entry.subject, ChangeHint())
+        about.is_news = True
+        about.moved |= entry.is_departure or entry.is_created
+        if entry.combined_to is not None:
+            about.combined_to, about.gone_at = entry.combined_to, entry.at
+            told.setdefault(entry.combined_to, ChangeHint())  # the survivor changed too
+        elif entry.is_deleted:
+            about.gone_at = entry.at
+        elif entry.is_created:
+            about.gone_at = about.combined_to = None
+    return told
+
+
+def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str | None:
+    """Which entry known from before did not come again as it was, in words; None when all did.
+
+    The oldest of them may be missing: histories may be cut at their old end. Where none came, the
+    chain is whole only if what came follows the head's id at once.
+    """
+    if not known:
+        return None
+    came = {entry.id: entry for entry in answer.entries}
+    until = None if answer.is_end or not answer.entries else answer.last_id
+    expected = [each for each in known if until is None or each.id <= until]
+    there = [each for each in expected if each.id in came]
+    for each in there:
+        now = came[each.id]
+        if (now.subject, now.field) != (each.subject, each.field):
+            return f"entry {each.id} is another one than before"
+    if not there:
+        first = answer.entries[0].id if answer.entries else None
+        return None if first == head_id + 1 else f"none of the entries up to {head_id} came again"
+    lost = [each.id for each in expected if each.id > there[0].id and each.id not in came]
+    return f"entry {lost[0]} did not come again" if lost else None
+
+
+def ask_chain(
+    ctx: Context, history: Resource, *, after_id: int, priority: Priority, limit: int = LIMIT
+) -> Entries:
+    """The next entries after an id. No `page`: beside sinceId the API answers 400."""
+    reply = ctx.api.first(
+        history, {"filter": {"sinceId": after_id}, "limit": limit}, priority=priority
+    )
+    return entries_of(ctx, history, reply, after_id=after_id, limit=limit)
+
+
+def require_progress(history: Resource, answer: Entries) -> None:
+    """TryLater when an answer says that more follows and shows nothing: that ends no chain."""
+    if not answer.entries and not answer.is_end:
+        raise TryLater(f"{history.path} says that entries follow, and shows none")
+
+
+def entries_of(
+    ctx: Context, history: Resource, reply: Reply, *, after_id: int, limit: int = LIMIT
+) -> Entries:
+    """Sort an answer of a history. Only a short page that says it is the last one ends a chain."""
+    records = reply.records(history)
+    batch = ctx.normalise(history, records)
+    rows: dict[int, Row] = {
+        row.key: row for row in batch.rows if isinstance(row.key, int) and row.key > after_id
+    }
+    batch.rows = [rows[key] for key in sorted(rows)]
+    answer = Entries(batch, reply.as_of, ctx.moment(reply.data.get("generatedAt")))
+    answer.entries = [entry_of(history, key, rows[key].values) for key in sorted(rows)]
+    says_last = reply.pagination.pages <= 1 or (not records and reply.pagination.total == 0)
+    answer.is_end = len(records) < limit and says_last
+    return answer
+
+
+def find_feed(ctx: Context, history: Resource) -> Feed | None:
+    """The cursors of a history, None before it has its bookmark."""
+    with ctx.reading() as connection:
+        return feeds.feed(connection, ctx.store.id, history.name)
+
+
+def feed_of(ctx: Context, history: Resource) -> Feed:
+    """The cursors of a history that has its bookmark."""
+    feed = find_feed(ctx, history)
+    assert feed is not None, "a feed is followed from its bookmark"
+    return feed
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entry that is stored, and for how many seconds it has been known here.
+
+    `is_owed`: its record waits in `sync.reread` to be read once more, the lateness bound after the
+    entry was first seen or later.
+    """
+
+    entry: Entry
+    known_seconds: float
+    is_owed: bool
+
+
+def stored_after(
+    ctx: Context, history: Resource, after_id: int, *, until_id: int, bound: float, at_most: int
+) -> list[Stored]:
+    """The first stored entries after an id that the key may see."""
+    assert isinstance(history.listing, SinceId)
+    columns = _columns(history)
+    target = history.listing.target
+    seen, binds = _seen(ctx, history)
+
+    with ctx.reading() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT h.id, cast(extract(epoch FROM clock_timestamp() - h.first_seen_at) AS float8),"
+            " EXISTS (SELECT FROM sync.reread AS r WHERE r.store_id = h.store_id"
+            f" AND r.resource = %s AND r.id = h.{columns['subject']}"
+            f" AND r.not_before >= h.first_seen_at + make_interval(secs => %s)),"
+            f" {', '.join(f'h.{column}' for column in columns.values())}"
+            f" FROM {crm_name(history.name)} AS h WHERE h.store_id = %s AND {seen}"
+            f" AND h.id > %s AND h.id <= %s ORDER BY h.id LIMIT {at_most}",
+            (target, bound, ctx.store.id, *binds, after_id, until_id),
+        )
+        return [
+            Stored(
+                entry_of(history, row[0], dict(zip(columns.values(), row[3:], strict=True))),
+                row[1],
+                row[2],
+            )
+            for row in rows
+        ]
+
+
+def _seen(ctx: Context, history: Resource) -> tuple[str, list[object]]:
+    """The condition, with its binds, of entries that are live and of sites the key sees."""
+    assert isinstance(history.listing, SinceId)
+    path = f"{history.listing.subject}.site"
+    site = next((each.name for each in history.fields if each.path == path), "")
+    sites = ctx.store.access.sites
+    if sites is None or not site:
+        return "deleted_at IS NULL", []
+    return f"deleted_at IS NULL AND ({site} IS NULL OR {site} = ANY(%s))", [list(sites)]
+
+
+def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int) -> list[Entry]:
+    """The last entries up to an id that are stored and that the key may see, ascending.
+
+    None from before the bookmark until that history is whole: what is missing between them is not
+    late, the walk of older history has not come to it.
+    """
+    columns = _columns(history)
+    seen, binds = _seen(ctx, history)
+
+    with ctx.reading() as connection:
+        rows = connection.exec_driver_sql(
+            f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
+            f" WHERE store_id = %s AND {seen} AND id <= %s AND id >="
+            " (SELECT CASE WHEN c.proven_as_of"
+            " IS NULL THEN f.bookmark ELSE 0 END FROM sync.feed AS f JOIN sync.coverage AS c"
+            " USING (store_id, resource) WHERE f.store_id = %s AND f.resource = %s)"
+            f" ORDER BY id DESC LIMIT {at_most}",
+            (ctx.store.id, *binds, head_id, ctx.store.id, history.name),
+        )
+        return [
+            entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
+            for row in rows
+        ][::-1]
+
+
+def arrived_after(
+    connection: sa.Connection,
+    history: Resource,
+    store_id: int,
+    after_id: int,
+    *,
+    since: dt.datetime | None,
+) -> dict[int, int]:
+    """Records that stored entries after an id say to have come, or to have changed day or site: the
+    last entry of each that says so.
+
+    `since` by the CRM's own clock: when they say that it was.
+    """
+    columns = _columns(history)
+    rows = connection.exec_driver_sql(
+        f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
+        f" WHERE store_id = %s AND id > %s AND deleted_at IS NULL"
+        f" AND coalesce({columns['at']} >= %s, true)",
+        (store_id, after_id, since),
+    )
+    entries = [
+        entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True))) for row in rows
+    ]
+    arrived = sorted((each for each in entries if each.is_arrival), key=lambda each: each.id)
+    return {each.subject: each.id for each in arrived if each.subject is not None}
+
+
+def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> list[Entry]:
+    """Stored entries that say of records that they came, went or were combined."""
+    if not subjects:
+        return []
+    columns = _columns(history)
+    combined = f" OR {columns['combined_to']} IS NOT NULL" if "combined_to" in columns else ""
+
+    with ctx.reading() as connection:
+        rows = connection.exec_driver_sql(
+            f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
+            f" WHERE store_id = %s AND {columns['subject']} = ANY(%s) AND deleted_at IS NULL"
+            f" AND ({columns['created']} OR {columns['deleted']}{combined})",
+            (ctx.store.id, list(subjects)),
+        )
+        return [
+            entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
+            for row in rows
+        ]
+
+
+def write_entries(
+    ctx: Context, connection: sa.Connection, history: Resource, answer: Entries, rows: list[Row]
+) -> Loaded:
+    """Store entries; those that cannot be read leave the records they may name in doubt."""
+    assert isinstance(history.listing, SinceId)
+    unread = {row.key for row in rows} & {e.id for e in answer.entries if e.subject is None}
+    shapeless = [reject.record for reject in answer.batch.rejects if reject.is_whole]
+    unread |= set(shapeless) - diagnostics.known_rejects(
+        connection, ctx.store.id, history.name, shapeless
+    )
+    page = (replace(answer.batch, rows=rows), answer.as_of)
+    loaded = write_rows(ctx, connection, history, [page], origin=Origin.SHOWN)
+    if unread:
+        doubts.raise_doubt(
+            connection,
+            ctx.store.id,
+            history.listing.target,
+            kind="unread",
+            detail=f"entries of {history.name} name no record that can be read",
+        )
+        target = ctx.resources[history.listing.target]
+        days = (ctx.store.since if target.created_field else None, None)
+        stores.queue_deep(connection, ctx.store.id, target.name, days=days)
+    return loaded

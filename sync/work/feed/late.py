@@ -1,0 +1,238 @@
+"""The third reading of a feed, and a sample of its records: what came later than the bound.
+
+The last hours are read once more every hour, the last days every day, a few pages a look; only ids
+that were never seen matter. A sample of records that the tail has passed is read again while there
+are any: content that differs although no entry tells of it means that lists lag longer than the
+bound. A lag L of all lists is found within 2 L and two bounds (0020).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import sqlalchemy as sa
+
+from sync.crawl import Days, lists_lag
+from sync.crm import Priority
+from sync.database.identifiers import crm_name
+from sync.declare import Resource, SinceId
+from sync.records.observed import Loaded
+from sync.rows.live_rows import live_among
+from sync.rows.upsert import differing, name_before
+from sync.state import doubts, feeds, rereads, stores
+from sync.work.context import Context
+from sync.work.feed.history import (
+    Entry,
+    ask_chain,
+    feed_of,
+    require_progress,
+    stored_after,
+    subject_column,
+    told_of,
+)
+from sync.work.feed.reread import ChangeHint, Read, apply, read_again
+from sync.work.feed.write_told import take_late, write_told
+
+PAGES_PER_LOOK = 3
+SMALL = 30
+"""So many entries are proven by each look at the head, and are not read once more."""
+
+
+def read_backward(ctx: Context) -> None:
+    """Begin a third reading where one is due, and carry on with it for a few pages."""
+    history, store_id = ctx.resource, ctx.store.id
+    with ctx.reading() as connection:
+        state = feeds.backward(connection, store_id, history.name)
+    if state.at_id is None and (state.is_hour_due or state.is_day_due):
+        tail_id = feed_of(ctx, history).tail_id
+        days = state.is_day_due
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                feeds.begin_backward(
+                    connection, store_id, history.name, days=days, until_id=tail_id
+                )
+                state = feeds.backward(connection, store_id, history.name)
+    at_id, until_id = state.at_id, state.until_id or 0
+    for page in range(PAGES_PER_LOOK):
+        if at_id is None or ctx.is_over:
+            return
+        stored = stored_after(ctx, history, at_id, until_id=until_id, bound=0, at_most=SMALL + 1)
+        if page == 0 and len(stored) <= SMALL:
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    feeds.advance_backward(connection, store_id, history.name, to_id=None)
+            return
+        at_id = _read_page(ctx, history, at_id, until_id)
+
+
+def _read_page(ctx: Context, history: Resource, at_id: int, until_id: int) -> int | None:
+    """Read a page; where to go on, None at the end."""
+    assert isinstance(history.listing, SinceId)
+    answer = ask_chain(ctx, history, after_id=at_id, priority=Priority.REFRESH)
+    require_progress(history, answer)
+    with ctx.reading() as connection:
+        known = _known(connection, history, ctx.store.id, answer.ids)
+    late = [e for e in answer.entries if e.id <= until_id and e.id not in known]
+    is_end = answer.is_end or answer.last_id >= until_id
+    target = ctx.resources[history.listing.target]
+    read = read_again(ctx, target, told_of(late)) if late else Read()
+    to_id = None if is_end else answer.last_id
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            if late:
+                bound = feeds.lateness_seconds(connection, ctx.store.id)
+                _open_windows(ctx, connection, target, late)
+                write_told(ctx, connection, history, answer, late, read)
+                take_late(
+                    ctx, connection, history, answer, late, lacked_at=None, lacked_seconds=bound
+                )
+            feeds.advance_backward(connection, ctx.store.id, history.name, to_id=to_id)
+    return to_id
+
+
+def _known(connection: sa.Connection, history: Resource, store_id: int, ids: list[int]) -> set[int]:
+    rows = connection.exec_driver_sql(
+        f"SELECT id FROM {crm_name(history.name)} WHERE store_id = %s AND id = ANY(%s)"
+        " AND deleted_at IS NULL",
+        (store_id, ids),
+    )
+    return set(rows.scalars())
+
+
+def _open_windows(
+    ctx: Context, connection: sa.Connection, target: Resource, late: list[Entry]
+) -> None:
+    """Doubt the days that a record left before their last proof: its departure was not known then.
+
+    The count may have agreed because of it, with another record lost.
+    """
+    if not target.created_field:
+        return
+    left = [e for e in late if e.is_departure and e.subject is not None]
+    rows = connection.execute(
+        sa.text(
+            f"SELECT DISTINCT t.created_on FROM {crm_name(target.name)} AS t JOIN unnest("
+            "cast(:ids AS bigint[]), cast(:moments AS timestamptz[])) AS n(id, at) ON n.id = t.id"
+            " WHERE t.store_id = :store AND t.deleted_at IS NULL AND t.created_on IS NOT NULL"
+            " AND EXISTS (SELECT FROM sync.window AS w WHERE w.store_id = :store"
+            " AND w.resource = :resource AND w.state IN ('counted', 'proven')"
+            " AND coalesce(w.first_day, '-infinity') <= t.created_on"
+            " AND coalesce(w.last_day, 'infinity') >= t.created_on"
+            " AND (n.at IS NULL OR coalesce(w.crm_at, w.asked_at) >= n.at))"
+        ),
+        {
+            "store": ctx.store.id,
+            "resource": target.name,
+            "ids": [entry.subject for entry in left],
+            "moments": [entry.at for entry in left],
+        },
+    ).scalars()
+    for day in list(rows):
+        doubts.raise_doubt(
+            connection,
+            ctx.store.id,
+            target.name,
+            kind="late",
+            detail=f"a departure from {day} was told after its proof",
+            days=Days(day, day),
+        )
+        stores.queue_deep(connection, ctx.store.id, target.name, days=(day, day))
+
+
+def take_sample(ctx: Context) -> None:
+    """Read a sample of passed records again, once every lateness bound while there are any.
+
+    What differs is written, and waits for an entry that tells of it (`judge_sample`).
+    """
+    history, store_id = ctx.resource, ctx.store.id
+    assert isinstance(history.listing, SinceId)
+    target = ctx.resources[history.listing.target]
+    subject = subject_column(history)
+    with ctx.reading() as connection:
+        if not feeds.backward(connection, store_id, history.name).is_sample_due:
+            return
+        ids = feeds.to_sample(connection, store_id, history.name, target.name, subject=subject)
+    if not ids:
+        return
+    read = read_again(
+        ctx, target, {record: ChangeHint() for record in ids}, priority=Priority.REFRESH
+    )
+    rows = [row for batch, _ in read.batches for row in batch.rows]
+    graves = [grave.key for grave in read.graves]
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            found = differing(connection, target, store_id, rows)
+            found |= live_among(connection, target, store_id, graves)
+            rereads.ask_again(
+                connection,
+                store_id,
+                target.name,
+                found,
+                reason=rereads.SAMPLED,
+                after_seconds=feeds.lateness_seconds(connection, store_id),
+                since=rereads.HOLDS_NOTHING,
+            )
+            apply(ctx, connection, target, read)
+            feeds.note_sample(connection, store_id, history.name, records=len(ids))
+
+
+def judge_sample(
+    ctx: Context, connection: sa.Connection, history: Resource, waited: dict[int, dt.datetime]
+) -> None:
+    """Judge sampled records that differed, once an entry had a lateness bound to tell of it.
+
+    `waited` says by id until when. A few change unannounced; where more do, lists lagged when the
+    tail read them: the bound rises, and what was told of late is read again.
+    """
+    store_id = ctx.store.id
+    bound = feeds.lateness_seconds(connection, store_id)
+    since = [until - dt.timedelta(seconds=2 * bound) for until in waited.values()]
+    records = connection.execute(
+        sa.text(
+            "SELECT count(*) FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
+            f" AS n(id, at) WHERE NOT EXISTS (SELECT FROM {crm_name(history.name)} AS h"
+            f" WHERE h.store_id = :store AND h.{subject_column(history)} = n.id"
+            " AND h.first_seen_at >= n.at)"
+        ),
+        {"store": store_id, "ids": list(waited), "moments": since},
+    ).scalar_one()
+    untold, sampled = feeds.note_untold(connection, store_id, history.name, records=records)
+    if not lists_lag(untold=untold, sampled=sampled):
+        return
+    feeds.raise_lateness(connection, store_id, history.name)
+    for each in ctx.resources.values():
+        if each.is_history:
+            _read_told(ctx, connection, each)
+
+
+def _read_told(ctx: Context, connection: sa.Connection, history: Resource) -> None:
+    """Read again what a history told of late, and what that names: now, and when all lists show it.
+
+    Coverage is held from before the first of it until it was read.
+    """
+    assert isinstance(history.listing, SinceId)
+    bound = feeds.lateness_seconds(connection, ctx.store.id)
+    ids, first = feeds.told_since(
+        connection,
+        ctx.store.id,
+        history.name,
+        subject=subject_column(history),
+        seconds=2 * max(feeds.HOUR_SECONDS, bound),
+    )
+    if first is None:
+        return
+    target = ctx.resources[history.listing.target]
+    named = Loaded(named={target.name: set(ids)})
+    name_before(connection, target, ctx.store.id, ids, named)
+    for name, records in sorted(named.named.items()):
+        if name in ctx.resources:
+            rereads.ask_again(
+                connection,
+                ctx.store.id,
+                name,
+                records,
+                reason="lists lag",
+                after_seconds=bound,
+                early_seconds=0,
+                since=first - dt.timedelta(seconds=bound),
+            )

@@ -1,0 +1,170 @@
+"""Records read again by id: what came back is live, what did not is judged (missing.py).
+
+The objects inside history entries are stubs and are never written; only what the list says of a
+record counts. Reading happens before the transaction, `apply` inside it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from sync.crm import Priority
+from sync.declare import Resource
+from sync.records.normalise import Batch
+from sync.records.observed import Loaded, Origin
+from sync.rows.live_rows import live_among
+from sync.rows.tombstones import Tombstone
+from sync.state import doubts, feeds, rereads, stores
+from sync.work.by_ids import ids_page
+from sync.work.context import Context
+from sync.work.feed.history import told_before, told_of
+from sync.work.missing import ChangeHint, find_out
+from sync.work.writing import queue_named, queue_parts, write_rows
+
+_NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
+__all__ = ["ChangeHint", "Read", "apply", "note_open", "read_again"]
+
+
+@dataclass(slots=True)
+class Read:
+    """What re-reading found, ready to be written. `as_of` is the send moment of the first request.
+
+    `told` are the records a history named now; `outside` those of sites that are not mirrored.
+    """
+
+    as_of: dt.datetime = _NEVER
+    batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
+    graves: list[Tombstone] = field(default_factory=list)
+    unlisted: list[int] = field(default_factory=list)
+    listed: list[int] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
+    outside: list[Tombstone] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
+    absent: dict[int, dt.datetime] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def open(self) -> set[int]:
+        """Records that are to be asked for again: their wish is not fulfilled."""
+        return {*self.absent, *self.failed}
+
+
+def read_again(
+    ctx: Context,
+    resource: Resource,
+    told: Mapping[int, ChangeHint],
+    *,
+    priority: Priority = Priority.FEED,
+) -> Read:
+    """Read records by id, at most a hundred a request, and find out about those missing."""
+    read = Read(told=[record for record, about in told.items() if about.is_news])
+    answered = ids_page(ctx, resource, told, priority=priority)
+    came: set[int] = set()
+    for reply in answered.replies:
+        read.as_of = min(read.as_of, reply.as_of)
+        batch = ctx.normalise(resource, reply.records(resource))
+        came |= {row.key for row in batch.rows if isinstance(row.key, int)} & told.keys()
+        _take(ctx, batch, reply.as_of, read)
+    read.listed = sorted(came)
+    read.moved = [record for record in read.listed if told[record].moved]
+    missing = {each: at for each, at in answered.asked.items() if each not in came}
+    known = _told_of_missing(ctx, resource, missing, told)
+    found = find_out(ctx, resource, missing, known, shown=read.listed, priority=priority)
+    read.graves += found.graves
+    read.unlisted += found.unlisted
+    read.absent = found.absent
+    read.failed = {**answered.failed, **found.failed}
+    for batch, as_of in found.batches:
+        _take(ctx, batch, as_of, read)
+    return read
+
+
+def _told_of_missing(
+    ctx: Context, resource: Resource, missing: Iterable[int], told: Mapping[int, ChangeHint]
+) -> Mapping[int, ChangeHint]:
+    """What the history says of records that did not come: now, or in entries stored before."""
+    silent = [record for record in missing if not told[record].is_gone]
+    history = ctx.history_of(resource)
+    if not silent or history is None:
+        return told
+    before = told_of(told_before(ctx, history, silent))
+    return {**told, **{record: before[record] for record in silent if record in before}}
+
+
+def _take(ctx: Context, batch: Batch, as_of: dt.datetime, read: Read) -> None:
+    """Keep the rows of the sites that are mirrored; what moved to another site is left behind."""
+    read.outside += [
+        Tombstone(row.key, as_of, "absent") for row in batch.rows if not ctx.is_wanted(row)
+    ]
+    batch.rows = [row for row in batch.rows if ctx.is_wanted(row)]
+    read.batches.append((batch, as_of))
+
+
+def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> Loaded:
+    """Write what was read: rows, tombstones, and the further re-reads that follow from them."""
+    store_id = ctx.store.id
+    outside: list[Tombstone] = []
+    if read.outside:
+        known = live_among(connection, resource, store_id, [grave.key for grave in read.outside])
+        outside = [grave for grave in read.outside if grave.key in known]
+    loaded = write_rows(
+        ctx,
+        connection,
+        resource,
+        read.batches,
+        origin=Origin.REREAD,
+        graves=[*read.graves, *outside],
+        relisted=read.moved,
+    )
+    if read.listed:
+        rereads.read_meanwhile(connection, store_id, resource.name, read.listed, read_at=read.as_of)
+    rereads.mark_unlisted(connection, store_id, resource.name, read.unlisted)
+    note_open(ctx, connection, resource, read)
+    _ask_for_named(ctx, connection, resource, [each for each in read.told if each in read.failed])
+    queue_parts(ctx, connection, resource, read.told)
+    return loaded
+
+
+def _ask_for_named(
+    ctx: Context, connection: sa.Connection, resource: Resource, failed: Sequence[int]
+) -> None:
+    """Ask for what changed with records that a history told of and that cannot be had.
+
+    What the row here names is read again. What a record names that was never here nobody knows:
+    all of it is in doubt until it was compared.
+    """
+    known = queue_named(ctx, connection, resource, failed)
+    lacking = [each for each in failed if each not in known]
+    for also in sorted({each.resource for each in resource.rereads}) if lacking else ():
+        named = ctx.resources.get(also)
+        if named is not None and named.is_followed:
+            doubts.raise_doubt(
+                connection,
+                ctx.store.id,
+                also,
+                kind="unread",
+                detail=f"{resource.name} {lacking[0]} cannot be had, and may name any of them",
+            )
+            days = (ctx.store.since if named.created_field else None, None)
+            stores.queue_deep(connection, ctx.store.id, also, days=days)
+
+
+def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:
+    """Keep what is to be asked for again, and forget what was against those that are settled."""
+    store_id = ctx.store.id
+    gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
+    settled = [*read.listed, *read.unlisted, *gone]
+    rereads.came(connection, store_id, resource.name, settled)
+    doubts.forget_records(connection, store_id, resource.name, settled)
+    rereads.found_absent(
+        connection,
+        store_id,
+        resource.name,
+        read.absent,
+        feeds.lateness_seconds(connection, store_id),
+    )
+    rereads.failed(connection, store_id, resource.name, read.failed)

@@ -1,0 +1,98 @@
+"""The second cursor of a feed: it passes an entry once that has been known for the lateness bound.
+
+By then lists that lag show what it told, so its record is read once more; and ids that were
+published after larger ones show in the chain. The tail waits for none of those: they are read at
+once, and a last time by `sync.reread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, takewhile
+
+from sync.crm import Priority
+from sync.declare import Resource, SinceId
+from sync.state import feeds
+from sync.work.context import Context
+from sync.work.feed.history import (
+    GAP_SECONDS,
+    LIMIT,
+    Entries,
+    Stored,
+    ask_chain,
+    feed_of,
+    stored_after,
+    told_of,
+)
+from sync.work.feed.reread import Read, read_again
+from sync.work.feed.write_told import take_late, write_told
+
+
+def follow_tail(ctx: Context) -> None:
+    """Read the chain a second time, as far as its entries have been known for long enough.
+
+    A page at least, also where the head has taken the whole slice.
+    """
+    while not ctx.stop.is_set() and _pass_page(ctx, ctx.resource) and not ctx.is_over:
+        pass
+
+
+def passable(stored: Sequence[Stored], *, bound: float) -> list[Stored]:
+    """The first entries that may be passed: nothing before them can still be published, and their
+    records have been, or will be, read late enough.
+
+    Ids are given out in order of time, so an entry is as old as whatever comes after it has been
+    known: one that was published late is not waited for, and nothing is passed with it that may
+    still come.
+    """
+    ages = list(accumulate((each.known_seconds for each in reversed(stored)), max))[::-1]
+    ready = takewhile(
+        lambda pair: pair[1] >= bound and (pair[0].known_seconds >= bound or pair[0].is_owed),
+        zip(stored, ages, strict=True),
+    )
+    return [each for each, _ in ready]
+
+
+def _pass_page(ctx: Context, history: Resource) -> bool:
+    """Pass some entries; False when there is none that may be passed."""
+    assert isinstance(history.listing, SinceId)
+    feed = feed_of(ctx, history)
+    with ctx.reading() as connection:
+        bound = feeds.lateness_seconds(connection, ctx.store.id)
+    stored = stored_after(
+        ctx, history, feed.tail_id, until_id=feed.head_id, bound=bound, at_most=LIMIT
+    )
+    ready = passable(stored, bound=bound)
+    if not ready:
+        return False
+    answer = _ask(ctx, history, feed.tail_id, ready)
+    if not answer.is_end:  # unknown ids may have filled the page
+        ready = [each for each in ready if each.entry.id <= answer.last_id]
+    came = set(answer.ids)
+    if any(e.entry.id not in came and e.known_seconds < bound + GAP_SECONDS for e in ready):
+        return False  # not whole: the next look asks again
+    passed = [each.entry for each in ready]
+    known = {each.entry.id for each in stored}
+    until = feed.head_id if len(stored) < LIMIT else max(known)
+    late = [e for e in answer.entries if e.id not in known and e.id <= until]
+    target = ctx.resources[history.listing.target]
+    told = told_of([*passed, *late])
+    read = read_again(ctx, target, told) if told else Read()
+
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            write_told(ctx, connection, history, answer, late, read)
+            if late:
+                take_late(ctx, connection, history, answer, late, lacked_at=None)
+            if passed:
+                feeds.advance_tail(connection, ctx.store.id, history.name, tail_id=passed[-1].id)
+    return bool(passed) or bool(late)
+
+
+def _ask(ctx: Context, history: Resource, after_id: int, ready: list[Stored]) -> Entries:
+    """Ask for the chain after the tail; a second time where it lacks what is known of it."""
+    wanted = {each.entry.id for each in ready}
+    answer = ask_chain(ctx, history, after_id=after_id, priority=Priority.FEED)
+    if wanted <= set(answer.ids) or not answer.is_end:
+        return answer
+    return ask_chain(ctx, history, after_id=after_id, priority=Priority.FEED)

@@ -1,0 +1,98 @@
+"""What a history told, written: entries, the records they name, and what follows from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sync.declare import Resource, SinceId
+from sync.records.observed import Loaded
+from sync.state import departures, feeds, rereads
+from sync.work.context import Context
+from sync.work.feed.history import Entries, Entry, write_entries
+from sync.work.feed.reread import Read, apply
+
+
+def write_told(
+    ctx: Context,
+    connection: sa.Connection,
+    history: Resource,
+    answer: Entries,
+    fresh: Sequence[Entry],
+    read: Read,
+) -> Loaded:
+    """Write new entries and the records they name; departures are noted before they are applied.
+
+    The feed is held from the first statement on, so that a count of rows is wholly before this
+    page or after it.
+    """
+    assert isinstance(history.listing, SinceId)
+    target = ctx.resources[history.listing.target]
+    feeds.hold(connection, ctx.store.id, history.name)
+    left = [
+        (entry.id, entry.subject, entry.at)
+        for entry in fresh
+        if entry.is_departure and entry.subject is not None
+    ]
+    departures.note(connection, target, ctx.store.id, left)
+    wanted = {entry.id for entry in fresh}
+    rows = [row for row in answer.batch.rows if row.key in wanted]
+    loaded = write_entries(ctx, connection, history, answer, rows)
+    apply(ctx, connection, target, read)
+    gone = {e.subject for e in fresh if e.subject is not None and (e.is_deleted or e.combined_to)}
+    _ask_contested(ctx, connection, target, gone & set(read.listed))
+    return loaded
+
+
+def _ask_contested(
+    ctx: Context, connection: sa.Connection, target: Resource, listed: set[int]
+) -> None:
+    """Records said to be gone that a lagging list still shows: asked for until it does not."""
+    rereads.ask_again(
+        connection,
+        ctx.store.id,
+        target.name,
+        listed,
+        reason=rereads.CONTESTED,
+        after_seconds=feeds.lateness_seconds(connection, ctx.store.id),
+        early_seconds=rereads.CONTESTED_SECONDS,
+    )
+
+
+def take_late(
+    ctx: Context,
+    connection: sa.Connection,
+    history: Resource,
+    answer: Entries,
+    late: Sequence[Entry],
+    *,
+    lacked_at: dt.datetime | None,
+    lacked_seconds: float = 0.0,
+) -> None:
+    """Learn from entries that were published after larger ids, and have their records read again.
+
+    How late each was is told by the last reading that should have shown it and did not: at
+    `lacked_at`, or `lacked_seconds` after its successor was first seen.
+    """
+    assert isinstance(history.listing, SinceId)
+    seen = feeds.next_seen(connection, history.name, ctx.store.id, [entry.id for entry in late])
+    seconds = [
+        max(lacked_seconds, (lacked_at - at).total_seconds() if lacked_at is not None else 0.0)
+        for at in seen.values()
+    ]
+    feeds.learn_lateness(
+        connection, ctx.store.id, history.name, seconds=max(seconds, default=0.0), late=len(late)
+    )
+    bound = feeds.lateness_seconds(connection, ctx.store.id)
+    subjects = {entry.subject for entry in late} | {entry.combined_to for entry in late}
+    rereads.ask_again(
+        connection,
+        ctx.store.id,
+        history.listing.target,
+        [subject for subject in subjects if subject is not None],
+        reason="told late",
+        after_seconds=bound,
+        since=answer.as_of - dt.timedelta(seconds=bound),
+    )

@@ -1,0 +1,34 @@
+"""The parameters of a page of a list."""
+
+from __future__ import annotations
+
+from sync.crawl import WHOLE, Days
+from sync.declare import DateWindows, Resource
+from sync.work.context import Context
+
+SMALL_PAGE = 20
+"""The least the API takes as a limit: for a total, or for what stands at an end of a list."""
+
+
+def list_params(
+    ctx: Context, resource: Resource, days: Days, *, page: int, limit: int | None = None
+) -> dict[str, object]:
+    """The parameters of a page of a window."""
+    chosen: dict[str, object] = {}
+    if isinstance(resource.listing, DateWindows):
+        if days.first is not None:
+            chosen[resource.listing.first] = days.first.isoformat()
+        if days.last is not None:
+            chosen[resource.listing.last] = days.last.isoformat()
+    has_site = any(f.name == "site" for f in resource.fields)
+    if ctx.store.chosen_sites is not None and has_site:
+        chosen["sites"] = list(ctx.store.chosen_sites)
+    params: dict[str, object] = {"limit": limit or resource.page_size, "page": page}
+    if chosen:
+        params["filter"] = chosen
+    return {**dict(resource.params), **params}
+
+
+def days_of(ctx: Context, resource: Resource) -> Days:
+    """The days a store mirrors of a list: from `store add --since` on, where it has dates."""
+    return Days(ctx.store.since, None) if resource.created_field else WHOLE

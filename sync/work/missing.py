@@ -1,0 +1,282 @@
+"""Records that did not come: what is asked before sync/deletion.py judges what that means."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.crawl import WHOLE
+from sync.crm import Priority
+from sync.database.engine import attempts
+from sync.declare import Resource
+from sync.deletion import Ask, By, Deleted, Evidence, Verdict, judge
+from sync.errors import AccessChanged, Forbidden, NotFound, TryLater, UnexpectedData
+from sync.records.normalise import Batch
+from sync.rows.live_rows import buried_among, hidden_among
+from sync.rows.tombstones import Tombstone
+from sync.state import feeds, rereads, stores
+from sync.telemetry import plain
+from sync.work.by_ids import WORDS, cannot_be_had, ids_of, insistent
+from sync.work.context import Context
+from sync.work.list_params import SMALL_PAGE, list_params
+from sync.work.session import Reply
+
+ACCESS_SECONDS = 5.0
+SINGLE_TRIES = 2
+OTHERS = 3
+"""So many other records are asked for before a method is taken for one that answers none."""
+
+
+@dataclass(slots=True)
+class ChangeHint:
+    """What the history says of a record: gone since when, and into whom it was combined.
+
+    `moved`: it came, went, or changed its creation day or site, so that it may not have been where
+    it is now a moment ago. `is_news`: an entry was read that names it.
+    """
+
+    gone_at: dt.datetime | None = None
+    combined_to: int | None = None
+    moved: bool = False
+    is_news: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the history says that it was deleted or combined."""
+        return self.gone_at is not None or self.combined_to is not None
+
+
+@dataclass(slots=True)
+class Found:
+    """What became of records that did not come.
+
+    `batches` are of those that answer singly (`unlisted`), `graves` of those that are gone.
+    `absent` are to be asked for once more, with the send moment of the first request that lacked
+    them; `failed` could not be had, or nothing can tell of them, and why.
+    """
+
+    batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
+    graves: list[Tombstone] = field(default_factory=list)
+    unlisted: list[int] = field(default_factory=list)
+    absent: dict[int, dt.datetime] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+def find_out(
+    ctx: Context,
+    resource: Resource,
+    missing: Mapping[int, dt.datetime],
+    told: Mapping[int, ChangeHint],
+    *,
+    shown: Sequence[int],
+    priority: Priority,
+) -> Found:
+    """Find out about records that did not come, each with the send moment of the answer that
+    lacked it; `shown` are others that the list did show."""
+    result = Found()
+    unsaid = []
+    for record, as_of in missing.items():
+        about = told[record]
+        if about.combined_to is not None:
+            by = By.COMBINED
+        elif about.gone_at is not None:
+            by = By.HISTORY
+        else:
+            unsaid.append(record)
+            continue
+        verdict = judge(Evidence(by))
+        assert isinstance(verdict, Deleted)
+        grave = Tombstone(record, as_of, verdict.reason, about.gone_at, about.combined_to)
+        result.graves.append(grave)
+    _ask_singly(ctx, resource, unsaid, result, shown=shown, priority=priority)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Lacking:
+    """A 404 of the method for one record."""
+
+    record: int
+    as_of: dt.datetime
+    combined_to: int | None
+
+
+def _ask_singly(
+    ctx: Context,
+    resource: Resource,
+    ids: Sequence[int],
+    result: Found,
+    *,
+    shown: Sequence[int],
+    priority: Priority,
+) -> None:
+    """Ask for each record by itself, and judge those that are not there."""
+    if not resource.single:
+        words = f"the list lacks it, and {resource.name} have no method for one record"
+        result.failed |= dict.fromkeys(ids, words)
+        return
+    lacking: list[_Lacking] = []
+    for record in ids:
+        as_of = ctx.draw()
+        try:
+            reply = read_singly(ctx, resource, record, priority=priority)
+        except NotFound as absence:
+            lacking.append(_Lacking(record, as_of, absence.combined_to))
+        except Forbidden:
+            continue  # not ours to see is not gone
+        except (TryLater, UnexpectedData) as error:
+            if not cannot_be_had(error):
+                raise
+            result.failed[record] = plain(error, most=WORDS)
+        else:
+            found = reply.data.get(resource.single_key)
+            if isinstance(found, dict):
+                batch = ctx.normalise(resource, [found])
+                result.unlisted += [record for row in batch.rows if row.key == record]
+                result.batches.append((batch, reply.as_of))
+    if lacking:
+        _judge_singly(ctx, resource, lacking, result, shown=shown, priority=priority)
+
+
+def read_singly(ctx: Context, resource: Resource, record: int, *, priority: Priority) -> Reply:
+    """Ask for one record by itself; NotFound where the method has none."""
+    path = resource.single.replace("{id}", str(record))
+    reply = insistent(
+        ctx,
+        lambda: ctx.api.ask(path, {"by": "id"}, priority=priority),
+        priority=priority,
+        tries=SINGLE_TRIES,
+    )
+    ctx.answering.add(resource.name)
+    return reply
+
+
+def _judge_singly(
+    ctx: Context,
+    resource: Resource,
+    lacking: Sequence[_Lacking],
+    result: Found,
+    *,
+    shown: Sequence[int],
+    priority: Priority,
+) -> None:
+    ids = [each.record for each in lacking]
+    with ctx.reading() as connection:
+        buried = buried_among(connection, resource, ctx.store.id, ids)
+        hidden = hidden_among(connection, resource, ctx.store, ids)
+        absent_since = rereads.absent_since(connection, ctx.store.id, resource.name, ids)
+        lateness_seconds = feeds.lateness_seconds(connection, ctx.store.id)
+    lacking = [each for each in lacking if each.combined_to or each.record not in buried]
+    if not lacking:
+        return
+    wanted = {each.record for each in lacking}
+    answers = _answers_for_others(ctx, resource, shown, wanted, priority=priority)
+    insist_on_access(ctx, priority=priority)
+    for each in lacking:
+        first_at = absent_since.get(each.record)
+        verdict = judge(
+            Evidence(
+                By.SINGLE if each.combined_to is None else By.COMBINED,
+                answers=answers,
+                hidden=each.record in hidden,
+                asked_at=each.as_of,
+                first_at=first_at,
+                lateness_seconds=lateness_seconds,
+            )
+        )
+        if isinstance(verdict, Deleted):
+            grave = Tombstone(each.record, each.as_of, verdict.reason, None, each.combined_to)
+            result.graves.append(grave)
+        elif isinstance(verdict, Ask):
+            result.absent[each.record] = first_at or each.as_of
+        elif each.record not in hidden:  # what is hidden is known of by its site
+            result.failed[each.record] = verdict.words
+
+
+def _answers_for_others(
+    ctx: Context, resource: Resource, shown: Sequence[int], lacking: set[int], *, priority: Priority
+) -> bool:
+    """Whether the method for one record gives any, asked for some that the list shows now.
+
+    Where the list says that there is none at all, there is nobody to ask for, and both agree.
+    """
+    if resource.name in ctx.answering:
+        return True
+    if not shown:
+        params = list_params(ctx, resource, WHOLE, page=1, limit=SMALL_PAGE)
+        reply = ctx.api.first(resource, params, priority=priority)
+        if reply.pagination.total == 0 and not reply.records(resource):
+            return True
+        shown = sorted(ids_of(reply.records(resource)) - lacking)
+    for record in shown[:OTHERS]:
+        with suppress(NotFound, Forbidden):
+            read_singly(ctx, resource, record, priority=priority)
+            return True
+    return False
+
+
+def judge_list(
+    ctx: Context,
+    resource: Resource,
+    absent: Collection[Any],
+    *,
+    of: int,
+    by: By = By.LIST,
+    answers: bool = True,
+    seen: int | None = None,
+    unusable: int = 0,
+    together: int = 0,
+    of_all: int = 0,
+    approved: bool = False,
+) -> Verdict:
+    """Judge rows that a list lacks, once the key was found to see what it saw before."""
+    hidden: set[Any] = set()
+    if absent:
+        insist_on_access(ctx, priority=Priority.REFRESH)
+        with ctx.reading() as connection:
+            hidden = hidden_among(connection, resource, ctx.store, list(absent))
+    return judge(
+        Evidence(
+            by,
+            absent=len(absent),
+            of=of,
+            answers=answers,
+            hidden=bool(hidden),
+            seen=seen,
+            unusable=unusable,
+            together=together,
+            of_all=of_all,
+            approved=approved,
+        )
+    )
+
+
+def insist_on_access(ctx: Context, *, priority: Priority) -> None:
+    """TryLater or AccessChanged unless the key sees what it saw: absence proves nothing otherwise.
+
+    A key that sees more is noted by `credentials`, asked at once; so is one a person has accepted
+    while this slice went by what was before.
+    """
+    access = ctx.api.credentials(priority=priority)
+    if access == ctx.store.access:
+        return
+    with ctx.reading() as connection:
+        known = stores.by_id(connection, ctx.store.id)
+    if known is None or access.sees_all_of(known.access):
+        if known is not None and access != known.access and "credentials" in ctx.resources:
+            for attempt in attempts(ctx.engine):  # unfenced: it is no work of this lane
+                with attempt as connection:
+                    stores.queue_once(connection, ctx.store.id, "credentials", kind="refresh")
+        raise TryLater(
+            f"the key of {ctx.store.name} sees other things than when this began; what it does not"
+            " find is asked for again",
+            after=ACCESS_SECONDS,
+        )
+    raise AccessChanged(
+        f"the key of {ctx.store.name} sees other things than before (was "
+        f"{ctx.store.access}, is {access}); restore its access, or accept it with: "
+        f"celery -A sync mirror store check {ctx.store.name}"
+    )

@@ -1,0 +1,252 @@
+"""One parent: which are live, and what the API holds of one of them.
+
+A parent's list is short as a rule, so it is read whole and written at once. One that is not is
+handed over in parts, and no list keeps its reader for ever: it has so many pages, and the slice's
+end is looked for between two of them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from sync.crawl import PassCheck, pages_bound
+from sync.crm import Priority
+from sync.database.identifiers import crm_name
+from sync.declare import Resource, Shape, SinglePage
+from sync.errors import NotFound, Refused, TryLater, UnexpectedData
+from sync.records.normalise import Batch
+from sync.work.by_ids import TRIES, insistent
+from sync.work.context import Context
+from sync.work.pages import read_page
+from sync.work.session import Reply
+from sync.work.whole_list.sweep import PASSES, unusable
+
+HELD_PAGES = 10
+HELD_BYTES = 2_000_000
+"""What is held of a list at once, as sent; several parents are read side by side."""
+MOST_PAGES = 500
+"""Fifty thousand records of one parent: a list said to be longer is not one."""
+
+
+class NotStill(TryLater):
+    """A list moved under every reading of it."""
+
+
+class Unfinished(TryLater):
+    """The slice was over amid a list: it is read from its first page again."""
+
+
+class Long(TryLater):
+    """A list of more than is held at once: it has to be handed over in parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRow:
+    """A live parent: the columns the path and the parameters are filled from."""
+
+    key: Any
+    columns: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Answered:
+    """What one parent's list held, whole; `is_missing`: the API says that it has none (404).
+
+    `batches` are those not handed over yet, `is_refused`: newer knowledge stood in the way of some
+    that were.
+    """
+
+    parent: ParentRow
+    first_as_of: dt.datetime
+    check: PassCheck = field(default_factory=PassCheck)
+    batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
+    is_missing: bool = False
+    is_refused: bool = False
+    held_bytes: int = 0
+
+    def take(self, batch: Batch, reply: Reply, total: int) -> None:
+        """Add a page."""
+        self.batches.append((batch, reply.as_of))
+        self.held_bytes += len(reply.body)
+        self.check.add([row.key for row in batch.rows], total, unusable=unusable(batch))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it holds what may be held at once."""
+        return len(self.batches) > HELD_PAGES or self.held_bytes > HELD_BYTES
+
+
+Keep = Callable[[Answered], None]
+"""Writes the batches of a list whose reading goes on, and empties them."""
+
+
+def live_parents(
+    ctx: Context,
+    resource: Resource,
+    *,
+    at_most: int,
+    after: str | None = None,
+    only: list[Any] | None = None,
+) -> list[ParentRow]:
+    """Live parents in the order of the column they are known by; NULLs ask for nothing."""
+    parent = resource.parent
+    assert parent is not None
+    table = ctx.resources[parent.resource]
+    kind = next(f.kind.sql for f in table.fields if f.name == parent.by)
+    names = [f.name for f in table.fields if _is_named(resource, f.name)]
+    columns = ", ".join(f't."{name}"' for name in names)
+    where = "".join(f' AND t."{name}" IS NOT NULL' for name in names)
+    binds: list[Any] = [ctx.store.id]
+    if after is not None:
+        where += f' AND t."{parent.by}" > %s::{kind}'
+        binds.append(after)
+    if only is not None:
+        where += f' AND t."{parent.by}" = ANY(%s::{kind}[])'
+        binds.append(only)
+    sql = (
+        f'SELECT DISTINCT ON (t."{parent.by}") t."{parent.by}"{", " + columns if columns else ""}'
+        f" FROM {crm_name(table.name)} AS t WHERE t.store_id = %s AND t.deleted_at IS NULL"
+        f' AND t."{parent.by}" IS NOT NULL{where} ORDER BY t."{parent.by}" LIMIT {at_most}'
+    )
+    with ctx.reading() as connection:
+        rows = connection.exec_driver_sql(sql, tuple(binds)).all()
+    return [ParentRow(row[0], dict(zip(names, row[1:], strict=True))) for row in rows]
+
+
+def _is_named(resource: Resource, column: str) -> bool:
+    place = f"{{{column}}}"
+    return place in resource.path or any(place in str(value) for _, value in resource.params)
+
+
+def _filled(text: str, columns: Mapping[str, Any]) -> str:
+    for name, value in columns.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return text
+
+
+def ask_parent(
+    ctx: Context,
+    resource: Resource,
+    parent: ParentRow,
+    *,
+    is_over: Callable[[], bool],
+    most_pages: int = MOST_PAGES,
+    keep: Keep | None = None,
+) -> Answered:
+    """Read one parent's whole list, again until it holds still.
+
+    One page is one answer: nothing can have shifted inside it. Several are read until two passes
+    saw the same, or one all that was there when it began (`PassCheck`): NotStill after some,
+    Unfinished when it `is_over` before. A list of more than is held at once goes to `keep` in
+    parts; Long without.
+    """
+    reading = _Reading(ctx, resource, parent, is_over, most_pages, keep)
+    before: PassCheck | None = None
+    for _ in range(PASSES):
+        answered = reading.run()
+        check = answered.check
+        if check.pages <= 1 or check.agrees_with(before) or check.holds_its_beginning:
+            return answered
+        before = check
+        reading.insist_on_time()
+    raise NotStill(f"{resource.name} of {parent.key} did not hold still: {check.problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Passes over a parent's list."""
+
+    ctx: Context
+    resource: Resource
+    parent: ParentRow
+    is_over: Callable[[], bool]
+    most_pages: int
+    keep: Keep | None
+
+    def run(self) -> Answered:
+        answered = Answered(self.parent, self.ctx.draw())
+        is_paged = not isinstance(self.resource.listing, SinglePage)
+        page, last, bound = 1, 1, 1
+        repeats: dict[str, int] = {}
+        while page <= last:
+            try:
+                reply = self._ask(page if is_paged else None)
+            except Refused as refusal:
+                if page == 1 and isinstance(refusal, NotFound):
+                    answered.is_missing = True
+                    break
+                answered.check.add_refusal()
+                break
+            records = _records(reply, self.resource)
+            batch = self.ctx.normalise(
+                self.resource, records, parent=self.parent.key, repeats=repeats
+            )
+            repeats = batch.repeats
+            if not is_paged:
+                answered.take(batch, reply, len(records))
+                break
+            pagination = reply.pagination
+            answered.take(batch, reply, pagination.total)
+            if page == 1:
+                self._insist_on_length(pagination.pages, reply)
+                bound = pages_bound(pagination.pages)
+            last = min(pagination.pages, bound) if batch.rows else page
+            page += 1
+            if page <= last:
+                self._make_room(answered)
+                self.insist_on_time()
+        return answered
+
+    def _ask(self, page: int | None) -> Reply:
+        columns = self.parent.columns
+        path = _filled(
+            self.resource.path,
+            {name: quote(str(value), safe="") for name, value in columns.items()},
+        )
+        params: dict[str, Any] = {
+            name: _filled(value, columns) if isinstance(value, str) else value
+            for name, value in self.resource.params
+        }
+
+        def ask(asked: Mapping[str, Any]) -> Reply:
+            return self.ctx.api.of_parent(self.resource, path, asked, priority=Priority.REFRESH)
+
+        if page is None:
+            return insistent(self.ctx, lambda: ask(params), priority=Priority.REFRESH, tries=TRIES)
+        read = read_page(
+            self.ctx, self.resource, params, page=page, priority=Priority.REFRESH, ask=ask
+        )
+        return read.reply
+
+    def _insist_on_length(self, pages: int, reply: Reply) -> None:
+        if pages > self.most_pages:
+            raise UnexpectedData(
+                f"{self.resource.name} of {self.parent.key} have {pages} pages, more than"
+                f" {self.most_pages}",
+                body=reply.body,
+            )
+        if pages > HELD_PAGES and self.keep is None:
+            raise Long(f"{self.resource.name} of {self.parent.key} have {pages} pages")
+
+    def _make_room(self, answered: Answered) -> None:
+        if not answered.is_full:
+            return
+        if self.keep is None:
+            raise Long(f"{self.resource.name} of {self.parent.key} are too large to be held")
+        self.keep(answered)
+
+    def insist_on_time(self) -> None:
+        """Unfinished when the slice is over."""
+        if self.is_over():
+            raise Unfinished(f"{self.resource.name} of {self.parent.key} were not read to the end")
+
+
+def _records(reply: Reply, resource: Resource) -> list[Any]:
+    """A parent may have nothing where one object could be: null, or PHP's empty array."""
+    if resource.shape is Shape.SINGLE and reply.data.get(resource.answer_key, 0) in (None, [], {}):
+        return []
+    return reply.records(resource)

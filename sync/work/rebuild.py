@@ -1,0 +1,188 @@
+"""Typed columns and children anew from `raw`, without a request: after a changed zone or
+declaration. `as_of` stays: nothing newer is known of the record, it is only read differently. So a
+rebuild writes beside the one door (writing.py): no other record changes with it, no count moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from sync.crm.decode import decode
+from sync.declare import Resource
+from sync.records.normalise import Batch
+from sync.records.observed import Key, ObservedRow
+from sync.rows.rewrite import Stored, rewrite, stored
+from sync.state import coverage, crawls
+from sync.state.crawls import Crawl
+from sync.work.context import Context
+
+BATCH = 1_000
+
+
+@dataclass(slots=True)
+class RebuiltRow:
+    """Some stored rows, read anew."""
+
+    last: str | None
+    seen: int
+    is_end: bool
+    rows: list[ObservedRow] = field(default_factory=list)
+    notes: Batch = field(default_factory=Batch)
+
+
+def crawl_rebuild(ctx: Context, crawl: Crawl) -> bool:
+    """Rebuild in key order, a batch a transaction; False when the slice ended before.
+
+    The next batch is read and normalised while Postgres writes this one.
+    """
+    resource = ctx.resources[crawl.resource]
+    after = crawl.report.get("rebuilt_to")
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rebuild") as pool:
+        coming = pool.submit(_make, ctx, resource, after)
+        while True:
+            made = coming.result()
+            if not made.is_end:
+                coming = pool.submit(_make, ctx, resource, made.last)
+            _write(ctx, crawl, resource, made)
+            if made.is_end:
+                return True
+            if ctx.is_over:
+                return False
+
+
+def _make(ctx: Context, resource: Resource, after: str | None) -> RebuiltRow:
+    with ctx.reading() as connection:
+        rows = stored(connection, resource, ctx.store.id, after=after, at_most=BATCH)
+    made = RebuiltRow(
+        last=str(rows[-1].key) if rows else after, seen=len(rows), is_end=len(rows) < BATCH
+    )
+    by_key = {row.key: row for row in rows}
+    for batch in _batches(ctx, resource, rows):
+        made.rows += [
+            ObservedRow(row, by_key[row.key].as_of) for row in batch.rows if row.key in by_key
+        ]
+        # What is wrong with a tombstone's record is nobody's concern any more.
+        dead = {str(row.key) for row in rows if not row.is_live}
+        made.notes.rows += [row for row in batch.rows if str(row.key) not in dead]
+        made.notes.rejects += [r for r in batch.rejects if r.record not in dead]
+        made.notes.unknown.update(batch.unknown)
+    return made
+
+
+def _batches(ctx: Context, resource: Resource, rows: Sequence[Stored]) -> list[Batch]:
+    """Rows of one parent at once; one by one where equal records were counted."""
+    if resource.made is not None and resource.made.repeats:
+        return [
+            ctx.normalise(
+                resource,
+                _records([row]),
+                parent=row.parent,
+                repeats=_repeats_before(row.key),
+                from_raw=True,
+            )
+            for row in rows
+        ]
+    return [
+        ctx.normalise(resource, _records(list(group)), parent=parent, from_raw=True)
+        for parent, group in groupby(rows, key=lambda row: row.parent)
+    ]
+
+
+def _records(rows: Sequence[Stored]) -> list[Any]:
+    return [decode(row.raw) for row in rows]
+
+
+def _repeats_before(key: Any) -> dict[str, int]:
+    """A made key's own count, less one: so that making it again gives the same key."""
+    name, _, count = str(key).rpartition("/")
+    return {name: int(count) - 1}
+
+
+def _write(ctx: Context, crawl: Crawl, resource: Resource, made: RebuiltRow) -> None:
+    is_first = "rebuilt_to" not in crawl.report
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            if is_first:
+                coverage.begin_rebuild(connection, resource, ctx.store.id)
+            else:
+                coverage.carry_on_rebuild(connection, resource, ctx.store.id)
+            written = rewrite(connection, resource, ctx.store.id, made.rows)
+            ctx.keep_notes(connection, resource, _notes_of(made, written), from_raw=True)
+            crawls.count_pages(connection, crawl, pages=1, seen=made.seen, changed=len(written))
+            if made.last is not None:
+                crawls.note(connection, crawl, rebuilt_to=made.last)
+            if made.is_end:
+                coverage.end_rebuild(connection, resource, ctx.store.id, zone=ctx.store.zone)
+                crawls.end_crawl(connection, crawl)
+
+
+def _notes_of(made: RebuiltRow, written: set[Key]) -> Batch:
+    """What there is to note; of rows that were changed meanwhile it is noted already."""
+    texts = {str(key) for key in written}
+    return replace(
+        made.notes,
+        rows=[row for row in made.notes.rows if row.key in written],
+        rejects=[each for each in made.notes.rejects if each.is_whole or each.record in texts],
+    )
+
+
+_STALE = """
+    FROM sync.coverage AS c JOIN sync.store AS s ON s.id = c.store_id
+    JOIN unnest(cast(:names AS text[]), cast(:versions AS text[])) AS d(name, version)
+        ON d.name = c.resource
+    WHERE (cast(:ids AS bigint[]) IS NULL OR c.store_id = ANY(:ids))
+    AND (c.zone <> s.zone AND c.version IS NOT NULL OR c.version <> d.version)
+    AND NOT EXISTS (SELECT FROM sync.crawl AS w WHERE w.store_id = c.store_id
+        AND (cast(:ids AS bigint[]) IS NULL OR w.store_id = ANY(:ids))
+        AND w.resource = c.resource AND w.kind = 'rebuild' AND w.state IN ('pending', 'running'))
+"""
+
+
+def queue_where_stale(
+    connection: sa.Connection,
+    resources: Mapping[str, Resource],
+    *,
+    among: Sequence[int] | None = None,
+) -> int:
+    """Queue a rebuild wherever rows were made in another zone or by another declaration.
+
+    Of some stores, or of all. The number of rebuilds.
+    """
+    queued = connection.execute(
+        sa.text(
+            f"""
+            WITH made AS (INSERT INTO sync.crawl (store_id, resource, kind)
+                SELECT c.store_id, c.resource, 'rebuild' {_STALE}
+                ORDER BY c.store_id, c.resource RETURNING store_id, resource),
+            hastened AS (UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM made
+                WHERE l.store_id = made.store_id AND l.resource = made.resource
+                AND l.lane = 'walk')
+            SELECT count(*) FROM made
+            """
+        ),
+        _versions(resources, among),
+    )
+    return int(queued.scalar_one())
+
+
+def stale_stores(
+    connection: sa.Connection, resources: Mapping[str, Resource], *, among: Sequence[int]
+) -> set[int]:
+    """Stores, of some, of which a rebuild would be queued."""
+    found = connection.execute(
+        sa.text(f"SELECT DISTINCT c.store_id {_STALE}"), _versions(resources, among)
+    )
+    return set(found.scalars())
+
+
+def _versions(resources: Mapping[str, Resource], ids: Sequence[int] | None) -> dict[str, object]:
+    return {
+        "ids": None if ids is None else list(ids),
+        "names": list(resources),
+        "versions": [resource.version for resource in resources.values()],
+    }

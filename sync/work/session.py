@@ -1,0 +1,291 @@
+"""One request: a slot of the budget, the moment it was sent, and what the answer means here.
+
+The client makes one attempt and names what it saw; whether a 404 is a missing feature, a gone
+account or drift depends on the request, and is decided here by asking `credentials`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from sync import failpoints
+from sync.crawl import Pagination, pagination_of
+from sync.crm import (
+    Account,
+    CrmClient,
+    Limiter,
+    Priority,
+    RequestOrder,
+    Slot,
+    SlotGate,
+    Stop,
+    bucket_of,
+)
+from sync.declare import Resource, Shape
+from sync.errors import (
+    Forbidden,
+    HtmlAnswer,
+    MissingScope,
+    NoSuchAccount,
+    NotFound,
+    OverLimit,
+    Refused,
+    SyncError,
+    TryLater,
+    Unavailable,
+    UnexpectedData,
+    WrongKey,
+)
+from sync.records.normalise import records_of
+from sync.state.stores import Access
+from sync.telemetry import log, plain, span
+
+GIVE_UP_SECONDS = 90.0
+_ERRORS_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A good answer. `as_of` was drawn before it was sent, so what it says is at least as new."""
+
+    data: dict[str, Any]
+    body: bytes
+    as_of: dt.datetime
+    waited_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+
+    @property
+    def pagination(self) -> Pagination:
+        """The pagination block; UnexpectedData when there is none."""
+        return pagination_of(self.data, self.body)
+
+    def records(self, resource: Resource) -> list[Any]:
+        """The records under the declared key, whatever container they came in.
+
+        A missing key is UnexpectedData, never an empty list.
+        """
+        if resource.answer_key == "":
+            return [self.data]
+        if resource.answer_key not in self.data:
+            raise UnexpectedData(
+                f"the answer of {resource.path} has no {resource.answer_key!r}", body=self.body
+            )
+        value = self.data[resource.answer_key]
+        if resource.shape is Shape.SINGLE:
+            if not isinstance(value, dict):
+                raise UnexpectedData(f"{resource.answer_key!r} is not an object", body=self.body)
+            return [value]
+        try:
+            return records_of(value)
+        except TypeError as error:
+            raise UnexpectedData(f"{resource.answer_key!r}: {error}", body=self.body) from error
+
+
+class _Unlimited:
+    """The gate where there is no budget (tests): it only draws `as_of`."""
+
+    slot = None
+
+    def __init__(self, draw: Callable[[], dt.datetime]) -> None:
+        self._draw = draw
+        self.as_of: dt.datetime | None = None
+
+    def before(self) -> None:
+        self.as_of = self._draw()
+
+    def after(self) -> None:
+        pass
+
+
+class Session:
+    """Asks one store's API. Thread-safe: the pages of a walk are fetched by several threads."""
+
+    def __init__(
+        self,
+        client: CrmClient,
+        account: Account,
+        *,
+        store_id: int,
+        limiter: Limiter | None,
+        draw: Callable[[], dt.datetime],
+        stop: Stop | None = None,
+        say: Any = None,
+    ) -> None:
+        self._client = client
+        self._account = account
+        self.store_id = store_id
+        self.limiter = limiter
+        self.draw = draw
+        self.stop = stop
+        self._say = say or log()
+        self._sent = 0
+        self.waited_seconds = 0.0
+        self._counting = Lock()
+        self._turns = RequestOrder()
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far."""
+        return self._sent
+
+    def ask(
+        self, path: str, params: Mapping[str, Any] | None = None, *, priority: Priority
+    ) -> Reply:
+        """Send one request in its slot; what the client named is raised as it is."""
+        failpoints.point("before_fetch")
+        prepared = self._client.prepare(self._account, path, params)
+        gate = self._gate(path, priority)
+        try:
+            with span("request", method=path, store_id=self.store_id):
+                answer = self._client.send(prepared, gate=gate)
+        except SyncError as error:
+            self._report(gate.slot, error)
+            raise
+        self._report(gate.slot, None)
+        failpoints.point("after_fetch")
+        waited = 0.0 if gate.slot is None else gate.slot.waited_seconds
+        assert gate.as_of is not None, "drawn before the request was sent"
+        reply = Reply(answer.data, answer.body, gate.as_of, waited, answer.elapsed)
+        self._tell(path, params or {}, reply)
+        return reply
+
+    def _tell(self, path: str, params: Mapping[str, Any], reply: Reply) -> None:
+        """A line for each page, at debug. Fetched ahead, pages are answered in any order."""
+        self._say.debug(
+            "page",
+            method=path,
+            window=params.get("filter"),
+            page=params.get("page", 1),
+            rows=max((len(v) for k, v in reply.data.items() if k != "pagination"
+                      and isinstance(v, list | dict)), default=0),
+            waited_seconds=round(reply.waited_seconds, 3),
+            elapsed_seconds=round(reply.elapsed_seconds, 3),
+        )  # fmt: skip
+
+    def _gate(self, path: str, priority: Priority) -> SlotGate | _Unlimited:
+        """Between the open connection and the request: the slot, and `as_of` drawn before it."""
+        if self.limiter is None:
+            return _Unlimited(self.draw)
+        return SlotGate(
+            self.limiter,
+            store=self.store_id,
+            bucket=bucket_of(path),
+            priority=priority,
+            give_up_after=GIVE_UP_SECONDS,
+            stop=self.stop,
+            draw=self.draw,
+            turns=self._turns,
+        )
+
+    def _report(self, slot: Slot | None, error: SyncError | None) -> None:
+        """Tell the budget what became of the slot: an answer of any kind was served, silence was
+        not."""
+        with self._counting:
+            self._sent += 1
+            self.waited_seconds += 0.0 if slot is None else slot.waited_seconds
+        if self.limiter is None or slot is None:
+            return
+        if isinstance(error, OverLimit):
+            self.limiter.refused(slot, after=error.after)
+        elif not isinstance(error, TryLater):
+            self.limiter.served(slot)
+
+    def first(
+        self,
+        resource: Resource,
+        params: Mapping[str, Any] | None = None,
+        *,
+        priority: Priority,
+        path: str | None = None,
+    ) -> Reply:
+        """Ask for a first page, and find out what a refusal of it means.
+
+        Raises WrongKey or NoSuchAccount when the account itself is gone, MissingScope or
+        Unavailable when only this method is, UnexpectedData for a 400.
+        """
+        path = path or resource.path
+        try:
+            return self.ask(path, params, priority=priority)
+        except (Forbidden, Refused, HtmlAnswer) as refusal:
+            raise self._meaning(resource, refusal, priority=priority) from refusal
+
+    def later(self, resource: Resource, params: Mapping[str, Any], *, priority: Priority) -> Reply:
+        """Ask for a page after the first; a 400 or 404 of it is drift and raised as Refused."""
+        try:
+            return self.ask(resource.path, params, priority=priority)
+        except Forbidden as refusal:
+            raise self._meaning(resource, refusal, priority=priority) from refusal
+
+    def of_parent(
+        self, resource: Resource, path: str, params: Mapping[str, Any], *, priority: Priority
+    ) -> Reply:
+        """Ask for what one parent has; its 404 is raised as NotFound: it may be its own.
+
+        A 400 or 404 of a later page is drift and raised as Refused.
+        """
+        try:
+            return self.ask(path, params, priority=priority)
+        except (Forbidden, Refused, HtmlAnswer) as refusal:
+            is_later = isinstance(refusal, Refused) and params.get("page", 1) > 1
+            if is_later or isinstance(refusal, NotFound):
+                raise
+            raise self._meaning(resource, refusal, priority=priority) from refusal
+
+    def _meaning(
+        self, resource: Resource, refusal: Forbidden | Refused | HtmlAnswer, *, priority: Priority
+    ) -> SyncError:
+        try:
+            self.credentials(priority=priority)
+        except Forbidden as error:
+            return WrongKey(
+                f"the account refuses the API key ({error}). Make a new one in Administration → "
+                "Integration → API keys, then: "
+                "celery -A sync mirror store set NAME --api-key-env VAR"
+            )
+        except (Refused, HtmlAnswer) as error:
+            return NoSuchAccount(
+                f"no RetailCRM account answers at this address any more ({error}); "
+                "check the URL with: celery -A sync mirror store set NAME --url URL"
+            )
+        except TryLater as error:
+            return error
+        if isinstance(refusal, Forbidden):
+            scope = f" (scope {resource.scope})" if resource.scope else ""
+            return MissingScope(
+                f"the API key may not read {resource.path}{scope}; allow it in Administration → "
+                "Integration → API keys"
+            )
+        if isinstance(refusal, HtmlAnswer):
+            return refusal  # the account is well, so the page was a passing fault
+        if isinstance(refusal, NotFound) or refusal.status == 405:
+            return Unavailable(f"this account has no {resource.path} (HTTP {refusal.status})")
+        return UnexpectedData(
+            f"{resource.path} refused our request: {refusal}"
+            + (f" {plain(refusal.errors, most=_ERRORS_CHARACTERS)}" if refusal.errors else ""),
+            body=refusal.body,
+        )
+
+    def credentials(self, *, priority: Priority) -> Access:
+        """What the key may see at this moment."""
+        return access_of(self.ask("/api/credentials", priority=priority).data)
+
+
+def access_of(data: Mapping[str, Any]) -> Access:
+    """The `credentials` answer as what a key may see; lists sorted, so that they compare.
+
+    Codes are written to the database and to the screen, so none has what neither takes.
+    """
+    scopes = data.get("scopes")
+    sites = data.get("sitesAvailable")
+    access = data.get("siteAccess")
+    return Access(
+        site_access=plain(access) if access is not None else None,
+        sites=tuple(sorted(map(plain, sites)))
+        if isinstance(sites, list) and access == "access_selective"
+        else None,
+        scopes=tuple(sorted(map(plain, scopes))) if isinstance(scopes, list) else None,
+    )

@@ -1,0 +1,381 @@
+"""A task arrives: take the lease, do a slice of what is due, hand over.
+
+This is the only place that catches errors: each is named by what happens next (sync/errors.py), and
+what does is decided in failures.py.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+import sqlalchemy as sa
+
+from sync import failpoints
+from sync.crawl import next_night
+from sync.database.engine import attempts
+from sync.declare import CursorPages, FullRefresh, Incremental, Resource
+from sync.errors import LeaseLost, SyncError, TryLater, UnexpectedData
+from sync.resources import RESOURCES
+from sync.state import clock, coverage, crawls, diagnostics, lease, stores
+from sync.state.crawls import Crawl
+from sync.state.lease import Claim, Lease
+from sync.state.stores import Store
+from sync.telemetry import counting, log, plain, span, told
+from sync.work import account
+from sync.work.context import Context
+from sync.work.failures import MAINTENANCE_SECONDS, Next, after_failure
+from sync.work.feed.backlog import crawl_older
+from sync.work.feed.follow import follow, until_next_look
+from sync.work.per_parent.parents import crawl_parents
+from sync.work.rebuild import crawl_rebuild
+from sync.work.services import Services
+from sync.work.session import Session
+from sync.work.whole_list.cursor import crawl_cursor
+from sync.work.whole_list.sweep import crawl_sweep
+from sync.work.whole_list.updated import poll
+from sync.work.windows.crawl import crawl_list
+
+CRASHES = 8
+"""A lane whose worker died this often without any progress is parked for a person to look at."""
+SETTLED_FOR = dt.timedelta(days=0.8)
+"""A list that was proven, or tried to be, within so long is not reconciled this night."""
+HANDED_OVER_SECONDS = 0.0
+INCONCLUSIVE_SECONDS = 5.0
+REFRESH_EARLY = 0.95
+
+
+def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = RESOURCES) -> None:
+    """Do one slice of a lane's work, if its lease can be had. Never raises a SyncError."""
+    if claim.resource not in resources:
+        return  # of another release: whoever knows it takes its lease, once the claim has run out
+    try:
+        holder = services.worker_id
+        for attempt in attempts(services.engine):
+            with attempt as connection:
+                held = lease.acquire(connection, claim, holder=holder)
+                store = stores.by_id(connection, claim.store_id)
+    except TryLater as error:
+        log(resource=claim.resource, lane=claim.lane).warning("not begun", reason=str(error))
+        return
+    if held is None or store is None:
+        return  # a task delivered twice, or turned off or removed meanwhile
+    say = log(store=store.name, resource=claim.resource, lane=claim.lane)
+    if held.attempts > CRASHES and not held.is_failing:
+        _park(
+            services.engine, held, f"its worker died {held.attempts - 1} times without any progress"
+        )
+        say.error("parked", attempts=held.attempts)
+        return
+    failpoints.point("leased")
+    began = time.monotonic()
+    named = {"store": store.name, "resource": held.resource, "lane": held.lane}
+    with counting() as tally, span("slice", **named):
+        try:
+            ctx = _context(services, store, held, resources)
+            after_seconds = _slice(ctx)
+        except SyncError as error:
+            _failed(services, store, held, error)
+        except Exception as error:
+            # A bug fails loudly, once, and waits for a person; the rest of the mirror goes on.
+            say.exception("bug")
+            _park(services.engine, held, f"bug: {told(error)}")
+            raise
+        else:
+            failpoints.point("before_acknowledge")
+            _released(ctx, after_seconds)
+            say.info(
+                "slice",
+                requests=ctx.api.requests,
+                rows=tally.rows,
+                changed=tally.changed,
+                waited_seconds=round(ctx.api.waited_seconds, 3),
+                elapsed_seconds=round(time.monotonic() - began, 3),
+            )
+
+
+def _context(
+    services: Services, store: Store, held: Lease, resources: Mapping[str, Resource]
+) -> Context:
+    api = Session(
+        services.client,
+        services.account(store),
+        store_id=store.id,
+        limiter=services.limiter,
+        draw=lambda: clock.draw(services.engine, store.id),
+        stop=services.stop,
+        say=log(store=store.name, resource=held.resource, lane=held.lane),
+    )
+    return Context(
+        services.engine,
+        store,
+        resources,
+        api,
+        held,
+        stop=services.stop,
+        feed_seconds=services.settings.feed_seconds,
+        requests_per_second=services.settings.rate_limit,
+    )
+
+
+def _slice(ctx: Context) -> float:
+    """Do what is due; return in how many seconds the lane is due again."""
+    if ctx.lease.lane == "feed":
+        began = ctx.monotonic()
+        if not follow(ctx):
+            return HANDED_OVER_SECONDS
+        return until_next_look(ctx, looked_seconds=ctx.monotonic() - began)
+    return _walk_slice(ctx)
+
+
+def _walk_slice(ctx: Context) -> float:
+    """One crawl after the other; one that says it waits does not hold up the next."""
+    resource = ctx.resource
+    while True:
+        crawl = _next_crawl(ctx) or _scheduled(ctx, resource)
+        if crawl is None:
+            if isinstance(resource.changes, Incremental):
+                poll(ctx, resource)
+            return _next_due(ctx, resource)
+        if crawl.state == "pending":
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    crawls.start_crawl(connection, crawl)
+        if _carry_on(ctx, crawl):
+            _take_note(ctx, resource)
+        elif not ctx.is_over and (then := _next_crawl(ctx)) is not None and then.id == crawl.id:
+            return INCONCLUSIVE_SECONDS
+        if ctx.is_over:
+            return HANDED_OVER_SECONDS
+
+
+def _take_note(ctx: Context, resource: Resource) -> None:
+    """Take note of what a pass tells of the account; of what is odd another pass is asked for."""
+    try:
+        account.take_note(ctx, resource)
+    except UnexpectedData:
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                stores.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
+        raise
+
+
+def _next_crawl(ctx: Context) -> Crawl | None:
+    with ctx.reading() as connection:
+        return crawls.next_crawl(connection, ctx.store.id, ctx.resource.name)
+
+
+def _carry_on(ctx: Context, crawl: Crawl) -> bool:
+    resource = ctx.resource
+    if crawl.kind == "rebuild":
+        return crawl_rebuild(ctx, crawl)
+    if resource.is_history:
+        return crawl_older(ctx, crawl)
+    if resource.is_followed:
+        return crawl_list(ctx, crawl)
+    if resource.parent is not None:
+        return crawl_parents(ctx, crawl)
+    if isinstance(resource.listing, CursorPages):
+        return crawl_cursor(ctx, crawl)
+    return crawl_sweep(ctx, crawl)
+
+
+def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
+    """The crawl that is due by the clock, queued now; None when nothing is."""
+    now = ctx.draw()
+    with ctx.reading() as connection:
+        read_at, settled_at = _settled(connection, ctx.store.id, resource.name)
+    kind = None
+    if isinstance(resource.changes, FullRefresh) and not resource.is_history:
+        every = dt.timedelta(seconds=resource.changes.every_seconds)
+        if ctx.store.error is not None and resource.name == "credentials":
+            # They tell whether the account is well again.
+            every = min(every, dt.timedelta(seconds=MAINTENANCE_SECONDS / 2))
+        if read_at is None or now - read_at >= every * REFRESH_EARLY:
+            kind = "refresh"
+    elif resource.is_followed and settled_at is not None and now - settled_at > SETTLED_FOR:
+        kind = "reconcile"
+    if kind is None:
+        return None
+    with ctx.reading() as connection:
+        is_queued = _waits(connection, ctx.store.id, resource.name, kind)
+    if is_queued:
+        return None
+    days = (ctx.store.since if resource.created_field else None, None)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            stores.queue_crawl(connection, ctx.store.id, resource.name, kind=kind, days=days)
+    return _next_crawl(ctx)
+
+
+def _waits(connection: sa.Connection, store_id: int, resource: str, kind: str) -> bool:
+    """Whether a crawl that would do the same is open, and waits."""
+    return bool(
+        connection.execute(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store"
+                " AND resource = :resource AND kind IN ('load', :kind)"
+                " AND state IN ('pending', 'running'))"
+            ),
+            {"store": store_id, "resource": resource, "kind": kind},
+        ).scalar()
+    )
+
+
+def _settled(
+    connection: sa.Connection, store_id: int, resource: str
+) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """As of when the last pass was read, and when the whole was last proven, or tried to be.
+
+    A pass counts from its start even if it proved nothing (it waits for approval, its parents are
+    older): otherwise it would be due again at once, and again. A list that only backfills have
+    read was never tried: it counts from the first of them.
+    """
+    row = connection.execute(
+        sa.text(
+            "SELECT greatest(c.complete_as_of, max(w.started_at) FILTER"
+            " (WHERE w.kind IN ('load', 'refresh') AND w.state = 'done')) AS read_at,"
+            " coalesce(greatest(c.proven_at, max(w.finished_at) FILTER"
+            " (WHERE w.kind IN ('load', 'reconcile'))), min(w.finished_at) FILTER"
+            " (WHERE w.kind = 'backfill')) AS settled_at"
+            " FROM sync.coverage AS c LEFT JOIN sync.crawl AS w"
+            " ON w.store_id = c.store_id AND w.resource = c.resource"
+            " WHERE c.store_id = :store AND c.resource = :resource"
+            " GROUP BY c.complete_as_of, c.proven_at"
+        ),
+        {"store": store_id, "resource": resource},
+    ).one()
+    return row.read_at, row.settled_at
+
+
+def _next_due(ctx: Context, resource: Resource) -> float:
+    """Seconds until the schedule has something, or a crawl that waits goes on."""
+    changes = resource.changes
+    with ctx.reading() as connection:
+        waits = crawls.next_due(connection, ctx.store.id, resource.name)
+    if resource.is_history or not isinstance(changes, FullRefresh):
+        now = ctx.now()
+        due = (next_night(now, offset=ctx.store.id) - now).total_seconds()
+    else:
+        now = ctx.draw()  # what the passes' moments are drawn from
+        with ctx.reading() as connection:
+            read_at, _ = _settled(connection, ctx.store.id, resource.name)
+        # From the pass itself, not from a grid: its age then never exceeds the cadence by much.
+        full = (read_at or now) + dt.timedelta(seconds=changes.every_seconds * REFRESH_EARLY)
+        if isinstance(changes, Incremental):
+            full = min(full, now + dt.timedelta(seconds=changes.poll_seconds))
+        due = (full - now).total_seconds()
+    if waits is not None:
+        due = min(due, (waits - ctx.now()).total_seconds())
+    return max(due, 1.0)
+
+
+def _released(ctx: Context, after_seconds: float) -> None:
+    """Give the lease back; a crawl asked for meanwhile makes the lane due at once."""
+    try:
+        for attempt in attempts(ctx.engine):
+            with attempt as connection:
+                lease.lock(connection, ctx.lease)
+                # Read after the lane's row is locked: whoever queues a crawl locks it too.
+                # One that was begun was worked on, and said itself how long it waits.
+                crawl = None
+                if ctx.lease.lane == "walk":
+                    crawl = crawls.next_crawl(connection, ctx.store.id, ctx.lease.resource)
+                is_new = crawl is not None and crawl.state == "pending"
+                most = INCONCLUSIVE_SECONDS if is_new else after_seconds
+                lease.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
+                if ctx.store.error is not None and ctx.lease.resource == "credentials":
+                    stores.recovered(connection, ctx.store.id)
+    except SyncError as error:
+        log(store=ctx.store.name, resource=ctx.lease.resource).info(
+            "not released", reason=str(error)
+        )
+
+
+def _park(engine: sa.Engine, held: Lease, text: str) -> None:
+    for attempt in attempts(engine):
+        with attempt as connection:
+            lease.fail(connection, held, error=text, after_seconds=0, parked=True)
+
+
+def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
+    """Do what follows an error (failures.py); nothing of it loses a row or a checkpoint."""
+    say = log(store=store.name, resource=held.resource, lane=held.lane)
+    then = after_failure(
+        error,
+        attempts=held.attempts,
+        odd=held.odd,
+        is_stopping=services.stop.is_set(),
+        jitter=random.random(),  # noqa: S311
+    )
+    if not then.is_failure:
+        say.info("lease lost" if isinstance(error, LeaseLost) else "ended", reason=plain(error))
+        with suppress(LeaseLost):  # taken over: it is somebody else's now
+            try:
+                for attempt in attempts(services.engine):
+                    with attempt as connection:
+                        _give_back(connection, held)
+            except TryLater:
+                services.heart.owe(lambda c: _give_back(c, held))
+        return
+    try:
+        for attempt in attempts(services.engine):
+            with attempt as connection:
+                _note_failure(connection, store, held, error, then)
+        if then.stopped_for is not None:
+            # Apart: it locks every lane of the store, and whoever works holds one of them.
+            again_after = dt.timedelta(seconds=then.stopped_for)
+            for attempt in attempts(services.engine):
+                with attempt as connection:
+                    stores.stop_all(
+                        connection, store.id, error=plain(error), again_after=again_after
+                    )
+    except SyncError as second:
+        say.warning("could not note the failure", reason=str(second))
+        if isinstance(second, TryLater):
+            services.heart.owe(lambda c: _note_failure(c, store, held, error, then))
+    say.warning(
+        "failed",
+        reason=plain(error),
+        again_in_seconds=round(then.again_in, 1),
+        parked=then.parked,
+        odd=then.odd,
+    )
+
+
+def _give_back(connection: sa.Connection, held: Lease) -> None:
+    """A lease refused because the store's zone changed is still ours: another slice may begin."""
+    lease.lock(connection, held)
+    lease.release(connection, held, after_seconds=0)
+
+
+def _note_failure(
+    connection: sa.Connection, store: Store, held: Lease, error: SyncError, then: Next
+) -> None:
+    reason = plain(error)
+    if then.unavailable:
+        lease.lock(connection, held)
+        coverage.set_unavailable(connection, store.id, held.resource, reason=reason)
+        lease.release(connection, held, after_seconds=then.again_in)
+        return
+    lease.fail(
+        connection,
+        held,
+        error=reason,
+        after_seconds=then.again_in,
+        parked=then.parked,
+        odd=then.odd,
+    )
+    is_first = then.odd is not None and (held.odd is None or held.odd.kind != then.odd)
+    if is_first and isinstance(error, UnexpectedData) and error.body:
+        diagnostics.park_page(
+            connection,
+            store.id,
+            held.resource,
+            request=held.resource,
+            reason=str(error),
+            body=error.body,
+        )

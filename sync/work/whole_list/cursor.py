@@ -1,0 +1,137 @@
+"""A list in the order of time behind an opaque cursor: read on from where it ended last.
+
+Whether the last answer names a next cursor is not established: when it does, the list resumes
+there, when it does not, its last page is read again. A page is passed for good once its newest
+record is some minutes old, for what is published late stands among older ones; until then it is
+read again. Records have no id; equal ones are counted (`Made.repeats`), and since the moment is
+part of what makes them equal, only the counts of the last moment matter for the next page.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from reprlib import repr as shortened
+from typing import Any
+
+from sync.crm import Priority
+from sync.declare import Resource
+from sync.errors import TryLater, UnexpectedData
+from sync.records.normalise import Batch
+from sync.records.observed import Origin
+from sync.state import approvals, crawls
+from sync.state.crawls import Crawl, Position
+from sync.work.by_ids import TRIES, cannot_be_had, insistent
+from sync.work.context import Context
+from sync.work.pages import SMALLER
+from sync.work.session import Reply
+from sync.work.writing import write_rows
+
+SETTLED_SECONDS = 300
+CURSOR_CHARACTERS = 2_000
+"""A cursor is a hundred characters; it goes into a URL and is kept."""
+
+
+def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
+    """Read on to the end of the list; False when the slice ended before.
+
+    A load reads the list from its beginning, whatever was read of it before.
+    """
+    resource = ctx.resources[crawl.resource]
+    if crawl.phase == "plan":
+        _begin(ctx, crawl, resource)
+    with ctx.reading() as connection:
+        position = crawls.position(connection, ctx.store.id, resource.name)
+    is_settled = True
+    while True:
+        reply = _ask(ctx, resource, position.cursor)
+        records = reply.records(resource)
+        batch = ctx.normalise(resource, records, repeats=position.repeats)
+        following = _next(reply)
+        is_end = not records or not following or following == position.cursor
+        passed: Position | None = None
+        if following and records:
+            moments = _moments(resource, batch)
+            position = Position(following, _counts_to_keep(moments, batch))
+            settled = reply.as_of - dt.timedelta(seconds=SETTLED_SECONDS)
+            is_settled &= all(moment < settled for moment in moments.values())
+            passed = position if is_settled else None
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                page = (batch, reply.as_of)
+                write_rows(ctx, connection, resource, [page], origin=Origin.SHOWN, crawl=crawl)
+                if passed is not None:
+                    crawls.set_position(connection, ctx.store.id, resource.name, passed)
+                if is_end:
+                    approvals.end(
+                        connection, ctx.store, resource, crawl, complete_as_of=reply.as_of
+                    )
+        if is_end:
+            return True
+        if ctx.is_over:
+            return False
+
+
+def _ask(ctx: Context, resource: Resource, cursor: str) -> Reply:
+    """The page behind a cursor, a smaller one where it cannot be had: it names the next all the
+    same."""
+    params: dict[str, Any] = {**dict(resource.params), **({"cursor": cursor} if cursor else {})}
+    limits = [resource.page_size, *(each for each in SMALLER if each < resource.page_size)]
+    for limit in limits:
+        try:
+            return insistent(
+                ctx,
+                lambda limit=limit: ctx.api.first(  # type: ignore[misc]
+                    resource, params | {"limit": limit}, priority=Priority.REFRESH
+                ),
+                priority=Priority.REFRESH,
+                tries=TRIES if limit == resource.page_size else 1,
+            )
+        except (TryLater, UnexpectedData) as error:
+            if not cannot_be_had(error) or limit == limits[-1]:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _begin(ctx: Context, crawl: Crawl, resource: Resource) -> None:
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            if crawl.kind in {"load", "backfill"}:
+                beginning = Position("", {})
+                crawls.set_position(connection, ctx.store.id, resource.name, beginning)
+            crawls.set_phase(connection, crawl, "walk")
+
+
+def _next(reply: Reply) -> str:
+    block = reply.data.get("pagination")
+    if block is None or block == []:
+        return ""
+    if not isinstance(block, dict):
+        raise UnexpectedData(f"pagination is {shortened(block)}", body=reply.body)
+    cursor = block.get("nextCursor") or ""
+    if isinstance(cursor, int):
+        cursor = str(cursor)
+    is_cursor = isinstance(cursor, str) and cursor.isprintable()
+    if not is_cursor or len(cursor) > CURSOR_CHARACTERS:
+        raise UnexpectedData(f"nextCursor is {shortened(cursor)}", body=reply.body)
+    return str(cursor)
+
+
+def _moments(resource: Resource, batch: Batch) -> dict[str, dt.datetime]:
+    """When each record of a page was made, by its key."""
+    made = resource.made.columns if resource.made else ()
+    column = next(f.name for f in resource.fields if f.kind.sql == "timestamptz" and f.name in made)
+    return {
+        str(row.key): row.values[column] for row in batch.rows if row.values.get(column) is not None
+    }
+
+
+def _counts_to_keep(moments: dict[str, dt.datetime], batch: Batch) -> dict[str, int]:
+    """Counts of the keys that may come again: those of the page's last moment.
+
+    A page that is one moment may go on with one that began before it: then all are kept.
+    """
+    if len(set(moments.values())) <= 1:
+        return dict(batch.repeats)
+    last = max(moments.values(), default=None)
+    names = {key.rpartition("/")[0] for key, moment in moments.items() if moment == last}
+    return {name: count for name, count in batch.repeats.items() if name in names}

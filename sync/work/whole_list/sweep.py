@@ -1,0 +1,303 @@
+"""Small lists read whole: what a closed pass lacks is tombstoned, and revived when it comes back.
+
+What absence means is judged by sync/deletion.py. A list that grows while it is read closes for what
+was there when the pass began (`PassCheck`); one that never holds still is read less and less often.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sync.crawl import WHOLE, Count, Days, PassCheck, pages_bound, put_off_seconds
+from sync.crm import Priority
+from sync.declare import Resource, SinglePage
+from sync.deletion import Deleted, Withheld
+from sync.errors import Refused, TryLater
+from sync.records.normalise import Batch
+from sync.records.observed import Origin
+from sync.rows.live_rows import live_keys
+from sync.rows.tombstones import Tombstone
+from sync.state import approvals, crawls, diagnostics, rereads
+from sync.state.crawls import Crawl
+from sync.telemetry import log
+from sync.work.by_ids import TRIES, insistent
+from sync.work.context import Context
+from sync.work.list_params import SMALL_PAGE, days_of, list_params
+from sync.work.missing import judge_list
+from sync.work.pages import Page, read_page
+from sync.work.prefetch import Prefetcher
+from sync.work.writing import write_rows, write_tombstones
+
+PASSES = 4
+FIRST_WAIT_SECONDS = 15.0
+LONGEST_WAIT_SECONDS = 3_600.0
+"""A list that does not hold still is read again after so long."""
+
+
+@dataclass(slots=True)
+class Pass:
+    """One reading of a whole list, or of the `days` of it that are asked for.
+
+    The ids it met are in memory until it ends: some 100 bytes each, 50 MB for half a million.
+    `failed` records cannot be had: they are there all the same.
+    """
+
+    days: Days = WHOLE
+    first_as_of: dt.datetime | None = None
+    check: PassCheck = field(default_factory=PassCheck)
+    pages: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+
+    def take(self, batch: Batch, as_of: dt.datetime, total: int) -> None:
+        """Note what a page held, in the order sent."""
+        self.first_as_of = self.first_as_of or as_of
+        self.check.add([row.key for row in batch.rows], total, unusable=unusable(batch))
+
+
+def unusable(batch: Batch) -> set[str]:
+    """Records that became no row, by their reject's name: a pass has seen them all the same."""
+    return {reject.record for reject in batch.rejects if reject.is_whole}
+
+
+def crawl_sweep(ctx: Context, crawl: Crawl) -> bool:
+    """Read the list until a pass closes; False when it would not hold still this time."""
+    resource = ctx.resources[crawl.resource]
+    if isinstance(resource.listing, SinglePage):
+        closed: Pass | None = _read_once(ctx, crawl, resource)
+    else:
+        closed = _read_closed(ctx, crawl, resource)
+        if closed is not None and _is_to_be_read_twice(ctx, resource, closed):
+            again = _read_closed(ctx, crawl, resource)
+            if again is not None:
+                closed.check.ids |= again.check.ids
+                closed.check.unusable += again.check.unusable
+            closed = closed if again is not None else None
+    if closed is None:
+        return False
+    _close(ctx, crawl, resource, closed)
+    return True
+
+
+def _is_to_be_read_twice(ctx: Context, resource: Resource, closed: Pass) -> bool:
+    """Whether a pass lacks rows that a second one may see.
+
+    A deletion and an insertion at the far end cancel in every count, and move a row between two
+    pages: only what two passes did not see is absent.
+    """
+    if closed.check.pages <= 1 or closed.check.holds_its_beginning:
+        return False
+    return bool(_absent(ctx, resource, closed)[0])
+
+
+def _read_closed(ctx: Context, crawl: Crawl, resource: Resource) -> Pass | None:
+    """Read the list until a pass closes; None when none did: it is tried later, and less often.
+
+    What one pass saw is known to this slice alone, so the next one is not put off to another.
+    """
+    before: Pass | None = None
+    for _ in range(PASSES):
+        closed = _read_pages(ctx, crawl, resource, before)
+        check = closed.check
+        if check.is_closed or check.agrees_with(before.check if before else None):
+            return closed
+        before = closed
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                detail = check.problem or "not closed"
+                diagnostics.note_drift(
+                    connection, ctx.store.id, resource.name, kind="order", detail=detail
+                )
+        if ctx.stop.is_set():
+            return None
+    rounds = crawl.rounds + 1
+    seconds = put_off_seconds(rounds, first=FIRST_WAIT_SECONDS, most=LONGEST_WAIT_SECONDS)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            crawls.wait(connection, crawl, seconds=seconds, rounds=rounds)
+    log(store=ctx.store.name, resource=resource.name).info(
+        "did not hold still", passes=PASSES, again_in_seconds=seconds
+    )
+    return None
+
+
+def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
+    """Read an answer that is not paged: it is closed by itself."""
+    reply = insistent(
+        ctx,
+        lambda: ctx.api.first(resource, dict(resource.params), priority=Priority.REFRESH),
+        priority=Priority.REFRESH,
+        tries=TRIES,
+    )
+    batch = ctx.normalise(resource, reply.records(resource))
+    result = Pass()
+    result.take(batch, reply.as_of, len(batch.rows))
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            page = (batch, reply.as_of)
+            write_rows(ctx, connection, resource, [page], origin=Origin.WALK, crawl=crawl)
+    return result
+
+
+def _read_pages(ctx: Context, crawl: Crawl, resource: Resource, before: Pass | None) -> Pass:
+    """Make one pass, with a probe of the total after its pages."""
+    result = Pass(crawl.days if resource.created_field else WHOLE)
+    if before is not None and before.check.grew and before.check.ascends:
+        ask = partial(_ask, ctx, resource, result.days, {})
+        _begin_at_the_end(ctx, resource, ask, result, page=before.pages)
+    read_list(ctx, resource, result, origin=Origin.WALK, crawl=crawl)
+    if result.check.pages > 1:
+        small = list_params(ctx, resource, result.days, page=1, limit=SMALL_PAGE)
+        probe = insistent(
+            ctx,
+            lambda: ctx.api.first(resource, small, priority=Priority.REFRESH),
+            priority=Priority.REFRESH,
+            tries=TRIES,
+        )
+        result.check.add_total(probe.pagination.total)
+    return result
+
+
+def read_list(
+    ctx: Context,
+    resource: Resource,
+    result: Pass,
+    *,
+    origin: Origin,
+    chosen: Mapping[str, object] | None = None,
+    crawl: Crawl | None = None,
+) -> None:
+    """Read a list's pages, fetched ahead, and write them; `chosen` are further filters.
+
+    It ends at a page that is refused, for it became shorter, and at one that holds nothing.
+    """
+    ask = partial(_ask, ctx, resource, result.days, chosen or {})
+    bound = last = 0
+    with Prefetcher(ask, size=lambda page: len(page.reply.body)) as ahead:
+        ahead.push(1)
+        for number, page, _ in ahead.results():
+            if isinstance(page, Refused) and number > 1:
+                result.check.add_refusal()
+                break
+            if isinstance(page, Exception):
+                raise page
+            batch = ctx.normalise(resource, page.reply.records(resource))
+            pagination = page.reply.pagination
+            result.pages = pagination.pages
+            if number == 1:
+                bound = pages_bound(pagination.pages)
+                last = pagination.pages
+                ahead.push_each(range(2, min(last, bound) + 1))
+            elif number == last and pagination.pages > number and number < bound:
+                last = number + 1
+                ahead.push(last)
+            result.take(batch, page.reply.as_of, pagination.total)
+            for total in page.totals - {pagination.total}:
+                result.check.add_total(total)
+            result.check.ids.update(page.failed)
+            result.failed |= page.failed
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    read = (batch, page.reply.as_of)
+                    write_rows(ctx, connection, resource, [read], origin=origin, crawl=crawl)
+            if ctx.stop.is_set():
+                raise TryLater("stopped between two pages of a pass")
+            if not batch.rows and not batch.rejects and not page.failed:
+                break
+
+
+def _ask(
+    ctx: Context, resource: Resource, days: Days, chosen: Mapping[str, object], page: int
+) -> Page:
+    params = list_params(ctx, resource, days, page=page)
+    if chosen:
+        filters = params.get("filter")
+        params["filter"] = {**(filters if isinstance(filters, dict) else {}), **chosen}
+    return read_page(ctx, resource, params, page=page, priority=Priority.REFRESH)
+
+
+def _begin_at_the_end(
+    ctx: Context, resource: Resource, ask: Callable[[int], Page], result: Pass, *, page: int
+) -> None:
+    """Begin a pass over a list that grows at its end with its last page: it has the largest id.
+
+    The list may have a page more by now; a few steps find its end, or the pass does without.
+    """
+    for _ in range(PASSES):
+        try:
+            end = ask(page)
+        except Refused:
+            return  # it became shorter
+        last = end.reply.pagination.pages
+        if last <= page:
+            batch = ctx.normalise(resource, end.reply.records(resource))
+            result.first_as_of = end.reply.as_of
+            result.check.begin([row.key for row in batch.rows], end.reply.pagination.total)
+            return
+        page = last
+
+
+def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], int, bool]:
+    """Keys known from before the pass that it lacks, of how many, and whether they may go."""
+    first = closed.first_as_of
+    assert first is not None
+    with ctx.reading() as connection:
+        live = live_keys(connection, resource, ctx.store.id, known_before=first, days=closed.days)
+        approved = approvals.is_approved(connection, ctx.store.id, resource.name)
+    return live - closed.check.ids, len(live), approved
+
+
+def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None:
+    """Tombstone what a closed pass lacks, and say what is complete as of when.
+
+    A pass over fewer days than the store mirrors says nothing of the rest, and one that lacks a
+    record that cannot be had leaves coverage where it was.
+    """
+    first = closed.first_as_of
+    assert first is not None
+    absent, live, approved = _absent(ctx, resource, closed)
+    verdict = judge_list(
+        ctx,
+        resource,
+        absent,
+        of=live,
+        seen=len(closed.check.ids),
+        unusable=closed.check.unusable,
+        approved=approved,
+    )
+    told = f"{len(absent)} absent" if absent else ""
+    graves: list[Tombstone] = []
+    approval: approvals.Approval | None = None
+    if isinstance(verdict, Deleted):
+        graves = [Tombstone(key, first, verdict.reason) for key in absent]
+        told += f" ({verdict.words})" if verdict.words else ""
+    elif isinstance(verdict, Withheld):
+        approval = approvals.Approval(len(absent), live, verdict.words)
+    mirrored = days_of(ctx, resource)
+    is_whole = mirrored.within(closed.days) == mirrored and not closed.failed
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            write_tombstones(ctx, connection, resource, graves)
+            rereads.failed(connection, ctx.store.id, resource.name, closed.failed)
+            rereads.forget_failing(connection, ctx.store.id, resource.name, but=closed.failed)
+            diagnostics.keep_proof(
+                connection,
+                ctx.store.id,
+                resource.name,
+                Count(closed.days, len(closed.check.ids), live, 0, first),
+                method="pass",
+                head_id=None,
+                proven=approval is None and not closed.failed,
+                detail=told,
+            )
+            approvals.end(
+                connection,
+                ctx.store,
+                resource,
+                crawl,
+                complete_as_of=first if is_whole else None,
+                approval=approval,
+            )

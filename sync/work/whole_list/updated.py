@@ -1,0 +1,53 @@
+"""Lists with an updated-since filter: what changed is read between the full passes.
+
+Only the full pass tells of deletions and moves coverage; a poll makes the rows younger. It goes
+back a little over the last one, since the filter leaves its own bound out and clocks differ.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sync.declare import Incremental, Resource
+from sync.declare.moments import Zone, local_text
+from sync.records.observed import Origin
+from sync.state import coverage
+from sync.work.context import Context
+from sync.work.whole_list.sweep import PASSES, Pass, read_list
+
+
+def poll(ctx: Context, resource: Resource) -> None:
+    """Read what changed since the last poll, or since the last full pass.
+
+    The filter looks at what changes all the time, so pages shift under it; the next poll begins
+    where this one did unless it held still. Records that cannot be had, the full pass looks after.
+    """
+    changes = resource.changes
+    assert isinstance(changes, Incremental)
+    with ctx.reading() as connection:
+        since = coverage.polled_as_of(connection, ctx.store.id, resource.name)
+    if since is None:
+        return  # the first full pass is still to come
+    bound = bound_of(since, ctx.draw(), changes.overlap_seconds, ctx.zone)
+    for _ in range(PASSES):
+        read = Pass()
+        read_list(ctx, resource, read, origin=Origin.SHOWN, chosen={changes.since: bound})
+        check, first = read.check, read.first_as_of
+        assert first is not None
+        if check.pages <= 1 or len(check.ids) >= max(check.totals):
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    coverage.set_polled_as_of(connection, ctx.store.id, resource.name, as_of=first)
+            return
+        if ctx.is_over:
+            return
+
+
+def bound_of(since: dt.datetime, now: dt.datetime, overlap_seconds: int, zone: Zone) -> str:
+    """The bound as local text. Where clocks went back meanwhile the same local times came twice,
+    so it goes back by as much: what was changed in the second hour may look older than `since`."""
+    start = since - dt.timedelta(seconds=overlap_seconds)
+    before, after = start.astimezone(zone).utcoffset(), now.astimezone(zone).utcoffset()
+    assert before is not None
+    assert after is not None
+    return local_text(start - max(before - after, dt.timedelta(0)), zone)

@@ -1,0 +1,83 @@
+"""What each nightly reconcile compares beside counting: what counts cannot see, errors that cancel.
+
+The months whose turn it is are windows of it like the others, but walked, their ids and contents
+compared; within thirty nights every month was. Months belong to thirty turns by their number, so
+that turns stay what they are while the account grows. A list without creation days is one turn.
+Days in doubt are compared whenever a list is counted.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from sync.crawl import WHOLE, Days, months_of_turn
+from sync.database.identifiers import crm_name
+from sync.declare import Resource
+from sync.state import coverage, crawls, doubts
+from sync.state.crawls import Crawl
+from sync.work.context import Context
+
+TURNS = 30
+
+
+def days_to_compare(
+    ctx: Context, crawl: Crawl, *, cuttable: bool
+) -> tuple[list[Days], tuple[int, int] | None]:
+    """What of a reconcile is to be compared: days in doubt, and by night a turn's months.
+
+    With the turn (its number, of how many), None when no turn is due.
+    """
+    resource = ctx.resources[crawl.resource]
+
+    with ctx.reading() as connection:
+        found = doubts.open_doubts(connection, ctx.store.id, resource.name)
+        deep = [doubt.days for doubt in found]
+    if not cuttable and deep:
+        deep = [WHOLE]
+    if crawl.kind != "reconcile" or crawl.asked_by != "schedule" or crawl.deep:
+        return deep, None
+    turns = TURNS if cuttable else 1
+    with ctx.reading() as connection:
+        turn = coverage.next_turn(connection, ctx.store.id, resource.name, turns=turns)
+    if turn is None:
+        return deep, None  # compared within the last thirty days
+    months = _months(ctx, resource, turn) if cuttable else [WHOLE]
+    return [*deep, *months], (turn, turns)
+
+
+def note_turn(connection: sa.Connection, crawl: Crawl, turn: tuple[int, int] | None) -> None:
+    """Remember which turn a crawl compares."""
+    if turn is not None:
+        crawls.note(connection, crawl, turn=turn[0], turns=turn[1])
+
+
+def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:
+    """A crawl is proven: the turn that it compared is done, unless months became one list, or the
+    other way round, meanwhile."""
+    row = connection.execute(
+        sa.text(
+            "SELECT cast(w.report ->> 'turn' AS int) AS turn,"
+            " cast(w.report ->> 'turns' AS int) AS turns, c.date_filter IS FALSE AS off"
+            " FROM sync.crawl AS w JOIN sync.coverage AS c ON c.store_id = w.store_id"
+            " AND c.resource = w.resource WHERE w.id = :id"
+        ),
+        {"id": crawl.id},
+    ).one()
+    if row.turn is not None and not (row.off and row.turns > 1):
+        coverage.turn_done(
+            connection, crawl.store_id, crawl.resource, turn=row.turn, turns=row.turns
+        )
+
+
+def _months(ctx: Context, resource: Resource, turn: int) -> list[Days]:
+    today = ctx.draw().astimezone(ctx.zone).date()
+    oldest = ctx.store.since
+    if oldest is None:
+        with ctx.reading() as connection:
+            oldest = connection.exec_driver_sql(
+                f"SELECT min(created_on) FROM {crm_name(resource.name)}"
+                " WHERE store_id = %s AND deleted_at IS NULL",
+                (ctx.store.id,),
+            ).scalar()
+    oldest = oldest or today
+    return months_of_turn(turn, oldest=oldest, newest=today, turns=TURNS)

@@ -1,0 +1,232 @@
+"""Counting in a bracket of the feed: totals asked for, the feed followed past them, rows counted.
+
+Only then do an equal total and an equal count mean equal sets, so far as departures are known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from sync import failpoints
+from sync.crawl import Count, Days
+from sync.crm import Priority
+from sync.database.engine import attempts
+from sync.declare import HistoryFeed, Resource
+from sync.errors import SyncError, TryLater
+from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds, lease
+from sync.state.crawls import Crawl
+from sync.work.by_ids import ids_of
+from sync.work.context import Context
+from sync.work.feed.follow import follow_head, until_next_look
+from sync.work.feed.history import arrived_after, find_feed
+from sync.work.list_params import SMALL_PAGE, list_params
+from sync.work.prefetch import Prefetcher
+
+FOLLOW_SECONDS = 30.0
+UNFOLLOWED_SECONDS = 300.0
+"""Until a proof whose feed is parked or off is tried again."""
+
+
+def history_of(ctx: Context, resource: Resource) -> Resource:
+    """The history a resource is followed by."""
+    assert isinstance(resource.changes, HistoryFeed)
+    return ctx.resources[resource.changes.by]
+
+
+def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | None:
+    """Have the feed read to its end by a request sent after `moment`; the head's id then.
+
+    Does it itself when nobody holds the feed's lease, else waits for the holder. None when that
+    takes too long, TryLater when nobody will: its lane is parked or off. The end of the slice is
+    not waited for: a total that was asked for is judged, or a store whose requests are long in
+    coming would never prove anything.
+    """
+    until = ctx.monotonic() + FOLLOW_SECONDS
+    while True:
+        feed = find_feed(ctx, history)
+        if feed is not None and feed.head_at is not None and feed.head_at > moment:
+            return feed.head_id
+        if ctx.monotonic() > until or ctx.stop.is_set():
+            return None
+        if not _follow_here(ctx, history):
+            ctx.stop.wait(0.1)
+
+
+def _follow_here(ctx: Context, history: Resource) -> bool:
+    claim = lease.Claim(ctx.store.id, history.name, "feed")
+    for attempt in attempts(ctx.engine):
+        with attempt as connection:
+            held = lease.acquire(connection, claim, holder=ctx.lease.holder)
+            is_at_rest = held is None and lease.is_at_rest(connection, claim)
+    if held is None:
+        if is_at_rest:
+            raise TryLater(
+                f"{history.name} is not followed: its feed is parked or off",
+                after=UNFOLLOWED_SECONDS,
+            )
+        return False
+    theirs = dataclasses.replace(ctx, lease=held)
+    began = ctx.monotonic()
+    try:
+        follow_head(theirs)
+    except SyncError as error:
+        again = ctx.feed_seconds
+        for attempt in attempts(ctx.engine):
+            with attempt as connection:
+                lease.fail(connection, held, error=str(error), after_seconds=again, parked=False)
+        raise
+    turn = until_next_look(theirs, looked_seconds=ctx.monotonic() - began)
+    for attempt in attempts(ctx.engine):
+        with attempt as connection:
+            lease.release(connection, held, after_seconds=turn)
+    return True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CountBracket:
+    """When the rows of a count were counted, and the CRM's own clock at that moment or before it,
+    at or after the totals were told; None where it tells none."""
+
+    counted_at: dt.datetime
+    crm_at: dt.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Total:
+    """What the API told of some days, asked at a moment: how many, and the first records.
+
+    A record that the same answer shows is one of those it counts, whichever replica gave it.
+    """
+
+    days: Days
+    total: int
+    asked: dt.datetime
+    shown: set[int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """Totals the API told, and the feed's head once it had been followed past them."""
+
+    totals: list[_Total]
+    head_id: int
+
+
+def ask_totals(
+    ctx: Context, crawl: Crawl, ranges: Sequence[Days], *, priority: Priority
+) -> Asked | None:
+    """Ask for the totals and follow the feed past the answers; None when interrupted."""
+    resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
+    totals: list[_Total] = []
+
+    def ask(days: Days) -> _Total:
+        params = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
+        reply = ctx.api.first(resource, params, priority=priority)
+        shown = ids_of(reply.records(resource))
+        return _Total(days, reply.pagination.total, reply.as_of, shown)
+
+    with Prefetcher(ask) as ahead:
+        for days in ranges:
+            ahead.push(days)
+        for _, result, _ in ahead.results():
+            if isinstance(result, Exception):
+                raise result
+            totals.append(result)
+    after = ctx.draw()
+    failpoints.point("reconcile_counted")
+    head_id = follow_past(ctx, history, after)
+    return None if head_id is None else Asked(totals, head_id)
+
+
+def count_rows(
+    ctx: Context, connection: sa.Connection, crawl: Crawl, asked: Asked
+) -> tuple[list[Count], CountBracket]:
+    """Count the rows of the ranges whose totals were told; each is kept in `sync.proof`.
+
+    The feed is held until the transaction ends, so that no departure is learnt meanwhile.
+    """
+    resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
+    counted_at = feeds.hold(connection, ctx.store.id, history.name)
+    feed = feeds.feed(connection, ctx.store.id, history.name)
+    bound = feeds.lateness_seconds(connection, ctx.store.id)
+    arrived = _arrived(ctx, connection, history, asked.totals, feed, counted_at, bound=bound)
+    counts = []
+    for total in asked.totals:
+        count = _count(ctx, connection, resource, total, arrived, bound=bound)
+        diagnostics.keep_proof(
+            connection,
+            ctx.store.id,
+            resource.name,
+            count,
+            method="count",
+            head_id=asked.head_id,
+            proven=count.proven,
+            detail=f"{count.contested} contested" if count.contested else "",
+        )
+        counts.append(count)
+    crawls.count_pages(connection, crawl, requests=len(asked.totals))
+    return counts, CountBracket(counted_at, feed.crm_at if feed else None)
+
+
+def _arrived(
+    ctx: Context,
+    connection: sa.Connection,
+    history: Resource,
+    totals: Sequence[_Total],
+    feed: feeds.Feed | None,
+    counted_at: dt.datetime,
+    *,
+    bound: float,
+) -> dict[int, int]:
+    """Records that came within the lateness bound before totals were told, and the entry of each.
+
+    What the tail has passed is older. Where the CRM tells no time, all that it has not passed came.
+    """
+    if feed is None or not totals:
+        return {}
+    asked = min(total.asked for total in totals)
+    since = feed.crm_at and feed.crm_at - (counted_at - asked) - dt.timedelta(seconds=bound)
+    return arrived_after(connection, history, ctx.store.id, feed.tail_id, since=since)
+
+
+def _count(
+    ctx: Context,
+    connection: sa.Connection,
+    resource: Resource,
+    told: _Total,
+    arrived: Mapping[int, int],
+    *,
+    bound: float,
+) -> Count:
+    store_id, days = ctx.store.id, told.days
+    mirrored, entered = coverage.count_live(
+        connection, resource, store_id, days, found_before=told.asked, sites=ctx.store.sites
+    )
+    contested = departures.contested(
+        connection,
+        resource,
+        store_id,
+        days,
+        arrived=_not_shown(arrived, told.shown),
+        found_before=told.asked,
+        lateness_seconds=bound,
+    )
+    accepted = doubts.accepted_difference(connection, store_id, resource.name, days)
+    return Count(
+        days, told.total, mirrored, entered, told.asked, contested=contested, accepted=accepted
+    )
+
+
+def _not_shown(arrived: Mapping[int, int], shown: set[int]) -> set[int]:
+    """Records that came and that an answer may not have counted.
+
+    A list that shows what came last counts what came before it: whoever answers shows one moment.
+    """
+    newest = max((entry for record, entry in arrived.items() if record in shown), default=0)
+    return {record for record, entry in arrived.items() if entry > newest and record not in shown}

@@ -1,0 +1,119 @@
+"""Crawls of a list that has a feed: first load, backfill, reconcile.
+
+plan   windows of days: those to be walked, and those only to be counted
+walk   their pages, and what is lacking on those of windows that are compared
+prove  windows counted, cut, walked again where they differ
+seal   all are counted: the feed is to become clear past that
+"""
+
+from __future__ import annotations
+
+from sync import failpoints
+from sync.crawl import Days, partition
+from sync.crm import Priority
+from sync.declare import DateWindows
+from sync.state import coverage, crawls, doubts
+from sync.state.crawls import Crawl
+from sync.work.context import Context
+from sync.work.feed.bookmark import set_bookmark
+from sync.work.feed.history import find_feed
+from sync.work.windows.audit import days_to_compare, note_turn
+from sync.work.windows.counts import history_of
+from sync.work.windows.plan import is_cuttable, is_filter_ignored, plan_windows
+from sync.work.windows.prove import prove_windows
+from sync.work.windows.rewalk import ask_for_missing
+from sync.work.windows.walk import walk
+
+ALL = ("planned", "open", "walked", "counted", "proven")
+
+
+def crawl_list(ctx: Context, crawl: Crawl) -> bool:
+    """Carry a crawl on from its phase; False when the slice ended before it was done, or waits."""
+    priority = Priority.RECONCILE if crawl.kind == "reconcile" else Priority.WALK
+    if crawl.phase == "plan":
+        _plan(ctx, crawl, priority=priority)
+    while _walk(ctx, crawl, priority=priority):
+        if prove_windows(ctx, crawl, priority=priority):
+            return True
+        with ctx.reading() as connection:
+            left = crawls.windows(connection, crawl.id, states=("planned",))
+        if ctx.is_over or not left:
+            return False
+    return False
+
+
+def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
+    """The bookmark comes first: what changes after it is in the feed, what was before in the walk.
+
+    A reconcile begins with windows as if they had been walked, and counts them.
+    """
+    resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
+    if find_feed(ctx, history) is None:
+        set_bookmark(ctx, history)
+    cuttable = is_cuttable(ctx, resource)
+    if isinstance(resource.listing, DateWindows) and not cuttable:
+        cuttable = not is_filter_ignored(ctx, resource, priority=priority)  # it may work again
+    is_counted = crawl.kind == "reconcile" and not crawl.deep
+    deep, turn = days_to_compare(ctx, crawl, cuttable=cuttable)
+    if is_counted:
+        total, runs = 0, partition(crawl.days, deep)
+    else:
+        total, found = plan_windows(ctx, resource, crawl.days, priority=priority)
+        runs = [(run, crawl.deep or any(run.within(each) for each in deep)) for run in found]
+
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            for window in crawls.windows(connection, crawl.id, states=ALL):
+                crawls.remove_window(connection, window.id)
+            for days, is_deep in runs:
+                state = "walked" if is_counted and not is_deep else "planned"
+                crawls.add_windows(connection, crawl, [days], state=state, deep=is_deep)
+            doubts.divide(connection, ctx.store.id, resource.name, [days for days, _ in runs])
+            note_turn(connection, crawl, turn)
+            if not is_counted:
+                pages = -(-total // resource.page_size)
+                crawls.count_pages(
+                    connection, crawl, planned=pages, requests=1 if len(runs) == 1 else 2
+                )
+            if crawl.kind == "load":
+                coverage.expect(connection, ctx.store.id, resource.name, total=total)
+            crawls.set_phase(connection, crawl, "walk")
+    failpoints.point("planned")
+
+
+def _walk(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+    """Read what is left of the windows' pages; of those that are compared, one at a time."""
+    while True:
+        with ctx.reading() as connection:
+            left = crawls.windows(connection, crawl.id, states=("planned", "open"))
+        if not left:
+            if crawl.phase == "walk":
+                for attempt in ctx.attempts():
+                    with attempt as connection:
+                        crawls.set_phase(connection, crawl, "prove")
+            return True
+        window = left[0]
+        turn = [each for each in left if not each.deep] or [window]
+        if turn == [window] and window.is_read:
+            if not ask_for_missing(ctx, crawl, window, priority=priority):
+                return False
+        else:
+            done = walk(ctx, crawl, turn, priority=priority)
+            if done.filter_ignored:
+                _take_whole(ctx, crawl)
+            elif not done.is_complete:
+                return False
+        if ctx.is_over:
+            return False
+
+
+def _take_whole(ctx: Context, crawl: Crawl) -> None:
+    """The API ignores the creation day filter: one window, the whole list."""
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            known = crawls.windows(connection, crawl.id, states=ALL)
+            for window in known:
+                crawls.remove_window(connection, window.id)
+            is_deep = any(window.deep for window in known)
+            crawls.add_windows(connection, crawl, [Days()], deep=is_deep)

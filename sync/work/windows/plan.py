@@ -1,0 +1,100 @@
+"""Which days to walk a list in: a window holds so much that little is walked again.
+
+Windows are whole days of creation in the store's zone; a list without such a filter is one window.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+
+import sqlalchemy as sa
+
+from sync.crawl import WINDOW_MAX, Days, parts_of, slices
+from sync.crm import Priority
+from sync.declare import DateWindows, Resource
+from sync.errors import Refused
+from sync.records.normalise import Batch
+from sync.state import coverage
+from sync.work.context import Context
+from sync.work.list_params import SMALL_PAGE, list_params
+
+
+def is_cuttable(ctx: Context, resource: Resource) -> bool:
+    """Whether a list can be cut by creation days: it has such filters, and they do something."""
+    if not isinstance(resource.listing, DateWindows):
+        return False
+    with ctx.reading() as connection:
+        is_ignored = connection.execute(
+            sa.text(
+                "SELECT date_filter IS FALSE FROM sync.coverage"
+                " WHERE store_id = :store AND resource = :resource"
+            ),
+            {"store": ctx.store.id, "resource": resource.name},
+        ).scalar()
+    return is_ignored is not True
+
+
+NO_DAY = Days(dt.date(1990, 1, 1), dt.date(1990, 1, 1))
+"""A day no record was made on, or next to none: a filter for it narrows every list."""
+SURE_CHECKS = 3
+
+
+def is_filter_ignored(ctx: Context, resource: Resource, *, priority: Priority) -> bool:
+    """Whether the API ignores the creation day filters, by its totals; it is noted.
+
+    A record of another day may come for another reason: one odd answer is not a fact. They are
+    ignored when the total of a day without records is that of the whole list, every time.
+    """
+
+    def total(days: Days) -> int:
+        params = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
+        return ctx.api.first(resource, params, priority=priority).pagination.total
+
+    ignored = all(0 < total(Days()) <= total(NO_DAY) for _ in range(SURE_CHECKS))
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            coverage.set_filter(connection, ctx.store.id, resource.name, works=not ignored)
+    return ignored
+
+
+def plan_windows(
+    ctx: Context, resource: Resource, days: Days, *, priority: Priority
+) -> tuple[int, list[Days]]:
+    """How many records a list has, and the windows to walk it in: cut where it is long.
+
+    Two small requests, instead of two pages that the windows would bring again.
+    """
+
+    def params(page: int) -> dict[str, object]:
+        return list_params(ctx, resource, days, page=page, limit=SMALL_PAGE)
+
+    reply = ctx.api.first(resource, params(1), priority=priority)
+    found = reply.pagination
+    cuttable = is_cuttable(ctx, resource)
+    if found.total <= WINDOW_MAX or not cuttable or days.is_one_day:
+        return found.total, [days]
+    first = ctx.normalise(resource, reply.records(resource))
+    oldest = oldest_day(ctx, resource, days, params(found.pages), beside=first, priority=priority)
+    newest = ctx.draw().astimezone(ctx.zone).date()
+    return found.total, slices(days, oldest=oldest, newest=newest, parts=parts_of(found.total))
+
+
+def oldest_day(
+    ctx: Context,
+    resource: Resource,
+    days: Days,
+    last_page: dict[str, object],
+    *,
+    beside: Batch,
+    priority: Priority,
+) -> dt.date:
+    """The oldest creation day of a list, from its last page; lists come newest first."""
+    if days.first is not None:
+        return days.first
+    rows = beside.rows
+    with contextlib.suppress(Refused):  # the list became shorter: older ones fall in the last part
+        last = ctx.api.later(resource, last_page, priority=priority)
+        rows = [*ctx.normalise(resource, last.records(resource)).rows, *rows]
+    newest = days.last or ctx.draw().astimezone(ctx.zone).date()
+    return min([*(row.created_on for row in rows if row.created_on is not None), newest])

@@ -1,0 +1,355 @@
+"""Windows closed by proof: counted in a bracket of the feed, and sealed when it is clear past that.
+
+The same routine ends a first load, a backfill and a reconcile. Where the counts agree the sets
+agree; where they do not, the window is cut, and what is small is walked again and compared. What
+differs even then is a doubt, and is tried less and less often, while all else goes on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from sync import failpoints
+from sync.crawl import (
+    Count,
+    Days,
+    Step,
+    can_seal,
+    next_step,
+    parts_of_contested,
+    seconds_to_count,
+    seconds_to_seal,
+    slices,
+)
+from sync.crm import Priority
+from sync.database.identifiers import crm_name
+from sync.declare import Resource
+from sync.state import clock, coverage, crawls, departures, doubts, feeds, windows
+from sync.state.crawls import Crawl, Window
+from sync.work.context import Context
+from sync.work.feed.reread import ChangeHint, apply, read_again
+from sync.work.windows.audit import keep_turn
+from sync.work.windows.counts import CountBracket, ask_totals, count_rows, history_of
+from sync.work.windows.plan import is_cuttable
+
+WINDOWS_PER_ROUND = 20
+LEAST_WAIT_SECONDS = 1.0
+_PAUSE_SECONDS = 0.3
+PARTS = 8
+"""Of a window whose count something spoke against: most of them it does not speak of."""
+UNSEALED = ("walked", "counted")
+
+
+def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+    """Count and seal the windows of a crawl whose pages are all read; False when it is not done.
+
+    It waits then, or the slice ended, or a window is to be walked again. The windows carry the
+    progress, and a slice that is over already counts once.
+    """
+    while True:
+        seal(ctx, crawl)
+        with ctx.reading() as connection:
+            left = crawls.windows(connection, crawl.id, states=UNSEALED)
+        if not left:
+            finish(ctx, crawl, priority=priority)
+            return True
+        waits = _seconds_to_wait(ctx, crawl, left)
+        turn = [window for window in left if waits[window.id] <= 0][:WINDOWS_PER_ROUND]
+        if not turn:
+            _wait(ctx, crawl, left, min(waits.values()))
+            return False
+        if not _count_all(ctx, crawl, left, priority=priority) and not _count(
+            ctx, crawl, turn, priority=priority
+        ):
+            return False
+        with ctx.reading() as connection:
+            is_cut = bool(crawls.windows(connection, crawl.id, states=("planned",)))
+        if is_cut or ctx.is_over or ctx.stop.wait(_PAUSE_SECONDS):
+            return False
+
+
+def seal(ctx: Context, crawl: Crawl) -> None:
+    """Make counts final that the feed is clear past: nothing published late can speak against them
+    any more. Those that something did speak against are counted anew, in parts."""
+    resource = ctx.resources[crawl.resource]
+    history = history_of(ctx, resource)
+    cuttable = is_cuttable(ctx, resource)
+
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            counted = crawls.windows(connection, crawl.id, states=("counted",))
+            feed = feeds.feed(connection, ctx.store.id, history.name)
+            bound = feeds.lateness_seconds(connection, ctx.store.id)
+            for group in _counted_together(counted):
+                window = group[0]
+                assert window.asked_at is not None
+                assert window.counted_at is not None
+                if feed is None or not can_seal(window.asked_at, feed.clear_at):
+                    continue
+                if departures.speaks_against(
+                    connection,
+                    ctx.store.id,
+                    crawl.resource,
+                    _hull(group),
+                    asked_at=window.asked_at,
+                    counted_at=window.counted_at,
+                    crm_at=window.crm_at,
+                    lateness_seconds=bound,
+                ):
+                    runs = _parts(ctx, connection, resource, window.days, PARTS) if cuttable else []
+                    if len(group) == 1 and runs:
+                        _cut(connection, crawl, window, runs)
+                    else:
+                        windows.count_again(connection, group)
+                    continue
+                windows.seal(connection, group)
+                if sum(_lift(connection, crawl, each) for each in group):
+                    coverage.set_counts(connection, resource, ctx.store.id)
+    failpoints.point("sealed")
+
+
+def _lift(connection: sa.Connection, crawl: Crawl, window: Window) -> int:
+    """Forget what was in doubt before a window was compared; how many doubts."""
+    if not window.deep or window.walked_as_of is None:
+        return 0
+    return doubts.lift(
+        connection,
+        crawl.store_id,
+        crawl.resource,
+        window.days,
+        compared_from=window.walked_as_of,
+    )
+
+
+def _counted_together(windows: Sequence[Window]) -> list[list[Window]]:
+    """Windows by the count that proved them: one of the whole range proved all of it."""
+
+    def when(window: Window) -> dt.datetime:
+        assert window.asked_at is not None
+        return window.asked_at
+
+    ordered = sorted(windows, key=when)
+    return [list(group) for _, group in itertools.groupby(ordered, key=when)]
+
+
+def _hull(windows: Sequence[Window]) -> Days:
+    """The days from the first to the last of some windows."""
+    firsts, lasts = [w.days.first for w in windows], [w.days.last for w in windows]
+    return Days(
+        None if None in firsts else min(day for day in firsts if day is not None),
+        None if None in lasts else max(day for day in lasts if day is not None),
+    )
+
+
+def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict[int, float]:
+    """How long each window waits: to be counted, or for its seal."""
+    history = history_of(ctx, ctx.resources[crawl.resource])
+
+    with ctx.reading() as connection:
+        feed = feeds.feed(connection, ctx.store.id, history.name)
+        bound = feeds.lateness_seconds(connection, ctx.store.id)
+        now = clock.now(connection)
+
+    def seconds(window: Window) -> float:
+        if window.state == "counted":
+            assert window.asked_at is not None
+            behind = seconds_to_seal(
+                asked_at=window.asked_at,
+                clear_at=feed.clear_at if feed else None,
+                lateness_seconds=bound,
+            )
+            return max(behind, ctx.feed_seconds / 4)  # a turn too early costs no request
+        ago = (now - window.counted_at).total_seconds() if window.counted_at else None
+        return seconds_to_count(
+            differed=window.differed,
+            walks=window.walks,
+            counted_seconds_ago=ago,
+            lateness_seconds=bound,
+        )
+
+    return {window.id: seconds(window) for window in left}
+
+
+def _wait(ctx: Context, crawl: Crawl, left: Sequence[Window], seconds: float) -> None:
+    """Let other crawls go before this one; a window that was walked in vain counts as a round."""
+    phase = "seal" if all(window.state == "counted" for window in left) else "prove"
+    rounds = max((w.walks for w in left if w.state == "walked" and w.differed), default=0)
+    seconds = max(seconds, LEAST_WAIT_SECONDS)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            crawls.wait(connection, crawl, seconds=seconds, phase=phase, rounds=rounds)
+
+
+def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, priority: Priority) -> bool:
+    """Try to prove a crawl's whole range by one number, once, before its windows are counted."""
+    if len(left) < 2 or any(window.counted_at is not None for window in left):
+        return False
+    with ctx.reading() as connection:
+        is_begun = bool(crawls.windows(connection, crawl.id, states=("proven",)))
+    if is_begun:
+        return False  # it would be sealed by what is told of the others alone
+    asked = ask_totals(ctx, crawl, [crawl.days], priority=priority)
+    if asked is None:
+        return False
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            [count], bracket = count_rows(ctx, connection, crawl, asked)
+            if count.proven:
+                windows.set_counted(
+                    connection,
+                    left,
+                    asked_at=count.asked_as_of,
+                    counted_at=bracket.counted_at,
+                    crm_at=bracket.crm_at,
+                )
+    return count.proven
+
+
+def _count(ctx: Context, crawl: Crawl, turn: Sequence[Window], *, priority: Priority) -> bool:
+    """Count some windows, and do with each what follows; False when interrupted."""
+    resource = ctx.resources[crawl.resource]
+    cuttable = is_cuttable(ctx, resource)
+    asked = ask_totals(ctx, crawl, [window.days for window in turn], priority=priority)
+    if asked is None:
+        return False
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            counts, bracket = count_rows(ctx, connection, crawl, asked)
+            for window, count in zip(turn, counts, strict=True):
+                _judge(ctx, connection, crawl, window, count, bracket, cuttable=cuttable)
+    return True
+
+
+def _judge(
+    ctx: Context,
+    connection: sa.Connection,
+    crawl: Crawl,
+    window: Window,
+    count: Count,
+    bracket: CountBracket,
+    *,
+    cuttable: bool,
+) -> None:
+    resource = ctx.resources[crawl.resource]
+    store_id, days = ctx.store.id, window.days
+    if window.deep and count.accepted and count.total == count.mirrored and not count.contested:
+        # What was accepted is no more: the window was compared, and agrees without it.
+        doubts.forget_accepted(connection, store_id, resource.name, days)
+        count = Count(days, count.total, count.mirrored, count.entered, count.asked_as_of)
+    runs: list[Days] = []
+    if cuttable and not count.proven:
+        runs = _parts(ctx, connection, resource, days, parts_of_contested(count.contested))
+    step = next_step(
+        count,
+        differed=window.differed,
+        walks=window.walks,
+        was_contested=window.counted_at is not None and not window.differed,
+        is_doubted=window.walks > 0
+        and doubts.is_open_about(
+            connection, store_id, resource.name, days, raised_after=window.walked_as_of
+        ),
+        can_cut=bool(runs),
+    )
+    differed = window.differed + (0 if step is Step.LATER else 1)
+    if step is Step.COUNTED:
+        windows.set_counted(
+            connection,
+            [window],
+            asked_at=count.asked_as_of,
+            counted_at=bracket.counted_at,
+            crm_at=bracket.crm_at,
+        )
+    elif step is Step.CUT:
+        _cut(connection, crawl, window, runs)
+    else:
+        windows.set_differed(connection, window, counted_at=bracket.counted_at, differed=differed)
+    if step is Step.PUT_OFF or (step is Step.DEEP and not count.proven and not count.entered):
+        _doubt(connection, store_id, resource, count)
+    if step is Step.DEEP:
+        crawls.walk_again(connection, window.id)
+
+
+def _doubt(connection: sa.Connection, store_id: int, resource: Resource, count: Count) -> None:
+    """Counts of a window are known to differ: coverage does not go past that."""
+    doubts.raise_doubt(
+        connection,
+        store_id,
+        resource.name,
+        kind="count",
+        detail=f"of {count.days} the API counts {count.total}, here are {count.mirrored}",
+        days=count.days,
+        difference=count.difference,
+    )
+    coverage.set_counts(connection, resource, store_id)
+
+
+def _cut(connection: sa.Connection, crawl: Crawl, window: Window, runs: Sequence[Days]) -> None:
+    """Replace a window by its parts, each to be counted."""
+    crawls.remove_window(connection, window.id)
+    doubts.divide(connection, crawl.store_id, crawl.resource, runs)
+    crawls.add_windows(connection, crawl, runs, state="walked", like=window)
+
+
+def _parts(
+    ctx: Context, connection: sa.Connection, resource: Resource, days: Days, parts: int
+) -> list[Days]:
+    """A window's days cut where the mirror has rows; [] where they cannot be.
+
+    The API may have others, which the outer parts, open as the window is, still hold.
+    """
+    if days.is_one_day:
+        return []
+    row = connection.exec_driver_sql(
+        f"SELECT min(created_on), max(created_on) FROM {crm_name(resource.name)}"
+        " WHERE store_id = %s AND deleted_at IS NULL"
+        " AND created_on >= coalesce(%s, '-infinity'::date)"
+        " AND created_on <= coalesce(%s, 'infinity'::date)",
+        (ctx.store.id, days.first, days.last),
+    ).one()
+    today = clock.now(connection).astimezone(ctx.zone).date()
+    oldest, newest = days.first or row[0] or today, days.last or row[1] or today
+    runs = slices(days, oldest=oldest, newest=newest, parts=parts)
+    return runs if len(runs) > 1 else []
+
+
+def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority: Priority) -> None:
+    """No window counts a row without a creation day: each is asked for by its id."""
+    with ctx.reading() as connection:
+        rows = connection.exec_driver_sql(
+            f"SELECT id FROM {crm_name(resource.name)} WHERE store_id = %s"
+            " AND deleted_at IS NULL AND created_on IS NULL",
+            (ctx.store.id,),
+        )
+        undated = [row[0] for row in rows]
+    if undated:
+        read = read_again(
+            ctx, resource, {record: ChangeHint() for record in undated}, priority=priority
+        )
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                loaded = apply(ctx, connection, resource, read)
+                crawls.add_report(connection, crawl, {"ghosts": loaded.buried})
+
+
+def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
+    """Every window is sealed, so the whole is: their union, and rows that belong to no window."""
+    resource = ctx.resources[crawl.resource]
+    if resource.created_field:
+        _settle_undated(ctx, crawl, resource, priority=priority)
+
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            as_of = windows.proven_as_of(connection, crawl.id)
+            since = ctx.store.since if resource.created_field else None
+            is_whole = crawl.days.last is None and crawl.days.first == since
+            if is_whole and as_of is not None:
+                coverage.mark_proven(
+                    connection, resource, ctx.store.id, as_of=as_of, by_ids=crawl.deep
+                )
+                keep_turn(connection, crawl)
+            windows.report_ghosts(connection, resource, crawl)
+            crawls.end_crawl(connection, crawl)

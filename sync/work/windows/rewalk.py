@@ -1,0 +1,57 @@
+"""What a window lacks that is compared: asked for by its ids before it becomes a tombstone."""
+
+from __future__ import annotations
+
+from sync import failpoints
+from sync.crm import Priority
+from sync.state import crawls, windows
+from sync.state.crawls import Crawl, Window
+from sync.work.by_ids import IDS_PER_REQUEST
+from sync.work.context import Context
+from sync.work.feed.reread import ChangeHint, apply, read_again
+
+SUSPECTS_AT_ONCE = 50 * IDS_PER_REQUEST
+
+
+def ask_for_missing(ctx: Context, crawl: Crawl, window: Window, *, priority: Priority) -> bool:
+    """Ask for every live row that no page of a window showed; False when the slice ended before.
+
+    A request's worth a transaction; the next slice goes on after the last one.
+    """
+    resource = ctx.resources[crawl.resource]
+    while True:
+        with ctx.reading() as connection:
+            suspects = windows.not_met(
+                connection,
+                resource,
+                ctx.store.id,
+                window,
+                sites=ctx.store.sites,
+                at_most=SUSPECTS_AT_ONCE,
+            )
+        if not suspects:
+            for attempt in ctx.attempts():
+                with attempt as connection:
+                    windows.end_comparison(connection, window)
+            return True
+        for start in range(0, len(suspects), IDS_PER_REQUEST):
+            _ask(ctx, crawl, window, suspects[start : start + IDS_PER_REQUEST], priority=priority)
+            if ctx.is_over:
+                return False
+
+
+def _ask(
+    ctx: Context, crawl: Crawl, window: Window, suspects: list[int], *, priority: Priority
+) -> None:
+    resource = ctx.resources[crawl.resource]
+    read = read_again(
+        ctx, resource, {record: ChangeHint() for record in suspects}, priority=priority
+    )
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            loaded = apply(ctx, connection, resource, read)
+            windows.asked_for(connection, window, last_id=suspects[-1])
+            crawls.count_pages(connection, crawl, requests=1)
+            crawls.add_report(connection, crawl, {"ghosts": loaded.buried})
+    window.last_id = suspects[-1]
+    failpoints.point("reconcile_repaired")

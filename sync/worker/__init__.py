@@ -1,0 +1,6 @@
+"""What Celery runs: `celery -A sync worker` and `celery -A sync beat`.
+
+celery.py    the application: queues, pool, logging, a graceful end
+tasks.py     the tasks, a few lines each
+schedule.py  what beat sends, and how often
+"""
