@@ -5,7 +5,6 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from sync.sandbox import shop
 from sync.sandbox.account import Account
 from sync.sandbox.filters import among, dates, idle
 from sync.sandbox.history_format import Word, flat, merged
@@ -99,7 +98,7 @@ def created(seeding: Seeding, record: Record, pack: Json) -> None:
     body: Json = {"created": True, "source": "user", "user": {"id": 1}, "field": "store",
                   "oldValue": None, "newValue": store, "pack": _stored(pack)}  # fmt: skip
     account = seeding.account
-    account.writer.made("packs", record, body, at=account.clock.now() - shop.DAY)
+    account.writer.made("packs", record, body, at=account.clock.now() - 86400)
 
 
 PACKS = Kind(
