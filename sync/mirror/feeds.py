@@ -386,21 +386,7 @@ def to_sample(
     """
     followed = feed(connection, store_id, history)
     assert followed is not None, "a feed is followed from its bookmark"
-    binds = {
-        "store": store_id,
-        "target": target,
-        "begin": followed.bookmark,
-        "tail": followed.tail_id,
-        "period": 2 * HOUR_SECONDS,
-        "bound": lateness_seconds(connection, store_id),
-    }
-    begin: int | None = connection.execute(
-        sa.text(
-            f"SELECT max(id) FROM {crm_name(history)} WHERE store_id = :store AND id BETWEEN :begin"
-            " AND :tail AND first_seen_at < clock_timestamp() - make_interval(secs => :period)"
-        ),
-        binds,
-    ).scalar()
+    begin_id = _begin_of(connection, store_id, history, followed, seconds=2 * HOUR_SECONDS)
     rows = connection.execute(
         sa.text(
             "SELECT id FROM (SELECT t.id, extract(epoch FROM clock_timestamp() - h.told_at) AS age,"
@@ -415,9 +401,38 @@ def to_sample(
             # The smallest of exponential times: chosen with a weight of one by the age.
             " ORDER BY -ln(1 - random()) * age LIMIT 100"
         ),
-        binds | {"begin": followed.bookmark if begin is None else begin},
+        {
+            "store": store_id,
+            "target": target,
+            "begin": begin_id,
+            "tail": followed.tail_id,
+            "bound": lateness_seconds(connection, store_id),
+        },
     )
     return list(rows.scalars())
+
+
+def _begin_of(
+    connection: sa.Connection, store_id: int, history: str, followed: Feed, *, seconds: float
+) -> int:
+    """Find the last entry followed that was first seen longer ago; the bookmark where none was.
+
+    Read from the newest back, so that it costs what there was since.
+    """
+    found: int | None = connection.execute(
+        sa.text(
+            f"SELECT id FROM {crm_name(history)} WHERE store_id = :store AND id > :bookmark"
+            " AND id <= :head AND first_seen_at < clock_timestamp() - make_interval(secs => :secs)"
+            " ORDER BY id DESC LIMIT 1"
+        ),
+        {
+            "store": store_id,
+            "bookmark": followed.bookmark,
+            "head": followed.head_id,
+            "secs": seconds,
+        },
+    ).scalar()
+    return followed.bookmark if found is None else found
 
 
 def note_sample(connection: sa.Connection, store_id: int, history: str, *, records: int) -> None:
@@ -465,14 +480,18 @@ def told_since(
     connection: sa.Connection, store_id: int, history: str, *, subject: str, seconds: float
 ) -> tuple[list[int], dt.datetime | None]:
     """Records that a history told of within so many seconds, and when it first did."""
+    followed = feed(connection, store_id, history)
+    if followed is None:
+        return [], None
     row = connection.execute(
         sa.text(
             f"SELECT coalesce(array_agg(DISTINCT {subject}) FILTER (WHERE {subject} IS NOT NULL),"
-            f" '{{}}'), min(first_seen_at) FROM {crm_name(history)} AS h JOIN sync.feed AS f"
-            " ON f.store_id = h.store_id AND f.resource = :history AND h.id > f.bookmark"
-            " WHERE h.store_id = :store AND h.first_seen_at > clock_timestamp()"
-            " - make_interval(secs => :seconds)"
+            f" '{{}}'), min(first_seen_at) FROM {crm_name(history)}"
+            " WHERE store_id = :store AND id > :begin"
         ),
-        {"store": store_id, "history": history, "seconds": seconds},
+        {
+            "store": store_id,
+            "begin": _begin_of(connection, store_id, history, followed, seconds=seconds),
+        },
     ).one()
     return row[0], row[1]

@@ -395,12 +395,10 @@ def _orphans(
         " ORDER BY t.id"
         " ON CONFLICT (store_id, resource, id) DO UPDATE"
         " SET not_before = greatest(r.not_before, excluded.not_before),"
-        " since = least(r.since, excluded.since),"
-        " reason = CASE WHEN r.reason = %(sampled)s THEN excluded.reason ELSE r.reason END",
+        " since = least(r.since, excluded.since)",
         {
             "store": store_id,
             "resource": resource,
-            "sampled": SAMPLED,
             "bound": feeds.lateness_seconds(connection, store_id),
             **binds,
         },

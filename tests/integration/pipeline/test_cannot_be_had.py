@@ -6,6 +6,7 @@ import pytest
 
 from sync.mirror import asked, stores
 from sync.mirror.status import statuses
+from sync.sandbox.reference import CANCELLED
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, small
 
@@ -78,6 +79,53 @@ def test_an_order_that_stops_answering_holds_nothing_up(mirror: Mirror) -> None:
     mirror.come_to_rest()
     mirror.assert_equal_to_oracle()
     assert mirror.coverage("orders").state == "following"
+
+
+def sums(mirror: Mirror) -> dict[int, object]:
+    """Customers' sums, here as the rows are and as the CRM has them, where they differ."""
+    here = {row.id: row.raw for row in mirror.rows("SELECT id, raw FROM crm.customers")}
+    truth = mirror.sandbox.truth(mirror.account.name, "customers")
+    return {
+        each["id"]: (here[each["id"]].get("totalSumm"), each["totalSumm"])
+        for each in truth
+        if here[each["id"]].get("totalSumm") != each["totalSumm"]
+    }
+
+
+def test_the_sums_of_customers_are_right_though_their_order_cannot_be_had(mirror: Mirror) -> None:
+    """What its row names is read again; one that was never here may name any customer: they are in
+    doubt until they were compared."""
+    buyers = {
+        key: record.customer
+        for key, record in mirror.account.collections["orders"].truth.live.items()
+    }
+    [bad, *_] = [
+        key
+        for key, order in mirror.truth("orders").items()
+        if buyers[key] is not None and order["status"] not in CANCELLED
+    ]
+    poison(mirror, bad)
+    mirror.account.update_order(bad, status="cancel-other")
+    assert sums(mirror)
+    for _ in range(6):
+        mirror.pass_time(15)
+        mirror.feeds()
+    assert sums(mirror) == {}
+    [customer, *_] = sorted(mirror.truth("customers"))
+    born = mirror.account.create_order(customer=customer)
+    poison(mirror, bad, born)
+    changed = mirror.now()
+    for _ in range(12):
+        mirror.pass_time(15)
+        mirror.feeds()
+    assert customer in sums(mirror)
+    assert mirror.coverage("customers").complete_as_of.timestamp() <= changed
+    for _ in range(12):
+        mirror.walks()
+        mirror.pass_time(15)
+        mirror.feeds()
+    assert sums(mirror) == {}
+    assert mirror.coverage("customers").complete_as_of.timestamp() > changed
 
 
 def test_a_record_that_was_accepted_holds_coverage_no_more(mirror: Mirror) -> None:
