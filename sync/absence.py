@@ -1,15 +1,15 @@
-"""What it means that a record is not there: one judge, whoever asks. Decisions only, no I/O.
+"""The decision whether an absent record is deleted, for all callers. No I/O.
 
-| told by | believed |
+| evidence | deleted |
 |---|---|
-| history, or a 404 that names the survivor | at once: the CRM said so itself |
-| a 404 of the method for one record | when that method answers for others, and the 404 comes |
-|  | once more after the lateness bound |
-| a list read to its end, whole or of one parent | at once, unless it is empty, holds what cannot |
-|  | be read, or lacks more than half of twenty or more: those wait for `approve` |
+| history, or a 404 that names the survivor | at once: the CRM itself reports the deletion |
+| a 404 of the method for one record | when the method answers for other records, and a second |
+|  | request after the lateness bound gets a 404 too |
+| a list read to its end, whole or of one parent | at once, unless it is empty, has unreadable |
+|  | records, or lacks more than half of twenty or more rows: then `approve` decides |
 
-But for history's own word, it is judged once the key was found, after the answer, to see what it
-saw before.
+Except for the history's own word, records are judged only after a check behind the request found
+that the key sees no less than before.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from dataclasses import dataclass
 from enum import Enum
 
 HALF_COUNTS_FROM = 20
-"""A list this long does not lose more than half of itself unnoticed."""
+"""The number of rows from which an absence of more than half needs a person's approval."""
 
 
 class By(Enum):
-    """What told that a record is not there."""
+    """The source of the evidence that a record is absent."""
 
-    HISTORY = "history"  # an entry that says deleted
+    HISTORY = "history"  # an entry that reports the deletion
     COMBINED = "combined"  # an entry, or a 404, that names the survivor
     SINGLE = "single"  # a 404 of the method for one record
-    LIST = "list"  # a list that was read to its end: the whole, or one parent's
-    NO_LIST = "no list"  # a 404 of a parent's list: it has none
+    LIST = "list"  # a list that was read to its end: the whole list, or one parent's
+    NO_LIST = "no list"  # a 404 of a parent's list: the parent has none
 
 
 _REASONS = {
@@ -43,18 +43,18 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of records that did not come.
+    """The facts about absent records.
 
-    by          what told it
-    absent, of  how many are missing together, of how many rows that were looked for
-    together    how many with those missing before in the same pass, of all rows there are (of_all)
-    answers     whether the method that lacks them has answered for others
-    hidden      whether they may be of a site the key has lost
-    seen        records the list showed; None where one record was asked for
-    unusable    records of the list that could not be read: each may be the one that is missing
-    approved    whether a person lets them be tombstoned
-    asked_at    send moment of the request that lacked them
-    first_at    send moment of the first that did, None for none before
+    by          the source of the evidence
+    absent, of  the number of rows absent together, and of all rows that were expected
+    together    the same number, with the rows absent earlier in the same pass, of all rows (of_all)
+    answers     True when the method has answered for other records
+    hidden      True when the records may be of a site that the key can no longer see
+    seen        number of records in the list; None when a single record was requested
+    unusable    number of unreadable records in the list, each of which may be an absent one
+    approved    True when a person approved the tombstones
+    asked_at    send moment of the request without the records
+    first_at    send moment of the first such request, None when there was none before
     """
 
     by: By
@@ -74,7 +74,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """They are gone. `words`: why nobody was asked, where one might think they should be."""
+    """The records are deleted. `words` explains why many rows did not need approval, else ""."""
 
     reason: str
     words: str = ""
@@ -82,14 +82,14 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Once more, not before a moment."""
+    """The records must be requested once more, not before a moment."""
 
     not_before: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """Their absence proves nothing. `approvable`: a person may say that it does."""
+    """The absence proves nothing. `approvable`: a person may approve the tombstones."""
 
     words: str
     approvable: bool = False
@@ -99,7 +99,7 @@ Verdict = Tombstone | Ask | Withheld
 
 
 def judge(found: Evidence) -> Verdict:
-    """Whether records that did not come are gone."""
+    """Decide whether absent records are deleted."""
     if found.by in {By.HISTORY, By.COMBINED}:
         return Tombstone(_REASONS[found.by])
     if not found.answers:
@@ -137,5 +137,5 @@ def _of_list(found: Evidence) -> Verdict:
 
 
 def is_too_many(absent: int, *, of: int) -> bool:
-    """Whether so many absent rows wait for a person."""
+    """Tell whether so many absent rows need a person's approval."""
     return of >= HALF_COUNTS_FROM and absent * 2 > of

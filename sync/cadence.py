@@ -1,8 +1,8 @@
-"""How often each feed is looked at, so that all of them fit the request budget. Pure.
+"""The polling intervals of feeds, chosen so that all feeds fit the request budget. No I/O.
 
-One egress address sends 864,000 requests a day. With half of them for feeds, 65 feeds can be looked
-at every 15 s; what several addresses send adds up. Beyond that intervals stretch, those of busy
-feeds less than those of idle ones: mean staleness per change is least when intervals go with
+One egress address sends 864,000 requests a day. With half of them for feeds, 65 feeds can be polled
+every 15 s; several addresses add up. With more feeds the intervals grow, for busy feeds less than
+for idle ones: the mean staleness per change is least when intervals are proportional to
 1/√(changes per second) (minimise Σ rateᵢ·intervalᵢ/2 under Σ 1/intervalᵢ = budget).
 """
 
@@ -13,18 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FEED_SHARE = 0.5
-"""Of the budget that feeds may take while walks wait (crm/limiter keeps it, too)."""
+"""The share of the budget that feeds may use while walks wait (crm/limiter enforces it too)."""
 REQUESTS_PER_LOOK = 1.15
-"""An idle look is one request; busy ones read entries, records and the tail as well."""
+"""The mean requests per poll: one for an idle feed; busy feeds need more, for records and tail."""
 _LEAST_RATE = 1 / 86_400
-"""An idle feed is taken to change once a day: it must be looked at some time."""
+"""The rate assumed for an idle feed, one change a day, so that its interval stays finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """Intervals in seconds, in the order of the rates given; `fits` when the ceiling held.
+    """Intervals in seconds, in the order of the given rates; `fits` when the budget is enough.
 
-    `mean_seconds` is between two looks at a feed; above the ceiling when that does not fit.
+    `mean_seconds` is the mean time between two polls, above the ceiling when `fits` is False.
     """
 
     intervals: tuple[float, ...]
@@ -39,10 +39,10 @@ def cadences(
     floor_seconds: float,
     ceiling_seconds: float,
 ) -> Cadence:
-    """Intervals between floor and ceiling that spend at most the feeds' share of the budget.
+    """Return intervals between floor and ceiling that use at most the feeds' share of the budget.
 
-    When even the ceiling costs more than the share, the ceiling is what is promised, and `fits`
-    is False: another egress address is needed.
+    When even the ceiling needs more than the share, all intervals are the ceiling and `fits` is
+    False: another egress address is needed.
     """
     looks = requests_per_second * FEED_SHARE / REQUESTS_PER_LOOK
     weights = [1 / math.sqrt(max(rate, _LEAST_RATE)) for rate in changes_per_second]
@@ -70,9 +70,9 @@ def cadences(
 
 
 def egress_addresses(feeds: int, *, lag_seconds: float, requests_per_second: float) -> int:
-    """How many egress addresses look at `feeds` feeds every `lag_seconds`.
+    """Return the number of egress addresses needed to poll `feeds` feeds every `lag_seconds`.
 
-    `requests_per_second` is what one of them sends.
+    `requests_per_second` is the rate of one address.
     """
     a_second = feeds / lag_seconds * REQUESTS_PER_LOOK
     return max(1, math.ceil(a_second / (requests_per_second * FEED_SHARE)))

@@ -1,8 +1,8 @@
-"""The Celery application: queues, pool, logging, and a graceful end.
+"""The Celery application: queues, pool, logging, and a graceful shutdown.
 
-Postgres is the truth and Celery a hint: a message lost, doubled or late changes nothing but when
-work begins. The bare command `celery -A sync worker -Q feeds,crawls` is meant to be enough, so
-pool and concurrency are chosen here (ops/decisions/0005-threads.md).
+Postgres decides which work is due, and messages are only hints: a lost, duplicate or late message
+changes only when work begins. The plain command `celery -A sync worker -Q feeds,crawls` must be
+enough, so pool and concurrency are set here (ops/decisions/0005-threads.md).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from sync import telemetry
 from sync.settings import KEY_PREFIX, settings, unknown_warning
 
 PLACES = 16
-"""Tasks a worker works on at once; crawls take at most half of them (sync/tasks.py)."""
+"""The concurrent tasks of a worker; crawls use at most half of them (sync/tasks.py)."""
 QUEUES = ("feeds", "crawls")
 
 
 class Channel(transport.Channel):
-    """A channel that says so when it is used after its connection was closed.
+    """A channel that raises ConnectionError when it is used after its connection was closed.
 
-    kombu 5.7 uses it on to requeue and to acknowledge what was in flight when Redis went away, and
-    meets an AttributeError, which ends the worker. A lost connection it knows how to mend.
+    kombu 5.7 uses such a channel to requeue and acknowledge messages that were in flight when Redis
+    went away. Its AttributeError would end the worker; after a ConnectionError kombu reconnects.
     """
 
     def _connparams(self, asynchronous: bool = False) -> Any:
@@ -38,27 +38,27 @@ class Channel(transport.Channel):
 
 
 class Transport(transport.Transport):
-    """Redis, by such channels."""
+    """The Redis transport with these channels."""
 
     Channel = Channel
 
 
 class Link(Connection):
-    """A connection by this transport."""
+    """A connection that uses this transport."""
 
     def get_transport_cls(self) -> type[Transport]:
-        """Whatever the URL's scheme: settings allow Redis alone."""
+        """Return the transport for any URL scheme, because settings allow only Redis."""
         return Transport
 
 
 class Broker(AMQP):  # type: ignore[misc]
-    """Celery's way to the broker, over such links."""
+    """Celery's broker interface with these connections."""
 
     Connection = Link
 
 
 class MirrorCelery(Celery):  # type: ignore[misc]  # Celery has no type hints
-    """Celery that learns where Redis is when it first connects: `--help` starts no server."""
+    """A Celery app that reads Redis's URL when it first connects, so `--help` starts no server."""
 
     amqp_cls = Broker
 
@@ -102,11 +102,11 @@ app.conf.update(
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log_our_way(loglevel: int | str = logging.INFO, **_: Any) -> None:
-    """Our lines by structlog, Celery's own by the standard library, both to stderr."""
+    """Configure logging to stderr: structlog for our lines, the standard library for Celery's."""
     telemetry.configure(settings().log_format, level=telemetry.level_of(loglevel))
     telemetry.standard_library()
     _report()
-    # "celery@host ready" and the like are wanted, a line per task received is not.
+    # Keep lines such as "celery@host ready", but not a line for each received task.
     logging.getLogger("celery.apps.worker").setLevel(logging.INFO)
     logging.getLogger("celery.worker").setLevel(logging.WARNING)
     for name in settings().unknown:
@@ -114,7 +114,7 @@ def _log_our_way(loglevel: int | str = logging.INFO, **_: Any) -> None:
 
 
 def _report() -> None:
-    """Sentry and traces, where they are set."""
+    """Start Sentry and traces when they are set."""
     if (dsn := settings().sentry_dsn) is not None:
         from sync.telemetry.reports import report_to
 
@@ -127,7 +127,7 @@ def _report() -> None:
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _end_slices(**_: Any) -> None:
-    """SIGTERM ends every slice at its next page boundary."""
+    """Let every slice end at its next page boundary, on SIGTERM."""
     from sync.pipeline.services import services
 
     services().stop.set()
@@ -135,7 +135,7 @@ def _end_slices(**_: Any) -> None:
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _forget_the_parents_connections(**_: Any) -> None:
-    """A forked pool (`-P processes`) makes its own connections: services() is per process id."""
+    """Create new connections in a forked pool (`-P processes`): services() is per process id."""
     from sync.pipeline.services import services
 
     services()

@@ -1,4 +1,4 @@
-"""What to ask for next, and when it is enough: windows, pages, proofs. Decisions only, no I/O."""
+"""Decisions of crawls: windows, pages, proofs, moments of the next work. No I/O."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any
 from sync.errors import UnexpectedData
 
 WINDOW_TARGET = 2_500
-"""Records a planned window should hold: 25 pages, so that a lost row costs few pages again."""
+"""The number of records planned for a window: 25 pages, so that a repeated walk costs little."""
 WINDOW_MAX = 5_000
 LEAF_RECORDS = 300
-"""A window this small is walked again rather than halved: three pages cost less than the counts."""
+"""The size up to which a window is walked again, not cut: three pages cost less than counts."""
 _DAY = dt.timedelta(days=1)
 
 
@@ -31,16 +31,16 @@ class Days:
 
     @property
     def is_open(self) -> bool:
-        """Whether one end is open."""
+        """True when at least one end is open."""
         return self.first is None or self.last is None
 
     @property
     def is_one_day(self) -> bool:
-        """Whether it cannot be split."""
+        """True for a single day, which cannot be cut."""
         return self.first is not None and self.first == self.last
 
     def within(self, other: Days) -> Days | None:
-        """The days that are in both, None when there are none."""
+        """Return the days that are in both, None when there are none."""
         firsts = [day for day in (self.first, other.first) if day is not None]
         lasts = [day for day in (self.last, other.last) if day is not None]
         first, last = max(firsts, default=None), min(lasts, default=None)
@@ -57,7 +57,7 @@ WHOLE = Days()
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """What an answer says of its list. `pages` is 0 for an empty one."""
+    """The pagination block of an answer. `pages` is 0 for an empty list."""
 
     total: int
     page: int
@@ -65,15 +65,15 @@ class Pagination:
 
 
 MOST_PAGES = 1_000_000
-"""A hundred million records, a day of requests: no list is that long, so the number is wrong."""
+"""The most pages that are believed: no list has a hundred million records."""
 _COUNT_DIGITS = 12
 
 
 def pagination_of(data: dict[str, Any], body: bytes = b"") -> Pagination:
-    """The pagination block; UnexpectedData without one, for then nothing could be proven.
+    """Return the pagination block; UnexpectedData without one, because nothing could be proven.
 
-    Also when its pages are without end. More pages than records are believed: asking for them
-    costs little, and a walk ends at the first empty one (walk.py).
+    UnexpectedData also for more than MOST_PAGES. More pages than records are accepted: a walk
+    ends at the first empty page (walk.py), so they cost little.
     """
     block = data.get("pagination")
     if isinstance(block, dict):
@@ -87,10 +87,10 @@ def pagination_of(data: dict[str, Any], body: bytes = b"") -> Pagination:
 
 
 def count_of(value: Any) -> int | None:
-    """A count as an answer writes it: a whole number, or its digits; None for anything else.
+    """Return a count of an answer, a whole number or a string of digits; None for anything else.
 
-    What is longer than any count is not converted: `1e50000000` is a short text, and an int that
-    takes hours to make.
+    Longer numbers are not converted: `1e50000000` is short, but converting it to an int would
+    take hours.
     """
     if isinstance(value, str):
         is_count = value.isascii() and value.isdigit() and len(value) <= _COUNT_DIGITS
@@ -105,7 +105,7 @@ def count_of(value: Any) -> int | None:
 
 
 def record_id_of(value: Any) -> int | None:
-    """An id as a record may have one, where an answer names it in passing; None for all else."""
+    """Return a value that is a valid record id, a positive bigint; None for anything else."""
     is_id = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
     return value if is_id else None
 
@@ -113,8 +113,8 @@ def record_id_of(value: Any) -> int | None:
 def slices(days: Days, *, oldest: dt.date, newest: dt.date, parts: int) -> list[Days]:
     """Cut `days` into about `parts` equal runs of whole days, newest first.
 
-    `oldest` and `newest` stand for open ends, which the outer slices keep open, so that nothing
-    older or newer than expected falls between.
+    `oldest` and `newest` are used in place of open ends. The outer slices stay open, so that
+    records older or newer than expected are not missed.
     """
     first, last = days.first or oldest, days.last or newest
     first = min(first, last)
@@ -128,30 +128,30 @@ def slices(days: Days, *, oldest: dt.date, newest: dt.date, parts: int) -> list[
 
 
 def parts_of(total: int) -> int:
-    """How many windows a list of `total` records is cut into."""
+    """Return the number of windows for a list of `total` records."""
     return max(1, math.ceil(total / WINDOW_TARGET))
 
 
 def pages_bound(planned: int) -> int:
-    """The page a walk gives up at: a list that grows faster than it is walked must end somewhere.
+    """Return the last page of a walk, in case a list grows faster than it is walked.
 
-    Twice what was planned and ten pages more: growth within that is walked, beyond it is drift
-    that the closing proof deals with.
+    The bound is twice the planned pages plus ten. Growth within it is walked; growth beyond it is
+    drift, which the closing proof handles.
     """
     return 2 * planned + 10
 
 
 MOST_IN_FLIGHT = 12
 MOST_PAGES_A_SECOND = 40.0
-"""What one process can make rows of, at about 20 ms of CPU a page: more would wait in memory."""
+"""The pages that one process can normalise, at about 20 ms of CPU each: more would only queue."""
 
 
 def in_flight(*, requests_per_second: float, latency_seconds: float) -> int:
-    """How many pages to have under way: Little's law, and five more.
+    """Return the number of pages to fetch at the same time: by Little's law, and five more.
 
-    Two that wait for their slot, because a store with one ask outstanding gets only what its
-    latency allows (crm/limiter); three that are done while an earlier one is still being awaited
-    or committed, since pages are taken in order.
+    Two more wait for their slot, because one request at a time would limit the store by its
+    latency (crm/limiter). Three more may be finished while an earlier page is still being fetched
+    or committed, because pages are committed in order.
     """
     rate = min(requests_per_second, MOST_PAGES_A_SECOND)
     needed = math.ceil(rate * latency_seconds) + 5
@@ -165,13 +165,13 @@ def in_flight(*, requests_per_second: float, latency_seconds: float) -> int:
 class Count:
     """A window counted in a bracket of the feed.
 
-    total      records by the API, asked at `asked_as_of`
-    mirrored   live rows of the window that were found before it was asked, counted after the feed
+    total      the API's count of records, requested at `asked_as_of`
+    mirrored   live rows of the window that were found before that request, counted after the feed
                was followed past the answer
-    entered    live rows of the window found after it was asked
-    contested  live rows that the CRM may or may not have counted: told to be gone and still
-               listed, or found absent and not yet asked for a second time
-    accepted   what a person accepted that the total is above the rows
+    entered    live rows of the window that were found after the request
+    contested  live rows that the CRM may or may not have counted: reported as deleted but still
+               listed, or found absent and not yet requested a second time
+    accepted   the difference between total and rows that a person accepted
     """
 
     days: Days
@@ -184,29 +184,29 @@ class Count:
 
     @property
     def difference(self) -> int:
-        """By how many the total is above the rows."""
+        """The total minus the rows."""
         return self.total - self.mirrored
 
     @property
     def proven(self) -> bool:
-        """Whether the mirror's window is the CRM's, so far as departures are known.
+        """True when the mirror's window equals the CRM's, as far as departures are known.
 
-        Every row of `mirrored` was live in the CRM when it answered: it was seen before, and the
-        feed, followed past the answer, told of no deletion. A subset with the same count is the
-        same set. ops/decisions/0003 has the argument in full, 0017 why it is provisional.
+        Every row of `mirrored` was live in the CRM when it answered: the row was seen before, and
+        the feed, followed past the answer, reported no deletion. A subset with the same count is
+        the same set. ops/decisions/0003 has the full argument, 0017 why it is provisional.
         """
         return self.difference == self.accepted and not self.contested
 
 
 class Step(Enum):
-    """What happens to a window that was counted."""
+    """The next step of a window that was counted."""
 
-    COUNTED = "counted"  # proven, and sealed when the feed is clear past the count
-    LATER = "later"  # contested: its count says nothing yet
-    AGAIN = "again"  # one odd answer is not a fact
+    COUNTED = "counted"  # proven; seal it when the feed is clear past the count
+    LATER = "later"  # contested: the count proves nothing yet
+    AGAIN = "again"  # count again: a single difference may be accidental
     CUT = "cut"
-    DEEP = "deep"  # walked again, ids and contents compared
-    PUT_OFF = "put off"  # differs although it was compared: doubted, tried less and less often
+    DEEP = "deep"  # walk again and compare ids and contents
+    PUT_OFF = "put off"  # differs after a comparison: doubted, tried again with backoff
 
 
 def next_step(
@@ -218,10 +218,11 @@ def next_step(
     is_doubted: bool = False,
     can_cut: bool,
 ) -> Step:
-    """The next step for a counted window.
+    """Return the next step for a counted window.
 
-    `differed` counts in a row differed before this one. `walks`: how often it was walked again.
-    `was_contested` the last time, too. `is_doubted` by what was seen after its last walk.
+    `differed` is the number of consecutive counts before this one that differed, `walks` the number
+    of repeated walks. `was_contested`: the previous count was contested too. `is_doubted`:
+    something seen after the last walk casts doubt on the window.
     """
     if count.contested:
         return Step.CUT if was_contested and can_cut else Step.LATER
@@ -231,7 +232,7 @@ def next_step(
         return Step.AGAIN
     if can_cut and count.total > LEAF_RECORDS:
         return Step.CUT
-    # Right after a walk that changed nothing it would be the same again.
+    # A second walk right after one that did not help would have the same result.
     return Step.PUT_OFF if walks and differed == 1 else Step.DEEP
 
 
@@ -239,7 +240,7 @@ MOST_PARTS = 32
 
 
 def parts_of_contested(contested: int) -> int:
-    """How many parts leave most of them without one of so many contested rows."""
+    """Return the number of parts to cut a window into so that most have no contested row."""
     return max(2, min(2 * contested, MOST_PARTS))
 
 
@@ -250,17 +251,17 @@ MOST_PUT_OFF_SECONDS = 4 * 3_600.0
 def put_off_seconds(
     rounds: int, *, first: float = PUT_OFF_SECONDS, most: float = MOST_PUT_OFF_SECONDS
 ) -> float:
-    """5 min, 10 min … 4 h: until what came to nothing so many times in a row is tried again."""
+    """Return the wait after so many vain rounds in a row: 5 min, 10 min … 4 h."""
     return min(first * 2.0 ** min(max(rounds, 1) - 1, 10), most)
 
 
 def seconds_to_count(
     *, differed: int, walks: int, counted_seconds_ago: float | None, lateness_seconds: float
 ) -> float:
-    """How long until a walked window is counted (again); 0 for at once."""
+    """Return the seconds until a walked window is counted (again); 0 for at once."""
     if counted_seconds_ago is None or differed == 1:
         return 0.0
-    # Contested rows stay so for up to the lateness bound.
+    # Rows can stay contested for up to the lateness bound.
     wait = put_off_seconds(walks) if differed else lateness_seconds / 8
     return max(0.0, wait - counted_seconds_ago)
 
@@ -268,8 +269,8 @@ def seconds_to_count(
 def seconds_to_seal(
     *, asked_at: dt.datetime, clear_at: dt.datetime | None, lateness_seconds: float
 ) -> float:
-    """How long until the feed may be clear past a count: as far as it is behind it, and no longer
-    than the lateness bound. A feed that has not been looked at for long catches up at once."""
+    """Return the seconds until the feed may be clear past a count: as far as the feed is behind
+    it, but at most the lateness bound. A feed that was not read for long catches up at once."""
     behind = lateness_seconds if clear_at is None else (asked_at - clear_at).total_seconds()
     return min(max(behind, 0.0), lateness_seconds)
 
@@ -287,14 +288,14 @@ def lists_lag(*, untold: float, sampled: float) -> bool:
 
 
 def can_seal(asked_at: dt.datetime, clear_at: dt.datetime | None) -> bool:
-    """Whether all that was published before a count is known."""
+    """Tell whether the feed is clear past a count: all earlier entries are known."""
     return clear_at is not None and clear_at > asked_at
 
 
 def partition(days: Days, deep: Sequence[Days]) -> list[tuple[Days, bool]]:
-    """Cut `days` so that those in `deep` are apart: (days, is deep), the oldest first.
+    """Cut `days` at the limits of `deep`; return (days, is deep) pairs, the oldest first.
 
-    The outer parts are open where `days` is, and nowhere else.
+    Only the ends that are open in `days` are open in the parts.
     """
     low, high = days.first or dt.date.min, days.last or dt.date.max
     parts: list[tuple[dt.date, dt.date, bool]] = []
@@ -317,16 +318,15 @@ def partition(days: Days, deep: Sequence[Days]) -> list[tuple[Days, bool]]:
 
 @dataclass(slots=True)
 class PassCheck:
-    """Whether a pass over a list without a feed was closed.
+    """The check whether a pass over a list without a feed is closed, that is, missed no record.
 
-    Closed in one of two ways, both with ids in one order across page boundaries, so that a shifted
-    page would show. It held still: one total on every page and on a probe before and after, and
-    as many distinct ids. Or it grew: ids only grow, so all that was there at the first request is
-    at or below the largest id of that moment (`newest`), and nothing else ever will be. Of the ids
-    met, those up to `newest` were therefore there; when they are as many as the first total said,
-    they are all that was there, and the pass is closed for what was there when it began. What came
-    meanwhile moves rows of a list that is newest first to later pages, where they are met twice,
-    and stands behind all others in a list that is oldest first.
+    A pass closes in one of two ways. Both need ids in one order across page boundaries, which
+    reveals a shifted page. Either the list did not change: every page and a probe before and after
+    had the same total, and the pass met as many distinct ids. Or the list grew: new ids are always
+    larger, so exactly the records present at the first request have ids up to the largest id of
+    that moment (`newest`). When the pass met as many of these ids as the first total, it met all of
+    them, and it is closed for the moment when it began. New records move the rows of a descending
+    list to later pages, where rows are met twice; in an ascending list they come last.
 
     `newest` is the first id of a list that descends; of one that ascends it stands on the last
     page, which is asked for first (`begin`). `unusable` records became no row.
@@ -343,7 +343,7 @@ class PassCheck:
     problem: str = ""
 
     def begin(self, last_page: Sequence[Any], total: int) -> None:
-        """Take the last page of a list that ascends, as it was before anything else was read."""
+        """Add the last page of an ascending list, requested before any other page."""
         self.totals.append(total)
         self.newest = max((key for key in last_page if isinstance(key, int)), default=None)
 
@@ -376,12 +376,12 @@ class PassCheck:
         self.add([], -1)
 
     def add_total(self, total: int) -> None:
-        """Take the total of a probe."""
+        """Add the total of a probe."""
         self.totals.append(total)
 
     @property
     def is_closed(self) -> bool:
-        """Whether this pass alone proves the list."""
+        """True when this pass alone proves the list complete."""
         if not self._monotone and self.pages > 1:
             self._counts_agree()
             return False
@@ -389,22 +389,22 @@ class PassCheck:
 
     @property
     def grew(self) -> bool:
-        """Whether the list became longer while it was read, and never shorter."""
+        """True when the list became longer while it was read, and never shorter."""
         pairs = list(itertools.pairwise(self.totals))
         return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
     @property
     def ascends(self) -> bool:
-        """Whether the list is oldest first."""
+        """True when the list is oldest first."""
         return self._monotone and self._order == 1
 
     def agrees_with(self, before: PassCheck | None) -> bool:
-        """Whether two passes in a row closed on the same ids: the proof where no order holds."""
+        """Tell whether two passes in a row met the same ids: the proof for lists without order."""
         return before is not None and self._counts_agree() and self.ids == before.ids
 
     @property
     def holds_its_beginning(self) -> bool:
-        """Whether it grew, and all that was there at its first request was met."""
+        """True when the list grew and all records present at the first request were met."""
         if not self.grew or not self._monotone or self.newest is None:
             return False
         known = [key for key in self.ids if isinstance(key, int) and key <= self.newest]
@@ -425,10 +425,10 @@ class PassCheck:
 
 
 def months_of_turn(turn: int, *, oldest: dt.date, newest: dt.date, turns: int) -> list[Days]:
-    """The calendar months of one turn out of `turns`, newest first.
+    """Return the calendar months of one turn out of `turns`, newest first.
 
-    Each month belongs to one turn for ever. The oldest month is open below and the newest above, so
-    that nothing lies outside; whoever has a limit cuts them there (`partition`).
+    A month always belongs to the same turn. The oldest month has an open beginning and the newest
+    an open end, so that no day is left out; a caller with limits cuts them (`partition`).
     """
     first, last = oldest.year * 12 + oldest.month - 1, newest.year * 12 + newest.month - 1
     months = []
@@ -449,7 +449,7 @@ def months_of_turn(turn: int, *, oldest: dt.date, newest: dt.date, turns: int) -
 
 
 def next_on_grid(now: dt.datetime, *, every_seconds: float, offset: int) -> dt.datetime:
-    """The next moment of a fixed grid; `offset` spreads stores over it, so they do not bunch."""
+    """Return the next moment of a fixed grid; `offset` spreads the stores evenly over it."""
     epoch = now.timestamp()
     shift = (offset * 0.618_033_988) % 1.0 * every_seconds
     turn = math.floor((epoch - shift) / every_seconds) + 1
@@ -459,9 +459,9 @@ def next_on_grid(now: dt.datetime, *, every_seconds: float, offset: int) -> dt.d
 def seconds_to_turn(
     now: dt.datetime, *, began_seconds_ago: float, every_seconds: float, offset: int
 ) -> float:
-    """Seconds until the turn after the one whose work began so long ago; 0 when it is late.
+    """Return the seconds until the next turn after the current work began; 0 when it is overdue.
 
-    Work that takes most of an interval does not cost the next turn.
+    Counting from the beginning of the work means that long work does not skip the next turn.
     """
     began = now - dt.timedelta(seconds=began_seconds_ago)
     due = next_on_grid(began, every_seconds=every_seconds, offset=offset)
@@ -469,12 +469,12 @@ def seconds_to_turn(
 
 
 def retry_seconds(attempts: int, *, jitter: float, most: float = 300.0) -> float:
-    """1 s, 2 s, 4 s … 300 s, each within ±25 %; `jitter` is a random number from 0 to 1."""
+    """Return the backoff: 1 s, 2 s, 4 s … 300 s, each ±25 % by `jitter`, which is from 0 to 1."""
     return float(min(most, 2 ** min(attempts - 1, 12)) * (0.75 + jitter / 2))
 
 
 def next_night(now: dt.datetime, *, offset: int) -> dt.datetime:
-    """The next nightly reconcile, 01:00–04:00 UTC spread over stores."""
+    """Return the moment of the next nightly reconcile, between 01:00 and 04:00 UTC by store."""
     start = now.replace(hour=1, minute=0, second=0, microsecond=0)
     moment = start + dt.timedelta(seconds=(offset * 6_367) % 10_800)
     return moment if moment > now else moment + _DAY

@@ -1,21 +1,21 @@
-"""Errors, named by what the caller does next.
+"""Errors, named by the caller's next action.
 
 SyncError
-├── TryLater            the API, Redis or Postgres could not serve us now; come back later
-│   ├── OverLimit       503 or 429: the request limit, or an outage; the limiter is told
-│   ├── HtmlAnswer      an HTML page where JSON was due: a proxy, or no such account
-│   └── LeaseLost       somebody else holds the lease now; this work is theirs
-├── NeedsOperator       trying again cannot help: a person has to change something
+├── TryLater            the API, Redis or Postgres could not serve us now; retry later
+│   ├── OverLimit       503 or 429: the request limit, or an outage; reported to the limiter
+│   ├── HtmlAnswer      an HTML page in place of JSON: a proxy, or no such account
+│   └── LeaseLost       another worker holds the lease now and does this work
+├── NeedsOperator       a retry cannot help: a person has to change something
 │   ├── WrongKey        401 or 403 for the key itself
 │   ├── MissingScope    403 for one method: the key lacks its scope
-│   ├── Forbidden       401 or 403 as the client sees it: one of the two above, not yet known which
+│   ├── Forbidden       401 or 403 in the client, before it is known which of the two above it is
 │   ├── Unavailable     404 for one method: the account lacks the feature
-│   ├── AccessChanged   the key's scopes or sites are not what they were
+│   ├── AccessChanged   the key's scopes or sites have changed
 │   ├── NoSuchAccount   the host answers, but not as a RetailCRM account
-│   └── BadRequest      the person's own input is wrong (a name, a date, a URL)
-├── Refused             400, 404, 405, 413: its meaning depends on the request; pipeline decides
+│   └── BadRequest      a person's input is wrong (a name, a date, a URL)
+├── Refused             400, 404, 405, 413: the meaning depends on the request; pipeline decides
 │   └── NotFound        404
-└── UnexpectedData      a 200 that is not what the declaration says; kept with its body
+└── UnexpectedData      a 200 that contradicts the declaration; kept with its body
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 
 
 class SyncError(Exception):
-    """Anything this service raises on purpose."""
+    """The base of all errors that this service raises on purpose."""
 
 
 class TryLater(SyncError):
-    """The other side asked us to wait, or was out of reach. The checkpoint is untouched.
+    """A server asked us to wait, or could not be reached. The checkpoint is unchanged.
 
-    `after` is the wait in seconds the other side asked for, None when it named none.
+    `after` is the wait in seconds that the server asked for, None when it named none.
     """
 
     def __init__(self, message: str, *, after: float | None = None) -> None:
@@ -39,19 +39,19 @@ class TryLater(SyncError):
 
 
 class OverLimit(TryLater):
-    """503 or 429. The limiter has been told; `after` is `Retry-After` in seconds."""
+    """503 or 429, reported to the limiter; `after` is `Retry-After` in seconds."""
 
 
 class HtmlAnswer(TryLater):
-    """An HTML page instead of JSON: never data, never "no data"."""
+    """An HTML page instead of JSON. It is neither data nor an empty answer."""
 
 
 class LeaseLost(TryLater):
-    """The lease was taken over or has expired; nothing was written and nothing may be."""
+    """The lease was taken over or has expired; nothing was written, and no write is allowed."""
 
 
 class NeedsOperator(SyncError):
-    """Retrying cannot help. The message says what to do."""
+    """A retry cannot help. The message says what to do."""
 
 
 class WrongKey(NeedsOperator):
@@ -63,9 +63,9 @@ class MissingScope(NeedsOperator):
 
 
 class Forbidden(NeedsOperator):
-    """401 or 403: wrong key or missing scope, which only `credentials` can tell.
+    """401 or 403: a wrong key or a missing scope; only the method `credentials` can tell which.
 
-    The message is localised and for people; `status` and `body` are the answer as received.
+    The message is localised, for people; `status` and `body` are the answer as received.
     """
 
     def __init__(self, status: int, message: str, *, body: bytes = b"") -> None:
@@ -75,11 +75,11 @@ class Forbidden(NeedsOperator):
 
 
 class Unavailable(NeedsOperator):
-    """The account does not have this method; the other resources go on."""
+    """The account does not have this method; its other resources are not affected."""
 
 
 class AccessChanged(NeedsOperator):
-    """The key sees less, or more, than when the store was last checked: nothing is deleted."""
+    """The key's access differs from the last check of the store: no row may be deleted."""
 
 
 class NoSuchAccount(NeedsOperator):
@@ -116,9 +116,9 @@ class NotFound(Refused):
 
 
 class UnexpectedData(SyncError):
-    """A success that is not what was declared: no `success`, no answer key, another shape.
+    """A success that contradicts the declaration: no `success`, no answer key, another shape.
 
-    Parked with its `body`, so that nothing is lost; never treated as empty.
+    The `body` is kept, so that nothing is lost; the answer is never treated as empty.
     """
 
     def __init__(self, message: str, *, body: bytes = b"") -> None:

@@ -1,12 +1,12 @@
-"""Named points where a test may stop this process dead. Unarmed, a point is one comparison.
+"""Named fault points, where a test may stop this process. Without a test a point is one comparison.
 
-Armed only by `SYNC_TEST_FAULT=name:n[:action]` in the environment: the n-th passing of the point
-kills the process (`kill`, SIGKILL to itself), stops it (`stop`, SIGSTOP), or raises TryLater
-(`raise`). With a path in `SYNC_TEST_FAULT_FILE` the fault fires once among all processes: the file
-is created by the one that fires.
+Only `SYNC_TEST_FAULT=name:n[:action]` in the environment activates a point: the n-th passing kills
+the process (`kill`, SIGKILL to itself), stops it (`stop`, SIGSTOP), or raises TryLater (`raise`).
+With a path in `SYNC_TEST_FAULT_FILE` the fault fires once among all processes: the process that
+fires creates the file.
 
-`SYNC_TEST_SCALE=0.1` makes the waits of `scaled` ten times as short, all in one proportion, so
-that what follows a lost lease or a tail can be watched in seconds.
+`SYNC_TEST_SCALE=0.1` makes all waits of `scaled` ten times as short, so that a test can watch the
+end of a lease or of a tail within seconds.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ POINTS = (
     "planned",
 )
 
-_scale = float(os.environ.get("SYNC_TEST_SCALE", "") or 1)  # noqa: TID251  tests alone set it
-_spec = os.environ.get("SYNC_TEST_FAULT", "")  # noqa: TID251  armed by the environment alone
+_scale = float(os.environ.get("SYNC_TEST_SCALE", "") or 1)  # noqa: TID251  only tests set it
+_spec = os.environ.get("SYNC_TEST_FAULT", "")  # noqa: TID251  only tests set it
 _once = os.environ.get("SYNC_TEST_FAULT_FILE", "")  # noqa: TID251
 _name, _, _rest = _spec.partition(":")
 _nth, _, _action = _rest.partition(":")
@@ -44,19 +44,19 @@ _lock = Lock()
 
 
 def scaled(seconds: float) -> float:
-    """Seconds of a wait of ours, shortened in tests that watch what follows it."""
+    """Return the seconds of a wait, shortened by SYNC_TEST_SCALE in tests."""
     return seconds * _scale
 
 
 def point(name: str) -> None:
-    """Pass a fault point; only a test's environment makes anything happen here."""
+    """Pass a fault point, which has an effect only in a test's environment."""
     if name != _name:
         return
     _strike()
 
 
 def _strike() -> None:
-    global _left  # noqa: PLW0603  the one counter of this process
+    global _left  # noqa: PLW0603  the process's only counter
     with _lock:
         _left -= 1
         if _left != 0:

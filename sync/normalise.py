@@ -1,8 +1,8 @@
-"""Record → rows: every quirk of the API's data is named and handled here.
+"""Records to rows: all irregularities of the API's data are handled here.
 
-Quirks (evidence in the API facts): `[]` stands for an empty map; payments come as a map or a
-list; an absent field means empty in a whole record; empty text stands for a missing date or
-number. What Postgres cannot store at all is storable.py's.
+They are (with evidence in the API facts): `[]` stands for an empty map; payments come as a map or a
+list; a missing field of a whole record means empty; empty text stands for a missing date or number.
+storable.py handles the values that Postgres cannot store.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from sync.declare.moments import Zone, day_as_sent
 from sync.storable import encode, storable
 
 JsonRow = dict[str, Any]
-"""A row as `json_populate_recordset` takes it: only the columns that have a value."""
+"""A row for `json_populate_recordset`, with only the columns that have a value."""
 
 _VALUE_LENGTH = 2_000
 _LONGEST_KEY = 500  # characters; an index row holds 2,700 bytes
 _MOST_UNKNOWN = 200
 _KEY_LENGTH = 200
 NAME_LENGTH = 300
-"""Characters of an unknown field's path that are kept: a name longer than that is cut there."""
+"""The most characters kept of an unknown field's path."""
 _RECORD_ONLY = ""
 _WHOLE_RECORD = "record:"
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A value that was not taken: `field` is the column, or `table.column[n]` for children."""
+    """A rejected value: `field` is the column, or `table.column[n]` for children."""
 
     record: str
     field: str
@@ -41,17 +41,17 @@ class Reject:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the whole record is in it, because it could not become a row."""
+        """True when the reject holds a whole record that could not become a row."""
         return self.field == _RECORD_ONLY and self.record.startswith(_WHOLE_RECORD)
 
 
 @dataclass(slots=True)
 class Row:
-    """A record made ready to be written.
+    """A record ready to be written.
 
-    `key` is its id or code, "" for single objects. `children` holds one list of rows per
-    `Resource.children`, without `store_id` and the parent's column. `masked`: a person was taken
-    out of it.
+    `key` is the id or code, "" for single objects. `children` holds a list of rows for each of
+    `Resource.children`, without `store_id` and the parent's column. `masked` is True when personal
+    data was removed from the record.
     """
 
     key: int | str
@@ -65,18 +65,18 @@ class Row:
 
 @dataclass(slots=True)
 class Batch:
-    """What a page's records became, in the order sent, ids unique (the last one wins)."""
+    """The rows of a page in the order sent, with unique keys (the last one counts), and rejects."""
 
     rows: list[Row] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
     repeats: dict[str, int] = field(default_factory=dict)
-    """How often each key that may repeat has been made so far, in the walk the page is part of."""
+    """The number of times each surrogate key has occurred so far in the page's walk."""
 
 
 @dataclass(slots=True)
 class _Taken:
-    """What has been taken from one record so far."""
+    """The values read from one record so far."""
 
     values: JsonRow
     children: list[list[JsonRow]]
@@ -85,19 +85,19 @@ class _Taken:
 
 
 _Leaf = tuple[str, Callable[[Any, Reading], Any], type | None]
-"""A column, its parser, and the type of value that need not be parsed (`Kind.as_is`)."""
+"""A column, its parser, and the type of value that needs no parsing (`Kind.as_is`)."""
 
 
 @dataclass(slots=True)
 class _Node:
-    """Where a step of a record's path leads: to columns, deeper, to a child table, or nowhere."""
+    """A node of a record's path: it leads to columns, deeper nodes, a child table, or nowhere."""
 
     leaves: list[_Leaf] = field(default_factory=list)
     steps: dict[str, _Node] = field(default_factory=dict)
     single: dict[str, _Leaf] = field(default_factory=dict)
-    """Those of `steps` that lead to one column and nowhere else: nearly all."""
+    """The members of `steps` that lead to exactly one column: nearly all."""
     child: int | None = None
-    known: bool = False  # named as kept in raw only
+    known: bool = False  # declared as `raw_only`, or below a JSON column
 
 
 def _tree(
@@ -118,7 +118,7 @@ def _tree(
     for path, _ in raw_only:
         _mark_known(node(path))
     for each in fields:
-        if each.kind.sql == "jsonb" and each.path:  # holds whatever stands below it
+        if each.kind.sql == "jsonb" and each.path:  # the column holds everything below the path
             _mark_known(node(each.path))
     _mark_single(root)
     return root
@@ -138,20 +138,20 @@ def _mark_known(node: _Node) -> None:
 
 
 def salt_of(resource: Resource, zone_name: str) -> bytes:
-    """What a row is made by besides its record: part of every `content_hash`."""
+    """Return the inputs of a row besides its record; they are part of every `content_hash`."""
     return f"{zone_name}|{resource.version}".encode()
 
 
 def digest_of(raw: bytes, salt: bytes, parent: int | str | None) -> bytes:
-    """The `content_hash` of a record."""
+    """Return the `content_hash` of a record."""
     digest = hashlib.blake2b(raw, digest_size=16, key=salt)
-    if parent is not None:  # the same record of another parent is another row
+    if parent is not None:  # the same record with another parent is a different row
         digest.update(f"|{parent}".encode())
     return digest.digest()
 
 
 def records_of(value: Any) -> list[Any]:
-    """The records under an answer key: a list, a map's values, `[]` for an empty map."""
+    """Return the records under an answer key, which holds a list or a map (`[]` when empty)."""
     if isinstance(value, dict):
         return list(value.values())
     if isinstance(value, list):
@@ -160,7 +160,7 @@ def records_of(value: Any) -> list[Any]:
 
 
 class Normaliser:
-    """Makes rows of one resource's records, in one store's zone."""
+    """A converter of one resource's records to rows, in one store's zone."""
 
     def __init__(self, resource: Resource, zone: Zone, zone_name: str) -> None:
         self.resource = resource
@@ -182,10 +182,11 @@ class Normaliser:
         repeats: Mapping[str, int] | None = None,
         from_raw: bool = False,
     ) -> Batch:
-        """Normalise a page's records; nothing a record holds can make this raise.
+        """Normalise a page's records; no content of a record raises an exception.
 
-        `parent` is whose records they are (`Resource.parent`); `repeats` is `Batch.repeats` of
-        the page before (`Made.repeats`); `from_raw`: they are our own, and storable.
+        `parent` is the key of the records' parent (`Resource.parent`). `repeats` is
+        `Batch.repeats` of the previous page (`Made.repeats`). `from_raw`: the records come from
+        our `raw` column, so they are storable.
         """
         batch = Batch(repeats=dict(repeats or {}))
         rows: dict[int | str, Row] = {}
@@ -194,12 +195,12 @@ class Normaliser:
             try:
                 kept = (encode(record), "", record) if from_raw else storable(record)
                 row = self._row(*kept, batch, parent)
-            except RecursionError:  # deeper than Python follows, though not than JSON goes
+            except RecursionError:  # JSON allows deeper nesting than Python can follow
                 batch.rejects.append(_whole(_outline(record), "the record is nested too deeply"))
                 continue
             if row is None:
                 continue
-            if rows.pop(row.key, None) is not None:  # what was wrong with it no longer counts
+            if rows.pop(row.key, None) is not None:  # drop the rejects of the replaced row
                 stale = str(row.key)
                 batch.rejects[:start] = [r for r in batch.rejects[:start] if r.record != stale]
             rows[row.key] = row
@@ -241,7 +242,7 @@ class Normaliser:
     def _made_key(self, record: dict[str, Any], values: JsonRow, batch: Batch) -> str | None:
         made = self.resource.made
         assert made is not None
-        # Moments as sent, for their instant depends on a zone that may change: a key may not.
+        # Moments as sent: their instant depends on the zone, which may change; a key may not.
         parts = [
             _text_at(record, path) if path and column in values else values.get(column)
             for column, path in self._made_of
@@ -261,7 +262,7 @@ class Normaliser:
         reading, values, found = self._reading, into.values, into.found
         for name, value in record.items():
             leaf = single.get(name)
-            if leaf is not None:  # the innermost loop: what _leaf does is written out in it
+            if leaf is not None:  # the innermost loop: the body of _leaves is inlined for speed
                 column, parse, as_is = leaf
                 if value.__class__ is as_is:
                     values[column] = value
@@ -282,7 +283,7 @@ class Normaliser:
                 into.unknown.setdefault((path + name)[:NAME_LENGTH], _shorten(value, 200))
 
     def _read_below(self, step: _Node, value: Any, into: _Taken, path: str) -> None:
-        """What stands at a path that leads to several columns, deeper, or to a child table."""
+        """Read the value at a path that leads to several columns, deeper, or to a child table."""
         self._leaves(step, value, into)
         if step.child is not None:
             into.children[step.child] = self._children(step.child, value, into)
@@ -295,7 +296,7 @@ class Normaliser:
     def _leaves(self, node: _Node, value: Any, into: _Taken) -> None:
         for column, parse, as_is in node.leaves:
             if value is None or (value == "" and as_is is not str):
-                continue  # PHP's ways of saying nothing
+                continue  # PHP sends null or "" for a missing value
             try:
                 parsed = parse(value, self._reading)
             except Rejected as why:
@@ -348,7 +349,7 @@ def _text_at(record: Any, path: str) -> Any:
 
 
 def _escaped(part: Any) -> str:
-    """A part of a made key, so that parts joined by / stay apart."""
+    """Escape a part of a surrogate key, so that parts joined by / stay distinct."""
     return str(part).replace("%", "%25").replace("/", "%2F")
 
 
@@ -361,7 +362,7 @@ def _reject(record: str, name: str, value: Any, reason: str) -> Reject:
 
 
 def _outline(record: Any) -> bytes:
-    """A record as text where JSON is not to be had: whole if Python can, else its top."""
+    """Return a record that cannot be encoded as JSON as text: all of it, or its top level."""
     try:
         return ascii(record).encode()
     except RecursionError:
@@ -371,6 +372,6 @@ def _outline(record: Any) -> bytes:
 
 
 def _whole(raw: bytes, reason: str) -> Reject:
-    """A record that cannot become a row is kept whole, under a name made from its content."""
+    """Return a reject with a whole record, named by a hash of its content."""
     name = _WHOLE_RECORD + hashlib.blake2b(raw, digest_size=8).hexdigest()
     return Reject(name, _RECORD_ONLY, raw.decode()[:100_000], reason)

@@ -1,7 +1,7 @@
-"""`ops/resources.md`: every table, where it comes from and what its columns mean.
+"""The page `ops/resources.md`: every table, its source and the meaning of its columns.
 
-`python -m sync.pages write` makes it from the declarations, `python -m sync.pages check` fails
-when it is not what they say.
+`python -m sync.pages write` generates it from the declarations; `python -m sync.pages check` fails
+when it is out of date.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _HEAD = (
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [_HEAD, *_index(RESOURCES.values())]
     for resource in RESOURCES.values():
         parts += _section(resource)
@@ -107,7 +107,7 @@ def _columns(fields: Iterable[Field], *, key: str) -> Iterator[str]:
 
 
 def cadence(resource: Resource) -> str:
-    """How changes of a resource are found out, in words."""
+    """Describe how changes of a resource are detected."""
     changes = resource.changes
     if isinstance(changes, Followed):
         return f"followed by {changes.by}, counted again every night"
@@ -127,7 +127,7 @@ def _names(other: Resource, resource: Resource) -> bool:
 
 
 def listing(resource: Resource) -> str:
-    """How a list is read, in words."""
+    """Describe how a list is read."""
     limit = f"{resource.page_size} a page"
     per = ""
     if resource.parent:
@@ -185,7 +185,7 @@ def _time(seconds: int) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """`write` or `check`."""
+    """Run `write` or `check`; return the exit status."""
     if arguments == ["write"]:
         PAGE.write_text(page(), encoding="utf-8")
         return 0

@@ -1,4 +1,4 @@
-"""What beat fires. The work itself is due by rows in Postgres; two beats do no harm."""
+"""The schedule of Celery beat. Rows in Postgres say which work is due, so two beats do no harm."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ PULSE_SECONDS = 5.0
 WATCH_SECONDS = 20.0
 
 MOST_WAITING = 200
-"""Messages in a queue above which beat adds none: no worker is there to take them."""
+"""The number of waiting messages above which beat adds none: then no worker consumes the queue."""
 
 
 class PatientScheduler(Scheduler):  # type: ignore[misc]  # Celery has no type hints
-    """Beat without a file, which adds nothing to a queue nobody consumes.
+    """A beat without a state file that adds no message to a queue without consumers.
 
-    Celery drops an expired message only when a worker takes it, so they would pile up for days.
+    Celery drops an expired message only when a worker takes it, so messages could pile up for days.
     """
 
     def apply_async(self, entry: Any, *args: Any, **options: Any) -> Any:
-        """Send a due entry, unless its queue is full."""
+        """Enqueue a due entry, unless its queue is full."""
         from sync.pipeline.services import services
 
         queue = entry.options.get("queue", app.conf.task_default_queue)
@@ -36,7 +36,7 @@ app.conf.beat_schedule = {
     "dispatch": {
         "task": "sync.dispatch",
         "schedule": DISPATCH_SECONDS,
-        # Without a worker nothing piles up: a dispatch that waited is worth nothing.
+        # A dispatch that has waited is useless, so it expires and does not pile up.
         "options": {"queue": "feeds", "expires": 2 * DISPATCH_SECONDS},
     },
     "cadence": {

@@ -1,8 +1,8 @@
-"""What Postgres cannot store, and what it is given instead.
+"""Replacement of values that Postgres cannot store.
 
 Text of a record may hold NUL characters and lone surrogates, which neither `text` nor `jsonb`
-takes, and numbers may be larger than any `numeric`. Nearly no record does, so JSON is searched as
-it stands and only what looks like it is taken apart.
+accepts, and numbers may be too large for `numeric`. Such records are very rare. So the encoded JSON
+is searched first, and a record is examined value by value only when the search finds something.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import msgspec
 from sync.declare.kinds import is_storable
 
 encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
-"""A record as bytes, its members sorted: what `raw` holds and `content_hash` is made of."""
+"""Encode a record as JSON with sorted members, for the `raw` column and the `content_hash`."""
 
-# Digits become 0, signs -, e and E e, all else a space: numbers too large for jsonb are searched
-# for in this, a tenth of what regular expressions over all text would take.
+# Digits become 0, signs become -, e and E become e, all else a space. Searching the result for
+# numbers too large for jsonb takes a tenth of the time of regular expressions over the text.
 _NUMERALS = bytes(
     48 if byte in b"0123456789" else 101 if byte in b"eE" else 45 if byte in b"+-" else 32
     for byte in range(256)
@@ -31,7 +31,7 @@ _NUL_OR_SURROGATE = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(record: Any) -> tuple[bytes, str, Any]:
-    """The record as JSON that jsonb takes; what had to be changed, as text; the record changed."""
+    """Return JSON that jsonb accepts, a text about the changes ("" for none), and the record."""
     try:
         raw = encode(record)
         if not _is_unstorable(raw):
@@ -39,14 +39,14 @@ def storable(record: Any) -> tuple[bytes, str, Any]:
     except UnicodeEncodeError:  # a lone surrogate
         raw = b""
     changed = "; ".join(_unstorable_parts(record, ""))
-    if not changed:  # text that only looked like it
+    if not changed:  # the search was mistaken
         return raw, "", record
     cleaned = _clean(record)
     return encode(cleaned), changed, cleaned
 
 
 def _unstorable_parts(value: Any, path: str) -> Iterator[str]:
-    """Where a record holds what `_clean` replaces, and what that was."""
+    """Yield the path and value of everything in a record that `_clean` replaces."""
     if isinstance(value, dict):
         for name, member in value.items():
             if _NUL_OR_SURROGATE.search(name):
@@ -64,7 +64,7 @@ def _unstorable_parts(value: Any, path: str) -> Iterator[str]:
 
 
 def _is_unstorable(raw: bytes) -> bool:
-    """Whether JSON may hold a NUL or a number that jsonb does not take."""
+    """Tell whether JSON may hold a NUL or a number that jsonb does not accept."""
     if b"\\u0000" in raw:
         return True
     numerals = raw.translate(_NUMERALS)
@@ -73,7 +73,7 @@ def _is_unstorable(raw: bytes) -> bool:
     for exponent in _EXPONENTS:
         at = numerals.find(exponent)
         while at >= 0:
-            # A number stands after one of these, what else looks like one (a hash) in a text.
+            # A number follows one of these characters; a similar text (a hash) is inside a string.
             if raw[: at + 1].rstrip(b"0123456789.-")[-1:] in b":,[":
                 return True
             at = numerals.find(exponent, at + 1)
@@ -81,7 +81,7 @@ def _is_unstorable(raw: bytes) -> bool:
 
 
 def _clean(value: Any) -> Any:
-    """Replace what jsonb cannot hold: NULs and surrogates by U+FFFD, endless numbers by text."""
+    """Replace NULs and lone surrogates by U+FFFD, and numbers too large for jsonb by text."""
     if isinstance(value, str):
         return _NUL_OR_SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):

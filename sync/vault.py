@@ -1,8 +1,8 @@
 """API keys at rest: AES-256-GCM under SYNC_SECRET_KEY, bound to the store they belong to.
 
 A sealed key is `version(1) fingerprint(4) nonce(12) ciphertext+tag`. The fingerprint names the
-key it was sealed with, so that a wrong key is told from a damaged row, and a rotation can see
-which rows are still under an old one.
+secret key that encrypted it. It distinguishes a wrong secret key from a damaged row, and shows a
+rotation which rows still use an old secret key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KEY_FILE = "secret_key"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """32 secret bytes. Shows only its fingerprint, in `repr` and so in logs and tracebacks."""
+    """A secret key of 32 bytes. `repr`, and so logs and tracebacks, show only its fingerprint."""
 
     _raw: bytes = field(repr=False)
     fingerprint: str = field(init=False, compare=False)  # 8 hex digits, fit to be shown
@@ -44,7 +44,7 @@ class Key:
 
     @classmethod
     def parse(cls, text: str | SecretStr) -> Key:
-        """Read url-safe base64, as SYNC_SECRET_KEY is written."""
+        """Parse url-safe base64, the form of SYNC_SECRET_KEY."""
         try:
             return cls(secret_bytes(_plain(text).strip()))
         except ValueError as error:
@@ -55,7 +55,7 @@ class Key:
         return cls(os.urandom(32))
 
     def text(self) -> SecretStr:
-        """Url-safe base64, as SYNC_SECRET_KEY is written."""
+        """Return url-safe base64, the form of SYNC_SECRET_KEY."""
         return SecretStr(base64.urlsafe_b64encode(self._raw).decode("ascii"))
 
     def _cipher(self) -> AESGCM:
@@ -63,7 +63,7 @@ class Key:
 
 
 def seal(text: str | SecretStr, *, key: Key, store_id: int | None = None) -> bytes:
-    """Encrypt an API key. With `store_id` it opens only for that store: rows cannot be swapped."""
+    """Encrypt an API key. With `store_id` only that store can decrypt it: no swapping of rows."""
     nonce = os.urandom(_NONCE_BYTES)
     head = _VERSION + bytes.fromhex(key.fingerprint) + nonce
     plain = _plain(text).encode("utf-8")
@@ -73,10 +73,9 @@ def seal(text: str | SecretStr, *, key: Key, store_id: int | None = None) -> byt
 def unseal(
     sealed: bytes, *, key: Key, old_keys: Iterable[Key] = (), store_id: int | None = None
 ) -> SecretStr:
-    """Decrypt an API key with `key`, or with the old one it was sealed with.
+    """Decrypt an API key with `key`, or with the one of `old_keys` that encrypted it.
 
-    NeedsOperator when none of them is the one, or the bytes were changed or belong to another
-    store.
+    NeedsOperator when none of the keys fits, or the bytes were changed or belong to another store.
     """
     sealed = bytes(sealed)  # psycopg may hand over a memoryview
     under = sealed_under(sealed)
@@ -102,7 +101,7 @@ def unseal(
 
 
 def sealed_under(sealed: bytes) -> str:
-    """The fingerprint of the key these bytes were sealed with: a rotation skips its own."""
+    """Return the fingerprint of the secret key that encrypted these bytes."""
     sealed = bytes(sealed)
     if sealed[:1] != _VERSION or len(sealed) < _HEAD_BYTES:
         raise NeedsOperator(
@@ -113,9 +112,9 @@ def sealed_under(sealed: bytes) -> str:
 
 
 def key_of(settings: Settings) -> Key:
-    """The key to seal with: SYNC_SECRET_KEY, or the one generated in the data folder.
+    """Return the secret key: SYNC_SECRET_KEY, or the one generated in the data folder.
 
-    `Settings` guarantees that the second case is an embedded database.
+    `Settings` guarantees that a generated key is used with an embedded database only.
     """
     if settings.secret_key is not None:
         return Key.parse(settings.secret_key)
@@ -123,11 +122,11 @@ def key_of(settings: Settings) -> Key:
 
 
 def _generated(path: Path) -> Key:
-    """Read the generated key; the first process to come makes it."""
+    """Read the generated key; the first process creates it."""
     if not path.exists():
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        # Written aside and linked into place: a second process that starts now sees no file or a
-        # whole one, and never replaces a key that rows may already be sealed with.
+        # Written to another file and linked: a second process sees either no file or a complete
+        # one, and never replaces a key that may already have encrypted rows.
         aside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

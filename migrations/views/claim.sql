@@ -1,5 +1,5 @@
 -- Up to when each resource is complete, doubts left aside: NULL while nothing is proven.
-CREATE OR REPLACE VIEW sync.claim AS
+CREATE VIEW sync.claim AS
 SELECT c.store_id, c.resource,
     CASE
         WHEN w.rebuilding OR c.unavailable IS NOT NULL THEN NULL
@@ -55,4 +55,4 @@ LEFT JOIN LATERAL (
 ) AS t ON true
 LEFT JOIN LATERAL (
     SELECT s.hidden_as_of WHERE s.chosen_sites IS NULL OR NOT s.chosen_sites <@ s.sites
-) AS h ON true
+) AS h ON true;

@@ -1,27 +1,27 @@
 """The edge to RetailCRM: addresses, the HTTP client, the request budget.
 
-Only this package asks an account anything (the webhook of sync/notify.py speaks HTTP too), and
-only it knows what a status means. It knows nothing of Postgres.
+Only this package sends requests to an account (the webhook of sync/notify.py uses HTTP too), and
+only this package interprets HTTP statuses. The package does not use Postgres.
 
-fetch.py        one request within the budget, from its parameters to its report: read this first
 client.py       the HTTP client: one attempt per call
-query.py        parameters as PHP reads them from a query string
-body.py         the bytes of an answer out of their coding, in small steps
+fetch.py        the gate in front of a request: waits for a slot while the connection is open
+query.py        query strings in PHP's notation
+body.py         decompression of an answer's body, in small steps
 decode.py       JSON to Python values without losing a digit
-answers.py      the one table from an answer to its meaning
-address.py      which URLs a store may have
-limiter.py      the request budget, all workers together
-slot.py         a slot, and what it is asked for
-turns.py        pages ask for their slots in the order they are wanted
-budget.py       the budget as Redis keeps it: keys, scripts, what is told of it
-redis_clock.py  where Redis's clock stands against this process's
+answers.py      the table from an HTTP answer to its result or error
+address.py      the check of a store's URL
+limiter.py      the request budget, shared by all workers
+slot.py         a slot, and the purpose it is reserved for
+turns.py        slots reserved in the order in which pages are needed
+budget.py       the budget's state in Redis: keys, scripts, reports
+redis_clock.py  the difference between Redis's clock and this process's clock
 wire.py         connections that pause just before the first byte of a request
 """
 
 from sync.crm.address import check_url
 from sync.crm.budget import Report, Usage
 from sync.crm.client import Account, Answer, CrmClient, Prepared
-from sync.crm.fetch import Passage, fetch
+from sync.crm.fetch import Passage
 from sync.crm.limiter import Clock, Limiter, Stop
 from sync.crm.slot import Bucket, Slot, WorkClass, bucket_of
 from sync.crm.turns import Turns
@@ -45,5 +45,4 @@ __all__ = [
     "WorkClass",
     "bucket_of",
     "check_url",
-    "fetch",
 ]

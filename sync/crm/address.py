@@ -1,7 +1,7 @@
-"""Which URLs a store may have: the one gate between a person's input and our API keys.
+"""The check of a store's URL: the only check between a person's input and our API keys.
 
-A key is sent to whatever host the URL names, so the host must be RetailCRM's or Simla's, or one
-the operator has named in SYNC_ALLOW_HOSTS; plain http never leaves this machine.
+A key is sent to the host in the URL. So the host must belong to RetailCRM or Simla, or the
+operator must have named it in SYNC_ALLOW_HOSTS. Plain http is accepted for this machine only.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _EXAMPLE = "write it like https://demo.retailcrm.ru"
 
 
 def check_url(url: str, *, allow_hosts: Iterable[str] = ()) -> str:
-    """Return the account's URL in its one canonical form, or raise BadRequest.
+    """Return the account's URL in canonical form, or raise BadRequest.
 
     Canonical: lower case, no default port, no trailing slash. `allow_hosts` are bare host names,
-    matched exactly. A path is accepted only where RetailCRM's domains do not rule it out.
+    matched exactly. A path is accepted only for `allow_hosts` and this machine.
     """
     text = url.strip()
     # urlsplit silently drops tabs and line breaks, and browsers read "\" as "/".
@@ -69,7 +69,7 @@ def _check_host(scheme: str, host: str, path: str, allowed: frozenset[str]) -> N
 
 
 def _is_account(host: str) -> bool:
-    """A subdomain of DOMAINS, spelt plainly: no trailing dot, no punycode (look-alikes)."""
+    """Tell whether a host is a subdomain of DOMAINS, without trailing dot or punycode label."""
     labels = host.split(".")
     return (
         len(host) <= 253
@@ -86,5 +86,5 @@ def _is_loopback(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    # Only the literal forms: `::ffff:127.0.0.1` and `::1%eth0` are loopback only to some.
+    # Only the plain forms: libraries disagree whether `::ffff:127.0.0.1`, `::1%eth0` are loopback.
     return str(address) == host and (address.version == 4 or host == "::1") and address.is_loopback

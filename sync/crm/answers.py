@@ -1,14 +1,14 @@
-"""The one table from an HTTP answer to its meaning. No I/O.
+"""The table from an HTTP answer to its result or error. No I/O.
 
 | status | raised |
 |---|---|
 | 2xx with `success: true` | nothing: the decoded object is returned |
-| 2xx otherwise | UnexpectedData; a body that is not whole JSON is TryLater |
+| other 2xx | UnexpectedData; TryLater when the body is not complete JSON |
 | 3xx | NoSuchAccount: an account's API never redirects |
-| 503, 429 | OverLimit with Retry-After, whatever the body is |
-| 408, 425, other 5xx, whatever the body is | TryLater |
+| 503, 429, with any body | OverLimit with Retry-After |
+| 408, 425, other 5xx, with any body | TryLater |
 | HTML with any other status | HtmlAnswer |
-| 401, 403 | Forbidden: key or scope, the pipeline asks `credentials` which |
+| 401, 403 | Forbidden: wrong key or missing scope; the pipeline asks `credentials` which |
 | 404 | NotFound with `combinedTo` |
 | other 4xx | Refused |
 """
@@ -37,16 +37,16 @@ from sync.telemetry import plain
 
 _MESSAGE_CHARACTERS = 300
 LONGEST_PAUSE_SECONDS = 3_600.0
-"""A Retry-After beyond an hour is taken for one of an hour: to look once more costs one request."""
+"""The longest Retry-After that is followed: one more try an hour later costs one request."""
 
 
 def meaning_of(
     status: int, headers: Mapping[str, str], body: bytes, *, where: str, now: float
 ) -> dict[str, Any]:
-    """Return the answer's object, or raise what it means.
+    """Return the decoded object of an answer, or raise the error that the answer stands for.
 
-    `where` names host and method path in messages. `now` is Unix time, used for a Retry-After
-    date when the answer has no Date of its own.
+    `where` is the host and method path, for messages. `now` is Unix time, used for a Retry-After
+    date when the answer has no Date header.
     """
     if 200 <= status < 300:
         return _success(status, body, where)
@@ -82,8 +82,8 @@ def _failure(
             "check the URL with `store set`"
         )
     if status >= 500 or status in {408, 425}:
-        # Also with an HTML page: a proxy's word that the account's server is away, not that there
-        # is no account.
+        # Also with an HTML page: a proxy then reports that the account's server is down, which
+        # does not mean that there is no account.
         return TryLater(f"{where} answered {status}", after=_retry_after(headers, now=now))
     if _is_html(body):
         return HtmlAnswer(f"{where} answered {status} with an HTML page")
@@ -119,7 +119,7 @@ def _text(value: Any) -> str:
 
 
 def _id(value: Any) -> int | None:
-    """`combinedTo` holds the surviving customer; an id in its place is understood too."""
+    """Return the surviving customer's id from `combinedTo`, which holds the customer or the id."""
     found = value.get("id") if isinstance(value, dict) else value
     if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 20:
         found = int(found)
@@ -127,7 +127,10 @@ def _id(value: Any) -> int | None:
 
 
 def _retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Seconds, also fractional, or an HTTP date; at most an hour. None when none can be read."""
+    """Return Retry-After in seconds, at most an hour; None when it is missing or malformed.
+
+    The header is a number of seconds, perhaps fractional, or an HTTP date.
+    """
     text = headers.get("retry-after", "").strip()
     if not text:
         return None
@@ -137,7 +140,7 @@ def _retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     until = _http_date(text)
     if until is None:
         return None
-    # The server's own Date beside it makes the difference free of clock error.
+    # The difference to the server's own Date does not depend on this machine's clock.
     since = _http_date(headers.get("date", ""))
     seconds = until - (now if since is None else since)
     return min(max(0.0, seconds), LONGEST_PAUSE_SECONDS)

@@ -1,8 +1,8 @@
-"""The bytes of an answer out of their coding, in steps too small to hurt.
+"""Decompression of an answer's body, in small steps.
 
-A few hundred bytes on the wire can stand for gigabytes, and so can codings inside each other. So
-one coding is taken, of the two that are asked for, and a step never yields more than STEP_BYTES,
-whatever is in it: who reads looks at size and time between two.
+A few hundred compressed bytes can expand to gigabytes, above all with nested codings. So a single
+coding is accepted, gzip or deflate, and one step never yields more than STEP_BYTES. The caller
+checks size and time between two steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _RAW = -zlib.MAX_WBITS
 
 
 class UnknownCoding(Exception):
-    """The body is in a coding nobody asked for, or in several."""
+    """The body has a coding that was not requested, or several codings."""
 
 
 class Undecodable(Exception):
@@ -24,7 +24,7 @@ class Undecodable(Exception):
 
 
 class Decoder:
-    """Takes a body's chunks as received. `codings` are the values of Content-Encoding."""
+    """A decoder of one body. `codings` are the values of Content-Encoding."""
 
     def __init__(self, codings: Sequence[str]) -> None:
         named = [coding.strip().lower() for coding in codings if coding.strip()]
@@ -35,7 +35,7 @@ class Decoder:
         self._inflate = zlib.decompressobj(_GZIP) if self._coding == "gzip" else None
 
     def steps(self, chunk: bytes) -> Iterator[bytes]:
-        """What a chunk holds, piece by piece, also empty ones; Undecodable when it is wrong."""
+        """Yield the decoded pieces of a received chunk; some may be empty. Raises Undecodable."""
         if self._coding == "identity":
             yield chunk
             return
@@ -45,7 +45,7 @@ class Decoder:
                 return
             chunk = self._held
             self._inflate = zlib.decompressobj(_bits_of_deflate(chunk))
-        while not self._inflate.eof:  # what follows the end belongs to nothing
+        while not self._inflate.eof:  # bytes after the end of the stream are ignored
             try:
                 piece = self._inflate.decompress(chunk, STEP_BYTES)
             except zlib.error as error:
@@ -57,6 +57,6 @@ class Decoder:
 
 
 def _bits_of_deflate(beginning: bytes) -> int:
-    """`deflate` means zlib's wrapping; some servers send the bare stream under the same name."""
+    """Return zlib's window bits: `deflate` means zlib format, but some servers send it raw."""
     is_wrapped = beginning[0] & 0x0F == 8 and int.from_bytes(beginning[:2]) % 31 == 0
     return zlib.MAX_WBITS if is_wrapped else _RAW

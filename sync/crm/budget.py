@@ -1,6 +1,7 @@
-"""The request budget as Redis keeps it: its keys, its scripts, its state for people.
+"""The request budget's state in Redis: its keys, its scripts and its reports.
 
-The scripts decide (budget.lua begins each of them); limiter.py is their only caller.
+The Lua scripts make all decisions; budget.lua is the first part of each. Only limiter.py calls
+them.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from sync.errors import TryLater
 _KEYS = ("pace", "turn", "seen", "wturn", "wseen", "store:", "use", "known")
 _BIN_SECONDS = 10  # of the `use` bins in budget.lua
 MOST_EGRESSES = 50
-"""Addresses told of; a mirror has one or a few, a Redis may hold anything."""
+"""The most addresses in reports: a mirror has a few, but a shared Redis may hold any number."""
 _SCANS, _KEYS_A_SCAN = 100, 1000
 _PACE = re.compile(r"sync:limit:\{([A-Za-z0-9._-]{1,64}):[a-z]+\}:pace")
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One call of reserve.lua. `doubtful`: Redis or its clock may not be the one of before."""
+    """One call of reserve.lua. `doubtful`: Redis may have been replaced or its clock changed."""
 
     store: int
     bucket: Bucket
@@ -41,7 +42,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A slot `micros` ahead, or leave to ask again in `micros`, by Redis's clock at `now`."""
+    """A slot `micros` after `now`, or the time to ask again. Microseconds of Redis's clock."""
 
     granted: bool
     micros: int
@@ -54,7 +55,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Requests of one store and class since it was first seen (a week's silence forgets it)."""
+    """The requests of one store and class. The counts expire after a week without a request."""
 
     granted: int
     waited_ms: int
@@ -62,17 +63,17 @@ class Usage:
 
     @property
     def mean_wait_seconds(self) -> float:
-        """From the ask to the slot's moment."""
+        """The mean time from the call to the slot's moment."""
         return self.waited_ms / 1000 / max(self.granted, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One bucket of one egress address.
+    """The state of one bucket of one egress address.
 
-    `pace` is requests a second now, `used_last_*` the share of the limit granted in the last whole
-    minute or hour. `lost` slots were given up, `late` ones reported, `overdue` reported when the
-    slot that had to move was granted already.
+    `pace` is requests per second now. `used_last_*` is the share of the limit that was granted in
+    the last whole minute or hour. `lost` counts slots given up, `late` slots reported as sent late,
+    `overdue` late reports that came after the dependent slot had been granted.
     """
 
     egress: str
@@ -91,9 +92,9 @@ class Report:
 
 
 class Budget:
-    """The scripts over one Redis. Redis out of reach is TryLater everywhere.
+    """The scripts on one Redis. Every method raises TryLater when Redis cannot be reached.
 
-    `redis_now` replaces Redis's clock by microseconds of a test's own.
+    `redis_now` replaces Redis's clock in tests; it returns microseconds.
     """
 
     def __init__(
@@ -175,9 +176,9 @@ class Budget:
         )
 
     def others(self) -> list[Budget]:
-        """The budgets of the other addresses that share this Redis.
+        """Return the budgets of the other addresses that share this Redis.
 
-        Limits are not in Redis: another address's pace and use are told by the limits of this one.
+        Redis does not store limits, so the other addresses are reported with this one's limits.
         """
         return [
             Budget(self._server, egress=egress, limits=self._limits, redis_now=self._redis_now)
@@ -232,7 +233,7 @@ class Budget:
         *,
         unknown: list[Any] | None = None,
     ) -> Any:
-        """Run a script; with the arguments `unknown` when Redis has never heard of it."""
+        """Run a script, with the arguments `unknown` when Redis does not have it loaded."""
         prefix = self._prefix(bucket)
         keys = [f"{prefix}{name}{store if name == 'store:' else ''}" for name in _KEYS]
         now = "" if self._redis_now is None else self._redis_now()

@@ -1,11 +1,11 @@
-"""The HTTP client: one attempt per call, every answer given its meaning (answers.py).
+"""The HTTP client: one attempt per call; answers.py turns an answer into a result or an error.
 
     client = CrmClient(connections=32)                # one per process, shared by its threads
     prepared = client.prepare(account, "orders", {"filter": {"ids": [1, 2]}, "limit": 100})
     answer = client.send(prepared, gate=gate)         # gate: when it may be written (wire.py)
 
-The key travels in `X-API-KEY` only. It is in no repr, no URL, no error; and what is raised
-starts its traceback here, since the frames below hold the headers in their variables.
+The key is sent in `X-API-KEY` only. No repr, URL or error contains it. Tracebacks of raised errors
+start in this module, because the frames below hold the headers in their variables.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from sync.errors import BadRequest, SyncError, TryLater, UnexpectedData
 from sync.telemetry import keep_secret, plain
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""Pages are of 0.2 to 1 MB; decoded, a byte of JSON may take 20 of memory."""
+"""A page has 0.2 to 1 MB; once decoded, a byte of JSON may take 20 bytes of memory."""
 HEAVY_BYTES = 2 * 1024 * 1024
 HEAVY_AT_ONCE = 3
-"""Bodies that grow beyond HEAVY_BYTES are read and decoded so many at a time, by all threads."""
+"""The most bodies above HEAVY_BYTES that all threads together read and decode at a time."""
 _REFUSAL_BYTES = 256 * 1024
 _PARKED_BYTES = 64 * 1024
 _KEY_CHARACTERS = 16
-"""From this length on a key is told from an ordinary word of a good answer."""
+"""The least length of a key that cannot be mistaken for an ordinary word in an answer."""
 _KEY = re.compile(r"[\x21-\x7e]+")
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~%-]*(/[A-Za-z0-9._~%-]+)*")
-# It queues a recalculation at the account: the one GET that is not a read.
+# The one GET method that is not a read: it queues a recalculation in the account.
 _NEVER = "statistic/update"
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where an account answers and the key it is read with. `url` as check_url returns it."""
+    """An account's address and API key. `url` is in the form that check_url returns."""
 
     url: str
     api_key: str = field(repr=False)
@@ -61,20 +61,20 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request built and encoded, ready to be written in its slot."""
+    """A request that is built and encoded, ready to be sent in its slot."""
 
     account: Account
     path: str
     url: httpx.URL
 
     def __str__(self) -> str:
-        """Host and method path, for messages: never the query."""
+        """Return host and method path for messages, without the query."""
         return f"{self.url.host}{self.url.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A success. `data` has exact numbers (decode.py); `elapsed` is seconds from send to end."""
+    """A successful answer. `elapsed` is seconds from sending the request to the last byte."""
 
     data: dict[str, Any]
     status: int
@@ -85,10 +85,10 @@ class Answer:
 class CrmClient:
     """Keep-alive connections to every account, shared by all threads of one process.
 
-    Make it after the worker forked. `connections` is at least the number of threads, since a
-    request holds its connection while it waits for its slot. `egress_address` is the local
-    address to leave from; `read_seconds` is the longest silence, `answer_seconds` the longest
-    whole answer, from the request's leaving to the last byte. `transport` is for tests.
+    Create the client after the worker forked. `connections` must be at least the number of
+    threads, because a request holds its connection while it waits for its slot. `egress_address`
+    is the local address to send from. `read_seconds` limits the silence between two receipts,
+    `answer_seconds` the time from sending the request to the last byte. `transport` is for tests.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class CrmClient:
             )
         self._http = httpx.Client(
             transport=wire,
-            # The pool is waited for as long as a slot may be: a thread in front is only queueing.
+            # A thread may wait for a connection as long as for a slot: those ahead wait for slots.
             timeout=httpx.Timeout(read_seconds, connect=connect_seconds, pool=answer_seconds),
             follow_redirects=False,
-            trust_env=False,  # a proxy would be another egress, .netrc another key
-            # A session cookie would tie two keys of one account together.
+            trust_env=False,  # a proxy would change the egress address, .netrc could add a password
+            # A session cookie could be shared by two keys of one account.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={
                 "User-Agent": f"retailcrm-mirror/{__version__}",
@@ -135,7 +135,7 @@ class CrmClient:
     def prepare(
         self, account: Account, path: str, params: Mapping[str, Any] | None = None
     ) -> Prepared:
-        """Build a GET. `path` is the method (`orders/history`), or in full from `/api/` on."""
+        """Build a GET. `path` is the method (`orders/history`) or a full path from `api/` on."""
         method = path.removeprefix("/").removeprefix("api/v5/")
         if not _PATH.fullmatch(method) or ".." in method:
             raise ValueError(f"{path!r} is not a method's path")
@@ -147,18 +147,18 @@ class CrmClient:
         return Prepared(account, method, httpx.URL(text))
 
     def send(self, prepared: Prepared, *, gate: Gate | None = None) -> Answer:
-        """Send once and return the success, or raise what the answer means.
+        """Send the request once; return the successful answer or raise the error it stands for.
 
-        `gate` decides the moment: it runs when the connection is open and nothing is written.
-        When the server has closed an idle connection meanwhile, nothing was sent, so a new
-        connection is opened and the gate asked again: still one attempt.
+        `gate` decides the moment of sending: it runs when the connection is open and nothing is
+        written yet. When the server has closed the idle connection meanwhile, nothing was sent, so
+        a new connection is opened and the gate runs again. This still counts as one attempt.
         """
         outcome = self._attempt(prepared, gate)
         while isinstance(outcome, ConnectionGone):
             outcome = self._attempt(prepared, gate)
         if isinstance(outcome, Answer):
             return outcome
-        # Outside of every `except`: no context, so no frame of the layers below comes along.
+        # Raised outside of every `except`: with a context, frames of lower layers would be shown.
         raise outcome.with_traceback(None)
 
     def _attempt(self, prepared: Prepared, gate: Gate | None) -> Answer | Exception:
@@ -180,7 +180,7 @@ class CrmClient:
                 return TryLater(f"{prepared} was out of reach: {type(error).__name__}: {error}")
             except (SyncError, ConnectionGone) as error:
                 return error
-            except Exception as error:  # noqa: BLE001  a bug; raised again by send, minus the key
+            except Exception as error:  # noqa: BLE001  a bug; send raises it without the key
                 error.add_note("".join(traceback.format_tb(error.__traceback__)))
                 return error
             elapsed = timer.elapsed()
@@ -196,9 +196,9 @@ class CrmClient:
     def _read(
         self, response: httpx.Response, timer: _Timer, place: _Place, prepared: Prepared
     ) -> bytes:
-        """The body, unless it is endless: neither memory nor a thread is given to it.
+        """Return the decoded body; raise when it is too long or takes too long.
 
-        A refusal is told by its status, so of its body only a beginning that can be read counts.
+        The status of a refusal is enough, so its body is cut and may be undecodable.
         """
         is_success = 200 <= response.status_code < 300
         most = self._max_body_bytes if is_success else min(_REFUSAL_BYTES, self._max_body_bytes)
@@ -211,7 +211,7 @@ class CrmClient:
                 for piece in decoder.steps(chunk):
                     pieces.append(piece)
                     size += len(piece)
-                    # Also what decodes to nothing has an end.
+                    # Received bytes count too: they may decode to nothing.
                     if max(size, received) > most:
                         return self._cut(pieces, most, is_success, prepared)
                     if timer.left() < 0:
@@ -254,7 +254,7 @@ class CrmClient:
 
 
 class _Timer:
-    """A gate around the caller's, which notes the moment of sending."""
+    """A gate around the caller's gate that records the moment of sending."""
 
     def __init__(self, gate: Gate | None, answer_seconds: float) -> None:
         self._gate = gate
@@ -273,7 +273,7 @@ class _Timer:
             self._gate.after()
 
     def insist(self) -> None:
-        """An answer to a request that passed no gate means this budget is no longer kept."""
+        """Raise when the request was written without its gate: the limit would not be kept."""
         if not self._passed:
             raise RuntimeError("a request was written without passing its gate (wire.py)")
 
@@ -281,19 +281,19 @@ class _Timer:
         return time.monotonic() - self._sent
 
     def left(self) -> float:
-        """Seconds the answer still has."""
+        """Return the seconds that are left for the answer; negative when it is overdue."""
         return self._answer_seconds - self.elapsed()
 
 
 class _Place:
-    """One of the places for heavy bodies, held from when it is needed to the end of the block."""
+    """One of the places for heavy bodies, held from the first `taken` to the end of the block."""
 
     def __init__(self, places: BoundedSemaphore) -> None:
         self._places = places
         self._is_held = False
 
     def taken(self, seconds: float) -> bool:
-        """Whether a place is held; waits so long for one."""
+        """Wait up to `seconds` for a place; tell whether one is held."""
         if not self._is_held:
             self._is_held = self._places.acquire(timeout=max(seconds, 0))
         return self._is_held

@@ -1,9 +1,9 @@
 """JSON of the API to Python values without losing a digit.
 
-Numbers are `int` (of any size) or `Decimal` exactly as written (`1395.16`, `1.0`, `1E+400`);
-never `float`. Strings are as sent: NUL stays `\\x00`, a lone surrogate stays one code point
-(`"\\ud800"` is `'\\ud800'`, which neither UTF-8 nor jsonb can hold: the normaliser's job), and a
-byte that is not UTF-8 becomes a lone surrogate of U+DC80…DCFF. Of a repeated key the last counts.
+Numbers become `int` (of any size) or `Decimal` exactly as written (`1395.16`, `1.0`, `1E+400`),
+never `float`. Strings stay as sent: NUL stays `\\x00`, a lone surrogate stays one code point
+(`"\\ud800"` is `'\\ud800'`; storable.py replaces it, because UTF-8 and jsonb cannot hold it), and a
+byte that is not UTF-8 becomes a lone surrogate of U+DC80…DCFF. The last of repeated keys counts.
 
 Measured on Python 3.11, 896 KB of orders / 162 KB of history, best of 7:
 
@@ -12,7 +12,7 @@ Measured on Python 3.11, 896 KB of orders / 162 KB of history, best of 7:
     json with parse_float=Decimal                           5.00 / 0.79 ms
     orjson, guarded by a search for long numbers            8.02 / 1.35 ms
 
-What msgspec refuses (lone surrogates, integers of thousands of digits) goes to `json`.
+`json` decodes what msgspec refuses: lone surrogates, integers of thousands of digits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FAST = msgspec.json.Decoder(float_hook=Decimal)
 
 
 def decode(body: bytes | str) -> Any:
-    """Decode one JSON document; ValueError when it is none (cut, empty, nested without end)."""
+    """Decode one JSON document. ValueError when it is cut, empty or nested too deeply."""
     try:
         return _FAST.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, DecimalException, RecursionError):
@@ -45,7 +45,7 @@ def decode(body: bytes | str) -> Any:
 
 
 def _decimal(text: str) -> Any:
-    """Decimal ends at exponents of 18 digits; such a number is kept as its text."""
+    """Return a Decimal, or the text itself when the exponent has more than 18 digits."""
     try:
         return Decimal(text)
     except DecimalException:
@@ -53,7 +53,7 @@ def _decimal(text: str) -> Any:
 
 
 def _integer(text: str) -> Any:
-    """CPython refuses to read integers of more than 4,300 digits; Decimal does not."""
+    """Return an int; a Decimal from 4,300 digits on, which CPython's int refuses to parse."""
     return int(text) if len(text) < 4300 else Decimal(text)
 
 

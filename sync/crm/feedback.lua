@@ -1,15 +1,15 @@
--- What became of a slot. Follows budget.lua.
+-- The report of a slot's outcome. Appended to budget.lua.
 --
 -- ARGV[3] 'sent' | 'refused' | 'served'; ARGV[4] store; ARGV[5] class; ARGV[6], ARGV[7] number and
--- epoch of the slot; ARGV[8] its moment; ARGV[9] how late it was sent ('sent'), or how long the
--- API asked to wait ('refused'), -1 when it did not say
+-- epoch of the slot; ARGV[8] its moment; ARGV[9] the lateness of the sending ('sent'), or the
+-- Retry-After of the API ('refused'), -1 without one
 
-local WITHIN = 2 * SECOND       -- a second store refused this soon is the limit, not an outage
-local FREEZE = SECOND           -- by then no slot of the fast pace is in the sliding second
+local WITHIN = 2 * SECOND       -- two stores refused within this time: the limit, not an outage
+local FREEZE = SECOND           -- afterwards no slot of the fast pace is in the sliding second
 local PAUSE = SECOND / 2        -- the first pause of a store; doubles
 local LONGEST = 3600 * SECOND   -- of Retry-After
 local LEVELS = 7
-local STEP = 5 * SECOND         -- of success before a store becomes one level faster
+local STEP = 5 * SECOND         -- success for this long makes a store one level faster
 local what, store, class = ARGV[3], ARGV[4], ARGV[5]
 local n, epoch, at, amount = num(ARGV[6]), ARGV[7], num(ARGV[8]), num(ARGV[9])
 local key = KEYS[6]
@@ -18,7 +18,7 @@ if what == 'sent' then
   local p = redis.call('HMGET', pace, 'epoch', 'n', 'r' .. (n % RING))
   if p[1] ~= epoch or num(p[2]) - n >= RING then return 0 end
   redis.call('HINCRBY', pace, 'late', 1)
-  -- Too late to matter: the slot `ring` places on has been granted already.
+  -- The report is too late: the slot `ring` places later has been granted already.
   if num(p[2]) >= n + ring then redis.call('HINCRBY', pace, 'overdue', 1) end
   redis.call('HSET', pace, 'r' .. (n % RING), math.max(num(p[3]), at + amount))
   return 1
@@ -26,7 +26,7 @@ end
 
 local s = redis.call('HMGET', key, 'pu', 'pa', 'lv', 'la')
 local pu, pa, level, la = num(s[1]), num(s[2]), num(s[3]), num(s[4])
-if pa > now then pu, pa, la = 0, 0, 0 end  -- dated by a clock that went back
+if pa > now then pu, pa, la = 0, 0, 0 end  -- written before the clock was set back
 
 if what == 'served' then
   if level > 0 and at >= pa and (now - la >= STEP or la > now) then
@@ -38,7 +38,7 @@ end
 redis.call('HINCRBY', key, 'x' .. class, 1)
 redis.call('EXPIRE', key, 604800)
 local pause = math.min(amount, LONGEST)
--- Answers to requests sent before the pause belong to the refusal that caused it.
+-- A refusal of a request sent before the pause belongs to the same incident: no new level.
 if at >= pa then
   level = math.min(level + 1, LEVELS)
   pause = math.max(pause, PAUSE * 2 ^ (level - 1))

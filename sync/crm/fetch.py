@@ -1,68 +1,23 @@
-"""One request within the budget: prepare, wait for the slot on an open connection, send, report."""
+"""The gate in front of a request: waits for a slot of the budget while the connection is open."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import datetime as dt
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
-from sync.crm.client import Account, Answer, CrmClient
 from sync.crm.limiter import Limiter, Stop
-from sync.crm.slot import Bucket, Slot, WorkClass, bucket_of
+from sync.crm.slot import Bucket, Slot, WorkClass
 from sync.crm.turns import Turns
-from sync.errors import OverLimit, SyncError, TryLater
-
-
-def fetch(
-    account: Account,
-    path: str,
-    params: Mapping[str, Any] | None = None,
-    *,
-    client: CrmClient,
-    limiter: Limiter,
-    store: int,
-    work: WorkClass,
-    give_up_after: float = 120.0,
-    stop: Stop | None = None,
-    granted: Callable[[Slot], None] | None = None,
-) -> Answer:
-    """GET `path` once, as soon as the budget lets this store and class.
-
-    `granted` runs when the slot is known and before its moment, at most 300 ms ahead: the place to
-    draw `as_of`. It runs again when that slot was missed. Raises what CrmClient.send raises, and
-    TryLater when no slot came in `give_up_after` seconds or `stop` was set.
-    """
-    prepared = client.prepare(account, path, params)
-    passage = Passage(
-        limiter,
-        store=store,
-        bucket=bucket_of(path),
-        work=work,
-        give_up_after=give_up_after,
-        stop=stop,
-        granted=granted,
-    )
-    try:
-        answer = client.send(prepared, gate=passage)
-    except OverLimit as error:
-        if passage.slot is not None:
-            limiter.refused(passage.slot, after=error.after)
-        raise
-    except SyncError as error:
-        # An answer of any other kind is an answer; silence is not.
-        if passage.slot is not None and not isinstance(error, TryLater):
-            limiter.served(passage.slot)
-        raise
-    if passage.slot is not None:
-        limiter.served(passage.slot)
-    return answer
 
 
 class Passage:
-    """The gate of one request: asks for slots until one is met, and reports a late sending.
+    """The gate of one request: reserves slots until one is kept, and reports a late sending.
 
-    `slot` is the one the request was sent in, None when nothing was sent. With `turns`, requests
-    of one slice ask in the order their passages were made.
+    `slot` is the slot in which the request was sent, None when nothing was sent. `as_of` is the
+    moment drawn when that slot was granted, at most 300 ms before the slot. With `turns`, the
+    requests of one slice reserve slots in the order in which their gates were created. TryLater
+    when no slot came within `give_up_after` seconds or `stop` was set.
     """
 
     def __init__(
@@ -73,11 +28,12 @@ class Passage:
         bucket: Bucket,
         work: WorkClass,
         give_up_after: float,
+        draw: Callable[[], dt.datetime],
         stop: Stop | None = None,
-        granted: Callable[[Slot], None] | None = None,
         turns: Turns | None = None,
     ) -> None:
         self.slot: Slot | None = None
+        self.as_of: dt.datetime | None = None
         self._turns = turns
         self._ticket = 0 if turns is None else turns.ticket()
         self._limiter = limiter
@@ -86,10 +42,10 @@ class Passage:
         self._work = work
         self._give_up_after = give_up_after
         self._stop = stop
-        self._granted = granted
+        self._draw = draw
 
     def before(self) -> None:
-        # Called again when the connection was found closed in front of the slot: that one is lost.
+        # Called again when the server had closed the connection: the first slot is lost then.
         missed, self.slot = self.slot, None
         while True:
             with self._turn():
@@ -101,8 +57,7 @@ class Passage:
                     stop=self._stop,
                     missed=missed,
                 )
-            if self._granted is not None:
-                self._granted(slot)
+            self.as_of = self._draw()
             if self._limiter.wait(slot):
                 self.slot = slot
                 return

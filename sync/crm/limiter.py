@@ -1,52 +1,55 @@
 """The request budget: at most 10 requests in any second from one address, all workers together.
 
 A worker asks Redis for a *slot*, the moment at which it may send one request, sleeps until then
-and sends. `reserve.lua` decides in one call; this module keeps the clock and the contract.
+and sends. `reserve.lua` decides in one call; this module handles clocks, waiting and errors.
 
 **Why the limit holds at the server.** Number the slots; let N be the limit (10). If slot n+N always
-arrives at least a second after slot n, then no window of a second holds more than N arrivals: of
-the slots n, n+N, n+2N… it holds at most one, and there are N such rows. The order of arrival and
-the gaps between neighbours do not matter. So Redis keeps the last moment of every row (the *ring*)
-and never grants slot n+N before that moment + 1 s + 18 ms. The 18 ms pay for what Redis cannot see:
+arrives at least a second after slot n, then no window of a second holds more than N arrivals: the
+window holds at most one of the slots n, n+N, n+2N…, and there are N such rows. The order of arrival
+and the gaps between neighbours do not matter. So Redis keeps the last moment of every row (the
+*ring*) and never grants slot n+N before that moment + 1 s + 18 ms. The 18 ms cover what Redis
+cannot see:
 
-    sent later than the slot, not worth a report          ≤  3 ms  (_SILENT_SECONDS)
-    the way to the server: slot n slower than slot n+N    ≤ 15 ms
+    a request sent too little after its slot to be reported   ≤  3 ms  (_SILENT_SECONDS)
+    a slower way to the server for slot n than for slot n+N   ≤ 15 ms
 
-Even pacing at 98 % puts slot n+N 1020.4 ms after slot n, so on time the ring never binds, and a
-place that was late comes back by 2.4 ms a second. Who sends later than 3 ms says so at once
-(`sent`): the place's moment becomes the true one, and slot n+N moves with it. That report is in
-time, because slot n+N is granted at the earliest 1018 - 300 = 718 ms after slot n's moment. Without
-it, a request 50 ms late would be followed by ten on time: 11 within 1020 - 50 = 970 ms. Who is more
-than 50 ms late when it wakes gives the slot up and asks again.
+Even pacing at 98 % puts slot n+N 1020.4 ms after slot n. So the ring delays nothing while requests
+are on time, and a late place catches up by 2.4 ms a second. A worker that sends more than 3 ms late
+reports it at once (`sent`): Redis stores the true moment, and slot n+N moves with it. The report is
+in time, because slot n+N is granted at the earliest 1018 - 300 = 718 ms after slot n's moment.
+Without the report, ten requests on time could follow one that is 50 ms late: 11 within 1020 - 50 =
+970 ms. A worker that wakes more than 50 ms late gives the slot up and asks again.
 
-Only a slot's own place waits for its lateness; the others keep their moments, and a delay is caught
-up with gaps of at least 0.9 of the even one. So use stays near 98 % even when many wake late.
+Lateness delays only the later slots in the same place of the ring. The other slots keep their
+moments, and a delay is caught up with gaps of at least 0.9 of the even gap. So use stays near 98 %
+even when many workers wake late.
 
-**Whose clock.** Slots are moments of Redis's clock. The difference to ours is known within the
-quickest call of the last seconds (redis_clock.py). We send at the late end of that interval, so
-never before the slot, and count lateness from the early end, so never too little.
+**Clocks.** Slots are moments of Redis's clock. Its difference to our clock is known as an interval
+no wider than the quickest call of the last seconds (redis_clock.py). We send at the late end of the
+interval, so never before the slot. We count lateness from the early end, so never too little.
 
-**What is assumed when something is lost.** State missing, a new Redis (it does not know our
-script), a clock that went back or ahead: slots already granted may still be sent for 300 + 50 ms,
-at 0.9 gaps at closest. The ring is filled with the latest moments they can have. A thread that dies
-loses its slot, nothing else. Redis out of reach: nobody sends.
+**Lost state.** When the state is missing, Redis is new (it does not know our script), or a clock
+jumped back or ahead, slots already granted may still be sent for 300 + 50 ms, at least 0.9 gaps
+apart. So the ring is filled with the latest moments those slots can have. A thread that dies loses
+only its slot. When Redis cannot be reached, no worker sends.
 
-**Fairness** (reserve.lua) is start-time fair queueing: a store's tag counts the requests it was
-served; the least tag among the stores with work is next and may take a slot up to 300 ms ahead, the
-others take what would pass unused, 20 to 60 ms ahead. Virtual time is that least tag: a store that
-returns begins just before it, and none leads it by more than 3. Inside a store the classes queue
-the same way with weights 4:2:3:1. While other work waits anywhere, feeds of all stores are not next
-once they lead it by one request. Who is not next is told when to ask again, so that a few askers
-are there for each slot and a thousand waiting stores ask 1,250 times a second, not 10,000.
+**Fairness** (reserve.lua) is start-time fair queueing. A store's tag counts the requests served to
+it. The store with the least tag among the stores with work is next and may take a slot up to 300 ms
+ahead; the other stores take slots that would be left unused, 20 to 60 ms ahead. Virtual time is the
+least tag: a store that returns begins just before it, and no store leads it by more than 3. Inside
+a store the classes queue the same way with weights 4:2:3:1. While other work waits in any store,
+feeds are not next once they lead that work by one request. A caller that is not next is told when
+to ask again, so a few callers are there for each slot, and a thousand waiting stores ask 1,250
+times a second, not 10,000.
 
-**Feedback** (feedback.lua): a refused store pauses 0.5 s, doubling to 32 s, or what Retry-After
-says; then it is slowed by halves and regains one every 5 s of success. A second store refused
-within 2 s, or a refusal while only one store has work, freezes everything for 1 s and halves the
-pace, which grows back in at most 50 s.
+**Feedback** (feedback.lua): a refused store pauses for 0.5 s, doubling to 32 s, or for Retry-After.
+Then its pace is reduced by halves and regains one level for every 5 s of success. A second store
+refused within 2 s, or a refusal while only one store has work, freezes all stores for 1 s and
+halves the pace, which grows back in at most 50 s.
 
-Measured, Python 3.11 and valkey 9.1 on two cores: a call costs 41 us in valkey with one store and
-53 us with 10,000; 120 us with the way there and back. 3 processes of 16 threads use 98.0 % of 10,
-40 and 100 a second, ten slots at least 1015 ms apart on arrival.
+Measured with Python 3.11 and valkey 9.1 on two cores: a call costs 41 us in valkey with one store
+and 53 us with 10,000; 120 us including the round trip. 3 processes of 16 threads use 98.0 % of 10,
+40 and 100 a second, and every ten slots take at least 1015 ms on arrival.
 """
 
 from __future__ import annotations
@@ -69,14 +72,14 @@ _MOST_A_SECOND = 1000  # RING in budget.lua holds a second of slots
 
 
 class Stop(Protocol):
-    """What ends a wait early; a threading.Event is one."""
+    """A flag that ends a wait early, for example a threading.Event."""
 
     def is_set(self) -> bool: ...
     def wait(self, timeout: float | None = None) -> bool: ...
 
 
 class Clock(Protocol):
-    """Monotonic seconds, and sleeping in them."""
+    """A monotonic clock in seconds that can also sleep."""
 
     def monotonic(self) -> float: ...
     def sleep(self, seconds: float) -> None: ...
@@ -91,11 +94,11 @@ class SystemClock:
 
 
 class Limiter:
-    """The budget of one egress address. Shared by the threads of a process; made after a fork.
+    """The budget of one egress address, shared by the threads of a process. Create it after a fork.
 
-    `egress` names the address in Redis, the rates are the API's limits in requests a second. Give
-    `server` a socket timeout: a call that hangs would hang its thread.
-    `redis_now` replaces Redis's clock by microseconds of a test's own.
+    `egress` names the address in Redis. The rates are the API's limits in requests per second.
+    `server` needs a socket timeout: a call that hangs would block its thread.
+    `redis_now` replaces Redis's clock in tests; it returns microseconds.
     """
 
     def __init__(
@@ -128,7 +131,7 @@ class Limiter:
     ) -> Slot:
         """Wait for a slot at most 300 ms ahead. TryLater after `give_up_after` seconds or `stop`.
 
-        `missed` is a slot this asker was given and could not use: its store is not charged for it.
+        `missed` is a slot this caller was granted but could not use; the store gets it credited.
         """
         began = before = self._clock.monotonic()
         doubtful = False
@@ -160,7 +163,7 @@ class Limiter:
             before = self._clock.monotonic()
 
     def _pause(self, reply: Reply, *, left: float, stop: Stop | None) -> None:
-        """Sleep until the reply says to ask again, or give up."""
+        """Sleep until the time to ask again; TryLater when that is beyond `left` seconds."""
         seconds = reply.micros / 1e6
         if reply.paused and seconds > left:
             raise TryLater("the store is paused after the API refused it", after=seconds)
@@ -173,36 +176,36 @@ class Limiter:
             stop.wait(seconds)
 
     def wait(self, slot: Slot) -> bool:
-        """Sleep until the slot's moment; False when more than 50 ms late: the slot is given up."""
+        """Sleep until the slot's moment; False when woken over 50 ms late: give the slot up."""
         left = slot.moment - self._clock.monotonic()
         if left > 0:
             self._clock.sleep(left)
         return self._clock.monotonic() - slot.moment <= _LATE_SECONDS
 
     def lateness(self, slot: Slot) -> float:
-        """Seconds since the slot's moment, never too few."""
+        """Return the seconds since the slot's moment, never too few."""
         return self._clock.monotonic() - slot.earliest
 
     def sent(self, slot: Slot, late_seconds: float) -> None:
-        """Tell when the request left, right after it left; costs a call only when it was late."""
+        """Report, right after sending, how late the request was; calls Redis only above 3 ms."""
         if late_seconds > _SILENT_SECONDS:
             self._tell(slot, "sent", math.ceil(late_seconds * 1e6))
 
     def refused(self, slot: Slot, *, after: float | None = None) -> None:
-        """The API answered 503 or 429; `after` is its Retry-After in seconds."""
+        """Report that the API answered 503 or 429; `after` is its Retry-After in seconds."""
         self._tell(slot, "refused", -1 if after is None else math.ceil(min(after, 1e6) * 1e6))
 
     def served(self, slot: Slot) -> None:
-        """The API answered otherwise. Costs a call only while the store is slowed."""
+        """Report that the API served the request; calls Redis only while the store is slowed."""
         if slot.recovering:
             self._tell(slot, "served", 0)
 
     def report(self) -> tuple[Report, ...]:
-        """Pace, use, waits and refusals of each bucket, by store and class."""
+        """Return pace, use, waits and refusals of each bucket, by store and class."""
         return tuple(self._budget.report(bucket) for bucket in Bucket)
 
     def reports(self) -> tuple[Report, ...]:
-        """The same of every address that shares this Redis and was used within a week."""
+        """Return the reports of every address that shares this Redis and was used within a week."""
         others = (each.report(bucket) for each in self._budget.others() for bucket in Bucket)
         return (*self.report(), *(report for report in others if report.usage))
 
@@ -210,4 +213,4 @@ class Limiter:
         try:
             self._budget.tell(slot, what, micros)
         except TryLater:
-            return  # without Redis nobody sends, and what it forgot is assumed at its worst
+            return  # no worker sends without Redis, and lost state is assumed at its worst

@@ -1,4 +1,4 @@
-"""Python mappings as PHP reads them from a query string: `filter[ids][]=1&filter[ids][]=2`."""
+"""Query strings in PHP's notation from Python mappings: `filter[ids][]=1&filter[ids][]=2`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 
 def query_of(params: Mapping[str, Any]) -> str:
-    """The encoded query string. Order is kept; None is left out; True and False are 1 and 0.
+    """Return the encoded query string. Order is kept, None is left out, True is 1 and False is 0.
 
-    An empty list is refused: left out, `filter[ids]` of nothing would ask for the whole list.
-    Date-times are refused too: only the caller knows the store's zone to render them in.
+    ValueError for an empty list: without the parameter, `filter[ids]` would select the whole list.
+    TypeError for a date-time: only the caller knows the store's zone.
     """
     return "&".join(
         f"{quote(name, safe='')}={quote(text, safe='')}" for name, text in _flat(params)
@@ -35,7 +35,7 @@ def _pairs(name: str, value: Any) -> Iterator[tuple[str, str]]:
         if not value:
             raise ValueError(f"{name} is an empty list, which the API would read as no filter")
         for index, inner in enumerate(value):
-            # PHP would spread the fields of `[][a]=1&[][b]=2` over two elements.
+            # PHP would read `[][a]=1&[][b]=2` as two elements, so nested values get an index.
             nested = isinstance(inner, Mapping | Sequence) and not isinstance(inner, str | bytes)
             yield from _pairs(f"{name}[{index if nested else ''}]", inner)
     else:

@@ -1,9 +1,9 @@
-"""Where Redis's clock stands against this process's monotonic clock.
+"""The difference between Redis's clock and this process's monotonic clock.
 
-Every call brackets Redis's time between the moments before and after it. The difference of the two
-clocks lies in all brackets at once, so a few calls narrow it to the quickest way there and back,
-however late this thread was woken in a single call. A bracket that misses the others means that a
-clock was set, or that Redis is another one.
+Every call gives an interval (bracket) for the difference, from the moments before and after the
+call. The true difference lies in all brackets at once. So a few calls narrow it to the quickest
+round trip, even when the thread woke late in some of them. A bracket apart from the others means
+that a clock was set or that Redis was replaced.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-# Brackets older than this no longer count: the clocks drift, 500 ppm at worst, 5 ms in ten seconds.
+# Older brackets are dropped, because the clocks drift: at worst 500 ppm, 5 ms in ten seconds.
 _FORGET_SECONDS = 5.0
 _DRIFT_SECONDS = 0.010
 
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """Bounds of monotonic minus Redis's time, in seconds."""
+    """Bounds of the monotonic time minus Redis's time, in seconds."""
 
     least: float
     most: float
@@ -34,10 +34,10 @@ class RedisClock:
         self._since = 0.0
 
     def observe(self, before: float, redis_now: float, after: float) -> tuple[Bracket, bool]:
-        """Add a call; return what is known now, and whether Redis's clock ran ahead by a jump.
+        """Add a call; return the current bracket, and whether Redis's clock jumped ahead.
 
-        Back by a jump is seen in Redis itself (reserve.lua), forward only from outside: there it
-        looks like a time without requests, and would grant slots beside those still waited for.
+        reserve.lua itself notices a jump back. A jump ahead looks to reserve.lua like a time
+        without requests, and it would grant slots too close to those that are still pending.
         """
         call = Bracket(before - redis_now, after - redis_now)
         with self._lock:
@@ -56,5 +56,5 @@ def _both(one: Bracket | None, other: Bracket | None) -> Bracket | None:
     if one is None or other is None:
         return one or other
     least, most = max(one.least, other.least), min(one.most, other.most)
-    # Drift can part two true brackets by a hair; then the width is lost in it.
+    # Drift can separate two true brackets slightly; then the gap between them is the result.
     return Bracket(least, most) if least <= most else Bracket(most, least)

@@ -1,6 +1,6 @@
--- The state of a budget for people and metrics. Follows budget.lua; changes nothing.
+-- The state of a budget for people and metrics. Appended to budget.lua; changes nothing.
 --
--- Answers {now, pace, frozen for, stores with work, lost, late, overdue, use, known}.
+-- Returns {now, pace, frozen for, stores with work, lost, late, overdue, use, known}.
 
 local p = redis.call('HMGET', pace, 'base', 'since', 'frozen', 'lost', 'late', 'overdue')
 return {

@@ -1,16 +1,16 @@
--- One ask for one slot. Follows budget.lua.
+-- The reservation of one slot. Appended to budget.lua.
 --
 -- ARGV[3] store; ARGV[4] class, 1 feed, 2 refresh, 3 walk, 4 reconcile; ARGV[5] milliseconds the
--- asker has waited; ARGV[6] '1' when Redis, or its clock, cannot be the one of the last ask;
--- ARGV[7], ARGV[8] number and epoch of a slot this asker could not use, or ''
+-- caller has waited; ARGV[6] '1' when Redis was replaced or its clock changed since the last call;
+-- ARGV[7], ARGV[8] number and epoch of a slot this caller could not use, or ''
 --
--- Answers {1, delay, now, n, epoch, recovering} or {0, ask again in, now, why}:
--- why 0 another's turn, 1 the store is paused, 2 everything is frozen.
+-- Returns {1, delay, now, n, epoch, recovering} or {0, ask again in, now, why}:
+-- why 0 another store's turn, 1 the store is paused, 2 all stores are frozen.
 
-local FORGET = SECOND          -- a store has work until this long after its last ask
-local LEAD = 3                 -- requests a store may be ahead, and has to give back
-local SLACK = 100000           -- a hiccup up to this long is caught up; longer is idleness
-local AGAIN = 800000           -- ask again before FORGET
+local FORGET = SECOND          -- a store counts as having work this long after its last call
+local LEAD = 3                 -- the most requests a store may be ahead of virtual time
+local SLACK = 100000           -- a delay up to this long is caught up; a longer one was idleness
+local AGAIN = 800000           -- the longest wait until the next call, below FORGET
 local WEIGHT = {4, 2, 3, 1}    -- of feed, refresh, walk, reconcile inside a store
 local turn, seen, wturn, wseen, key = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local store, class = ARGV[3], tonumber(ARGV[4])
@@ -29,7 +29,7 @@ if not p[5] then
 elseif ARGV[6] == '1' or not p[1] or now < num(p[4])
     or num(p[2]) > now + HORIZON + LATE + 1000 then
   redis.call('DEL', turn, seen, wturn, wseen)
-  -- What was dated by a clock that went back would otherwise last for ever.
+  -- Moments written before the clock was set back would otherwise stay in the future.
   redis.call('HSET', pace, 'since', math.min(num(p[7]), now),
     'frozen', math.min(num(p[8]), now + SECOND), 'halved', 0, 'rt', 0)
   begin_anew()
@@ -42,8 +42,8 @@ local n, g, ideal, epoch = num(p[1]), num(p[2]), num(p[3]), p[5]
 local frozen, v, fw = num(p[8]), num(p[9]), num(p[10])
 local gap = SECOND / current(num(p[6]), num(p[7]))
 
--- The next slot. Even pacing, a hiccup caught up; never closer to the slot `ring` places back than
--- a second and the margin. The ring alone keeps the limit, the rest keeps it even.
+-- The next slot: evenly paced, with short delays caught up, and at least a second and the margin
+-- after the slot `ring` places before. The ring alone keeps the limit; the rest spaces evenly.
 
 local line = ideal + gap
 if line < now - SLACK then line = now end
@@ -51,7 +51,7 @@ local at = math.max(now, line, g + CLOSEST * gap, frozen)
 local used = redis.call('HGET', pace, 'r' .. ((n + 1 - ring) % RING))
 if used then at = math.max(at, num(used) + SECOND + MARGIN) end
 
--- The store: its pause, then its place among the others.
+-- The store: its pause, then its place among the other stores.
 
 local s = redis.call('HMGET', key, 'epoch', 'tag', 'cv', 'pu', 'pa', 'lv', 'nx',
   't1', 't2', 't3', 't4', 'a1', 'a2', 'a3', 'a4', 'p' .. lane)
@@ -63,19 +63,19 @@ if s[1] == epoch then
 end
 local level = num(s[6])
 
-if ARGV[8] ~= '' and ARGV[8] == epoch then  -- a slot missed is service not had
+if ARGV[8] ~= '' and ARGV[8] == epoch then  -- credit the store for a slot it could not use
   tag, t[class] = tag - 1, t[class] - 1 / WEIGHT[class]
   redis.call('HSET', key, 'tag', tag, 't' .. class, t[class])
   redis.call('HINCRBY', pace, 'lost', 1)
 end
 
 local wait = num(s[4]) - now
-if num(s[5]) > now then wait = 0 end  -- dated by a clock that went back
--- A slow store waits until the slot that is next anyway is late enough for it: the moments before
--- belong to the others.
+if num(s[5]) > now then wait = 0 end  -- written before the clock was set back
+-- A slowed store waits until the next slot is late enough for its pace: the earlier slots are for
+-- the other stores.
 if level > 0 and num(s[7]) < now + 10 * SECOND then wait = math.max(wait, num(s[7]) - at) end
 if wait > 0 then
-  for i = 2, 5 do redis.call('ZREM', KEYS[i], store) end  -- it has no turn meanwhile
+  for i = 2, 5 do redis.call('ZREM', KEYS[i], store) end  -- a waiting store is not in the queue
   return {0, math.ceil(math.max(2000, wait)), now, 1}
 end
 
@@ -91,7 +91,7 @@ local function note(zset, by, member_tag)
   end
 end
 
--- Virtual time is the least tag among the stores with work; who returns begins just before it.
+-- Virtual time is the least tag among the stores with work; a returning store begins just before.
 if not redis.call('ZSCORE', turn, store) then tag = math.max(tag, v - 0.1) end
 note(turn, seen, tag)
 note(wturn, wseen, lane == 2 and tag or nil)
@@ -114,12 +114,12 @@ local least = redis.call('ZRANGE', among, 0, 0, 'WITHSCORES')
 local in_turn = class_turn and (not least[2] or tag <= tonumber(least[2]))
 
 local reach = HORIZON
--- Others may have what would otherwise pass unused, shortly before it does.
+-- Stores whose turn it is not may take a slot shortly before it would be left unused.
 if not in_turn then reach = math.min(60000, math.max(20000, 0.6 * gap)) end
 
 if at - now > reach then
-  -- Appointments: the further from its turn the later, those of a store's lane a quarter of a gap
-  -- apart.
+  -- The time of the next call: later for stores further from their turn; calls of one store's lane
+  -- are a quarter of a gap apart.
   local rank = redis.call('ZRANK', turn, store)
   local again = math.max(at - reach, now + math.min(AGAIN, rank * gap / 2))
   local pointer = num(s[16])

@@ -1,4 +1,4 @@
-"""A slot, and what it is asked for."""
+"""A slot, and the purpose it is reserved for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class WorkClass(Enum):
-    """What a request is for; the value is its number in reserve.lua."""
+    """The purpose of a request; the value is its number in reserve.lua."""
 
     FEED = 1
     REFRESH = 2
@@ -16,25 +16,25 @@ class WorkClass(Enum):
 
 
 class Bucket(Enum):
-    """The API's two limits."""
+    """The two request limits of the API."""
 
     DEFAULT = "default"
     TELEPHONY = "telephony"
 
 
 def bucket_of(path: str) -> Bucket:
-    """The limit a method counts against: `/telephony/*` has its own."""
+    """Return the limit that a method counts against: `/telephony/*` has its own."""
     method = path.removeprefix("/").removeprefix("api/v5/")
     return Bucket.TELEPHONY if method.split("/")[0] == "telephony" else Bucket.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Leave to send one request of `store` at `moment` (monotonic seconds).
+    """The permission to send one request of `store` at `moment` (monotonic seconds).
 
-    `at` is the same moment in microseconds of Redis's clock, `earliest` in monotonic seconds at
-    the early end of what is known about the two clocks. `waited_seconds` is from ask to `moment`.
-    `recovering`: the store is slowed after a refusal, so its successes are worth a report.
+    `at` is the same moment in microseconds of Redis's clock. `earliest` is the earliest monotonic
+    time that the moment can have, given the clocks' bracket. `waited_seconds` is from the call to
+    `moment`. `recovering`: the store is slowed after a refusal, so successes must be reported.
     """
 
     store: int

@@ -1,9 +1,9 @@
-"""Pages ask for their slots in the order they are wanted.
+"""Slots reserved in the order in which pages are needed.
 
-A walk fetches pages ahead and commits them in order, so a page that gets its slot after those
-behind it holds all of them up. Threads that ask Redis at once are answered in any order; here they
-take turns: of those that wait, the one that came first asks next. One at a time is enough, since a
-slot is granted up to 300 ms before its moment and the next thread asks meanwhile.
+A walk fetches pages ahead and commits them in order, so a page that gets its slot late delays all
+pages behind it. Redis answers concurrent threads in any order. So the threads of a slice take
+turns: the waiting thread with the earliest ticket asks next. One thread at a time is enough: a slot
+is granted up to 300 ms before its moment, and the next thread asks meanwhile.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from threading import Condition
 from sync.crm.limiter import Clock, Stop, SystemClock
 from sync.errors import TryLater
 
-_LOOK_SECONDS = 0.5  # how often a waiting thread looks whether it is to stop
+_LOOK_SECONDS = 0.5  # a waiting thread checks `stop` this often
 
 
 class Turns:
-    """Turns at the limiter, for the threads that fetch for one slice."""
+    """The order at the limiter of the threads that fetch for one slice."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self._monotonic: Callable[[], float] = (clock or SystemClock()).monotonic
@@ -30,7 +30,7 @@ class Turns:
         self._changed = Condition()
 
     def ticket(self) -> int:
-        """A place in the order; drawn before the request's connection is opened."""
+        """Draw a place in the order, before the request's connection is opened."""
         with self._changed:
             self._next += 1
             return self._next
@@ -39,9 +39,9 @@ class Turns:
     def turn(
         self, ticket: int, *, give_up_after: float, stop: Stop | None = None
     ) -> Iterator[None]:
-        """Wait until nobody is asking and no earlier ticket waits; TryLater as the limiter's.
+        """Wait until no thread is asking and no earlier ticket waits; TryLater like the limiter.
 
-        An earlier ticket that is not here yet (its connection is being opened) is not waited for.
+        Earlier tickets whose connections are still being opened are not waited for.
         """
         self._wait(ticket, self._monotonic() + give_up_after, stop)
         try:

@@ -1,15 +1,15 @@
 """HTTP connections that pause, open and ready, just before the first byte of a request.
 
 A slot of the request budget is a moment, and 20 ms decide whether the limit holds at the server
-(limiter.py). Opening a connection takes 100 ms and more, and httpx does it inside `send`. So the
-wait for the slot happens underneath httpx: the request is encoded, its connection is open, and
-the gate runs in the `write` of the socket. After the write the gate learns the moment it ended.
+(limiter.py). Opening a connection takes 100 ms or more, and httpx does it inside `send`. So the
+wait for the slot happens below httpx: the request is encoded, its connection is open, and the gate
+runs in the socket's `write`. The gate is called again right after the write.
 
-A connection the server closed during the wait is found before a byte is written; then
-`ConnectionGone` says that nothing was sent.
+When the server closed the connection during the wait, this is noticed before a byte is written,
+and `ConnectionGone` says that nothing was sent.
 
-From the gate on the answer has so many seconds, all of it: httpx bounds only the silence between
-two receipts, and a byte of a header every now and then keeps a thread for a day.
+From the gate on, the whole answer has a deadline. httpx limits only the silence between two
+receipts, so a server that sends a byte now and then could hold a thread for a day.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ import httpx
 
 
 class Gate(Protocol):
-    """What stands between an open connection and its request."""
+    """The two calls around the first write of a request."""
 
     def before(self) -> None:
         """Block until the request may be written; raise to send nothing."""
 
     def after(self) -> None:
-        """The request has been handed to the network, this very moment."""
+        """Note that the request has just been handed to the network."""
 
 
 class ConnectionGone(Exception):
@@ -52,7 +52,7 @@ _SENDING: ContextVar[_Sending | None] = ContextVar("sending", default=None)
 
 @contextmanager
 def gated(gate: Gate, *, answer_seconds: float = math.inf) -> Iterator[None]:
-    """Put `gate` before the first write of this thread's next request, and time after it."""
+    """Put `gate` around the first write of this thread's next request, and limit its answer."""
     token = _SENDING.set(_Sending(gate, answer_seconds))
     try:
         yield
@@ -73,7 +73,7 @@ class _GatedStream(httpcore.NetworkStream):
             return
         _SENDING.set(None)
         sending.gate.before()
-        # A fresh TLS connection may be readable and well: session tickets arrive unasked.
+        # A new TLS connection may be readable and still open: session tickets arrive unasked.
         if self._used and self._stream.get_extra_info("is_readable"):
             raise ConnectionGone
         self._used = True
@@ -81,13 +81,13 @@ class _GatedStream(httpcore.NetworkStream):
         try:
             self._stream.write(buffer, self._left(timeout, httpcore.WriteTimeout))
         finally:
-            sending.gate.after()  # also when the write broke: a part of it may have left
+            sending.gate.after()  # also when the write failed: a part may have been sent
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._stream.read(max_bytes, self._left(timeout, httpcore.ReadTimeout))
 
     def _left(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float | None:
-        """The wait that is left of the answer's time, at most `timeout`."""
+        """Return the seconds left until the answer's deadline, at most `timeout`; raise `late`."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise late("the answer took too long")
@@ -122,7 +122,7 @@ class _GatedBackend(httpcore.SyncBackend):
 
 
 class GatedTransport(httpx.HTTPTransport):
-    """httpx's own transport over connections that know the gate. HTTP/1.1, no proxy."""
+    """httpx's transport over gated connections. HTTP/1.1, no proxy."""
 
     def __init__(
         self,
@@ -132,11 +132,11 @@ class GatedTransport(httpx.HTTPTransport):
         local_address: str | None,
         tls: ssl.SSLContext | None,
     ) -> None:
-        # A private CA may be named by SSL_CERT_FILE; nothing else of the environment counts.
+        # SSL_CERT_FILE may name a private CA; no other variable of the environment is used.
         context = tls or httpx.create_ssl_context(trust_env=True)
         super().__init__(verify=context, trust_env=False)
-        # httpx offers no argument for the backend; tests/integration/test_client_wire.py would
-        # tell if a new version no longer kept its pool here.
+        # httpx has no argument for the backend; tests/integration/test_client_wire.py fails if a
+        # new version keeps its pool elsewhere.
         self._pool.close()
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
@@ -163,7 +163,7 @@ class GatedStandIn(httpx.BaseTransport):
             sending.gate.before()
             sending.gate.after()
         answer = self._transport.handle_request(request)
-        # One made from bytes has been read already; from its stream it can be read as received.
+        # A response made from bytes counts as read; its stream can still be read as received.
         return httpx.Response(
             answer.status_code,
             headers=answer.headers,

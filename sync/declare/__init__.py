@@ -1,12 +1,12 @@
 """The words of a declaration.
 
-A resource is one frozen `Resource` in `sync/resources/`; everything else (tables, comments,
-requests, parsing, schedule, command names, metric labels, `ops/resources.md`) follows from it.
+A resource is one frozen `Resource` in `sync/resources/`. Everything else is derived from it:
+tables, comments, requests, parsing, schedule, command names, metric labels, `ops/resources.md`.
 
-words.py     Resource, Field, Child, and how a resource is listed and followed: read this first
+words.py     Resource, Field, Child, the kinds of listing and of change detection: read this first
 kinds.py     Kind: a column's SQL type with the parser of its values
 moments.py   local date-times to instants, and back
-personal.py  which columns are personal: the one list that masking and erasure follow
+personal.py  the list of personal columns, for masking, erasure and the dictionary
 """
 
 from sync.declare.kinds import (

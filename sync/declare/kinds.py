@@ -1,9 +1,9 @@
 """`Kind`: a column's SQL type paired with the parser of its values, so that they cannot disagree.
 
-Every parser takes a JSON value that is not null and a `Reading`, and returns a value for the
-column, or raises `Rejected` with the reason: the column is then NULL and the value is kept in
-`sync.reject`. The quirks named here are evidenced in the API facts (PHP's zero dates, numbers
-sent as text, ints sent as floats).
+Every parser takes a JSON value that is not null and a `Reading`. It returns a value for the column
+or raises `Rejected` with the reason; the column is then NULL and the value is kept in
+`sync.reject`. The API facts have evidence for the special cases (PHP's zero dates, numbers sent as
+text, integers sent as floats).
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ _NUMERIC_DIGITS = 1_000
 
 
 class Rejected(ValueError):
-    """This value is not of the declared kind; the message says why."""
+    """The value is not of the declared kind; the message gives the reason."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """What a parser must know beside the value: the store's zone."""
+    """The store's zone, which parsers need beside the value."""
 
     zone: Zone
     memo: dict[str, dt.datetime | None] = field(default_factory=dict)
-    """Recent local date-times and their instants: pages repeat the same seconds over and over."""
+    """A cache of local date-times and their instants: the same seconds occur again and again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A column's type and its parser. `name` is stable: it is part of `content_hash`.
 
-    Values of exactly the type `as_is` come out of the parser as they are: it need not be called.
+    The parser returns values of exactly the type `as_is` unchanged, so callers may skip it.
     """
 
     name: str
@@ -73,7 +73,7 @@ def _bigint(value: Any, _: Reading) -> int:
         number = value
     elif isinstance(value, float | Decimal):
         whole = _decimal(value)
-        # A huge exponent would make a huge int: refuse before converting.
+        # A huge exponent would give a huge int, so the value is checked before it is converted.
         if abs(whole.adjusted()) < 20 and whole == whole.to_integral_value():
             number = int(whole)
     elif isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
@@ -112,7 +112,7 @@ def _any_numeric(value: Any) -> Decimal:
         raise Rejected("expected a number, got a boolean")
     if isinstance(value, str):
         value = value.strip().replace(",", ".", 1)
-    # Decimal reads Python's own 1_000; nobody else writes numbers so.
+    # Decimal accepts Python's notation 1_000, which no API sends as a number.
     if not isinstance(value, int | float | Decimal | str) or (
         isinstance(value, str) and "_" in value
     ):
@@ -124,7 +124,7 @@ def _any_numeric(value: Any) -> Decimal:
 
 
 def is_storable(number: Decimal) -> bool:
-    """Whether Postgres can hold the number, digits before and after the point."""
+    """Tell whether Postgres can store the number: neither part of it has too many digits."""
     exponent = number.as_tuple().exponent
     return (
         isinstance(exponent, int)
@@ -157,7 +157,7 @@ def _date(value: Any, _: Reading) -> dt.date | None:
         return None
     match = _DATE.match(value)
     rest = value[match.end() :] if match else ""
-    # A date sent as date-time at midnight or later still names its day (pack shipmentDate).
+    # A date may be sent as a date-time, at any time of that day (pack shipmentDate).
     if match is None or (rest and rest[0] not in " T"):
         raise Rejected("expected a date like 2026-01-31")
     try:
@@ -170,7 +170,7 @@ def _datetime(value: Any, reading: Reading) -> dt.datetime | None:
     if not isinstance(value, str):
         raise Rejected(f"expected a date-time, got {_shape(value)}")
     memo = reading.memo
-    known = memo.get(value)  # one look: another thread may empty the memo after it
+    known = memo.get(value)  # a single read: another thread may clear the memo after it
     if known is not None:
         return known
     try:
@@ -217,7 +217,7 @@ def _map(value: Any, _: Reading) -> Any:
 
 
 def _shape(value: Any) -> str:
-    """A word for what came instead, for reasons that people read."""
+    """Describe an unexpected value, for the reason of a reject."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""Which columns hold personal data: the one list that masking, erasure and the dictionary follow.
+"""The list of columns with personal data, for masking, erasure and the dictionary.
 
-A column is judged by its name, its kind and its table. Codes, numbers, dates and truths are not
-personal unless named here; text and JSON are personal unless named here: what nobody has judged
-is hidden (`is_judged` is False then, and a test fails until somebody judges it).
+A column is classified by its name, kind and table. Codes, numbers, dates and booleans are not
+personal unless named here. Text and JSON are personal unless named here: a column without a rule
+is hidden (`is_judged` is then False, and a test fails until the column gets a rule).
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from sync.declare.words import Field, Resource
+from sync.declare.words import Chain, Field, Resource
 
 
 class Care(Enum):
-    """What becomes of a column: under --mask, and when the person is erased."""
+    """The treatment of a column: its value under --mask; its fate when the person is erased."""
 
     OPEN = "open"  # shown; kept
-    PLACE = "place"  # shown, a town is not a person; erased all the same
-    HASH = "hash"  # hashed, equal values stay equal; erased
+    PLACE = "place"  # shown, because a town does not identify a person; erased
+    HASH = "hash"  # hashed, so that equal values stay equal; erased
     CUT = "cut"  # NULL; erased
     YEAR = "year"  # the first day of its year; erased
-    CHANGE = "change"  # a history's value: shown and kept where the field is an open one
+    CHANGE = "change"  # a value in a history: shown and kept for fields in OPEN_CHANGES
 
     @property
     def is_kept(self) -> bool:
-        """Whether erasure leaves it."""
+        """True when erasure keeps the value."""
         return self is Care.OPEN
 
 
-# The account's own dictionaries and catalogue: whatever they say is about things.
+# The account's own dictionaries and catalogue: they describe things, not persons.
 _THINGS = frozenset(
     {
         "countries", "currencies", "units", "status_groups", "status_group_statuses", "statuses",
@@ -76,7 +76,7 @@ _CUT = re.compile(
     r"|mg_customers|mg_customer_id|properties|marking_codes|external_ids|extra_data|filename|link"
     r"|offer|options|sex|presumable_sex|customer_companies|customer_comment|manager_comment"
 )
-# Names that mean one thing here and another there.
+# Column names whose treatment depends on the table.
 _HERE: dict[tuple[str, str], Care] = {
     ("customer_phones", "number"): Care.HASH,
     ("customer_tags", "name"): Care.CUT,
@@ -118,12 +118,12 @@ OPEN_CHANGES = (
     "manager",
     "segments",
 )
-"""Fields of histories whose values before and after are codes or amounts."""
+"""Fields of histories whose old and new values are codes or amounts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is to be done with a column, and whether anybody said so."""
+    """The treatment of a column; `is_judged` is False when no rule names the column."""
 
     care: Care
     is_judged: bool = True
@@ -131,7 +131,7 @@ class Judged:
 
 @cache
 def judge(table: str, column: str, sql: str, *, is_code: bool = False) -> Judged:
-    """How careful to be with a column of a table of `crm`."""
+    """Return the treatment of a column of a table in `crm`."""
     table = _VERSIONS.get(table, table)
     if (table, column) in _HERE:
         return Judged(_HERE[table, column])
@@ -153,20 +153,20 @@ def judge(table: str, column: str, sql: str, *, is_code: bool = False) -> Judged
 
 
 def _fit(care: Care, sql: str) -> Care:
-    """Only text can be hashed; numbers and JSON that identify are cut."""
+    """Return CUT instead of HASH for columns that are not text: only text can be hashed."""
     return Care.CUT if care is Care.HASH and sql != "text" else care
 
 
 def care_of(table: str, field: Field) -> Care:
-    """How careful to be with a declared column."""
+    """Return the treatment of a declared column."""
     return judge(table, field.name, field.kind.sql, is_code=field.kind.name == "code").care
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A column that says whose record this is: `column` holds the key of a record of `to`.
+    """A reference to the owner of a record: `column` holds the key of a record of `to`.
 
-    Only where `type_column` has not the value `unless` (a company's order names no person).
+    Rows where `type_column` has the value `unless` do not count: a company's order has no person.
     """
 
     column: str
@@ -181,12 +181,22 @@ _COMPANY = "customer_corporate"
 
 
 def links(resource: Resource) -> tuple[Link, ...]:
-    """Whose records these are, by the resource's own columns."""
-    return _links(resource.name, resource.fields, corporate=resource.name.startswith("corporate"))
+    """Return the links of a resource's own columns to the records that its rows belong to.
+
+    The entries of a history belong to the records of its `Chain`'s target.
+    """
+    found = _links(resource.name, resource.fields, corporate=resource.name.startswith("corporate"))
+    if isinstance(resource.listing, Chain):
+        path = f"{resource.listing.subject}.id"
+        subjects = (
+            Link(f.name, resource.listing.target) for f in resource.fields if f.path == path
+        )
+        found = tuple(dict.fromkeys((*found, *subjects)))
+    return found
 
 
 def child_links(resource: Resource) -> dict[str, tuple[Link, ...]]:
-    """The same for members of child lists, by child table; empty ones left out."""
+    """Return the links of child tables, by table, without tables that have none."""
     found = {child.name: _links(child.name, child.fields, corporate=False)
              for child in resource.children}  # fmt: skip
     return {name: each for name, each in found.items() if each}
@@ -200,7 +210,7 @@ def _links(table: str, fields: tuple[Field, ...], *, corporate: bool) -> tuple[L
         if field.kind.sql != "bigint":
             continue
         if field.name in _TO_CUSTOMERS:
-            # What hangs on a company names it as its customer, unless it is a contact person.
+            # Parts of a company have the company as their customer; contact persons have a person.
             if corporate and field.name == "customer_id" and table != "corporate_customer_contacts":
                 continue
             typed = field.name == "customer_id" and "customer_type" in names

@@ -1,4 +1,4 @@
-"""Resource, Field, Child and the ways a resource is listed and followed. Data, no behaviour."""
+"""Resource, Field, Child, the kinds of listing and of change detection. Data, no behaviour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sync.declare.kinds import Kind, SqlType
 
 
 class Shape(Enum):
-    """How the records stand under the answer key."""
+    """The form of the records under the answer key."""
 
     LIST = "list"
     MAP = "map"  # an object keyed by code; PHP sends [] when it is empty
@@ -21,28 +21,28 @@ class Shape(Enum):
 
 
 class Bucket(Enum):
-    """Which request limit of an address a method counts against: 40 a second for `/telephony/*`,
-    10 for everything else."""
+    """The request limit of an address that a method counts against: 40 a second for
+    `/telephony/*`, 10 for everything else."""
 
     DEFAULT = "default"
     TELEPHONY = "telephony"
 
 
 class After(Enum):
-    """What follows from a resource once it was read to its end (pipeline/account.py)."""
+    """An action that follows when a resource has been read completely (pipeline/account.py)."""
 
-    ZONE = "zone"  # the store's zone and currency are taken over
-    ACCESS = "access"  # what the key may see is compared
-    CUSTOM_VIEWS = "custom views"  # the views of custom fields are made anew
+    ZONE = "zone"  # store the account's zone and currency
+    ACCESS = "access"  # compare the key's scopes and sites with the stored ones
+    CUSTOM_VIEWS = "custom views"  # create the views of custom fields again
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A typed column: where it comes from and what it means.
+    """A typed column, its source and its meaning.
 
-    `path` is dotted, in the API's names; `note` becomes the column's SQL comment, so it is schema.
-    The path "" is no place in an object: a plain value itself, or a column that is filled from
-    elsewhere (`Parent.column`, a made key).
+    `path` is dotted, in the API's names. `note` becomes the column's SQL comment, so it is schema.
+    The path "" stands for a plain value itself, or for a column that is not filled from the record
+    (`Parent.column`, a key from `Made`).
     """
 
     name: str
@@ -56,8 +56,8 @@ class Child:
     """A list (or map) inside a record that gets a table of its own.
 
     `key` names the column that identifies a child inside its parent; None numbers the children
-    from 1 in the order sent (`ordinal`). `of_scalars`: the list holds plain values, which are read
-    by the path "". `map_key` is the path under which a map's own key is offered to the fields.
+    from 1 in the order sent (`ordinal`). In a list of plain values a field has the path "".
+    `map_key` is the path by which fields read the key of a map's entry.
     """
 
     name: str
@@ -73,9 +73,9 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """A list that can be cut by creation day: the filters' names, and the field they look at.
+    """A list with filters by creation day: the filters' names, and the field they compare.
 
-    Both filters take `Y-m-d` in the store's zone and include both ends.
+    Both filters take `Y-m-d` in the store's zone and are inclusive.
     """
 
     first: str
@@ -85,19 +85,19 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """A list without a filter by creation day: read whole, page by page."""
+    """A list without a filter by creation day; it is read whole, page by page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """An answer that is not paged."""
+    """A list in a single answer, without pagination."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A history: chained by `filter[sinceId]`, ascending.
+    """A history, read in ascending order by `filter[sinceId]`.
 
-    `subject` is the key of the stub inside an entry, `target` the resource whose records it names.
+    `subject` is the key of the stub inside an entry; the stub names a record of `target`.
     """
 
     subject: str
@@ -106,10 +106,10 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A list in the order of time, where each answer names the next one's opaque cursor.
+    """A list in chronological order, where each answer has the opaque cursor of the next one.
 
-    The answer's `pagination.nextCursor` is sent back as the parameter `cursor`. The last cursor
-    resumes the list, so what is new is read by going on from it; nothing tells of deletions.
+    `pagination.nextCursor` of an answer is sent as the parameter `cursor`. New records are read by
+    continuing from the last cursor. Deletions cannot be noticed.
     """
 
 
@@ -118,25 +118,25 @@ Listing = Days | Pages | Once | Chain | Cursor
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """Changes are known from a history (a resource whose listing is a `Chain`)."""
+    """Changes come from the history `by` (a resource whose listing is a `Chain`)."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """Nothing tells of changes: the list is read again every so many seconds."""
+    """The API does not report changes: the list is read again every `every_seconds`."""
 
     every_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class Updated(Refreshed):
-    """A filter tells what changed since; the list is read again all the same, for deletions.
+    """A filter selects records changed since a moment; the full list is still read, for deletions.
 
-    `since` is the filter's name: `Y-m-d H:i:s` in the store's zone, the bound itself left out.
-    It is asked every `poll_seconds`, from `overlap_seconds` before the send moment of the last
-    poll that was read to its end.
+    `since` is the filter's name; it takes `Y-m-d H:i:s` in the store's zone, exclusive. It is
+    polled every `poll_seconds`, from `overlap_seconds` before the send moment of the last poll
+    that was read completely.
     """
 
     since: str
@@ -146,11 +146,11 @@ class Updated(Refreshed):
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The method is asked once for every live record of another resource.
+    """The resource whose live records the method is requested for, once each.
 
-    `{name}` in the resource's path and parameters is the column `name` of the parent's table;
-    a parent where one of them is NULL has nothing to ask for. `column` is this resource's column
-    that keeps the parent's `by`: filled from the request, whatever the record says.
+    `{name}` in the resource's path and parameters is replaced by the column `name` of the parent's
+    table; a parent where one of these columns is NULL is skipped. `column` is this resource's
+    column with the parent's `by`. It is filled from the request, not from the record.
     """
 
     resource: str
@@ -160,10 +160,10 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A key for records that have none: the values of `columns`, joined, as text.
+    """A surrogate key for records without one: the values of `columns`, joined, as text.
 
-    `repeats`: records equal in all of them may be different ones, so they are counted in the
-    order sent; the key is then a hash and the count.
+    `repeats`: different records may be equal in all `columns`. Then they are counted in the order
+    sent, and the key is a hash and the count.
     """
 
     columns: tuple[str, ...]
@@ -172,12 +172,12 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """Another resource's records that change together with this one, without an entry of theirs.
+    """Records of another resource that change with this one, without a history entry of their own.
 
-    `path`: where this resource's record names the other's id. `after_seconds`: how long the CRM
-    may need until the other record shows the change. `when`: only where the record has
-    one of these values at this path, None standing for none. Of a resource with a `Parent`, the id
-    is the parent's.
+    `path` is the other record's id in this resource's record; for a resource with a `Parent`, the
+    parent's id. `after_seconds` is the time the CRM may need until the other record shows the
+    change. `when` is a path and values: only records with one of the values are reread; the value
+    None stands for a missing value.
     """
 
     resource: str
@@ -190,19 +190,19 @@ class Reread:
 class Resource:
     """A kind of record that is mirrored.
 
-    name        the table's name in `crm`, and its name everywhere else
-    singular    names the parent's column in child tables: `order` gives `order_id`
+    name        the table in `crm`, and the resource's name everywhere else
+    singular    the first part of the parent's column in child tables: `order` gives `order_id`
     path        the list method
-    answer_key  where the records stand in the answer; "" for the answer itself
-    single      the method for one record (`{id}` in it), read with by=id; "" where there is none
+    answer_key  the key of the records in the answer; "" for the answer itself
+    single      the method for one record, with `{id}` in it, read with by=id; "" without one
     single_key  the answer key of `single`
     key         the identifying column: "id", "code", or "" for single objects
-    made        how the key is made where records have none
-    parent      the resource whose records the method is asked for, one by one
-    scope       the API key's scope the method needs, None where it is not established
-    after       what else is done when it was read to its end
-    combined    resources whose records point at one of ours by this column, and are read again
-                when ours is combined into another: (("orders", "customer_id"),)
+    made        the surrogate key, for records without a key
+    parent      the resource whose records the method is requested for, one by one
+    scope       the scope that the API key needs for the method; None when it is not known
+    after       an action that follows when the resource has been read completely
+    combined    resources with a column that points at a record of this one; they are read again
+                when that record is combined into another: (("orders", "customer_id"),)
     """
 
     name: str
@@ -231,12 +231,12 @@ class Resource:
     after: After | None = None
 
     def __hash__(self) -> int:
-        # Statements are kept by resource: hashing all its fields took longer than some of them.
+        # Statements are cached by resource: hashing all fields took longer than some statements.
         return hash(self.name)
 
     @cached_property
     def version(self) -> str:
-        """What the typed columns and children are made from; part of every `content_hash`."""
+        """A hash of the declared columns and children; part of every `content_hash`."""
         parts = [f"{f.name}:{f.kind.name}:{f.path}" for f in self.fields]
         if self.made:
             parts.append(f"<{self.made.columns}:{self.made.repeats}>")
@@ -247,38 +247,38 @@ class Resource:
 
     @property
     def is_history(self) -> bool:
-        """Whether this is a history, whose entries tell of another resource's changes."""
+        """True for a history, whose entries report another resource's changes."""
         return isinstance(self.listing, Chain)
 
     @property
     def key_column(self) -> str | None:
-        """`id`, `code`, or None for single objects."""
+        """The key column, `id` or `code`; None for single objects."""
         return self.key or None
 
     @property
     def key_sql(self) -> SqlType | None:
-        """The key column's SQL type: ids are `bigint`, codes and made keys `text`."""
+        """The key column's SQL type: `bigint` for ids, `text` for codes and surrogate keys."""
         kinds = (field.kind for field in self.fields if field.name == self.key)
         return next((kind.sql for kind in kinds), None)
 
     @property
     def parent_column(self) -> str | None:
-        """How a child table names its parent: `order_id`, `status_group_code`."""
+        """The parent's column in a child table: `order_id`, `status_group_code`."""
         return f"{self.singular}_{self.key}" if self.key else None
 
     @property
     def created_field(self) -> str | None:
-        """The path of the creation date the windows are cut by, None for other lists."""
+        """The path of the creation date by which windows are cut; None for other lists."""
         return self.listing.created if isinstance(self.listing, Days) else None
 
     @property
     def is_followed(self) -> bool:
-        """Whether a history tells of its changes, so that its windows can be proven by counting."""
+        """True when a history reports the changes, so that windows can be proven by counting."""
         return isinstance(self.changes, Followed)
 
     @property
     def tables(self) -> Iterator[str]:
-        """Its own table and its children's, in the order they are written."""
+        """The resource's table and its children's, in the order in which they are written."""
         yield self.name
         for child in self.children:
             yield child.name

@@ -1,11 +1,11 @@
-"""Postgres and valkey for a laptop and for the tests: nothing to install, nothing to look after.
+"""Postgres and valkey for a laptop and for the tests, without installation or maintenance.
 
 `servers(data_dir)` is lazy: Postgres starts when `database_url` is first read, valkey when
-`redis_url` is. Every process that uses them holds a shared lock on the folder, and the last one
-out stops them; when an owner was killed, the next process adopts what it left running. A forked
-child that goes on using them asks `servers()` itself, as it does when it has no parent.
+`redis_url` is first read. Every process that uses the servers holds a shared lock on the folder,
+and the last process to exit stops them. When that process is killed, the next one adopts the
+running servers. A forked child that uses the servers must call `servers()` itself.
 
-Production names its own servers (SYNC_DATABASE_URL, SYNC_REDIS_URL) and never comes here.
+Production sets SYNC_DATABASE_URL and SYNC_REDIS_URL and does not use this package.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = ["Servers", "Shutdown", "Urls", "private", "remove", "servers", "urls"
 
 
 class Servers:
-    """This process's hold on the pair in one data folder. Thread-safe."""
+    """This process's use of the two servers in one data folder. Thread-safe."""
 
     def __init__(self, data_dir: Path, *, fast: bool = False) -> None:
-        # One name for one folder: servers are recognised by the path on their command line.
+        # Resolved, because servers are recognised by the path in their command line.
         self.data_dir = data_dir.resolve()
         self._fast = fast
         self._pid = os.getpid()
@@ -46,31 +46,31 @@ class Servers:
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy's URL of the Postgres, which is started or adopted now if need be."""
+        """The URL of the Postgres for SQLAlchemy; starts or adopts the server if necessary."""
         return self.postgres.url
 
     @property
     def redis_url(self) -> str:
-        """The URL of the valkey, which is started or adopted now if need be."""
+        """The URL of the valkey; starts or adopts the server if necessary."""
         return self.valkey.url
 
     @property
     def postgres(self) -> Postgres:
-        """The running Postgres: tests restart and pause it through this."""
+        """The running Postgres, for tests that restart or pause the server."""
         self._begin("postgres")
         assert self._postgres is not None
         return self._postgres
 
     @property
     def valkey(self) -> Valkey:
-        """The running valkey: tests restart, flush and pause it through this."""
+        """The running valkey, for tests that restart, flush or pause the server."""
         self._begin("valkey")
         assert self._valkey is not None
         return self._valkey
 
     @property
     def psql_command(self) -> list[str]:
-        """A command line that opens psql in the mirror; the password is in a file, not in it."""
+        """The command line that opens psql in the mirror; writes the password to a file for it."""
         postgres = self.postgres
         pgpass = self.data_dir / "pgpass"
         descriptor = os.open(pgpass, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -81,13 +81,13 @@ class Servers:
         return ["env", f"PGPASSFILE={pgpass}", psql, *where]
 
     def release(self) -> None:
-        """Let go; the last process out stops the servers. Reading a URL takes hold again."""
+        """End this use; the last process stops the servers. Reading a URL begins a new use."""
         if self._pid != os.getpid():
-            return  # a forked child: the hold is its parent's
+            return  # in a forked child: the use belongs to the parent
         with self._mutex:
             if self._use is None:
                 return
-            # A removed folder has no lock to take, and nobody else can come to it.
+            # A removed folder has no lock file, and no other process can start to use it.
             gone = not self.data_dir.exists()
             with contextlib.nullcontext() if gone else state.start_lock(self.data_dir):
                 try:
@@ -99,7 +99,7 @@ class Servers:
                     self._started.clear()
 
     def stop_unused(self) -> None:
-        """Stop what a killed process left running; NeedsOperator when another one uses it."""
+        """Stop servers left by a killed process; NeedsOperator when another process uses them."""
         with self._mutex, state.start_lock(self.data_dir):
             use = state.UseLock(self.data_dir)
             try:
@@ -142,7 +142,7 @@ class Servers:
             self._started.add(name)
 
     def _describe(self) -> tuple[Postgres, Valkey, state.State]:
-        """Both servers as `embedded.json` has them, running or not."""
+        """Return both servers as recorded in `embedded.json`, running or not."""
         account = server_account()
         saved = state.load(self.data_dir, account)
         folder = Path(saved.folder or self.data_dir)
@@ -161,7 +161,7 @@ class Servers:
     def _stop(self) -> None:
         servers = [self._valkey, self._postgres]
         if state.exists(self.data_dir):
-            # Also what this process never used itself: its users have left before.
+            # Also a server that this process never used: the processes that used it have ended.
             postgres, valkey, _ = self._describe()
             servers += [valkey, postgres]
         for server in servers:
@@ -179,9 +179,9 @@ os.register_at_fork(
 
 
 def servers(data_dir: Path | str, *, fast: bool = False) -> Servers:
-    """This process's hold on the servers of a data folder, released when the process exits.
+    """Return this process's use of the servers of a data folder, released when the process exits.
 
-    `fast` gives up surviving a power cut, for tests; it counts when Postgres is started.
+    `fast` is for tests: data does not survive a power cut. It applies when Postgres is started.
     """
     path = Path(data_dir).resolve()
     with _held_mutex:
@@ -194,14 +194,14 @@ def servers(data_dir: Path | str, *, fast: bool = False) -> Servers:
 
 @dataclass(frozen=True)
 class Urls:
-    """Where the two servers are. Contains passwords, and does not show them."""
+    """The URLs of the two servers. They contain passwords, which `repr` does not show."""
 
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
 
 
 def urls(settings: Settings) -> Urls:
-    """Both servers' URLs: as set, or of the embedded one, which this starts."""
+    """Return both servers' URLs: the setting, or else the embedded server, which is started."""
     database, broker = settings.database_url, settings.redis_url
     pair = servers(settings.data_dir)
     return Urls(
@@ -212,9 +212,9 @@ def urls(settings: Settings) -> Urls:
 
 @contextlib.contextmanager
 def private(*, fast: bool = True) -> Iterator[Servers]:
-    """A pair of one's own in a temporary folder, removed at the end: for fault tests."""
+    """Provide a separate pair of servers in a temporary folder, removed at the end; for tests."""
     folder = Path(tempfile.mkdtemp(prefix="mirror-"))
-    folder.chmod(0o755)  # the servers' user has to pass through
+    folder.chmod(0o755)  # the servers' user must be able to enter it
     pair = Servers(folder, fast=fast)
     try:
         yield pair
@@ -224,7 +224,7 @@ def private(*, fast: bool = True) -> Iterator[Servers]:
 
 
 def remove(data_dir: Path | str) -> None:
-    """Stop the servers of a data folder and delete the folder with all that is in it."""
+    """Stop the servers of a data folder and delete the folder with its contents."""
     pair = Servers(Path(data_dir))
     if not pair.data_dir.exists():
         return

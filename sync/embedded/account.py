@@ -1,4 +1,4 @@
-"""Which user the servers run as, and which folders that user can enter."""
+"""The user that the servers run as, and the folders that this user can enter."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from sync.errors import NeedsOperator
 
 @dataclass(frozen=True)
 class Account:
-    """The user of the server processes; `switch` when it is not the one we run as."""
+    """The user of the server processes; `switch` is True when it is not this process's user."""
 
     uid: int
     gid: int
     switch: bool
 
     def popen(self) -> dict[str, Any]:
-        """What `subprocess.Popen` needs to run as this account, and in nobody else's groups."""
+        """Return the arguments that make `subprocess.Popen` run as this account, without groups."""
         if not self.switch:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def own(self, path: Path) -> Path:
-        """Make this account the owner of a file or folder we made."""
+        """Make this account the owner of a file or folder that this process created."""
         if self.switch:
             os.chown(path, self.uid, self.gid)
         return path
 
     def reaches(self, path: Path) -> bool:
-        """Can this account enter every folder on the way to `path`, and read it if it is a file?
+        """Tell whether this account can enter every folder of `path`, and read a file there.
 
-        Judged by the mode bits: access lists that say otherwise end in a start error, not here.
+        Only mode bits are checked. Access lists that forbid more lead to an error at the start.
         """
         path = path.resolve()
         if not path.exists():
@@ -56,7 +56,7 @@ class Account:
 
 
 def server_account() -> Account:
-    """The caller, or for root the ordinary user `nobody`: Postgres refuses to run as root."""
+    """Return the caller's account; for root an ordinary user, as Postgres does not run as root."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), switch=False)
     for name in ("nobody", "postgres", "daemon"):
@@ -72,7 +72,7 @@ def server_account() -> Account:
 
 
 def private_folder(path: Path, account: Account) -> Path:
-    """Make a folder only `account` may read, or check that it already is one."""
+    """Create a folder that only `account` may read, or check and restrict an existing one."""
     path.mkdir(mode=0o700, exist_ok=True)
     info = path.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid not in {account.uid, os.geteuid()}:

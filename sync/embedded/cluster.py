@@ -1,4 +1,4 @@
-"""A new Postgres cluster: made aside by initdb and moved into place whole."""
+"""Creation of a Postgres cluster: initdb works in a temporary folder, which is then renamed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def make_cluster(
     password: str,
     options: Sequence[str] = (),
 ) -> None:
-    """Make the cluster `data` unless it is there; `options` are initdb's.
+    """Create the cluster `data` unless it exists; `options` are for initdb.
 
-    A starter that is killed meanwhile leaves nothing that looks like a cluster.
+    A process that is killed meanwhile leaves nothing that looks like a cluster.
     """
     if (data / "PG_VERSION").exists():
         _check_version(data, programs)
         return
-    # A killed starter's initdb may still be at work in there; it ends when its folder does.
+    # The initdb of a killed process may still be running; it ends when its folder is removed.
     process.wait_until(
         lambda: _has_no_leavings(data.parent), seconds=30, what="An older initdb is removed"
     )
@@ -45,7 +45,7 @@ def make_cluster(
             programs / "initdb",
             *("--pgdata", work / "data", "--username", user, "--pwfile", password_file),
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
-            # Sorts by code point, and knows upper and lower case of every script.
+            # This locale sorts by code point and knows upper and lower case of every script.
             *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
             *("--data-checksums", *options),
         ]

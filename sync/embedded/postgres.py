@@ -1,4 +1,4 @@
-"""One Postgres cluster on loopback: made, started, adopted, stopped."""
+"""One Postgres cluster on loopback: created, started, adopted, stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STOP_SECONDS = 60
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # no socket: its path is limited to about 100 bytes
+    "unix_socket_directories": "",  # no socket, because its path is limited to about 100 bytes
     "shared_buffers": "128MB",
     "max_connections": "100",
     "max_wal_size": "1GB",
@@ -38,7 +38,7 @@ SETTINGS: Mapping[str, str] = {
     "log_line_prefix": "%m [%p] ",
     "password_encryption": "scram-sha-256",
 }
-# Nothing survives a power cut: for data that a test can make again.
+# Data does not survive a power cut: for tests, which can create it again.
 FAST_SETTINGS: Mapping[str, str] = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -48,10 +48,10 @@ FAST_SETTINGS: Mapping[str, str] = {
 
 
 class Shutdown(Enum):
-    """How Postgres is told to stop. The values are the signals its postmaster knows."""
+    """The ways to stop Postgres. The values are the signals for its postmaster."""
 
-    FAST = signal.SIGINT  # roll back, disconnect everybody, write a checkpoint
-    IMMEDIATE = signal.SIGQUIT  # as a power cut: the next start recovers from the WAL
+    FAST = signal.SIGINT  # roll back, disconnect all clients, write a checkpoint
+    IMMEDIATE = signal.SIGQUIT  # like a power cut: the next start recovers from the WAL
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Postgres:
     password: str = field(repr=False)
     port: int | None = None
     settings: Mapping[str, str] = field(default_factory=lambda: dict(SETTINGS))
-    # To find the server again when its folder was removed under it.
+    # To find the server again when its folder was removed while it ran.
     _seen_pid: int | None = field(default=None, repr=False)
 
     @property
@@ -77,21 +77,21 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """SQLAlchemy's URL. Contains the password."""
+        """The URL for SQLAlchemy. It contains the password."""
         return f"postgresql+psycopg://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     @property
     def pid(self) -> int | None:
-        """The running postmaster's pid. None for a pid file somebody left behind."""
+        """The running postmaster's pid; None when the pid file is stale."""
         for pid in (self._recorded_pid(), self._seen_pid):
             if pid is not None and process.is_running(pid, self._marker):
                 return pid
         return None
 
     def start(self) -> None:
-        """Make the cluster if need be; adopt the running server or start one; wait for it.
+        """Create the cluster if necessary, adopt or start the server, and wait until it serves.
 
-        Call it under the start lock.
+        The caller must hold the start lock.
         """
         make_cluster(
             self.data,
@@ -117,7 +117,7 @@ class Postgres:
         if pid is None:
             return
         process.send(pid, how.value)
-        for paused in (*process.children(pid), pid):  # they could not obey
+        for paused in (*process.children(pid), pid):  # a paused process cannot stop
             process.send(paused, signal.SIGCONT)
         process.wait_until(
             lambda: not process.is_running(pid, self._marker),
@@ -126,19 +126,19 @@ class Postgres:
         )
 
     def restart(self, how: Shutdown = Shutdown.FAST) -> None:
-        """Stop and start again on the same port. IMMEDIATE is what a power cut would do."""
+        """Stop and start again on the same port. IMMEDIATE has the effect of a power cut."""
         self.stop(how)
         self.start()
 
     def pause(self) -> None:
-        """Freeze the postmaster and every backend: connections hang rather than fail."""
+        """Freeze the postmaster and every backend, so that connections hang rather than fail."""
         self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._signal_all(signal.SIGCONT)
 
     def connect(self, database: str = DATABASE) -> psycopg.Connection[tuple[object, ...]]:
-        """A new connection that commits every statement."""
+        """Open a connection that commits every statement."""
         return psycopg.connect(
             host="127.0.0.1",
             port=self.port,
@@ -149,13 +149,13 @@ class Postgres:
             autocommit=True,
         )
 
-    # The data folder is the first argument of the postmaster, and of nobody else.
+    # Only a postmaster has the data folder as its first argument.
     @property
     def _marker(self) -> str:
         return f"postgres -D {self.data}"
 
     def _lock_lines(self) -> list[str]:
-        """Postgres's lock file: the pid, the folder, the start time, the port…"""
+        """Return the lines of Postgres's lock file: pid, folder, start time, port…"""
         try:
             return (self.data / "postmaster.pid").read_text().split("\n")
         except FileNotFoundError:
@@ -182,21 +182,21 @@ class Postgres:
             )
             if process.is_running(pid, self._marker):
                 return
-            # The port was taken meanwhile, or backends of a killed postmaster are just ending.
+            # Another process took the port, or backends of a killed postmaster are still ending.
             if attempt < 4:
                 process.wait_for(0.2 * (attempt + 1))
         raise NeedsOperator(f"Postgres does not start; its last words: {self._last_words()}")
 
     def _disown_reused_pid(self) -> None:
-        """Let Postgres see that the pid in its lock file is dead, when somebody else has it now.
+        """Put the pid of a dead process into Postgres's lock file.
 
-        After a reboot the pid may be any process of the same user, and Postgres would refuse to
-        start. The file itself stays: its last line lets Postgres find backends that still live.
+        After a reboot another process of the same user may have the old pid, and Postgres would
+        refuse to start. The file stays, because its last line lets Postgres find live backends.
         """
         if self._recorded_pid() is None:
             return
         _, *rest = self._lock_lines()
-        # The folder is the account's own: as root, follow no link it may have put there.
+        # The folder belongs to the account: as root, do not follow a link placed there.
         descriptor = os.open(self.data / "postmaster.pid", os.O_WRONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "w") as file:
             file.write("\n".join([str(process.dead_pid()), *rest]))

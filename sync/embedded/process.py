@@ -1,4 +1,4 @@
-"""Server processes: started apart from the starter, recognised later by their command line."""
+"""Server processes: started in their own session, recognised later by their command line."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sync.errors import TryLater
 _POLL_SECONDS = 0.02
 _LOG_BYTES = 5_000_000
 
-# Children of this process, kept so that they are reaped. Whether a server lives is never judged
-# by this: another process may have started it, and a forked child may not wait for it.
+# Children of this process, kept so that they are reaped. They do not tell whether a server is
+# alive: another process may have started it, and a forked child cannot wait for it.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def start(command: Sequence[str | Path], *, account: Account, log: Path, cwd: Path) -> int:
-    """Start a server that outlives us, our terminal and our standard output; return its pid.
+    """Start a server that outlives this process and its terminal; return its pid.
 
-    A session of its own keeps Ctrl-C away from it. It gets a bare environment: ours holds secrets.
+    Its own session protects it from Ctrl-C. Its environment is bare, because ours holds secrets.
     """
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
@@ -47,7 +47,7 @@ def start(command: Sequence[str | Path], *, account: Account, log: Path, cwd: Pa
     finally:
         os.close(descriptor)
     _children[child.pid] = child
-    # Popen returns in the middle of exec, when the new command line cannot be read yet.
+    # Popen may return during exec, before the new command line can be read.
     wait_until(
         lambda: child.poll() is not None or bool(_command_line(child.pid)),
         seconds=30,
@@ -61,10 +61,10 @@ def bare_environment() -> dict[str, str]:
 
 
 def is_running(pid: int, marker: str) -> bool:
-    """Is `pid` a live process with `marker` in its command line?
+    """Tell whether `pid` is a live process with `marker` in its command line.
 
-    A pid alone proves nothing: after a crash or a reboot it may be anybody's. A zombie has no
-    command line, so it counts as gone even where nobody reaps it.
+    A pid alone is no proof: after a crash or a reboot it may belong to another process. A zombie
+    has no command line, so it counts as ended even when it is not reaped.
     """
     child = _children.get(pid)
     if child is not None:
@@ -89,20 +89,20 @@ def _command_line(pid: int) -> str:
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process; one that has just gone is no error."""
+    """Send a signal to a process; a process that has just ended is no error."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def dead_pid() -> int:
-    """A pid that belonged to a process which has just ended."""
+    """Return the pid of a process that has just ended."""
     child = subprocess.Popen(["/bin/sh", "-c", ":"])
     child.wait()
     return child.pid
 
 
 def free_port(wanted: int | None = None) -> int:
-    """`wanted` when it is free on loopback, else a random free port."""
+    """Return `wanted` when it is free on loopback, else a random free port."""
     for port in (wanted or 0, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -123,16 +123,16 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> N
 
 
 def wait_for(seconds: float) -> None:
-    """Let other processes have their turn."""
+    """Sleep, so that other processes can proceed."""
     Event().wait(seconds)
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process: Postgres's backends and helpers. Linux only."""
+    """Return the direct children of a process: Postgres's backends and helpers. Linux only."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # "pid (name) state parent …", and the name may itself hold spaces and brackets.
+            # The line is "pid (name) state parent …"; the name may contain spaces and brackets.
             parent = stat.read_text().rpartition(")")[2].split()[1]
             if int(parent) == pid:
                 found.append(int(stat.parent.name))

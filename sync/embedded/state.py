@@ -1,4 +1,4 @@
-"""What outlives a process: ports, passwords and folders (`embedded.json`), and the two locks."""
+"""State shared by processes: ports, passwords and folder in `embedded.json`, and the two locks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 class State:
     """The content of `embedded.json`, mode 0600."""
 
-    folder: str | None = None  # of the servers' data, None for the data folder itself
+    folder: str | None = None  # the folder of the servers' data, None for the data folder itself
     postgres_port: int | None = None
     valkey_port: int | None = None
     postgres_password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -36,12 +36,12 @@ class State:
 
 
 def exists(data_dir: Path) -> bool:
-    """Was anything ever started here?"""
+    """Tell whether a server was ever started in this data folder."""
     return (data_dir / _FILE).exists()
 
 
 def load(data_dir: Path, account: Account) -> State:
-    """Read the state; the first time, decide where the servers' data lives and write it down."""
+    """Read the state; the first time, choose the folder of the servers' data and save it."""
     path = data_dir / _FILE
     if path.exists():
         try:
@@ -57,7 +57,7 @@ def load(data_dir: Path, account: Account) -> State:
 
 
 def save(data_dir: Path, state: State) -> None:
-    """Replace `embedded.json` whole: a reader never sees half of it."""
+    """Replace `embedded.json` atomically, so that no reader sees half of it."""
     descriptor, aside = tempfile.mkstemp(prefix=f".{_FILE}.", dir=data_dir)  # mode 0600
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(asdict(state), file, indent=2)
@@ -66,9 +66,9 @@ def save(data_dir: Path, state: State) -> None:
 
 def _folder_elsewhere(data_dir: Path, account: Account) -> str | None:
     if account.reaches(data_dir):
-        return None  # and not its path: a project that is moved takes its data along
-    # Root's home is usually closed to others, and the servers do not run as root. The name is
-    # random: /var/tmp is everybody's, and a name that can be guessed can be taken first.
+        return None  # not the path, so that the project can be moved together with its data
+    # Other users usually cannot enter root's home, and the servers do not run as root. The name is
+    # random: anybody can write to /var/tmp and could create a folder with a predictable name.
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/var/tmp"))
     folder.chmod(0o755)
     _log.warning(
@@ -81,7 +81,7 @@ def _folder_elsewhere(data_dir: Path, account: Account) -> str | None:
 
 
 def delete(data_dir: Path) -> None:
-    """Delete the data folder, and the servers' own folder when that is elsewhere."""
+    """Delete the data folder, and the servers' folder when it is elsewhere."""
     path = data_dir / _FILE
     if path.exists():
         elsewhere = json.loads(path.read_text(encoding="utf-8")).get("folder")
@@ -94,7 +94,7 @@ def make_data_dir(data_dir: Path, account: Account) -> None:
     try:
         if not data_dir.exists():
             data_dir.mkdir(parents=True, exist_ok=True)
-            # As root the servers' user has to pass through; the secrets in it have mode 0600.
+            # For root, the servers' user must be able to enter; secrets inside have mode 0600.
             data_dir.chmod(0o755 if account.switch else 0o700)
         allowed = os.access(data_dir, os.W_OK | os.X_OK)
     except PermissionError:
@@ -118,7 +118,7 @@ def _open(path: Path) -> int:
 
 @contextlib.contextmanager
 def start_lock(data_dir: Path) -> Iterator[None]:
-    """One process at a time starts, adopts or stops the servers. A killed holder lets go."""
+    """Lock the starting, adopting and stopping of servers. Killing the holder frees the lock."""
     descriptor = _open(data_dir / "start.lock")
 
     def taken() -> bool:
@@ -138,21 +138,21 @@ def start_lock(data_dir: Path) -> Iterator[None]:
 
 
 class UseLock:
-    """Held shared by every process that uses the servers. Change it only under `start_lock`."""
+    """A shared lock held by every process that uses the servers. Use it under `start_lock` only."""
 
     def __init__(self, data_dir: Path) -> None:
         self._descriptor = _open(data_dir / "use.lock")
         try:
-            # Nobody holds it exclusively for longer than the start lock, which we hold.
+            # An exclusive lock is held only under the start lock, which this process holds.
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._descriptor)
             raise TryLater(f"{data_dir} is being stopped by another process.") from None
 
     def is_last(self) -> bool:
-        """True, and the lock exclusive, when no other process uses the servers.
+        """Return True, and make the lock exclusive, when no other process uses the servers.
 
-        False loses the lock altogether (flock converts by letting go first): close it then.
+        On False the lock is lost, because flock releases it before converting: close it then.
         """
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,6 +161,6 @@ class UseLock:
         return True
 
     def close(self) -> None:
-        """Let go, also on behalf of forked children that still have the descriptor open."""
+        """Release the lock, also for forked children that still have the descriptor open."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)

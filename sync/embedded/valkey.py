@@ -15,7 +15,7 @@ from sync.embedded import process
 from sync.embedded.account import Account, private_folder
 from sync.errors import NeedsOperator, TryLater
 
-DATABASES = 64  # the tests give each worker its own
+DATABASES = 64  # each test worker has its own
 _SECONDS = 60
 
 
@@ -28,7 +28,7 @@ class Valkey:
     account: Account
     password: str = field(repr=False)
     port: int | None = None
-    # To find the server again when its folder was removed under it.
+    # To find the server again when its folder was removed while it ran.
     _seen_pid: int | None = field(default=None, repr=False)
 
     @property
@@ -41,21 +41,21 @@ class Valkey:
 
     @property
     def url(self) -> str:
-        """redis-py's and Celery's URL. Contains the password."""
+        """The URL for redis-py and Celery. It contains the password."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int | None:
-        """The running server's pid. None for a pid file somebody left behind."""
+        """The running server's pid; None when the pid file is stale."""
         for pid in (self._recorded_pid(), self._seen_pid):
             if pid is not None and process.is_running(pid, self._marker):
                 return pid
         return None
 
     def start(self) -> None:
-        """Adopt the running server, or start one, and wait until it serves.
+        """Adopt the running server or start one, and wait until it serves.
 
-        Call it under the start lock.
+        The caller must hold the start lock.
         """
         private_folder(self.data, self.account)
         if self.pid is None:
@@ -66,11 +66,11 @@ class Valkey:
             process.wait_until(self._serves, seconds=_SECONDS, what=f"valkey serves ({self.log})")
 
     def stop(self) -> None:
-        """Stop the server if it runs, as SHUTDOWN does: the append-only file is synced."""
+        """Stop the server if it runs, like SHUTDOWN: the append-only file is synced."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it without a goodbye; up to a second of writes may be lost."""
+        """Kill the server; up to a second of writes may be lost."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
@@ -79,12 +79,12 @@ class Valkey:
         self.start()
 
     def flush(self) -> None:
-        """Forget everything, in all databases."""
+        """Delete all keys in all databases."""
         with self.connect() as client:
             client.flushall()
 
     def pause(self) -> None:
-        """Freeze it: connections hang rather than fail."""
+        """Freeze the server, so that connections hang rather than fail."""
         process.send(self._running_pid(), signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -95,7 +95,7 @@ class Valkey:
 
     @property
     def _config(self) -> Path:
-        # Outside the account's own folder: as root, we write through no link it may have made.
+        # Outside the account's own folder, so that root does not write through a link made there.
         return self.folder / "valkey.conf"
 
     @property
@@ -119,7 +119,7 @@ class Valkey:
         if pid is None:
             return
         process.send(pid, number)
-        process.send(pid, signal.SIGCONT)  # a paused server could not obey
+        process.send(pid, signal.SIGCONT)  # a paused server cannot stop
         process.wait_until(
             lambda: not process.is_running(pid, self._marker),
             seconds=_SECONDS,
@@ -130,7 +130,7 @@ class Valkey:
         for _ in range(5):
             self.port = process.free_port(self.port)
             self._write_config()
-            (self.data / "valkey.pid").unlink(missing_ok=True)  # stale, and maybe not its own
+            (self.data / "valkey.pid").unlink(missing_ok=True)  # stale: the server is not running
             command = [self.binary, self._config]
             pid = process.start(command, account=self.account, log=self.log, cwd=self.folder)
             self._seen_pid = pid
@@ -145,7 +145,7 @@ class Valkey:
         raise NeedsOperator(f"valkey does not start; its last words: {words}")
 
     def _write_config(self) -> None:
-        """In a file, because a command line is for everybody to read."""
+        """Write the configuration to a file: other users could read a command line."""
         lines = {
             "bind": "127.0.0.1",
             "port": self.port,
@@ -157,11 +157,11 @@ class Valkey:
             "appendfsync": "everysec",
             "save": '""',  # the append-only file is enough
             "maxmemory-policy": "noeviction",
-            "shutdown-on-sigterm": "force",  # also when its folder is gone
-            "set-proc-title": "no",  # the command line is how it is recognised
+            "shutdown-on-sigterm": "force",  # also when its folder was removed
+            "set-proc-title": "no",  # the server is recognised by its command line
             "loglevel": "warning",
         }
-        # Never seen half written: valkey without a configuration has no password.
+        # Replaced atomically: a valkey with half a configuration may have no password.
         descriptor, aside = tempfile.mkstemp(prefix=".valkey.conf.", dir=self.folder)  # mode 0600
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.writelines(f"{name} {value}\n" for name, value in lines.items())

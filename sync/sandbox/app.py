@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from sync.sandbox import answering, backstage
-from sync.sandbox.answering import HTML, JSON
-from sync.sandbox.box import Sandbox
+from sync.sandbox import control
+from sync.sandbox.api import HTML, JSON
 from sync.sandbox.faults import PAGE, STATUS
 from sync.sandbox.limit import Arrival
 from sync.sandbox.php import Json, nested
+from sync.sandbox.sandbox import Sandbox
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,11 +27,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class App:
-    """An ASGI application. /api is answered here, the rest by Starlette (backstage.py)."""
+    """An ASGI application. /api is answered here, the rest by Starlette (control.py, oracle.py)."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.backstage = backstage.application(sandbox)
+        self.backstage = control.application(sandbox)
         self._rng = Random(f"{sandbox.seed}/latency")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +47,7 @@ class App:
         params = nested(query)
         key = _key(scope, params)
         client = scope["client"][0] if scope["client"] else "?"
-        owner = sandbox.account_of(key)
+        owner = sandbox.api.account_of(key)
         name = owner.name if owner else None
         arrival = Arrival(arrived, sandbox.clock.now(), client, name, path, params)
         sandbox.log.add(arrival)
@@ -70,7 +70,7 @@ class App:
             await _fail(send, fault)
             return
         with sandbox.lock:
-            status, body, kind = answering.answer(sandbox, scope["method"], path, params, key)
+            status, body, kind = sandbox.api.answer(scope["method"], path, params, key)
         arrival.status = status
         if delay > 0:
             await asyncio.sleep(delay - before)
@@ -115,15 +115,9 @@ async def _fail(send: Send, kind: str) -> None:
 
 
 async def _reply(
-    send: Send,
-    status: int,
-    body: bytes,
-    kind: bytes,
-    *,
-    promised: int,
-    headers: list[tuple[bytes, bytes]] | None = None,
-    torn: bool = False,
-) -> None:
+    send: Send, status: int, body: bytes, kind: bytes, *, promised: int,
+    headers: list[tuple[bytes, bytes]] | None = None, torn: bool = False,
+) -> None:  # fmt: skip
     """Send an answer; a torn one ends, connection and all, half way through its body."""
     head = [(b"content-type", kind), (b"content-length", b"%d" % promised), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": head})

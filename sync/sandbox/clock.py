@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,21 @@ class Clock:
             self._shift = self._frozen_at - time.time()
             self._frozen_at = None
         return self.now()
+
+
+class LocalTime:
+    """A clock as the CRM writes it: `offset` seconds off, in the zone of the account."""
+
+    def __init__(self, clock: Clock, zone: str, offset: Callable[[], float]) -> None:
+        self.clock, self._offset = clock, offset
+        self.zone_name, self.zone = zone, ZoneInfo(zone)
+
+    def local(self, at: float) -> str:
+        return local_text(at + self._offset(), self.zone)
+
+    def move_to(self, zone: str) -> None:
+        """Dates written before keep their text; those from now on are in the new zone."""
+        self.zone_name, self.zone = zone, ZoneInfo(zone)
 
 
 def local_text(at: float, zone: ZoneInfo) -> str:

@@ -16,34 +16,25 @@ POST /control/{account}/{mutation} arguments by name -> {"result": ...}; among t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import ipaddress
+from typing import Any
 
 import orjson
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sync.sandbox import oracle
 from sync.sandbox.oracle import answer
 from sync.sandbox.php import Refusal
-
-if TYPE_CHECKING:
-    from sync.sandbox.box import Sandbox
-
-MUTATIONS = {
-    "create_order", "update_order", "redate_order", "move_order", "delete_order", "undelete_order",
-    "merge_orders", "create_customer", "update_customer", "delete_customer", "undelete_customer",
-    "merge_customers", "create", "update", "delete", "create_corporate", "update_corporate",
-    "delete_corporate", "merge_corporate", "set_stock", "add_address", "add_company",
-    "add_contact", "update_part", "remove_part",
-    "comment_task", "create_note", "create_bonus", "create_pack", "update_pack", "delete_pack",
-    "create_task", "update_task",
-    "delete_task", "set_reference", "remove_reference", "set_zone", "add_key", "revoke_key",
-    "restore_key", "revoke_scope", "grant_scope", "limit_sites", "revoke_site", "import_orders",
-    "merge_chain", "reassign_order", "back_up", "restore",
-}  # fmt: skip
+from sync.sandbox.registry import MUTATIONS
+from sync.sandbox.sandbox import Sandbox
 
 
-def routes(sandbox: Sandbox) -> list[Route]:
+def _routes(sandbox: Sandbox) -> list[Route]:
     levers = Control(sandbox)
     return [
         Route("/control/knobs", levers.knobs, methods=["GET", "POST"]),
@@ -133,9 +124,29 @@ class Control:
         if account is None or name not in MUTATIONS:
             return answer({"error": "no such account or mutation", "known": sorted(MUTATIONS)}, 404)
         try:
-            result = getattr(account, name)(**await asked(request))
+            result = account.mutations[name](**await asked(request))
         except Refusal as refusal:
             return answer({"error": str(refusal)}, refusal.status)
         except (ValueError, TypeError, KeyError) as error:
             return answer({"error": f"{type(error).__name__}: {error}"}, 400)
         return answer({"result": result})
+
+
+class LoopbackOnly:
+    """Refuses whoever is not on this machine."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        if scope["type"] == "http" and client and not ipaddress.ip_address(client[0]).is_loopback:
+            await JSONResponse({"error": "loopback only"}, 403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def application(sandbox: Sandbox) -> Starlette:
+    """The oracle and the controls: loopback only, never limited."""
+    routes: list[Route] = [*oracle.routes(sandbox), *_routes(sandbox)]
+    return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)])

@@ -68,9 +68,46 @@ def number(name: str, given: Any) -> float:
         raise invalid(name) from None
 
 
-def among(*paths: str) -> Filter:
-    """The value is one of those given."""
+def moment(name: str, given: Any) -> str:
+    """A `Y-m-d H:i:s` value, or the refusal that names the child."""
+    found = (values(given) or [""])[0]
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", found):
+        raise invalid(name)
+    return found
 
+
+# --- tables of filters, by what they test. `table("email", city="address.city")`: names that are
+# --- paths themselves, then name=path for the others; a tuple of paths is any of them.
+
+Table = dict[str, Filter]
+Paths = str | tuple[str, ...]
+
+
+def _tables(make: Callable[..., Filter]) -> Callable[..., Table]:
+    def table(*same: str, **paths: Paths) -> Table:
+        named: dict[str, Paths] = {**dict(zip(same, same, strict=True)), **paths}
+        return {n: make(*((p,) if isinstance(p, str) else p)) for n, p in named.items()}
+
+    return table
+
+
+def _bounded(
+    read: Callable[[str, Any], Any], fits: Callable[[Any, Any], bool], *, is_date: bool = False,
+    found: Callable[[Any, str], Any] = at,
+) -> Callable[[str], Filter]:  # fmt: skip
+    """A test of the value found at a path against the bound that `read` takes from a request."""
+
+    def make(path: str) -> Filter:
+        def build(name: str, given: Any) -> Deep:
+            bound = read(name, given)
+            return lambda e: fits(found(e, path), bound)
+
+        return Filter(build, is_date)
+
+    return make
+
+
+def _among(*paths: str) -> Filter:
     def build(_: str, given: Any) -> Deep:
         wanted = set(values(given))
         return lambda e: any(str(v) in wanted for p in paths for v in spread(e, p))
@@ -78,9 +115,7 @@ def among(*paths: str) -> Filter:
     return Filter(build)
 
 
-def text(*paths: str) -> Filter:
-    """The given text occurs in one of the fields, in any case."""
-
+def _text(*paths: str) -> Filter:
     def build(_: str, given: Any) -> Deep:
         wanted = " ".join(values(given)).casefold()
         return lambda e: any(
@@ -90,92 +125,57 @@ def text(*paths: str) -> Filter:
     return Filter(build)
 
 
-def flag(path: str) -> Filter:
-    def build(_: str, given: Any) -> Deep:
-        wanted = values(given)[0] in ("1", "true")
-        return lambda e: bool(at(e, path)) is wanted
-
-    return Filter(build)
+def _is_set(_: str, given: Any) -> bool:
+    return values(given)[0] in ("1", "true")
 
 
-def least(path: str) -> Filter:
-    def build(name: str, given: Any) -> Deep:
-        bound = number(name, given)
-        return lambda e: float(at(e, path) or 0) >= bound
-
-    return Filter(build)
-
-
-def most(path: str) -> Filter:
-    def build(name: str, given: Any) -> Deep:
-        bound = number(name, given)
-        return lambda e: float(at(e, path) or 0) <= bound
-
-    return Filter(build)
-
-
-def since(path: str) -> Filter:
-    """Calendar days, both ends included; a record without the date is left out."""
-
-    def build(name: str, given: Any) -> Deep:
-        bound = day(name, given)
-        return lambda e: any(str(v)[:10] >= bound for v in spread(e, path))
-
-    return Filter(build, is_date=True)
+among = _tables(_among)  # the value is one of those given
+text = _tables(_text)  # the given text occurs in it, in any case
+flag = _tables(_bounded(_is_set, lambda v, wanted: bool(v) is wanted))
+above = _tables(_bounded(number, lambda v, bound: int(v or 0) > bound))  # larger ids
+after = _tables(_bounded(moment, lambda v, bound: str(v or "") > bound, is_date=True))  # strictly
+least = _tables(_bounded(number, lambda v, bound: float(v or 0) >= bound))
+most = _tables(_bounded(number, lambda v, bound: float(v or 0) <= bound))
+# Calendar days and moments, both ends included; a record without the day is left out.
+since = _tables(
+    _bounded(
+        day, lambda vs, bound: any(str(v)[:10] >= bound for v in vs), is_date=True, found=spread
+    )
+)
+until = _tables(
+    _bounded(
+        day, lambda vs, bound: any(str(v)[:10] <= bound for v in vs), is_date=True, found=spread
+    )
+)
+_from = _tables(_bounded(moment, lambda v, bound: str(v or "") >= bound, is_date=True))
+_to = _tables(_bounded(moment, lambda v, bound: str(v or "") <= bound, is_date=True))
 
 
-def until(path: str) -> Filter:
-    def build(name: str, given: Any) -> Deep:
-        bound = day(name, given)
-        return lambda e: any(str(v)[:10] <= bound for v in spread(e, path))
-
-    return Filter(build, is_date=True)
+def dates(**paths: str) -> Table:
+    """`name=path` -> nameFrom and nameTo, days."""
+    return since(**_with("{}From", paths)) | until(**_with("{}To", paths))
 
 
-def after(path: str) -> Filter:
-    """`Y-m-d H:i:s`, strictly later."""
-
-    def build(name: str, given: Any) -> Deep:
-        bound = values(given)[0]
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", bound):
-            raise invalid(name)
-        return lambda e: str(at(e, path) or "") > bound
-
-    return Filter(build, is_date=True)
+def moments(**paths: str) -> Table:
+    """`name=path` -> nameFrom and nameTo, moments."""
+    return _from(**_with("{}From", paths)) | _to(**_with("{}To", paths))
 
 
-def above(path: str) -> Filter:
-    """Ids larger than the one given."""
-
-    def build(name: str, given: Any) -> Deep:
-        bound = number(name, given)
-        return lambda e: int(at(e, path) or 0) > bound
-
-    return Filter(build)
+def bounds(**paths: str) -> Table:
+    """`Name=path` -> minName and maxName."""
+    return least(**_with("min{}", paths)) | most(**_with("max{}", paths))
 
 
-def between(path: str) -> tuple[Filter, Filter]:
-    """`Y-m-d H:i:s`, both ends included: From and To."""
-
-    def build_from(name: str, given: Any) -> Deep:
-        bound = moment(name, given)
-        return lambda e: str(at(e, path) or "") >= bound
-
-    def build_to(name: str, given: Any) -> Deep:
-        bound = moment(name, given)
-        return lambda e: str(at(e, path) or "") <= bound
-
-    return Filter(build_from, is_date=True), Filter(build_to, is_date=True)
+def _with(form: str, paths: dict[str, str]) -> dict[str, str]:
+    return {form.format(name): path for name, path in paths.items()}
 
 
-def moment(name: str, given: Any) -> str:
-    found = (values(given) or [""])[0]
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", found):
-        raise invalid(name)
-    return found
+def idle(*names: str) -> Table:
+    """Known to the API, without effect here."""
+    return dict.fromkeys(names, Filter(lambda _name, _given: lambda _entity: True))
 
 
-def custom_fields() -> Filter:
+def custom_fields() -> Table:
     """`filter[customFields][code]=v`, or [min]/[max] below the code."""
 
     def build(_: str, given: Any) -> Deep:
@@ -187,7 +187,7 @@ def custom_fields() -> Filter:
 
         return test
 
-    return Filter(build)
+    return {"customFields": Filter(build)}
 
 
 def _fits(held: Any, want: Any) -> bool:
@@ -202,6 +202,10 @@ def _fits(held: Any, want: Any) -> bool:
     return want in held if isinstance(held, list) else str(held) == want
 
 
-def anything() -> Filter:
-    """Known to the API, without effect here."""
-    return Filter(lambda _name, _given: lambda _entity: True)
+CONTRAGENT = {
+    **text(contragentName="contragent.legalName"),
+    **among(contragentTypes="contragent.contragentType", contragentInn="contragent.INN",
+            contragentKpp="contragent.KPP", contragentBik="contragent.BIK",
+            contragentCorrAccount="contragent.corrAccount",
+            contragentBankAccount="contragent.bankAccount"),
+}  # fmt: skip

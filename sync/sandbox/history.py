@@ -33,8 +33,8 @@ def is_chosen(entry_id: int, share: float) -> bool:
 class History:
     """The entries of one history method."""
 
-    def __init__(self, name: str, *, first_id: int = 1) -> None:
-        self.name = name
+    def __init__(self, subject: str, *, first_id: int = 1) -> None:
+        self.subject = subject  # the key of the object its entries are about
         self.entries: list[Entry] = []
         self.next_id = first_id
         self._late: dict[int, float] = {}  # by id: when it is published; kept for the replicas
@@ -43,14 +43,9 @@ class History:
         self._narrowed: dict[tuple[str, ...], tuple[int, list[Entry]]] = {}
 
     def append(
-        self,
-        entry: Entry,
-        *,
-        now: float,
-        committed: float,
-        delay: float = 0.0,
+        self, entry: Entry, *, now: float, committed: float, delay: float = 0.0,
         replicas: Iterable[float] = (),
-    ) -> int:
+    ) -> int:  # fmt: skip
         """Allot the next id; the entry is seen `delay` seconds after its save is committed.
 
         Saves of one record are committed one after the other; delays know no order.
@@ -98,15 +93,9 @@ class History:
         return kept
 
     def remaining(
-        self,
-        entries: list[Entry],
-        *,
-        since: int,
-        now: float,
-        replica: float = 0.0,
-        knobs: Knobs,
+        self, entries: list[Entry], *, since: int, now: float, replica: float = 0.0, knobs: Knobs,
         sieve: Callable[[Entry], bool] | None,
-    ) -> tuple[int, Iterator[Entry]]:
+    ) -> tuple[int, Iterator[Entry]]:  # fmt: skip
         """How many of `entries` follow `since` (totalCount), and those a page may show."""
         unseen = self._unseen(now, replica)
         start = bisect_right(entries, since, key=lambda e: e.id)
@@ -133,13 +122,9 @@ class History:
         )
 
     def _shown(
-        self,
-        entries: list[Entry],
-        start: int,
-        unseen: set[int],
-        knobs: Knobs,
+        self, entries: list[Entry], start: int, unseen: set[int], knobs: Knobs,
         sieve: Callable[[Entry], bool] | None,
-    ) -> Iterator[Entry]:
+    ) -> Iterator[Entry]:  # fmt: skip
         share = knobs.history_hidden_share
         for i in range(start, len(entries)):
             entry = entries[i]

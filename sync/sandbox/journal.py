@@ -12,15 +12,12 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from sync.sandbox.control import MUTATIONS
 from sync.sandbox.php import Refusal
-
-if TYPE_CHECKING:
-    from sync.sandbox.box import Sandbox
+from sync.sandbox.sandbox import Sandbox
 
 
 class Journal:
@@ -48,15 +45,15 @@ class Journal:
             with contextlib.suppress(Refusal, ValueError, TypeError, KeyError):
                 if "account" in line:
                     account = sandbox.accounts[line["account"]]
-                    getattr(account, line["save"])(**line["arguments"])
+                    account.mutations[line["save"]](**line["arguments"])
                 else:
                     sandbox.churn.once()
         _go_on(sandbox)
         setattr(sandbox.churn, "once", self._kept(sandbox, sandbox.churn.once, {}))  # noqa: B010
         for account in sandbox.accounts.values():
-            for name in MUTATIONS:
+            for name, edit in account.mutations.items():
                 about = {"account": account.name, "save": name}
-                setattr(account, name, self._kept(sandbox, getattr(account, name), about))
+                account.mutations[name] = self._kept(sandbox, edit, about)
 
     def _kept(
         self, sandbox: Sandbox, save: Callable[..., Any], about: dict[str, Any]

@@ -1,9 +1,11 @@
-"""API keys: what they may read, and of which sites."""
+"""The API keys of an account: what they may read, and of which sites."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import RLock
 
 SCOPES = (
     "order_read", "customer_read", "store_read", "reference_read", "integration_read",
@@ -30,3 +32,58 @@ class Key:
 
     def sees(self, site: str | None) -> bool:
         return self.sites is None or site is None or site in self.sites
+
+
+def derived_key(seed: int, account: str, number: int) -> str:
+    """A key that follows from the seed, so that none is kept anywhere."""
+    return hashlib.sha256(f"{seed}/{account}/{number}".encode()).hexdigest()[:32]
+
+
+class Keyring:
+    """All keys of an account, working or revoked; methods without a value mean the first."""
+
+    def __init__(self, seed: int, account: str, sites: list[str], lock: RLock) -> None:
+        self.keys: dict[str, Key] = {}
+        self._seed, self._account, self._sites, self._lock = seed, account, sites, lock
+
+    @property
+    def first(self) -> str:
+        """The first key that still works."""
+        return next(k.value for k in self.keys.values() if k.active)
+
+    def add_key(
+        self, value: str | None = None, *, scopes: Iterable[str] | None = None,
+        sites: Iterable[str] | None = None,
+    ) -> str:  # fmt: skip
+        """A key that may read `scopes` (None: all) of `sites` (None: access_full)."""
+        with self._lock:
+            text = value or derived_key(self._seed, self._account, len(self.keys))
+            self.keys[text] = Key.of(text, scopes=scopes, sites=sites)
+            return text
+
+    def revoke_key(self, value: str | None = None) -> None:
+        with self._lock:
+            self.keys[value or self.first].active = False
+
+    def restore_key(self, value: str) -> None:
+        with self._lock:
+            self.keys[value].active = True
+
+    def revoke_scope(self, scope: str, value: str | None = None) -> None:
+        with self._lock:
+            self.keys[value or self.first].scopes.discard(scope)
+
+    def grant_scope(self, scope: str, value: str | None = None) -> None:
+        with self._lock:
+            self.keys[value or self.first].scopes.add(scope)
+
+    def limit_sites(self, sites: list[str] | None, value: str | None = None) -> None:
+        """Make a key selective (a list of site codes) or full again (None)."""
+        with self._lock:
+            self.keys[value or self.first].sites = None if sites is None else tuple(sites)
+
+    def revoke_site(self, site: str, value: str | None = None) -> None:
+        """Take one site from a key; a full key becomes selective for all others."""
+        with self._lock:
+            key = self.keys[value or self.first]
+            key.sites = tuple(s for s in key.sites or self._sites if s != site)

@@ -1,27 +1,32 @@
-"""List methods: sieve, order, page; and the pagination block around a page."""
+"""List and history methods: sieve, order, page; and the pagination block around a page."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import Any, TypeVar
 
 import orjson
 
 from sync.sandbox.calls import Call
-from sync.sandbox.filters import Deep, Filter, among, day, invalid
+from sync.sandbox.filters import Deep, Filter, among, day, invalid, moment
+from sync.sandbox.history import Entry
 from sync.sandbox.php import Json, Refusal, values
 from sync.sandbox.records import Record, View
-from sync.sandbox.sending import answered
+from sync.sandbox.sending import answered, answered_entry
 from sync.sandbox.singles import find
 
 T = TypeVar("T")
 LIMITS = (20, 50, 100)
+MORE = (*LIMITS, 250)
 OWNER = "_owner"
-_ALWAYS = {OWNER: among("_customer"), "_channel": among("mgChannelId")}
+_ALWAYS = among(_owner="_customer", _channel="mgChannelId")
 PAGING = "Errors in the pagination parameters"
+USE_SINCE_ID = "Use the shift of the `filter[sinceId]` instead of `page` parameter"
+DEEPEST = 10_000  # rows of a history that may be paged over without sinceId
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class ListMethod:
     parent: str | None = None  # per-parent lists: the collection the path's id is of
     external: bool = False  # the parent may be named by externalId
     shape: Callable[[Call, Json], Json] | None = None  # another view of the record
+    buyer: str | None = None  # the filter that names a record's customer by externalId
 
     def __call__(self, call: Call) -> bytes:
         asked = paging(call, self.limits)
@@ -73,9 +79,9 @@ class ListMethod:
         if self.parent is not None:
             owner = find(call, self.parent, call.args[0], by_external=self.external)
             given[OWNER] = str(owner.id)
-        if self.collection == "orders" and "customerExternalId" in given:
-            people = call.account.collections["customers"].truth.live.values()
-            wanted = set(values(given.pop("customerExternalId")))
+        if self.buyer in given:
+            people = account.collections["customers"].truth.live.values()
+            wanted = set(values(given.pop(self.buyer)))
             found_people = [r.id for r in people if r.external in wanted]
             given[OWNER] = dict(enumerate(found_people or [-1]))
         if "channel_id" in call.params:
@@ -218,3 +224,78 @@ def pagination(call: Call, asked: Paging, total: int, *, most: int | None = None
 def answer(call: Call, key: str, rows: Iterable[bytes], asked: Paging, total: int) -> bytes:
     block = pagination(call, asked, total)
     return b'{"success":true,%b,"%b":[%b]}' % (block, key.encode(), b",".join(rows))
+
+
+@dataclass(frozen=True)
+class FeedMethod:
+    """`orders/history` and its like; `owner` names the filter on the object's own id."""
+
+    history: str
+    owner: str
+    external: str | None = None
+
+    def __call__(self, call: Call) -> bytes:
+        asked = paging(call, LIMITS)
+        given = call.filter()
+        since = 0
+        if "sinceId" in given:
+            since = _whole("sinceId", given["sinceId"])
+            if call.matches(call.account.knobs.ignore_since_id):
+                since = 0
+            if "page" in call.params and (asked.number > 1 or call.account.knobs.strict_since_id):
+                raise Refusal(400, USE_SINCE_ID)
+        if asked.start >= DEEPEST:
+            raise Refusal(400, USE_SINCE_ID)
+        history, knobs = call.account.histories[self.history], call.account.knobs
+        total, entries = history.remaining(
+            history.of_sites(call.key.sites),
+            since=since,
+            now=call.now,
+            replica=call.replica if knobs.replica_histories else 0.0,
+            knobs=knobs,
+            sieve=self._sieve(call),
+        )
+        rows = [
+            answered_entry(call, self.history, entry)
+            for entry in islice(entries, asked.start, asked.start + asked.limit)
+        ]
+        return (
+            b'{"success":true,"generatedAt":%b,"history":[%b],%b}'
+            % (
+                orjson.dumps(call.account.local(call.now)),
+                b",".join(rows),
+                pagination(call, asked, total, most=1 if knobs.history_total_pages_lie else None),
+            )
+        )  # fmt: skip
+
+    def _sieve(self, call: Call) -> Callable[[Entry], bool] | None:
+        given = call.filter()
+        tests: list[Callable[[Entry], bool]] = []
+        if "startDate" in given:
+            start = moment("startDate", given["startDate"])
+            tests.append(lambda e: e.created_at >= start)
+        if "endDate" in given:
+            end = moment("endDate", given["endDate"])
+            tests.append(lambda e: e.created_at <= end)
+        if self.owner in given:
+            owner = _whole(self.owner, given[self.owner])
+            tests.append(lambda e: e.owner == owner)
+        if self.external is not None and self.external in given:
+            owners = self._owners(call, values(given[self.external])[0])
+            tests.append(lambda e: e.owner in owners)
+        known = {"sinceId", "startDate", "endDate", self.owner, self.external, "contactIds"}
+        unknown = [name for name in given if name not in known]
+        if unknown and call.account.knobs.unknown_filter == "400":
+            raise invalid(unknown[0])
+        return (lambda e: all(test(e) for test in tests)) if tests else None
+
+    def _owners(self, call: Call, external: str) -> set[int]:
+        collection = call.account.collections[self.history]
+        return {r.id for r in collection.truth.live.values() if r.external == external}
+
+
+def _whole(name: str, given: object) -> int:
+    try:
+        return int((values(given) or [""])[0])
+    except ValueError:
+        raise invalid(name) from None

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -28,12 +28,8 @@ from starlette.routing import Route
 
 from sync.sandbox.account import Account
 from sync.sandbox.limit import busiest_second
-from sync.sandbox.sending import sent, sent_entry
-from sync.sandbox.timeline import KEPT, steady
-
-if TYPE_CHECKING:
-    from sync.sandbox.box import Sandbox
-
+from sync.sandbox.sandbox import Sandbox
+from sync.sandbox.sending import lines, sent_entry
 
 # What Python's splitlines() would take for the end of a line; JSON has another spelling for it.
 _BREAKS = tuple((c.encode(), b"\\u%04x" % ord(c)) for c in "\u2028\u2029\x85")
@@ -63,24 +59,13 @@ def summary(account: Account, now: float) -> dict[str, Any]:
     """Counts of live records, newest history ids, and whether anything is still on its way."""
     pending = sum(c.pending(now) for c in account.collections.values())
     return {
-        "name": account.name, "zone": account.zone_name, "currency": account.currency,
+        "name": account.name, "zone": account.time.zone_name, "currency": account.currency,
         "language": account.language, "sites": account.sites, "now": account.local(now),
         "counts": {name: len(c.truth.live) for name, c in account.collections.items()},
         "deleted": {name: len(c.gone) for name, c in account.collections.items() if c.gone},
         "history": {name: h.newest_id(now) for name, h in account.histories.items()},
         "pending": pending + sum(h.pending(now) for h in account.histories.values()),
     }  # fmt: skip
-
-
-def lines(account: Account, collection: str, now: float, *, only_steady: bool) -> Iterator[bytes]:
-    """Every live record as its list would send it in quiet, newest first."""
-    truth = account.collections[collection].truth
-    for _, record_id in reversed(list(truth.order)):
-        record = truth.live.get(record_id)
-        if record is None:
-            continue
-        blob = sent(account, collection, record, now)
-        yield orjson.dumps(steady(orjson.loads(blob))) if only_steady else blob
 
 
 def deleted(account: Account, collection: str) -> list[dict[str, Any]]:
@@ -135,11 +120,12 @@ class Oracle:
     async def timeline(self, request: Request) -> Response:
         account, name = self._account(request), request.path_params["collection"]
         with self._sandbox.lock:
-            kept = account.kept_timeline(self._sandbox.clock.now())
+            kept = account.timeline.kept(self._sandbox.clock.now())
         if kept is None or name not in kept.versions:
-            return answer({"error": "no timeline: is the knob on?", "known": list(KEPT)}, 404)
+            known = account.timeline.names
+            return answer({"error": "no timeline: is the knob on?", "known": known}, 404)
         # Versions never change, so that the lock need not be held while they are rendered.
-        return _stream(kept.lines(account, name, int(request.query_params.get("since", 0))))
+        return _stream(kept.lines(name, int(request.query_params.get("since", 0))))
 
     async def history(self, request: Request) -> Response:
         account, name = self._account(request), request.path_params["name"]

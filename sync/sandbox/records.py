@@ -10,6 +10,7 @@ import zlib
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import orjson
@@ -172,15 +173,9 @@ class Collection:
         return self.press.unpack(record.blob)
 
     def put(
-        self,
-        record_id: int,
-        record: Record | None,
-        *,
-        now: float,
-        committed: float,
-        visible: float,
-        replicas: Iterable[float] = (),
-    ) -> float:
+        self, record_id: int, record: Record | None, *, now: float, committed: float,
+        visible: float, replicas: Iterable[float] = (),
+    ) -> float:  # fmt: skip
         """Make `record` (None: nothing) the truth about an id, and lists show it in due time.
 
         A change of a record whose last change is not committed yet waits for it, like the second
@@ -242,6 +237,17 @@ class Collection:
             if matches(record):
                 return self.get(record_id, now)
         return None
+
+    def pick(self, rng: Random) -> int:
+        """The id of a live record, more often a recent one; IndexError when there is none."""
+        order = self.truth.order
+        if not order:
+            raise IndexError(self.name)
+        return order[-1 - int(len(order) * rng.random() ** 3)][1]
+
+    def pick_gone(self, rng: Random) -> int:
+        """The id of a record whose deletion a history told."""
+        return rng.choice([i for i, gone in self.gone.items() if gone.reason == "history"])
 
     def pending(self, now: float) -> int:
         """Saves that lists, or the replica that is furthest behind, do not show yet."""

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import orjson
 
 from sync.sandbox.account import Account
+from sync.sandbox.aggregates import BUYERS
 from sync.sandbox.calls import Call
 from sync.sandbox.history import Entry, is_chosen
 from sync.sandbox.knobs import SHAPES, Knobs
-from sync.sandbox.ledger import SUBJECT
 from sync.sandbox.php import Refusal
 from sync.sandbox.records import Record
 from sync.sandbox.timeline import PADDING, steady
 
-__all__ = ["answered", "answered_entry", "embedded", "sent", "sent_entry", "steady", "with_people"]
+__all__ = [
+    "answered",
+    "answered_entry",
+    "embedded",
+    "lines",
+    "sent",
+    "sent_entry",
+    "steady",
+    "with_people",
+]
 
 
 def answered(call: Call, collection: str, record: Record) -> bytes:
@@ -25,11 +36,22 @@ def answered(call: Call, collection: str, record: Record) -> bytes:
 
 def sent(account: Account, collection: str, record: Record, now: float) -> bytes:
     """The record's bytes in a list or by GET."""
-    blob = account.press.unpack(record.blob)
+    blob = account.store.press.unpack(record.blob)
     if collection == "orders":
         blob = with_people(account, blob, record, now)
     size = account.knobs.huge.get(collection, {}).get(record.id)
     return blob if size is None else b'%b,"%b":"%b"}' % (blob[:-1], PADDING.encode(), b"x" * size)
+
+
+def lines(account: Account, collection: str, now: float, *, only_steady: bool) -> Iterator[bytes]:
+    """Every live record as its list would send it in quiet, newest first."""
+    truth = account.collections[collection].truth
+    for _, record_id in reversed(list(truth.order)):
+        record = truth.live.get(record_id)
+        if record is None:
+            continue
+        blob = sent(account, collection, record, now)
+        yield orjson.dumps(steady(orjson.loads(blob))) if only_steady else blob
 
 
 def with_people(account: Account, blob: bytes, about: Record | Entry, now: float) -> bytes:
@@ -47,21 +69,21 @@ def with_people(account: Account, blob: bytes, about: Record | Entry, now: float
 
 def embedded(account: Account, customer: int, site: str | None, now: float) -> bytes:
     """The customer inside an order; of one that is deleted only its id is left."""
-    for name in ("customers", "customers-corporate"):
+    for name in BUYERS:
         record = account.collections[name].view(now).live.get(customer)
         if record is not None:
-            return account.press.unpack(record.blob)
+            return account.store.press.unpack(record.blob)
     return orjson.dumps({"type": "customer", "id": customer, "site": site})
 
 
 def sent_entry(account: Account, history: str, entry: Entry, now: float) -> bytes:
     """A history entry; a `created` one carries the whole object as it was then."""
-    body = account.press.unpack(entry.body)
+    body = account.store.press.unpack(entry.body)
     if entry.whole is not None:
-        whole = account.press.unpack(entry.whole)
+        whole = account.store.press.unpack(entry.whole)
         if history == "orders":
             whole = with_people(account, whole, entry, now)
-        body = b'%b,"%b":%b' % (body, SUBJECT[history].encode(), whole)
+        body = b'%b,"%b":%b' % (body, account.histories[history].subject.encode(), whole)
     return b'{"id":%d,"createdAt":"%b",%b}' % (entry.id, entry.created_at.encode(), body)
 
 
@@ -72,8 +94,8 @@ def answered_entry(call: Call, history: str, entry: Entry) -> bytes:
     if shape is None:
         return sent_as
     body = orjson.loads(sent_as)
-    subject = body[SUBJECT[history]]
-    body[SUBJECT[history]] = [] if shape == "list" else subject | {"id": str(subject["id"])}
+    key = call.account.histories[history].subject
+    body[key] = [] if shape == "list" else body[key] | {"id": str(body[key]["id"])}
     return orjson.dumps(body)
 
 

@@ -15,7 +15,7 @@ import orjson
 import uvicorn
 
 from sync.sandbox.app import App
-from sync.sandbox.box import Sandbox
+from sync.sandbox.sandbox import Sandbox
 
 START_SECONDS = 60
 

@@ -12,6 +12,7 @@ from sync.sandbox.php import Json, loose
 from sync.sandbox.reference import METHODS
 
 DAY = 86400.0
+DAYS = 730.0  # orders go back so far
 _GOOD = ("availability-confirmed", "client-confirmed", "send-to-assembling", "assembling",
          "assembling-complete", "send-to-delivery", "delivering", "complete")  # fmt: skip
 _BAD = ("no-call", "no-product", "cancel-other")
@@ -176,6 +177,11 @@ def order(
     if rng.random() < shop.awkward:
         _twist(rng, made)
     return made
+
+
+def short(order: Json) -> Json:
+    """An order as other records name it."""
+    return {k: order[k] for k in ("id", "number", "externalId") if k in order}
 
 
 def custom(rng: Random, shop: Shop) -> Json:

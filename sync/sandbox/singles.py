@@ -1,4 +1,4 @@
-"""Methods that answer one object: by id or externalId, and the unversioned service methods."""
+"""Methods that answer one object: by id, by externalId or by codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from sync.sandbox.calls import Call
-from sync.sandbox.php import Json, Refusal, values
+from sync.sandbox.php import Json, Refusal
 from sync.sandbox.records import Record
 from sync.sandbox.sending import answered
 
@@ -41,6 +41,18 @@ class CodedMethod:
             if all(entity[n] == arg for n, arg in zip(self.names, call.args, strict=True)):
                 return as_json(**{self.key: entity})
         raise Refusal(404, "Not found")
+
+
+@dataclass(frozen=True)
+class Download:
+    """A binary answer; not JSON."""
+
+    collection: str
+    by_external: bool = False
+
+    def __call__(self, call: Call) -> bytes:
+        record = find(call, self.collection, call.args[0], by_external=self.by_external)
+        return b"%%PDF-1.4 sandbox %d" % record.id
 
 
 def find(call: Call, collection: str, text: str, *, by_external: bool) -> Record:
@@ -80,96 +92,3 @@ def not_found(call: Call, collection: str, record_id: int | None) -> Refusal:
 
 def as_json(**answer: object) -> bytes:
     return orjson.dumps({"success": True, **answer})
-
-
-def api_versions(_: Call) -> bytes:
-    return as_json(versions=["3.0", "4.0", "5.0"])
-
-
-def credentials(call: Call) -> bytes:
-    found: Json = {
-        "scopes": sorted(call.key.scopes),
-        "credentials": ["/api/orders", "/api/customers", "/api/reference/{name}"],
-    }
-    if call.key.sites is None:
-        return as_json(**found, siteAccess="access_full")
-    return as_json(**found, siteAccess="access_selective", sitesAvailable=list(call.key.sites))
-
-
-def system_info(call: Call) -> bytes:
-    name = call.account.name
-    return as_json(
-        systemVersion="8.1.51",
-        publicUrl=f"https://{name}.retailcrm.ru",
-        technicalUrl=f"https://{name}wtest.retailcrm.io",
-    )
-
-
-def settings(call: Call) -> bytes:
-    account = call.account
-    first = account.local(account.started)
-
-    def value(text: str, when: str) -> Json:
-        return {"value": text, "updated_at": when}
-
-    return as_json(
-        settings={
-            "default_currency": value(account.currency, first),
-            "system_language": value(account.language, first),
-            "timezone": value(account.zone_name, account.settings_changed_at),
-            "work_times": [
-                {"day_type": "Sunday", "start_time": "00:00", "end_time": "12:00",
-                 "lunch_start_time": "04:30", "lunch_end_time": "05:00"}
-            ],
-            "non_working_days": [{"start_date": "01.01", "end_date": "01.07"}],
-            "mg": {"order_creation": {
-                "default": {"site": account.sites[0], "order_type": "eshop-individual",
-                    "order_method": "messenger"},
-                "channels": {"1": {"site": account.sites[0], "order_type": "eshop-individual",
-                    "order_method": "messenger"}},
-            }},
-        }
-    )  # fmt: skip
-
-
-def order_statuses(call: Call) -> bytes:
-    """`ids[]` and `externalIds[]` are top-level parameters here."""
-    ids = set(values(call.params.get("ids", {})))
-    external = set(values(call.params.get("externalIds", {})))
-    orders = call.account.collections["orders"]
-    rows: list[Json] = []
-    wanted = [int(i) for i in ids if i.isdigit()]
-    if external:
-        wanted += [r.id for r in orders.truth.live.values() if r.external in external]
-    for order_id in dict.fromkeys(wanted):
-        record = orders.get(order_id, call.now)
-        if record is None or not call.key.sees(record.site):
-            continue
-        order = orders.load(record)
-        status = call.account.references["statuses"].get(order["status"], {})
-        row: Json = {k: order[k] for k in ("id", "externalId", "status") if k in order}
-        rows.append({**row, "group": status.get("group", "new")})
-    return as_json(orders=rows)
-
-
-@dataclass(frozen=True)
-class ReferenceMethod:
-    """An unpaged dictionary: a map by code, or a list; `strip` drops a code that is only ours."""
-
-    name: str
-    key: str
-    keyed: bool = False
-    strip: bool = False
-
-    def __call__(self, call: Call) -> bytes:
-        entries = call.account.references[self.name]
-        if self.name == "sites":
-            entries = {c: e for c, e in entries.items() if call.key.sees(c)}
-        if self.name == "countries":
-            return as_json(**{self.key: list(entries)})
-        if self.keyed:
-            return as_json(**{self.key: entries or []})
-        rows = entries.values()
-        if self.strip:
-            rows = [{k: v for k, v in e.items() if k != "code"} for e in rows]  # type: ignore[assignment]
-        return as_json(**{self.key: list(rows)})

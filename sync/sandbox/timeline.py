@@ -8,22 +8,19 @@ that whatever was asked after a moment was answered with all that was true at it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import orjson
 
-from sync.sandbox.dialect import AGGREGATES
+from sync.sandbox.history_format import AGGREGATES
+from sync.sandbox.knobs import Knobs
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
-
-if TYPE_CHECKING:
-    from sync.sandbox.ledger import Ledger
+from sync.sandbox.store import Store
 
 PADDING = "padding"
-KEPT = ("orders", "customers", "customers-corporate", "packs", "tasks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,45 +33,53 @@ class Version:
     of_firm: bool = False  # an order's customer is a corporate one
 
 
-@dataclass(slots=True)
-class Timeline:
+class Past:
     """The versions of an account's records in the order they were made, since `began`."""
 
-    began: float
-    versions: dict[str, list[Version]] = field(default_factory=dict)
+    def __init__(self, store: Store, kept: Iterable[str], began: float) -> None:
+        self.began, self._store = began, store
+        self.versions: dict[str, list[Version]] = {}
+        for name in kept:
+            live = store.collections[name].truth.live.values()
+            self.versions[name] = [self._version(began, r.id, r) for r in live]
 
-    @classmethod
-    def of(cls, ledger: Ledger, now: float) -> Timeline:
-        """One that begins with what is there."""
-        made = cls(now)
-        for name in KEPT:
-            live = ledger.collections[name].truth.live.values()
-            made.versions[name] = [made.version(ledger, now, r.id, r) for r in live]
-        return made
-
-    def note(
-        self, ledger: Ledger, collection: str, record_id: int, record: Record | None, *, at: float
-    ) -> None:
+    def note(self, collection: str, record_id: int, record: Record | None, *, at: float) -> None:
         if collection in self.versions:
-            self.versions[collection].append(self.version(ledger, at, record_id, record))
+            self.versions[collection].append(self._version(at, record_id, record))
 
-    def version(self, ledger: Ledger, at: float, record_id: int, record: Record | None) -> Version:
-        firms = ledger.collections["customers-corporate"].truth.live
+    def _version(self, at: float, record_id: int, record: Record | None) -> Version:
+        firms = self._store.collections["customers-corporate"].truth.live
         return Version(at, record_id, record, record is not None and record.customer in firms)
 
-    def lines(self, ledger: Ledger, collection: str, since: int) -> Iterator[bytes]:
+    def lines(self, collection: str, since: int) -> Iterator[bytes]:
         """The versions after the first `since`, one JSON a line; each says its number."""
         upto = len(self.versions[collection])
         told = islice(self.versions[collection], since, upto)
         for number, version in enumerate(told, since + 1):
             line: Json = {"n": number, "at": version.at, "id": version.id, "content": None}
             if version.record is not None:
-                entity = orjson.loads(ledger.press.unpack(version.record.blob))
+                entity = self._store.collections[collection].load(version.record)
                 if collection == "orders":
                     entity |= _people(version.record, of_firm=version.of_firm)
                 line["content"] = steady(entity)
                 line["totals"] = {n: entity[n] for n in AGGREGATES if "type" in entity}
             yield orjson.dumps(line)
+
+
+class Timeline:
+    """The past of an account, kept while the knob `timeline` is on."""
+
+    def __init__(self, store: Store, names: Iterable[str], knobs: Knobs) -> None:
+        self._store, self.names, self._knobs = store, list(names), knobs
+        self.past: Past | None = None
+
+    def kept(self, now: float) -> Past | None:
+        """The past, begun or forgotten as the knob says."""
+        if not self._knobs.timeline:
+            self.past = None
+        elif self.past is None:
+            self.past = Past(self._store, self.names, now)
+        return self.past
 
 
 def _people(order: Record, *, of_firm: bool) -> Json:

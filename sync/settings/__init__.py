@@ -1,11 +1,11 @@
 """Every SYNC_ variable, parsed once; all mistakes are reported together.
 
-Below `settings()` nothing reads the environment. A new setting is one field of `Settings`: its
-type, its default, what to write (`description`) and an example; messages and docs follow from it.
+Only `settings()` reads the environment. A new setting is one field of `Settings`: its type, its
+default, a `description` of what to write, and an example. Messages and docs are derived from it.
 Secrets may also come from a file: `SYNC_SECRET_KEY_FILE=/run/secrets/key`.
 
-fields.py  Settings, and how the environment becomes one: read this first
-values.py  what an operator's text becomes, or why it is refused
+fields.py  Settings, and their creation from the environment: read this first
+values.py  the checks of the values that an operator writes
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ __all__ = [
 ]
 
 KEY_PREFIX = "sync:"
-"""What all our keys in Redis begin with."""
+"""The prefix of all our keys in Redis."""
 
 
 @cache
 def settings() -> Settings:
-    """This process's settings, read from the environment on the first call."""
+    """Return this process's settings, read from the environment on the first call."""
     return Settings.from_env(os.environ)
 
 

@@ -1,4 +1,4 @@
-"""Every setting: one field of `Settings` each, with what is asked of several together."""
+"""Every setting as a field of `Settings`, with the checks between settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Rate = Annotated[_Number, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """What the operator decides. `None` for a server's URL means: the embedded one."""
+    """The settings of the operator. A server whose URL is None is the embedded one."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
@@ -133,8 +133,8 @@ class Settings(BaseSettings):
     def _needed_with_a_database(
         cls, value: SecretStr | None, info: ValidationInfo
     ) -> SecretStr | None:
-        # Generated for an embedded database only: beside a shared one, two hosts would each make
-        # their own and neither could read what the other wrote.
+        # A key is generated for an embedded database only. With a shared database, two hosts would
+        # generate different keys, and neither could decrypt what the other wrote.
         if value is None and info.data.get("database_url") is not None:
             raise ValueError("it is missing, and SYNC_DATABASE_URL is set")
         return value
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         try:
-            return value.expanduser().absolute()  # so that a later chdir does not move it
+            return value.expanduser().absolute()  # a later chdir must not change it
         except RuntimeError:
             raise ValueError("there is no such user") from None
 
@@ -173,14 +173,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave reading the environment to `from_env`, which words the mistakes."""
+        """Disable pydantic's own reading of the environment: `from_env` does it, in plain words."""
         return (init_settings,)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Parse all variables, or raise one NeedsOperator that lists every mistake.
+        """Parse all variables; raise one NeedsOperator that lists every mistake.
 
-        An empty variable counts as absent: compose files pass `${SYNC_X:-}`.
+        An empty variable counts as missing: compose files pass `${SYNC_X:-}`.
         """
         values, unknown, mistakes = _collect(environ)
         try:
@@ -193,7 +193,7 @@ class Settings(BaseSettings):
             }
         if mistakes:
             lines = "\n".join(f"  {mistakes[name]}" for name in FIELDS if name in mistakes)
-            # `from None`: pydantic's own error would print the values beside ours.
+            # `from None`: the error of pydantic would print the values, secrets included.
             raise NeedsOperator(f"The settings need correcting:\n{lines}") from None
         return parsed
 
@@ -206,14 +206,14 @@ FROM_FILE = (
 
 
 def variable(field: str) -> str:
-    """The environment's name of a field: `rate_limit` is SYNC_RATE_LIMIT."""
+    """Return the environment variable of a field: SYNC_RATE_LIMIT for `rate_limit`."""
     return f"{PREFIX}{field.upper()}"
 
 
 def _collect(
     environ: Mapping[str, str],
 ) -> tuple[dict[str, str], tuple[str, ...], dict[str, str]]:
-    """Sort the environment into values by field, unknown names and mistakes by field."""
+    """Return the environment's values by field, the unknown names, and the mistakes by field."""
     values: dict[str, str] = {}
     mistakes: dict[str, str] = {}
     known = {variable(field) for field in FIELDS} | {f"{variable(f)}_FILE" for f in FROM_FILE}
@@ -228,7 +228,7 @@ def _collect(
                 text = Path(path).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "it is not text"
-                # The secret itself, where its path is due, would be shown otherwise.
+                # The text is shown only if it looks like a path: it could be the secret itself.
                 found = (
                     f'is "{path}", which cannot be read ({reason})'
                     if path.startswith(("/", "."))
@@ -254,9 +254,9 @@ def _collect(
 
 
 def _worded(detail: Any, values: Mapping[str, str]) -> str:
-    """Say what is wrong, what to write, and give an example.
+    """Return a message: what is wrong, what to write, and an example.
 
-    A secret's value is never shown, nor one with a @: a password may stand before it.
+    The message never contains a secret, nor a value with a @, which may follow a password.
     """
     field = detail["loc"][0]
     about = Settings.model_fields[field]
@@ -269,6 +269,6 @@ def _worded(detail: Any, values: Mapping[str, str]) -> str:
 
 
 def unknown_warning(name: str) -> str:
-    """One sentence about a SYNC_ variable that is no setting, with the likely meant one."""
+    """Return a warning about a SYNC_ variable that is no setting, with the nearest setting."""
     near = difflib.get_close_matches(name, [variable(field) for field in FIELDS], n=1, cutoff=0.7)
     return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ".")

@@ -1,6 +1,6 @@
-"""What an operator's text becomes: checked, brought into one form, or refused with the reason.
+"""Checks of the values that an operator writes: they return one canonical form or raise ValueError.
 
-Anything but text is let through: a default, or a value that a test passes.
+Values that are not text pass unchanged: a default, or a value from a test.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 GATEWAY = "gateway"
-"""Among the proxies: the way out of a container, by which its host comes in."""
+"""The word in SYNC_WEB_PROXIES for the container's gateway, from which its host connects."""
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?")
 _EGRESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def _split(url: str, schemes: Mapping[str, str]) -> str:
-    """Check a URL and give its scheme the name our libraries use. Messages never quote the URL."""
+    """Check a URL; return it with the scheme that our libraries use. Messages never quote it."""
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() not in schemes:
         known = " or ".join(f"{known}://" for known in schemes)
@@ -101,8 +101,8 @@ def secret_key(text: Any) -> Any:
 
 
 def secret_bytes(text: str) -> bytes:
-    """The 32 bytes a SYNC_SECRET_KEY stands for, or ValueError in words."""
-    # Python lets + and / through even with `altchars`; no alphabet has a space.
+    """Decode a SYNC_SECRET_KEY into its 32 bytes; ValueError with the reason."""
+    # Python accepts + and / even with `altchars`, but never a space.
     text = text.replace("+", " ").replace("/", " ")
     try:
         raw = base64.b64decode(text, altchars=b"-_", validate=True)

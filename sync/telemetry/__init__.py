@@ -1,12 +1,12 @@
-"""Log fields, in the glossary's words, and how logs look.
+"""Logs, error reports and traces, with field names from the glossary.
 
 Fields: store, resource, lane, window, page, rows, changed, waited_seconds, elapsed_seconds.
-At info a line for each slice; at debug one for each page answered and each commit.
-Keys never: what is logged are names, numbers and messages made by us, and every line is scrubbed.
+Info logs a line for each slice; debug logs a line for each page received and each commit.
+Logs hold names, numbers and our own messages. API keys are removed from every line.
 
-secrets.py  keys known by value, taken out of logs, events and traces
-told.py     errors of the database without the rows they happened to
-plain.py    what an account says, without what a terminal or Postgres would stumble over
+secrets.py  API keys, removed from logs, events and traces by their value
+told.py     database errors, without the rows in their messages
+plain.py    text from an account, without characters that harm a terminal or Postgres
 tally.py    rows and changes of a slice, counted where they are written
 reports.py  Sentry, when SYNC_SENTRY_DSN is set
 traces.py   OpenTelemetry, when SYNC_OTEL_ENDPOINT is set
@@ -78,13 +78,13 @@ def _without_keys(_: Any, __: str, event: Any) -> Any:
 
 
 def level_of(name: str | int) -> int:
-    """The level for our lines: what was asked for, and info at the least (Celery asks for less)."""
+    """Return the level for our lines: as requested, but at least info (Celery requests less)."""
     asked = _LEVELS.get(name.upper(), logging.INFO) if isinstance(name, str) else name
     return min(asked, logging.INFO)
 
 
 class _Line(logging.Formatter):
-    """A line of the standard library, without keys and rows."""
+    """A formatter for the standard library's lines that removes keys and rows."""
 
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
@@ -92,7 +92,7 @@ class _Line(logging.Formatter):
 
 
 def standard_library(*, level: int = logging.WARNING) -> None:
-    """Lines of Celery and other libraries: to stderr, scrubbed like ours."""
+    """Write the lines of Celery and other libraries to stderr, with keys and rows removed."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line("%(asctime)s [%(levelname)-8s] %(name)s %(message)s"))
     root = logging.getLogger()
@@ -101,5 +101,5 @@ def standard_library(*, level: int = logging.WARNING) -> None:
 
 
 def log(**fields: Any) -> Any:
-    """A logger that carries these fields."""
+    """Return a logger that adds these fields to its lines."""
     return structlog.get_logger().bind(**fields)

@@ -1,4 +1,4 @@
-"""What an account says, made fit for a log, a table, a terminal."""
+"""Text from an account, made safe for a log, a table or a terminal."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ LONGEST = 2_000
 
 
 def plain(value: object, *, most: int = LONGEST) -> str:
-    """One printable line of at most so many characters, without any known key.
+    """Return one printable line of at most `most` characters, without any known key.
 
-    Control characters would be obeyed by a terminal, NUL and lone surrogates refused by Postgres,
-    and a line break would make two lines of one: each becomes a space.
+    Each unprintable character becomes a space: a terminal would execute control characters,
+    Postgres would refuse NUL and lone surrogates, and a line break would split the line.
     """
     text = scrubbed(str(value))[:most]
     return (text if text.isprintable() else _printable(text, kept="")).strip()
 
 
 def plain_lines(text: str) -> str:
-    """Text of our own that quotes an account, as `plain` makes it but with its lines."""
+    """Return our own text that quotes an account, made safe like `plain`, with its line breaks."""
     return _printable(scrubbed(text), kept="\n")
 
 

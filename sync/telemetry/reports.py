@@ -18,7 +18,7 @@ def report_to(dsn: str, *, transport: Any = None) -> None:
     options: dict[str, Any] = {} if transport is None else {"transport": transport}
     sentry_sdk.init(
         dsn,
-        # Frames' variables hold accounts and headers; what is left passes `scrubbed`.
+        # Local variables hold accounts and headers; `scrubbed` cleans everything else.
         include_local_variables=False,
         max_request_body_size="never",
         auto_enabling_integrations=False,

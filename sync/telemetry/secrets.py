@@ -1,8 +1,8 @@
-"""API keys this process has had in its hands, taken out of whatever leaves it for people.
+"""The API keys that this process has used, removed from everything that people can read.
 
-A key travels in one header and nowhere else; but an account may quote it in an answer, a library
-in a debug line, an exception in its message. So logs, Sentry's events and traces pass through
-`scrubbed`, which knows every key by its value.
+A key is sent in one header only. But an account may quote it in an answer, a library in a debug
+line, an exception in its message. So logs, Sentry events and traces pass through `scrubbed`, which
+knows every key by its value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 T = TypeVar("T")
 SHORTEST = 8
-"""A shorter text is no key, and would be cut out of ordinary words."""
+"""The least length of a key: a shorter text could be part of ordinary words."""
 SHOWN = "[key]"
 
 _known: set[str] = set()
@@ -20,15 +20,15 @@ _lock = Lock()
 
 
 def keep_secret(text: str) -> None:
-    """Take this text out of everything from now on."""
+    """Remove this text from all output from now on."""
     if len(text) >= SHORTEST and text not in _known:
         with _lock:
-            # A new set, so that a reader never sees one that is being changed.
+            # A new set: readers have no lock and must not see a set while it changes.
             globals()["_known"] = _known | {text}
 
 
 def scrubbed(value: T) -> T:
-    """The value without any known key: texts, bytes, and what lists, tuples and dicts hold."""
+    """Return the value without any known key, in str, bytes, lists, tuples and dicts."""
     known = _known
     return cast(T, _scrubbed(value, known)) if known else value
 

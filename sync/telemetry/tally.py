@@ -1,4 +1,4 @@
-"""What a slice of work did, counted where it is written, without passing a counter around."""
+"""The counts of a slice of work, kept in a context variable, without passing a counter around."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Tally:
-    """Records read and rows written; a transaction that was run again counts again."""
+    """Records read and rows changed; a transaction that is retried counts again."""
 
     rows: int = 0
     changed: int = 0
@@ -21,7 +21,7 @@ _current: ContextVar[Tally | None] = ContextVar("tally", default=None)
 
 @contextmanager
 def counting() -> Iterator[Tally]:
-    """Count what this thread writes meanwhile."""
+    """Count what this thread writes inside the block."""
     tally = Tally()
     token = _current.set(tally)
     try:
@@ -31,7 +31,7 @@ def counting() -> Iterator[Tally]:
 
 
 def counted(*, rows: int = 0, changed: int = 0) -> Tally:
-    """Add to the count that is being kept, and return where it stands."""
+    """Add to the current counts, if any; return a copy of them."""
     tally = _current.get() or Tally()
     tally.rows += rows
     tally.changed += changed

@@ -1,9 +1,9 @@
-"""What an error says, without the rows it happened to.
+"""Messages of database errors, without the rows in them.
 
-Postgres explains an error with what it has at hand: behind the first line come DETAIL and CONTEXT
-with values, often a whole row, and of a value it cannot read the first line quotes that. None of
-it may leave for a log, a report, a status page. Errors of the database are told by what they have
-(`orig` of SQLAlchemy's, `sqlstate` of psycopg's): whoever logs need not load a driver.
+Postgres adds DETAIL and CONTEXT with values after the first line of a message, often a whole row;
+and the first line quotes a value that cannot be parsed. None of these values may appear in a log, a
+report or on the status page. Database errors are recognised by their attributes (`orig` in
+SQLAlchemy, `sqlstate` in psycopg), so this module imports no driver.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _QUOTE = re.compile(r"""(?:^|(?<=\s))["']""")
 
 
 def told(error: BaseException) -> str:
-    """An error's type, SQLSTATE and first line: "UniqueViolation 23505: duplicate key …"."""
+    """Return type, SQLSTATE and first line: "UniqueViolation 23505: duplicate key …"."""
     origin = _origin(error)
     name = " ".join(filter(None, (type(origin).__name__, getattr(origin, "sqlstate", None))))
     return f"{name}: {first_line(origin)}"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message; of one about a value, up to the value."""
+    """Return the first line of an error's message, cut before a value that it quotes."""
     origin = _origin(error)
     line = next(iter(str(origin).strip().splitlines()), "")
     if _is_of_database(origin) and any(c.__name__ == "DataError" for c in type(origin).__mro__):
@@ -33,7 +33,7 @@ def first_line(error: BaseException) -> str:
 
 
 def without_rows(text: str, error: BaseException | None) -> str:
-    """A text about an error, a traceback say, with what database errors in it say cut short."""
+    """Return a text about `error`, for example a traceback, with database messages shortened."""
     for each in _chain(error):
         origin = _origin(each)
         if _is_of_database(origin):
@@ -54,7 +54,7 @@ def _is_of_database(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it came from or holds."""
+    """Yield an error, its causes and contexts, and the members of exception groups."""
     left, seen = [error], set[int]()
     while left:
         each = left.pop()

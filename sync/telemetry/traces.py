@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each slice of work and each request of it. Nothing unless set up."""
+"""OpenTelemetry: a span for each slice of work and each of its requests. Off by default."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def trace_to(endpoint: str, *, exporter: Any = None) -> None:
 
 
 def trace_nothing() -> None:
-    """As before `trace_to` (tests)."""
+    """Undo `trace_to` (tests)."""
     global _tracer  # noqa: PLW0603
     _tracer = None
 
 
 @contextmanager
 def span(name: str, **fields: Any) -> Iterator[None]:
-    """A span with these fields while the block runs; an error ends it as one, without keys."""
+    """Trace the block as a span with these fields; an exception marks the span as failed."""
     if _tracer is None:
         yield
         return
     from opentelemetry.trace import Status, StatusCode
 
     about = {key: scrubbed(value) for key, value in fields.items() if value is not None}
-    # The exception itself is not recorded: its traceback and message are not ours to send.
+    # The exception itself is not recorded: its traceback and message may hold values.
     with _tracer.start_as_current_span(
         name, attributes=about, record_exception=False, set_status_on_exception=False
     ) as current:

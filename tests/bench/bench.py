@@ -47,6 +47,7 @@ MEASURES: dict[str, Measure] = {
     "cost": cost.our_own_cost,
     "waiting": lambda servers: together(servers, visible.visible, limits.budget),
     "dispatch": growth.dispatch,
+    "housekeeping": growth.housekeeping,
     "growth": lambda servers: growth.looks(servers) + growth.upserts(servers, records()),
 }
 

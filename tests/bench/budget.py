@@ -8,6 +8,7 @@ one each of two others. The stamps are the server's own, taken as a request is r
 
 from __future__ import annotations
 
+import datetime as dt
 import http.server
 import json
 import multiprocessing
@@ -19,7 +20,8 @@ from typing import Any
 
 import redis
 
-from sync.crm import Account, CrmClient, Limiter, Passage, WorkClass, bucket_of
+from sync.crm import Account, CrmClient, Limiter, WorkClass
+from sync.pipeline.asking import Asking
 
 SECONDS, FAIR_SECONDS, LIMIT = 60, 40, 10
 
@@ -46,13 +48,14 @@ def ask(url: str, redis_url: str, egress: str, store: int, threads: int, until: 
     """Ask in `threads` threads until the moment comes."""
     limiter = Limiter(redis.Redis.from_url(redis_url), egress=egress, rate_limit=LIMIT)
     client = CrmClient(connections=threads)
-    account = Account(url, f"store{store}")
+    api = Asking(
+        client, Account(url, f"store{store}"), store_id=store, limiter=limiter,
+        draw=lambda: dt.datetime.now(dt.UTC),
+    )  # fmt: skip
 
     def loop() -> None:
         while time.monotonic() < until:
-            gate = Passage(limiter, store=store, bucket=bucket_of("orders"), work=WorkClass.WALK,
-                           give_up_after=60)  # fmt: skip
-            client.send(client.prepare(account, "orders"), gate=gate)
+            api.ask("orders", work=WorkClass.WALK)
 
     running = [threading.Thread(target=loop) for _ in range(threads)]
     for thread in running:

@@ -8,6 +8,9 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+
+import sqlalchemy as sa
 
 from sync.crm.decode import decode
 from sync.declare.moments import zone_of
@@ -16,11 +19,15 @@ from sync.mirror import lease
 from sync.mirror import status as look
 from sync.mirror.load import Dated, Origin, load
 from sync.normalise import Normaliser
+from sync.pipeline import dispatching
+from sync.pipeline.services import Services
 from sync.resources import RESOURCES
+from sync.settings import Settings
 from tests.bench.stage import Figure, Stage
 
 ROWS = 5_000_000
 STORES = 10_000
+KEPT = 2_000
 PAGES = 40
 
 
@@ -106,9 +113,8 @@ def upserts(servers: Servers, records: str) -> list[Figure]:
     ]  # fmt: skip
 
 
-def looks(servers: Servers) -> list[Figure]:
-    """`status` of one store, `crm.coverage` of one, and both of all, with 10,000 stores."""
-    stage = Stage(servers, "bench_looks")
+def _many_stores(stage: Stage, count: int) -> None:
+    """One registered store, and copies of it."""
     first = stage.add_store("https://127.0.0.1", "")
     with stage.engine.begin() as connection:
         connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
@@ -116,7 +122,7 @@ def looks(servers: Servers) -> list[Figure]:
             "INSERT INTO sync.store (name, url, account, api_key, key_fingerprint, zone,"
             " site_access, scopes) SELECT 'shop' || n, url || n, account || n, api_key,"
             f" key_fingerprint, zone, site_access, scopes FROM sync.store,"
-            f" generate_series(2, {STORES}) AS n WHERE id = {first} RETURNING id"
+            f" generate_series(2, {count}) AS n WHERE id = {first} RETURNING id"
         )
         connection.exec_driver_sql(copied)
         for table in ("coverage", "lane", "crawl"):
@@ -136,6 +142,50 @@ def looks(servers: Servers) -> list[Figure]:
     with stage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for table in ("store", "coverage", "lane", "crawl"):
             connection.exec_driver_sql(f"VACUUM ANALYZE sync.{table}")
+
+
+def housekeeping(servers: Servers) -> list[Figure]:
+    """2,000 stores as they are declared; then a release that declares one resource otherwise, and
+    one that reads every one of them otherwise: a rebuild of each is queued."""
+    stage = Stage(servers, "bench_housekeeping")
+    _many_stores(stage, KEPT)
+    services = Services(Settings.from_env(stage.environment()), Event())
+    services.__dict__["engine"] = stage.engine
+    longest = 0.0
+
+    @sa.event.listens_for(stage.engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        connection.info["began"] = time.perf_counter()
+
+    @sa.event.listens_for(stage.engine, "commit")
+    def commit(connection: sa.Connection) -> None:
+        nonlocal longest
+        longest = max(longest, time.perf_counter() - connection.info["began"])
+
+    figures = []
+    for what, change in (
+        ("as declared", "SELECT 1"),
+        ("one resource otherwise", "every_seconds = -1 WHERE resource = 'users'"),
+        ("all read otherwise", "version = 'older'"),
+    ):
+        with stage.engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
+            sql = change if change.startswith("SELECT") else f"UPDATE sync.coverage SET {change}"
+            connection.exec_driver_sql(sql)
+        longest = 0.0
+        took = _timed(lambda: dispatching.housekeep(services)) / 1000
+        found = f"{took:.1f} s; {longest * 1000:.0f} ms"
+        figures.append(
+            Figure(f"housekeeping of {KEPT:,} stores, {what}: all; its longest transaction",
+                   found, "≤ 15 s; ≤ 1 s", "–", took <= 15 and longest <= 1)
+        )  # fmt: skip
+    return figures
+
+
+def looks(servers: Servers) -> list[Figure]:
+    """`status` of one store, `crm.coverage` of one, and both of all, with 10,000 stores."""
+    stage = Stage(servers, "bench_looks")
+    _many_stores(stage, STORES)
     order = list(RESOURCES)
 
     def told() -> None:

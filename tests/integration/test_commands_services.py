@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ import psycopg
 import pytest
 import yaml
 
+from sync.embedded.process import wait_until
+from sync.errors import TryLater
 from sync.sandbox import Sandbox, running
 from sync.vault import Key
 
@@ -29,6 +30,7 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(
 )["services"]
 KEY = "secretkeyofshop" * 2
 LOAD_SECONDS = 150
+AT_REST = {"following", "fresh", "disabled", "unavailable"}
 
 
 class Host:
@@ -107,16 +109,23 @@ def command_lines() -> str:
     return "\n".join(lines)
 
 
-def settled(host: Host) -> list[dict[str, Any]]:
-    """Wait until every resource is complete; the resources of the one store."""
-    until = time.monotonic() + LOAD_SECONDS
-    while True:
-        told = json.loads(host.mirror("status", "--json").stdout)["stores"][0]["resources"]
-        states = {each["state"] for each in told}
-        assert "attention" not in states, [e for e in told if e["state"] == "attention"]
-        if states <= {"following", "fresh", "disabled", "unavailable"}:
-            return told
-        assert time.monotonic() < until, (states, host.logs())
+def settle(host: Host, database: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Wait until every resource is complete; `status` says so, too."""
+    states: set[str] = set()
+
+    def is_complete() -> bool:
+        nonlocal states
+        found = database.execute("SELECT DISTINCT state FROM crm.coverage").fetchall()
+        states = {state for (state,) in found}
+        assert "attention" not in states, host.mirror("status", "--json").stdout
+        return bool(states) and states <= AT_REST
+
+    try:
+        wait_until(is_complete, seconds=LOAD_SECONDS, what="every resource is complete")
+    except TryLater:
+        raise AssertionError((states, host.logs())) from None
+    [store] = json.loads(host.mirror("status", "--json").stdout)["stores"]
+    assert {each["state"] for each in store["resources"]} <= AT_REST
 
 
 @pytest.mark.timeout(400)
@@ -132,7 +141,9 @@ def test_the_services_mirror_an_account_and_end_when_told(host: Host, empty_data
             host.start(name)
         added = host.mirror("store", "add", "shop", url, "--api-key-env", "SHOP_KEY", SHOP_KEY=KEY)
         assert added.returncode == 0, added.stderr
-        settled(host)
+        plain = empty_database.replace("postgresql+psycopg", "postgresql")
+        with psycopg.connect(plain, autocommit=True) as connection:
+            settle(host, connection)
         assert KEY not in command_lines()
         for name in ("worker-feeds", "worker-crawls", "beat"):
             checked = host.health(name)
@@ -146,13 +157,13 @@ def test_the_services_mirror_an_account_and_end_when_told(host: Host, empty_data
         shop.delete_order(min(shop.collections["orders"].truth.live))
         order = max(shop.collections["orders"].truth.live)
         shop.update_order(order, managerComment="seen")
-        plain = empty_database.replace("postgresql+psycopg", "postgresql")
         with psycopg.connect(plain, autocommit=True) as connection:
             ask = "SELECT manager_comment FROM crm.orders WHERE id = %s"
-            until = time.monotonic() + 30
-            while connection.execute(ask, [order]).fetchone() != ("seen",):
-                assert time.monotonic() < until, host.logs()
-                time.sleep(0.1)
+            wait_until(
+                lambda: connection.execute(ask, [order]).fetchone() == ("seen",),
+                seconds=60,
+                what="the change is here",
+            )
             for table in ("orders", "customers"):
                 ids = connection.execute(
                     f"SELECT id FROM crm.{table} WHERE deleted_at IS NULL ORDER BY id"

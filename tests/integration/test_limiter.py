@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from sync.crm import Account, Bucket, CrmClient, Limiter, Slot, WorkClass, fetch
+from sync.crm import Account, Bucket, CrmClient, Limiter, Slot, WorkClass
 from sync.embedded import Servers
 from sync.errors import OverLimit, Refused, TryLater
+from sync.pipeline.asking import Asking
 
 ACCOUNT = Account("https://demo.retailcrm.ru", "key")
 EPOCH = 1_700_000_000
@@ -58,6 +60,10 @@ def limiter(server: redis.Redis, clock: FakeClock) -> Limiter:
     return Limiter(server, egress="test", clock=clock, redis_now=clock.redis)
 
 
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
 def reserve(limiter: Limiter, store: int = 1, give_up_after: float = 10.0, **more: object) -> Slot:
     return limiter.reserve(
         store=store,
@@ -66,6 +72,12 @@ def reserve(limiter: Limiter, store: int = 1, give_up_after: float = 10.0, **mor
         give_up_after=give_up_after,
         **more,  # type: ignore[arg-type]
     )
+
+
+def asking(
+    client: CrmClient, limiter: Limiter, *, store: int = 1, draw: Callable[[], dt.datetime] = now
+) -> Asking:
+    return Asking(client, ACCOUNT, store_id=store, limiter=limiter, draw=draw)
 
 
 def use_up(limiter: Limiter, store: int = 1) -> None:
@@ -234,10 +246,7 @@ def test_without_redis_nobody_sends() -> None:
 
     nowhere = redis.Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
     with CrmClient(transport=httpx.MockTransport(handler)) as client, pytest.raises(TryLater):
-        fetch(
-            ACCOUNT, "orders", client=client, limiter=Limiter(nowhere, egress="test"), store=1,
-            work=WorkClass.WALK,
-        )  # fmt: skip
+        asking(client, Limiter(nowhere, egress="test")).ask("orders", work=WorkClass.WALK)
     assert sent == []
 
 
@@ -277,43 +286,61 @@ def statuses(*codes: int) -> CrmClient:
     return CrmClient(transport=httpx.MockTransport(handler))
 
 
-def test_fetch_tells_the_budget_what_became_of_the_slot(limiter: Limiter, clock: FakeClock) -> None:
-    def get() -> None:
-        fetch(
-            ACCOUNT, "orders", client=client, limiter=limiter, store=7, work=WorkClass.FEED,
-            granted=drawn.append,
-        )  # fmt: skip
+def test_the_budget_is_told_what_became_of_a_slot(limiter: Limiter, clock: FakeClock) -> None:
+    drawn: list[dt.datetime] = []
 
-    drawn: list[Slot] = []
+    def draw() -> dt.datetime:
+        drawn.append(now())
+        return drawn[-1]
+
     with statuses(200, 503, 400, 200) as client:
-        get()
+        api = asking(client, limiter, store=7, draw=draw)
+        api.ask("orders", work=WorkClass.FEED)
         with pytest.raises(OverLimit):
-            get()
+            api.ask("orders", work=WorkClass.FEED)
         assert limiter.report()[0].paused_seconds[7] == pytest.approx(20, abs=1)
         clock.now += 20
         with pytest.raises(Refused):
-            get()
-        get()
+            api.ask("orders", work=WorkClass.FEED)
+        api.ask("orders", work=WorkClass.FEED)
     usage = limiter.report()[0].usage[7, WorkClass.FEED]
     assert (usage.granted, usage.refused) == (4, 1)
     assert len(drawn) == 4
 
 
+def test_silence_is_not_told_as_served(limiter: Limiter, clock: FakeClock) -> None:
+    """A store slowed by refusals is not sped up again by requests that nobody answered."""
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        if answers:
+            return httpx.Response(answers.pop(0))
+        raise httpx.ReadTimeout("nothing came")
+
+    answers = [503, 503, 503]
+    with CrmClient(transport=httpx.MockTransport(handler)) as client:
+        api = asking(client, limiter, store=7)
+        for error in [OverLimit] * 3 + [TryLater] * 40:
+            clock.now += 5
+            with pytest.raises(error):
+                api.ask("orders", work=WorkClass.WALK)
+    clock.now += 5
+    assert reserve(limiter, store=7).recovering
+
+
 def test_a_missed_slot_is_asked_for_again_before_anything_is_sent(
     limiter: Limiter, clock: FakeClock
 ) -> None:
-    """`granted` runs for each slot, so that as_of is never older than 350 ms when it is sent."""
-    drawn: list[Slot] = []
+    """`as_of` is drawn for each slot, so that it is never older than 350 ms when it is sent."""
+    drawn: list[dt.datetime] = []
 
-    def granted(slot: Slot) -> None:
-        drawn.append(slot)
+    def draw() -> dt.datetime:
+        drawn.append(now())
         if len(drawn) == 1:
-            clock.now = slot.moment + 0.2
+            clock.now += 0.5
+        return drawn[-1]
 
     with statuses(200) as client:
-        fetch(
-            ACCOUNT, "orders", client=client, limiter=limiter, store=1, work=WorkClass.WALK,
-            granted=granted,
-        )  # fmt: skip
+        reply = asking(client, limiter, draw=draw).ask("orders", work=WorkClass.WALK)
     assert len(drawn) == 2
+    assert reply.as_of == drawn[1]
     assert limiter.report()[0].lost == 1

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from sync.declare import Field, Resource
+from sync.declare import ID, Chain, Field, Resource
 from sync.declare.moments import zone_of
 from sync.declare.personal import (
     OPEN_CHANGES,
     Care,
+    Link,
     care_of,
     child_links,
     judge,
@@ -208,6 +210,19 @@ def _put(record: dict[str, Any], field: Field, key: str) -> None:
             return
     if not isinstance(here.get(last), dict):
         here[last] = value
+
+
+def test_a_history_belongs_to_what_it_is_about() -> None:
+    """Nobody has to name a new history for erasure: its listing says whose it is."""
+    for history in (r for r in RESOURCES.values() if isinstance(r.listing, Chain)):
+        assert history.listing.target in {link.to for link in links(history)}
+    invented = replace(
+        RESOURCES["order_history"],
+        name="parcel_history",
+        listing=Chain(subject="parcel", target="parcels"),
+        fields=(Field("parcel_id", ID, "parcel.id", "the parcel"),),
+    )
+    assert links(invented) == (Link("parcel_id", "parcels"),)
 
 
 LINKED = [r for r in RESOURCES.values() if r.name == "customers" or links(r) or child_links(r)]

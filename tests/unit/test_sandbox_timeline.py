@@ -25,9 +25,9 @@ def account(sandbox: Sandbox) -> Account:
 
 
 def told(account: Account, collection: str = "orders", since: int = 0) -> list[dict[str, Any]]:
-    kept = account.kept_timeline(account.clock.now())
+    kept = account.timeline.kept(account.clock.now())
     assert kept is not None
-    return [orjson.loads(line) for line in kept.lines(account, collection, since)]
+    return [orjson.loads(line) for line in kept.lines(collection, since)]
 
 
 def test_it_begins_with_what_is_there(sandbox: Sandbox, account: Account) -> None:
@@ -111,7 +111,7 @@ def test_without_the_knob_nothing_is_kept(sandbox: Sandbox, account: Account) ->
     told(account)
     sandbox.knobs.turn(timeline=False)
     account.create_order()
-    assert account.kept_timeline(NOW) is None
+    assert account.timeline.kept(NOW) is None
 
 
 def test_the_order_of_a_company_names_a_company(account: Account) -> None:
@@ -159,7 +159,7 @@ def test_it_costs_a_reference_a_version(account: Account) -> None:
     """Records are replaced, never changed: twenty saves a second are no work for it."""
     order = account.create_order()
     account.update_order(order, status="complete")
-    kept = account.kept_timeline(NOW)
+    kept = account.timeline.kept(NOW)
     assert kept is not None
     assert kept.versions["orders"][-1].record is account.collections["orders"].truth.live[order]
     assert len(kept.versions["orders"]) == 132

@@ -11,19 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from sync.embedded import Servers
-from tests.integration.pipeline.harness import Mirror
 
 Rows = list[tuple[Any, ...]]
 _numbers = itertools.count(1)
-
-
-@pytest.fixture
-def mirror(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
-    """45 orders of 20 customers, loaded and at rest."""
-    made = Mirror(database, monkeypatch)
-    made.settle()
-    yield made
-    made.close()
 
 
 class Role:

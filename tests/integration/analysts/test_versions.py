@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sync.mirror import versions
 from sync.pipeline.dispatching import housekeep
+from tests.integration.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
 
 @pytest.fixture
-def mirror(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+def mirror(open_settled: Open) -> Mirror:
     """A small account, loaded and at rest."""
-    made = Mirror(database, monkeypatch, orders=6, customers=3)
-    made.settle()
-    yield made
-    made.close()
+    return open_settled(orders=6, customers=3)
 
 
 def switch(mirror: Mirror, *, on: bool = True, keep_days: int | None = None) -> None:

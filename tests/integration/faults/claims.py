@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from sync.sandbox.dialect import AGGREGATES
+from sync.sandbox.history_format import AGGREGATES
 from sync.sandbox.sending import steady
 from tests.integration.faults.truth import storable
 

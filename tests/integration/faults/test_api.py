@@ -81,7 +81,7 @@ def test_bursts_of_503_are_waited_for(rig: Rig, ends_exact: Ends) -> None:
 def test_a_wrong_key_and_an_html_page_do_not_disturb_a_good_store(
     rig: Rig, ends_exact: Ends
 ) -> None:
-    good = rig.add_store()
+    good = rig.add_store(only=FEW)
     revoked = rig.add_store(rig.open_account(orders=5, customers=5), api_key="0" * 32)
     page_shop = rig.open_account(orders=5, customers=5)
     page = rig.add_store(page_shop)

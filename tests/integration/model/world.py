@@ -99,7 +99,7 @@ class World:
         self.timelines = {name: Timeline() for name in FOLLOWED}
         self.bookmarked: dict[str, float] = {}
         self.knob(timeline=True)
-        self.account.kept_timeline(BEGIN)
+        self.account.timeline.kept(BEGIN)
         # What the history held before is another crawl's work, and of no interest here.
         self.mirror.rows(
             "DELETE FROM sync.crawl WHERE store_id = :store AND resource LIKE '%history'"
@@ -350,9 +350,9 @@ class World:
 
     def _told(self, resource: str) -> Timeline:
         """The timeline of a resource up to this moment."""
-        told, kept = self.timelines[resource], self.account.timeline
+        told, kept = self.timelines[resource], self.account.timeline.past
         assert kept is not None
-        told.learn(map(orjson.loads, kept.lines(self.account, resource, told.told)))
+        told.learn(map(orjson.loads, kept.lines(resource, told.told)))
         return told
 
     def settle(self) -> None:

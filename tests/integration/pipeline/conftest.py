@@ -24,11 +24,3 @@ def open_mirror(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open
     yield make
     for mirror in opened:
         mirror.close()
-
-
-@pytest.fixture
-def mirror(open_mirror: Open) -> Mirror:
-    """45 orders of 20 customers, loaded and proven, everything at rest."""
-    made = open_mirror()
-    made.settle()
-    return made

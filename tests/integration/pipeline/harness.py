@@ -2,6 +2,7 @@
 
     mirror = Mirror(database, monkeypatch, orders=45, customers=20)
     mirror.settle()                                  # all lanes worked until all is proven
+    mirror = settled(database, monkeypatch)          # both, of which every test gets a copy
     mirror.account.update_order(7, status="complete")
     mirror.work("order_history", "feed")             # one slice of one lane
     mirror.pass_time(61)                             # for Postgres and the sandbox alike
@@ -13,6 +14,7 @@ that a test decides what happens between a fetch and its commit (`mirror.wire`).
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime as dt
 import functools
@@ -21,10 +23,11 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import count
-from threading import Event
+from threading import Event, RLock
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -143,7 +146,8 @@ class InPlace:
         pass
 
 
-TEST_CLOCK = """
+SEARCH_PATH = "testclock, pg_catalog, public"
+TEST_CLOCK = f"""
 CREATE SCHEMA IF NOT EXISTS testclock;
 CREATE TABLE testclock.shift AS SELECT interval '0' AS by, NULL::timestamptz AS frozen;
 CREATE FUNCTION testclock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
@@ -162,7 +166,7 @@ BEGIN
     text_of := pg_get_viewdef('sync.claim'::regclass);
     EXECUTE 'CREATE OR REPLACE VIEW sync.claim AS '
         || replace(text_of, 'now()', 'testclock.now()');
-    EXECUTE format('ALTER DATABASE %%I SET search_path = testclock, pg_catalog, public',
+    EXECUTE format('ALTER DATABASE %%I SET search_path = {SEARCH_PATH}',
         current_database());
 END $$;
 """
@@ -200,30 +204,48 @@ class Mirror:
             name, zone=zone, orders=orders, customers=customers, products=6, awkward=0
         )
         self.resources = dict(resources or small())
-        self.wire = Wire(App(self.sandbox))
-        self.engine = engine or engine_of(database)
-        self._hearts = connect(database, size=1, name="hearts")
-        cfg = Settings(
-            database_url=SecretStr(database), secret_key=vault.Key.generate().text(), feed_seconds=1
-        )
-        self.services = Services(cfg, Event())
-        self.services.__dict__ |= {
-            "engine": self.engine,
-            "limiter": None,
-            "client": CrmClient(transport=self.wire),
-        }
-        self.services.heart = StillHeart()
         self.shift = 0.0
         self.frozen_at: float | None = None
+        self.cfg = Settings(
+            database_url=SecretStr(database), secret_key=vault.Key.generate().text(), feed_seconds=1
+        )
+        self._open(engine or engine_of(database))
         if monkeypatch is not None:
             without_waiting(monkeypatch, threads=threads)
         if self.resources.keys() - RESOURCES.keys():
             metadata = sa.MetaData()
             crm_tables(self.resources, metadata)
             metadata.create_all(self.engine)
-        self.store_id = self._add(cfg, sites=sites, since=since)
+        self.store_id = self._add(sites=sites, since=since)
 
-    def _add(self, cfg: Settings, *, sites: Iterable[str] | None, since: dt.date | None) -> int:
+    def _open(self, engine: sa.Engine) -> None:
+        """Give the process what it needs to work."""
+        self.wire = Wire(App(self.sandbox))
+        self.engine = engine
+        self._hearts = connect(self.cfg.database_url.get_secret_value(), size=1, name="hearts")
+        self.services = Services(self.cfg, Event())
+        self.services.__dict__ |= {
+            "engine": self.engine,
+            "limiter": None,
+            "client": CrmClient(transport=self.wire),
+        }
+        self.services.heart = StillHeart()
+
+    def copied(self, database: str) -> Mirror:
+        """The same mirror and account in a database that is a copy, at the moment of `closed_at`.
+
+        The copy's clock is put back by what has passed since.
+        """
+        made = copy.copy(self)
+        lock = RLock()  # the one thing of a sandbox that cannot be copied
+        made.sandbox = copy.deepcopy(self.sandbox, {id(self.sandbox.lock): lock})
+        made.account = made.sandbox.accounts[self.account.name]
+        made.cfg = self.cfg.model_copy(update={"database_url": SecretStr(database)})
+        made._open(_shiftable(database))
+        made.pass_time(self.closed_at - time.time())
+        return made
+
+    def _add(self, *, sites: Iterable[str] | None, since: dt.date | None) -> int:
         api = Asking(
             self.services.client,
             Address(URL, self.account.key),
@@ -258,7 +280,9 @@ class Mirror:
             connection.execute(
                 sa.text("UPDATE sync.store SET api_key = :key WHERE id = :id"),
                 {
-                    "key": vault.seal(self.account.key, key=vault.key_of(cfg), store_id=store_id),
+                    "key": vault.seal(
+                        self.account.key, key=vault.key_of(self.cfg), store_id=store_id
+                    ),
                     "id": store_id,
                 },
             )
@@ -274,6 +298,7 @@ class Mirror:
         self.services.client.close()
         self.engine.dispose()
         self._hearts.dispose()
+        self.closed_at = time.time()
 
     # --- working
 
@@ -536,12 +561,54 @@ def _list(values: Iterable[str] | None) -> list[str] | None:
     return None if values is None else list(values)
 
 
+_SETTLED: dict[tuple[object, ...], tuple[Mirror, str]] = {}
+
+
+def settled(database: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Mirror:
+    """A mirror that is loaded and proven, with everything at rest; its options are `Mirror`'s.
+
+    The first test of a process makes it, and every test gets a copy of its database, its account
+    and its moment: thirty slices cost more than most rules that begin after them.
+    """
+    without_waiting(monkeypatch)
+    name = sa.make_url(database).database
+    key = tuple((option, repr(value)) for option, value in sorted(options.items()))
+    if key not in _SETTLED:
+        first = Mirror(database, **options)
+        first.settle()
+        first.close()
+        _SETTLED[key] = first, f"settled_{name}"
+        administer(database, f"ALTER DATABASE {name} RENAME TO settled_{name}")
+    else:
+        administer(database, f"DROP DATABASE {name}")
+    made, kept = _SETTLED[key]
+    administer(
+        database,
+        f"CREATE DATABASE {name} TEMPLATE {kept} STRATEGY FILE_COPY",
+        f"ALTER DATABASE {name} SET search_path = {SEARCH_PATH}",  # is not copied
+    )
+    return made.copied(database)
+
+
+def administer(url: str, *statements: str) -> None:
+    """Run statements about databases, from another one of the same server."""
+    other = sa.make_url(url).set(drivername="postgresql", database="postgres")
+    with psycopg.connect(other.render_as_string(hide_password=False), autocommit=True) as server:
+        for statement in statements:
+            server.execute(statement.encode())
+
+
 def engine_of(database: str) -> sa.Engine:
     """An engine on a database whose clock can be moved on."""
     plain = connect(database, size=6, name="test")
     with plain.begin() as connection:
         connection.exec_driver_sql(TEST_CLOCK)
     plain.dispose()
+    return _shiftable(database)
+
+
+def _shiftable(database: str) -> sa.Engine:
+    """An engine on a database that has the test's clock, whose sessions read it."""
     engine = connect(database, size=30, name="test")
     assert isinstance(engine.pool, QueuePool)
     engine.pool._pre_ping = False  # a third of all round trips, and the server is our own

@@ -31,11 +31,10 @@ def _closed(mirror: Mirror, connection: sa.Connection) -> None:
 
 @pytest.mark.parametrize("count", [_proven, _closed])
 def test_rows_a_feed_adds_while_a_walk_counts_are_counted_once(
-    open_mirror: Open, count: Count
+    open_settled: Open, count: Count
 ) -> None:
     """The walk waits for the feed's transaction, and counts what is there then."""
-    mirror = open_mirror()
-    mirror.settle()
+    mirror = open_settled()
     before = len(mirror.live("orders"))
 
     def walk() -> None:
@@ -65,12 +64,11 @@ def test_rows_a_feed_adds_while_a_walk_counts_are_counted_once(
 
 
 def test_a_page_is_looked_up_by_key_in_a_table_postgres_knows_nothing_of(
-    open_mirror: Open,
+    open_settled: Open,
 ) -> None:
     """While a table is filled for the first time it has no statistics: reading all rows of the
     store for each page would make a load quadratic."""
-    mirror = open_mirror()
-    mirror.settle()
+    mirror = open_settled()
     keys = list(range(2_000_000, 2_000_400))
     with mirror.engine.connect() as connection:
         connection.exec_driver_sql(

@@ -181,12 +181,11 @@ def no_usable_id(order: int) -> Callable[[httpx.Request, dict[str, Any]], None]:
     ],
 )
 def test_a_total_that_stays_off_by_one(
-    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, what: str
+    open_settled: Open, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Bounded requests, a doubt that holds coverage, a word in status; everything else goes on,
     and a person can accept it. A difference that changes later is a new doubt."""
-    mirror = open_mirror(orders=150)
-    mirror.settle()
+    mirror = open_settled(orders=150)
     cut_small(monkeypatch)
     truth = mirror.truth("orders")
     odd = sorted(truth, key=lambda order: truth[order]["createdAt"])[75]
@@ -256,10 +255,9 @@ def _accept(mirror: Mirror, ids: list[int]) -> None:
     assert done == len(ids)
 
 
-def test_other_crawls_go_before_one_that_waits(open_mirror: Open) -> None:
+def test_other_crawls_go_before_one_that_waits(open_settled: Open) -> None:
     """A total off by one holds up neither a backfill nor a rebuild."""
-    mirror = open_mirror()
-    mirror.settle()
+    mirror = open_settled()
     altered(mirror, a_phantom("2000-01-01"))  # older than everything: of the whole list alone
     waiting = mirror.queue("orders")
     mirror.work("orders", "walk")

@@ -24,10 +24,9 @@ def test_an_untouched_mirror_costs_a_handful_of_requests(mirror: Mirror) -> None
         assert mirror.wire.paths == [], "a seal asks for nothing"
 
 
-def test_rows_removed_aged_and_invented_by_hand_are_found_and_repaired(open_mirror: Open) -> None:
+def test_rows_removed_aged_and_invented_by_hand_are_found_and_repaired(open_settled: Open) -> None:
     """`--deep` compares ids and contents, whatever the hashes say, and says what it did."""
-    mirror = open_mirror(orders=150)
-    mirror.settle()
+    mirror = open_settled(orders=150)
     orders = sorted(mirror.truth("orders"))
     removed, aged = orders[:25], orders[40:65]
     mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = ANY(:ids)", ids=removed)
@@ -146,12 +145,11 @@ def test_a_record_listed_only_after_the_count_counts_for_nothing(mirror: Mirror)
 
 
 def test_a_gap_that_a_reconcile_meets_before_the_feed_does(
-    open_mirror: Open, monkeypatch: pytest.MonkeyPatch
+    open_settled: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a stop the reconcile reads the feed itself: deletions nobody tells of any more are no
     less untold for that, and no count of it proves anything before ids were compared."""
-    mirror = open_mirror(orders=60)
-    mirror.settle()
+    mirror = open_settled(orders=60)
     gone, lost = sorted(mirror.truth("orders"))[:2]
     mirror.account.update_order(max(mirror.truth("orders")), managerComment="told by no entry")
     mirror.account.delete_order(gone)

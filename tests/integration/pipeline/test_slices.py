@@ -58,11 +58,10 @@ def invent(mirror: Mirror, like: int, *, as_id: int) -> None:
 
 @pytest.mark.parametrize("looks", [1, 4, 9, 15, 22, 29, 37, 46, 52])
 def test_a_reconcile_that_found_a_difference_repairs_it_whenever_its_slices_end(
-    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, looks: int
+    open_settled: Open, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
     """Done means proven: no slice ends so unluckily that the crawl is taken for finished."""
-    mirror = open_mirror(orders=150)
-    mirror.settle()
+    mirror = open_settled(orders=150)
     cut_small(monkeypatch)
     orders = sorted(mirror.truth("orders"))
     mirror.rows("DELETE FROM crm.orders WHERE store_id = :store AND id = ANY(:i)", i=orders[3:40])
@@ -79,12 +78,11 @@ def test_a_reconcile_that_found_a_difference_repairs_it_whenever_its_slices_end(
 
 @pytest.mark.parametrize("looks", [1, 4, 8, 20, 33])
 def test_a_night_compares_every_part_of_a_month_that_was_cut(
-    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, looks: int
+    open_settled: Open, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
     """A month that holds too much is cut into parts, and each of them is walked, cleared of rows
     the CRM has no record of, and only then called compared."""
-    mirror = open_mirror(orders=150)
-    mirror.settle()
+    mirror = open_settled(orders=150)
     cut_small(monkeypatch)
     monkeypatch.setattr(
         "sync.pipeline.rolling.months_of_turn",
@@ -102,11 +100,10 @@ def test_a_night_compares_every_part_of_a_month_that_was_cut(
 
 @pytest.mark.parametrize("looks", [1, 7, 30])
 def test_a_deep_reconcile_has_compared_every_id_when_it_says_so(
-    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, looks: int
+    open_settled: Open, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
     """The same for `--deep`, whose windows are cut as its walk goes on."""
-    mirror = open_mirror(orders=150)
-    mirror.settle()
+    mirror = open_settled(orders=150)
     cut_small(monkeypatch)
     orders = sorted(mirror.truth("orders"))
     for lost, invented in ((5, 900_001), (70, 900_002), (140, 900_003)):
@@ -135,11 +132,10 @@ def test_a_walk_that_is_longer_than_a_slice_comes_to_its_end(
 
 @pytest.mark.parametrize("how", ["nightly", "by counts", "deep"])
 def test_a_date_filter_that_stops_working_after_the_load(
-    open_mirror: Open, monkeypatch: pytest.MonkeyPatch, how: str
+    open_settled: Open, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Whichever walk notices it takes the list as one window, and is done with it."""
-    mirror = open_mirror(orders=150)
-    mirror.settle()
+    mirror = open_settled(orders=150)
     cut_small(monkeypatch)
     monkeypatch.setattr(crawl, "LEAF_RECORDS", 40)
     mirror.sandbox.knobs.turn(ignore_date_filter=True)

@@ -15,7 +15,7 @@ from sync.pipeline.dispatching import housekeep
 from sync.pipeline.rebuild import queue_where_stale
 from tests.integration.pipeline import typed
 from tests.integration.pipeline.harness import Mirror, small
-from tests.integration.resources.conftest import Open
+from tests.integration.resources.conftest import Open, chosen
 
 SALES = ("orders", "order_history", "customers", "customer_history")
 
@@ -25,10 +25,8 @@ def rows_of(mirror: Mirror, table: str) -> list[Any]:
 
 
 @pytest.fixture
-def mirror(open_mirror: Open) -> Mirror:
-    made = open_mirror(*SALES)
-    made.settle()
-    return made
+def mirror(open_settled: Open) -> Mirror:
+    return open_settled(resources=chosen(*SALES))
 
 
 def spoil(mirror: Mirror) -> None:

@@ -71,11 +71,10 @@ def test_a_wrong_token_is_refused_and_the_right_one_leads_to_the_page_that_was_w
 
 
 def test_a_backfill_is_started_and_followed_to_its_end(
-    serve: Serve, open_mirror: Open, visit: Visit
+    serve: Serve, open_settled: Open, visit: Visit
 ) -> None:
     """The crawl's page keeps itself fresh: nobody has to reload it."""
-    mirror = open_mirror()
-    mirror.settle()
+    mirror = open_settled()
     page = visit(serve())
     page.get_by_role("link", name=_name(mirror)).first.click()
     form = page.locator("form[action$='/backfill']")
@@ -94,11 +93,10 @@ def test_a_backfill_is_started_and_followed_to_its_end(
 
 
 def test_a_failing_store_says_what_to_do_and_its_button_does_it(
-    serve: Serve, open_mirror: Open, visit: Visit
+    serve: Serve, open_settled: Open, visit: Visit
 ) -> None:
     """Error texts come from accounts: they are shown as they are and never run."""
-    mirror = open_mirror()
-    mirror.settle()
+    mirror = open_settled()
     mirror.rows(
         "UPDATE sync.lane SET parked_at = now(), failing_since = now(), error = :error,"
         " attempts = 3 WHERE store_id = :store AND resource = 'orders' AND lane = 'walk'",
@@ -202,10 +200,9 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
 
 
 def test_without_javascript_it_is_read_and_asked_all_the_same(
-    serve: Serve, open_mirror: Open, visit: Visit
+    serve: Serve, open_settled: Open, visit: Visit
 ) -> None:
-    mirror = open_mirror()
-    mirror.settle()
+    mirror = open_settled()
     page = visit(serve(), java_script_enabled=False)
     page.goto(f"/stores/{_name(mirror)}")
     page.locator("form[action$='/reconcile']").get_by_role("button").click()

@@ -87,10 +87,9 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     )
 
 
-def test_rows_written_count_only_what_changed(open_mirror: Open) -> None:
+def test_rows_written_count_only_what_changed(open_settled: Open) -> None:
     """A walk again over unchanged rows writes nothing, and the count stands still."""
-    mirror = open_mirror()
-    mirror.settle()
+    mirror = open_settled()
     count = "SELECT rows_written FROM sync.coverage WHERE store_id = :store AND resource = 'orders'"
     assert mirror.value(count) == 45
     mirror.queue("orders", "backfill")

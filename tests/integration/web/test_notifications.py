@@ -90,10 +90,9 @@ def release(mirror: Mirror) -> None:
 
 
 def test_a_trouble_is_told_once_and_its_end_once_whatever_restarts(
-    open_mirror: Open, worker: Worker
+    open_settled: Open, worker: Worker
 ) -> None:
-    mirror, receiver = open_mirror(), Receiver()
-    mirror.settle()
+    mirror, receiver = open_settled(), Receiver()
     with receiver.up() as url:
         assert notify(worker(url)) == 0
         park(mirror)
@@ -113,10 +112,9 @@ def test_a_trouble_is_told_once_and_its_end_once_whatever_restarts(
 
 
 def test_a_receiver_that_is_down_is_tried_again_later_and_later(
-    open_mirror: Open, worker: Worker
+    open_settled: Open, worker: Worker
 ) -> None:
-    mirror, receiver = open_mirror(), Receiver()
-    mirror.settle()
+    mirror, receiver = open_settled(), Receiver()
     with receiver.up() as url:
         pass  # its port is known, and nobody is there
     park(mirror)
@@ -144,10 +142,9 @@ def test_a_receiver_that_is_down_is_tried_again_later_and_later(
 
 
 def test_what_was_over_before_anybody_heard_of_it_is_not_told(
-    open_mirror: Open, worker: Worker
+    open_settled: Open, worker: Worker
 ) -> None:
-    mirror, receiver = open_mirror(), Receiver()
-    mirror.settle()
+    mirror, receiver = open_settled(), Receiver()
     park(mirror)
     assert notify(worker("http://127.0.0.1:1/")) == 0
     release(mirror)
@@ -157,11 +154,10 @@ def test_what_was_over_before_anybody_heard_of_it_is_not_told(
 
 
 def test_a_store_that_stopped_is_one_trouble_and_many_resources_are_one_message(
-    open_mirror: Open, worker: Worker
+    open_settled: Open, worker: Worker
 ) -> None:
     """A key that is refused stops sixty resources: nobody wants sixty messages."""
-    mirror, receiver = open_mirror(), Receiver()
-    mirror.settle()
+    mirror, receiver = open_settled(), Receiver()
     with receiver.up() as url:
         park(mirror, "orders")
         park(mirror, "customers")
@@ -175,11 +171,10 @@ def test_a_store_that_stopped_is_one_trouble_and_many_resources_are_one_message(
 
 
 def test_lag_is_told_above_the_limit_and_over_below_half_of_it(
-    open_mirror: Open, worker: Worker
+    open_settled: Open, worker: Worker
 ) -> None:
     """Between the two nothing is said, so that a lag about the limit is not told over and over."""
-    mirror, receiver = open_mirror(), Receiver()
-    mirror.settle()
+    mirror, receiver = open_settled(), Receiver()
     events = []
     with receiver.up() as url:
         for minutes in (20, 31, 40, 20, 31, 14, 20):
@@ -195,9 +190,8 @@ def test_lag_is_told_above_the_limit_and_over_below_half_of_it(
     assert receiver.texts()[1].endswith("• over: lag")
 
 
-def test_a_disabled_store_is_no_trouble(open_mirror: Open, worker: Worker) -> None:
-    mirror, receiver = open_mirror(), Receiver()
-    mirror.settle()
+def test_a_disabled_store_is_no_trouble(open_settled: Open, worker: Worker) -> None:
+    mirror, receiver = open_settled(), Receiver()
     park(mirror)
     mirror.rows("UPDATE sync.store SET enabled = false WHERE id = :store")
     with receiver.up() as url:

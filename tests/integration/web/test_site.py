@@ -213,9 +213,8 @@ def test_whatever_an_account_sends_is_shown_as_text(serve: Serve, open_mirror: O
             assert "&lt;script&gt;alert(&#39;x&#39;)" in answer.text, path
 
 
-def test_no_page_ever_shows_a_key(serve: Serve, open_mirror: Open) -> None:
-    mirror = open_mirror()
-    mirror.settle()
+def test_no_page_ever_shows_a_key(serve: Serve, open_settled: Open) -> None:
+    mirror = open_settled()
     served = serve()
     with served.client() as client:
         for path in (*PAGES, f"/stores/{name_of(mirror)}"):

@@ -1,0 +1,74 @@
+"""One request answered: whose key, which method, which scope. No HTTP, no limits, no faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatch
+
+import orjson
+
+from sync.sandbox import registry
+from sync.sandbox.account import Account
+from sync.sandbox.calls import Call
+from sync.sandbox.clock import Clock
+from sync.sandbox.faults import PAGE
+from sync.sandbox.keys import Key
+from sync.sandbox.knobs import Knobs
+from sync.sandbox.php import Json, Refusal
+
+JSON, HTML = b"application/json", b"text/html; charset=utf-8"
+
+
+class Api:
+    """Answers for all accounts of a sandbox; a request's key says which one it means."""
+
+    def __init__(self, accounts: Mapping[str, Account], knobs: Knobs, clock: Clock) -> None:
+        self._accounts, self._knobs, self._clock = accounts, knobs, clock
+
+    def answer(
+        self, verb: str, path: str, params: Json, key: str | None
+    ) -> tuple[int, bytes, bytes]:
+        """Status, body and content type."""
+        owner = self.account_of(key)
+        if owner is not None and any(fnmatch(owner.name, p) for p in self._knobs.html_always):
+            return 200, PAGE, HTML
+        try:
+            return self._method(verb, path, params, key)
+        except Refusal as refusal:
+            return refusal.status, orjson.dumps(refusal.body), JSON
+
+    def _method(
+        self, verb: str, path: str, params: Json, key: str | None
+    ) -> tuple[int, bytes, bytes]:
+        account, found = self._holder(key)
+        below = path.removeprefix("/api/v5/")
+        answers = registry.find(path.rstrip("/"))
+        if answers is None or any(fnmatch(below, p) for p in self._knobs.missing):
+            raise Refusal(404, "Method not found")
+        if verb not in ("GET", "HEAD"):
+            raise Refusal(405, "Method Not Allowed")
+        method, args = answers
+        if any(fnmatch(below, p) for p in self._knobs.forbidden):
+            raise Refusal(403, "Access denied.")
+        if method.scope is not None and method.scope not in found.scopes:
+            raise Refusal(403, "Access denied.")
+        behind = account.next_replica(below)
+        call = Call(account, found, path, params, args, self._clock.now(), behind)
+        return 200, method.answer(call), method.kind
+
+    def _holder(self, key: str | None) -> tuple[Account, Key]:
+        """Whose key this is, or the refusal."""
+        if not key:
+            raise Refusal(403, '"apiKey" is missing.')
+        for account in list(self._accounts.values()):
+            found = account.keyring.keys.get(key)
+            if found is not None and found.active:
+                return account, found
+        raise Refusal(403, 'Wrong "apiKey" value.')
+
+    def account_of(self, key: str | None) -> Account | None:
+        """Whose key this is or was; for the log and for faults of one account."""
+        for account in list(self._accounts.values()):
+            if key in account.keyring.keys:
+                return account
+        return None

@@ -1,0 +1,1 @@
+"""The kinds of record, one file each; `sync.sandbox.registry` lists them."""

@@ -1,0 +1,72 @@
+"""Notes on customers and on corporate customers."""
+
+from __future__ import annotations
+
+from sync.sandbox.account import Account
+from sync.sandbox.filters import among, text
+from sync.sandbox.kind import Kind, Left, Seeding
+from sync.sandbox.lists import ListMethod
+from sync.sandbox.php import Json
+from sync.sandbox.records import Record
+
+FILTERS = {
+    **among(customerIds="customer.id", customerExternalIds="customer.externalId",
+            managerIds="managerId"),
+    **text("text"),
+}  # fmt: skip
+COLLECTIONS = {"customers": "customer-notes", "customers-corporate": "corporate-notes"}
+
+
+def create_note(account: Account, customer_id: int, text: str) -> int:
+    """A note on a customer or corporate customer."""
+    firm = customer_id in account.collections["customers-corporate"].truth.live
+    whose = "customers-corporate" if firm else "customers"
+    with account.saving(silent=True) as save:
+        _, person = account.store.loaded(whose, customer_id)
+        record = _new(account, COLLECTIONS[whose], stub(person), text, save.text)
+        save.put(COLLECTIONS[whose], record)
+        return record.id
+
+
+def stub(person: Json) -> Json:
+    """A customer as notes and loyalty accounts name it."""
+    return {k: person[k] for k in ("site", "id", "externalId", "type") if k in person}
+
+
+def _new(account: Account, collection: str, whose: Json, text: str, created: str) -> Record:
+    made = {"customer": whose, "managerId": account.user_ids[0],
+            "id": account.store.take_id(collection), "text": text,
+            "createdAt": created}  # fmt: skip
+    return account.store.record(made, site=whose.get("site"))
+
+
+def of_customer(seeding: Seeding, person: Json, die: float) -> Left:
+    if die < 0.3:
+        name = "customer-notes"
+        yield name, _new(seeding.account, name, stub(person), "note", person["createdAt"])
+
+
+def of_firm(seeding: Seeding, firm: Json, _: float) -> Left:
+    name = "corporate-notes"
+    whose: Json = {"site": firm["site"], "id": firm["id"], "type": "customer_corporate"}
+    yield name, _new(seeding.account, name, whose, "note", firm["createdAt"])
+
+
+def _list(collection: str) -> ListMethod:
+    created = ("createdAtFrom", "createdAtTo")
+    return ListMethod(collection, "notes", FILTERS, order="id_asc", created=created)
+
+
+CUSTOMER_NOTES = Kind(
+    "customer-notes",
+    scope="customer_read",
+    methods={"customers/notes": _list("customer-notes")},
+    mutations=(create_note,),
+    left_by={"customers": of_customer},
+)
+CORPORATE_NOTES = Kind(
+    "corporate-notes",
+    scope="customer_read",
+    methods={"customers-corporate/notes": _list("corporate-notes")},
+    left_by={"customers-corporate": of_firm},
+)

@@ -1,0 +1,138 @@
+"""Tasks and their comments. No history tells that a task was deleted."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from sync.sandbox.account import Account
+from sync.sandbox.filters import Deep, Filter, among, dates, text
+from sync.sandbox.history_format import Word, merged, words
+from sync.sandbox.kind import Kind, Left, Seeding
+from sync.sandbox.lists import FeedMethod, ListMethod
+from sync.sandbox.php import Json, values
+from sync.sandbox.records import Record
+from sync.sandbox.shop import short
+from sync.sandbox.singles import SingleMethod
+
+
+def _task_status(wanted: str) -> Deep:
+    return lambda task: bool(task.get("complete")) is (wanted == "completed")
+
+
+FILTERS = {
+    **among(orderNumber="order.number", performers="performer", creators="creator"),
+    **text("text", customer="customer.id"),
+    "status": Filter(lambda _, given: _task_status(values(given)[0])),
+    **dates(date="datetime", completedAt="completedAt"),
+}  # fmt: skip
+
+
+def create_task(account: Account, **fields: Any) -> int:
+    with account.saving("user") as save:
+        task = merged(_new(account, account.rng, created=save.text), fields)
+        record = account.store.record(task, site=None)
+        save.came("tasks", record, Word("id", None, record.id), stub=task)
+        return record.id
+
+
+def update_task(account: Account, task_id: int, **changes: Any) -> int:
+    with account.saving("user") as save:
+        _, old = account.store.loaded("tasks", task_id)
+        new = merged(old, changes)
+        if new.get("complete") and not old.get("complete"):
+            new["completedAt"] = save.text
+        record = account.store.record(new, site=None)
+        save.put("tasks", record)
+        for word in words("task", old, new):
+            save.say("tasks", record, word, stub=new)
+        return record.id
+
+
+def comment_task(account: Account, task_id: int, text: str) -> int:
+    with account.saving("user") as save:
+        record, task = account.store.loaded("tasks", task_id)
+        made = _new_comment(account, text, account.user_ids[0], save.text)
+        number = made["id"]
+        save.put("task-comments", account.store.record(made, customer=record.id))
+        word = Word("comment", None, {"id": number}, {"comment": {"id": number, "text": text}})
+        save.say("tasks", record, word, stub=task)
+        return int(number)
+
+
+def delete_task(account: Account, task_id: int) -> int:
+    with account.saving(silent=True) as save:
+        save.drop("tasks", account.must("tasks", task_id).id, "removed")
+        return int(task_id)
+
+
+def _new(account: Account, rng: Random, *, created: str, order: Json | None = None) -> Json:
+    task: Json = {
+        "id": account.store.take_id("tasks"), "text": "Позвонить", "commentary": "",
+        "datetime": created[:16], "createdAt": created, "complete": False,
+        "creator": rng.choice(account.user_ids), "performer": rng.choice(account.user_ids),
+        "performerType": "user",
+    }  # fmt: skip
+    if order is not None:
+        task["order"] = order
+    if rng.random() < 0.4:
+        task |= {"complete": True, "completedAt": created}
+    return task
+
+
+def _new_comment(account: Account, text: str, creator: int, when: str) -> Json:
+    return {"id": account.store.take_id("task-comments"), "creator": creator, "text": text,
+            "createdAt": when, "updatedAt": when}  # fmt: skip
+
+
+# --- seeding
+
+
+def of_order(seeding: Seeding, order: Json, die: float) -> Left:
+    """Tasks are few beyond the first orders: their comments cost a mirror a request each."""
+    account, rng, store = seeding.account, seeding.rng, seeding.account.store
+    share = 0.15 if seeding.number < 200 else 0.005
+    if 0.3 < die < 0.3 + share:
+        whose = {**short(order), "site": order["site"]}
+        task = _new(account, rng, created=order["createdAt"], order=whose)
+        yield "tasks", store.record(task, site=None)
+        for n in range(rng.randint(0, 2)):
+            creator = rng.choice(account.user_ids)
+            comment = _new_comment(account, f"Тест {n}", creator, order["createdAt"])
+            yield "task-comments", store.record(comment, customer=task["id"])
+
+
+def created(seeding: Seeding, record: Record, task: Json) -> None:
+    """Tell of a task when it was made, though the save is of yesterday."""
+    body: Json = {"created": True, "source": "rule", "field": "id", "oldValue": None,
+                  "newValue": record.id, "task": task}  # fmt: skip
+    account = seeding.account
+    at = account.clock.now() - 86400
+    account.writer.made("tasks", record, body, at=at, text=task["createdAt"])
+
+
+TASKS = Kind(
+    "tasks",
+    scope="task_read",
+    subject="task",
+    methods={
+        "tasks": ListMethod(
+            "tasks", "tasks", FILTERS, order="id_desc", created=("createdAtFrom", "createdAtTo")
+        ),
+        "tasks/{id}": SingleMethod("tasks", "task"),
+        "tasks/history": FeedMethod("tasks", "taskId"),
+    },
+    mutations=(create_task, update_task, comment_task, delete_task),
+    after=("costs",),  # of the same orders, whose dice fall first
+    left_by={"orders": of_order},
+    created=created,
+)
+COMMENTS = Kind(
+    "task-comments",
+    scope="task_read",
+    methods={
+        "tasks/{id}/comments": ListMethod(
+            "task-comments", "comments", {}, order="id_desc", parent="tasks"
+        ),
+    },
+)

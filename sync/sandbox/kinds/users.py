@@ -1,0 +1,63 @@
+"""Users of the CRM and their groups."""
+
+from __future__ import annotations
+
+from sync.sandbox import people
+from sync.sandbox.filters import among, flag, idle, moments
+from sync.sandbox.kind import Kind, Seeding
+from sync.sandbox.lists import ListMethod
+from sync.sandbox.php import Json
+from sync.sandbox.singles import SingleMethod
+
+FILTERS = {
+    **among("email", "status", groups="groups[].id"),
+    **flag("online", "active", "isManager", "isAdmin"), **moments(createdAt="createdAt"),
+    **idle("isPosManager"),
+}  # fmt: skip
+
+
+def seed(seeding: Seeding) -> None:
+    """Two groups and seven users, of whom one has left; the others are who saves and manages."""
+    account, rng = seeding.account, seeding.rng
+    groups: list[Json] = [
+        {"id": 26, "name": "Руководители" if account.language == "RU" else "Managers",
+            "code": "director",
+         "isManager": True, "isPosManager": False, "isDeliveryMen": False, "deliveryTypes": [],
+         "breakdownOrderTypes": [], "breakdownSites": [], "breakdownOrderMethods": [],
+         "grantedOrderTypes": [], "grantedSites": []},
+        {"id": 27, "name": "Sales", "code": "sales", "isManager": True, "isPosManager": False,
+         "isDeliveryMen": False, "deliveryTypes": ["courier"], "breakdownOrderTypes": [],
+         "breakdownSites": [], "breakdownOrderMethods": [], "grantedOrderTypes": [],
+         "grantedSites": []},
+    ]  # fmt: skip
+    account.store.fill("user-groups", groups)
+    users: list[Json] = []
+    for n in range(1, 8):
+        first, last, _, _ = people.full_name(rng, people.tongue(rng, account.language))
+        users.append(
+            {"id": n, "createdAt": account.local(account.started + n * 86400 * 30),
+                "active": n != 7,
+             "email": f"user{n}@example.com", "firstName": first, "lastName": last,
+             "phone": f"+7800000000{n}",
+             "status": rng.choice(("free", "busy", "dinner", "break")), "online": n % 2 == 0,
+             "isAdmin": n == 1, "isManager": n > 1, "groups": [groups[0 if n < 3 else 1]],
+             "mgUserId": 300 + n}
+        )  # fmt: skip
+    account.store.fill("users", users)
+    account.user_ids[:] = [u["id"] for u in users[:6]]
+
+
+USERS = Kind(
+    "users",
+    scope="user_read",
+    methods={
+        "users": ListMethod("users", "users", FILTERS, order="id_desc"),
+        "users/{id}": SingleMethod("users", "user"),
+    },
+    seed=seed,
+)
+GROUPS = Kind(
+    "user-groups",
+    scope="user_read",
+    methods={"user-groups": ListMethod("user-groups", "groups", {}, order="id_desc")},
+)

@@ -1,0 +1,86 @@
+"""The kinds of record, and what follows from them: methods, histories, mutations, churn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sync.sandbox import service
+from sync.sandbox.kind import Answer, Kind, Move
+from sync.sandbox.kinds.corporate import ADDRESSES, COMPANIES, CONTACTS, CORPORATE
+from sync.sandbox.kinds.costs import COSTS
+from sync.sandbox.kinds.custom_fields import CUSTOM_FIELDS, DICTIONARIES
+from sync.sandbox.kinds.customers import CUSTOMERS
+from sync.sandbox.kinds.files import FILES
+from sync.sandbox.kinds.loyalty import LOYALTIES, LOYALTY_ACCOUNTS, OPERATIONS
+from sync.sandbox.kinds.notes import CORPORATE_NOTES, CUSTOMER_NOTES
+from sync.sandbox.kinds.orders import ORDERS
+from sync.sandbox.kinds.packs import PACKS
+from sync.sandbox.kinds.products import GROUPS, OFFERS, PRODUCTS
+from sync.sandbox.kinds.properties import PROPERTIES, VALUES
+from sync.sandbox.kinds.segments import SEGMENTS
+from sync.sandbox.kinds.shipments import SHIPMENTS
+from sync.sandbox.kinds.tasks import COMMENTS, TASKS
+from sync.sandbox.kinds.templates import TEMPLATES
+from sync.sandbox.kinds.users import GROUPS as USER_GROUPS
+from sync.sandbox.kinds.users import USERS
+from sync.sandbox.singles import Download
+
+KINDS: tuple[Kind, ...] = (
+    ORDERS, CUSTOMERS, CORPORATE, PACKS, TASKS, CUSTOMER_NOTES, CORPORATE_NOTES, COSTS, FILES,
+    SHIPMENTS, PRODUCTS, OFFERS, GROUPS, PROPERTIES, VALUES, LOYALTY_ACCOUNTS, LOYALTIES,
+    OPERATIONS, SEGMENTS, USERS, USER_GROUPS, CUSTOM_FIELDS, DICTIONARIES, COMMENTS, ADDRESSES,
+    COMPANIES, CONTACTS, TEMPLATES,
+)  # fmt: skip
+COLLECTIONS = tuple(kind.name for kind in KINDS)
+SUBJECTS = {kind.name: kind.subject for kind in KINDS if kind.subject is not None}
+_MUTATIONS: list[Callable[..., Any]] = [edit for kind in KINDS for edit in kind.mutations]
+_MUTATIONS += service.MUTATIONS
+MUTATIONS = {edit.__name__: edit for edit in _MUTATIONS}
+CHURN: dict[str, Move] = {name: move for kind in KINDS for name, move in kind.churn.items()}
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a path is answered. `scope` None: any key that works."""
+
+    answer: Answer
+    scope: str | None = None
+
+    @property
+    def kind(self) -> bytes:
+        """Content type: everything is JSON but the downloads."""
+        return b"application/pdf" if isinstance(self.answer, Download) else b"application/json"
+
+
+METHODS = {f"/api/{path}": Method(*method) for path, method in service.METHODS.items()} | {
+    f"/api/v5/{path}": Method(answer, kind.scope)
+    for kind in KINDS
+    for path, answer in kind.methods.items()
+}
+
+
+def _patterns() -> dict[int, list[tuple[list[str], str]]]:
+    """Paths with variable parts by their length, the most definite ones first."""
+    found: dict[int, list[tuple[list[str], str]]] = {}
+    for path in sorted((p for p in METHODS if "{" in p), key=lambda p: p.count("{")):
+        parts = path.split("/")
+        found.setdefault(len(parts), []).append((parts, path))
+    return found
+
+
+_PATTERNS = _patterns()
+
+
+def find(path: str) -> tuple[Method, tuple[str, ...]] | None:
+    """The method of a path and the variable parts; None: unknown path."""
+    exact = METHODS.get(path)
+    if exact is not None and "{" not in path:
+        return exact, ()
+    parts = path.split("/")
+    for pattern, name in _PATTERNS.get(len(parts), ()):
+        if all(p == q or p.startswith("{") for p, q in zip(pattern, parts, strict=True)):
+            args = tuple(q for p, q in zip(pattern, parts, strict=True) if p.startswith("{"))
+            return METHODS[name], args
+    return None
