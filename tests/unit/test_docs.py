@@ -25,10 +25,12 @@ PAGES = sorted(
 EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 # Who names pages from outside of them.
 SOURCES = sorted(
-    *(ROOT / "sync").rglob("*.py"),
-    *(ROOT / "ops/prometheus").glob("*.yml"),
-    ROOT / "docker-compose.yml",
-    ROOT / "Makefile",
+    (
+        *(ROOT / "sync").rglob("*.py"),
+        *(ROOT / "ops/prometheus").glob("*.yml"),
+        ROOT / "docker-compose.yml",
+        ROOT / "Makefile",
+    )
 )
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
