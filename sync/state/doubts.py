@@ -1,7 +1,7 @@
 """Doubts about resources, with their reason and since when: the rows of `sync.doubt`.
 
-Coverage never goes past a doubt. A deep comparison that began after the doubt was raised lifts it,
-window by window. A person may accept a doubt that cannot be resolved. Nothing else removes one.
+Coverage never goes past an open doubt. A deep comparison that began after the doubt was raised
+lifts it, window by window. A person may accept one that cannot be resolved. Nothing else ends one.
 """
 
 from __future__ import annotations

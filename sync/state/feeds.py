@@ -59,8 +59,7 @@ def lateness_seconds(connection: sa.Connection, store_id: int) -> float:
     """Return the lateness bound B: how long the store's histories may tell something new of a
     moment.
 
-    It is the largest bound that any of its histories taught, and no less than what is set for the
-    store.
+    It is the largest that any of its histories taught, and no less than what the store is set to.
     """
     found: float = connection.execute(
         sa.text(
