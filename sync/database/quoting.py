@@ -2,8 +2,7 @@
 
 
 def quoted(name: str) -> str:
-    """Return a name as a quoted identifier, `%` doubled for the driver; roles may be called
-    anything."""
+    """Return a name as a quoted identifier, `%` doubled for the driver; roles may have any name."""
     return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 

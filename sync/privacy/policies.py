@@ -37,8 +37,7 @@ class Reader:
 
     @property
     def is_limited(self) -> bool:
-        """True when the reader needs row-level security: it reads the tables, but not all
-        stores."""
+        """True when row-level security is needed: the reader reads tables, but not all stores."""
         return self.store_ids is not None and not self.masked
 
 

@@ -67,8 +67,7 @@ class Column:
 
     @property
     def names_column(self) -> str | None:
-        """The column of the dictionary's names beside that of its codes; None without a
-        dictionary."""
+        """The column of the dictionary's names beside its codes; None without a dictionary."""
         return self.name + _NAME if self.kind.names else None
 
 

@@ -37,8 +37,7 @@ def followers(name: str) -> tuple[Resource, ...]:
 
 
 def combined_into(connection: sa.Connection, store_id: int, customers: Sequence[int]) -> list[int]:
-    """Return the customers, and all that were combined into one of them, over any number of
-    merges."""
+    """Return the customers, and all that were combined into one of them, however often."""
     return list(
         connection.exec_driver_sql(
             "WITH RECURSIVE all_of AS (SELECT unnest(%s::bigint[]) AS id UNION"
@@ -188,8 +187,7 @@ def _update(
 def _mask_notes(
     connection: sa.Connection, store_id: int, resource: Resource, keys: Sequence[Any]
 ) -> None:
-    """Clear the stored values that did not parse, examples of unknown fields, and parked
-    answers."""
+    """Clear stored values that did not parse, examples of unknown fields, and parked answers."""
     connection.exec_driver_sql(
         "UPDATE sync.reject SET value = NULL WHERE store_id = %s AND resource = %s"
         " AND (record = ANY(%s) OR record LIKE 'record:%%')",

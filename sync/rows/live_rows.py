@@ -34,7 +34,7 @@ def live_keys(
     known_before: dt.datetime,
     days: Days = WHOLE,
 ) -> set[Any]:
-    """Return keys of live rows known before a moment: those a closed sweep of `days` can find
+    """Return keys of live rows known before a moment, which a closed sweep of `days` may find
     absent.
 
     A sweep of some days proves nothing of a row without a creation day.

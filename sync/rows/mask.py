@@ -57,8 +57,7 @@ def dropped_columns(
 
 @cache
 def is_dropped(child: Child) -> bool:
-    """Tell whether a child list is deleted whole: its members have no key, only personal
-    content."""
+    """Tell whether a child list is deleted whole: its members have personal data and no key."""
     return child.key is None and bool(dropped_columns(child.name, child.fields))
 
 

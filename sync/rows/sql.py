@@ -181,7 +181,7 @@ def children_sql(resource: Resource, child: Child) -> str:
 
 @cache
 def bury_sql(resource: Resource) -> str:
-    """Return the upsert of tombstones; one keeps its first time and reason, unless history is
+    """Return the upsert of tombstones; one keeps its first time and reason, unless history has
     better."""
     table, kind = crm_name(resource.name), key_type(resource)
     key = resource.key_column

@@ -1,5 +1,4 @@
-"""Masking of erased persons: their records are masked before they are written, whenever they come
-again.
+"""Masking of erased persons' records before they are written, whenever they come again.
 
 `sync.suppressed` identifies the persons, and the orders and tasks found to be theirs, by a salted
 hash, so that the list itself reveals nobody. An erasure holds every lane of the store
@@ -81,8 +80,7 @@ def follow_merges(
     *,
     salt: bytes,
 ) -> None:
-    """Erase the records into which erased persons were combined, because the persons live on
-    there."""
+    """Erase the records into which erased persons were combined: the persons live on there."""
     if resource.name != PERSONS or not merges:
         return
     hit = _suppressed(connection, store_id, salt, {(PERSONS, key) for key in merges})

@@ -37,7 +37,7 @@ def mark_deleted(
     """Turn rows into tombstones, also rows the mirror never had; children are deleted, `raw` stays.
 
     A row with a later `as_of` than its tombstone's stays: it was seen alive after. Only
-    sync/work/writing.py calls this, because it also does what follows from the deletion.
+    sync/work/writing.py calls this function, because it also does what follows from the deletion.
     """
     newest: dict[Key, Tombstone] = {}
     for grave in graves:

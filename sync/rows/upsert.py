@@ -47,7 +47,7 @@ def load(
 ) -> Loaded:
     """Write records of one resource and their children by the rule of the module.
 
-    Only sync/work/writing.py calls this, because it also does what follows from the write.
+    Only sync/work/writing.py calls this function, because it also does what follows from the write.
     """
     newest = _newest(records)
     result = Loaded(seen=len(newest))
@@ -72,7 +72,7 @@ def load(
 
 
 def naming(resource: Resource) -> list[tuple[Reread, str, str | None]]:
-    """Return each link from rows to records that change with them: its column, its condition's
+    """Return the links from rows to records that change with them, with column and condition
     column.
 
     A link whose path is the record's own id is left out: it does not depend on the content.
@@ -121,8 +121,7 @@ def differing(
 ) -> set[int]:
     """Return the ids of live rows whose content is not that of the records sent.
 
-    Parts that name another record by its id are left out: a copy of that record changes without an
-    entry.
+    Parts that name another record by its id are left out: copies of it change without an entry.
     """
     _masked(connection, resource, store_id, rows)
     copies = {path for path, _ in resource.raw_only}
@@ -206,8 +205,7 @@ def _altered(
     store_id: int,
     same: Sequence[ObservedRow],
 ) -> list[ObservedRow]:
-    """Return records with an equal hash whose stored columns or children differ: altered by
-    hand."""
+    """Return records with an equal hash but other stored columns or children: altered by hand."""
     keys = {key for (key,) in connection.exec_driver_sql(
         altered_sql(resource), _sent(resource, store_id, same)
     )}  # fmt: skip
@@ -319,7 +317,7 @@ def _as_it_is(encoded: bytes) -> bytes:
 
 
 def json_of(rows: list[JsonRow]) -> Json:
-    """Return rows as a JSON parameter: bytes from the encoder to the socket, never a str
+    """Return rows as a JSON parameter: bytes from the encoder to the socket, without a str
     between."""
     return Json(_encode(rows), dumps=_as_it_is)
 

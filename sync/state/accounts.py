@@ -41,8 +41,7 @@ def is_removed(store: Store) -> bool:
 
 
 def next_id(connection: sa.Connection) -> int:
-    """Draw the id of the next store: its key is sealed for this id, its requests are counted under
-    it."""
+    """Draw the id of the next store, for which its key is sealed and its requests are counted."""
     found: int = connection.execute(
         sa.text("SELECT nextval(pg_get_serial_sequence('sync.store', 'id'))")
     ).scalar_one()
@@ -126,8 +125,7 @@ def save(
 def take_up(
     connection: sa.Connection, store_id: int, resources: Mapping[str, Resource], *, load: bool
 ) -> None:
-    """Put a removed store to work again; with `load`, load its resources anew over the kept
-    rows."""
+    """Put a removed store to work again; with `load`, load its resources anew over the old rows."""
     release(connection, store_id)
     stores.set_lanes(connection, store_id)
     for name in selected(connection, store_id) if load else ():

@@ -44,7 +44,7 @@ def end(
     """End a pass; `complete_as_of` is None where coverage stays as it was.
 
     With `approval`, coverage gets a text: the reason, the command that allows the deletion, and the
-    other rows which that may delete.
+    lost sites whose rows the command may delete too.
     """
     if approval is not None:
         lost = store.lost_sites

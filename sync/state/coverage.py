@@ -238,8 +238,7 @@ def unprove(connection: sa.Connection, store_id: int, resource: str) -> None:
 def set_filter(connection: sa.Connection, store_id: int, resource: str, *, works: bool) -> None:
     """Note whether the creation day filters narrow the list.
 
-    A change forgets which turns were compared: without filters, months cannot be compared one by
-    one.
+    A change forgets the turns compared: without filters, months cannot be compared one by one.
     """
     connection.execute(
         sa.text(
@@ -254,8 +253,7 @@ def set_filter(connection: sa.Connection, store_id: int, resource: str, *, works
 def set_unavailable(
     connection: sa.Connection, store_id: int, resource: str, *, reason: str
 ) -> None:
-    """Note why the API does not give this resource to this key or account; delete nothing for
-    it."""
+    """Note why the API does not give this resource to this key or account; nothing is deleted."""
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET unavailable = :reason"
@@ -312,8 +310,8 @@ def set_asked(connection: sa.Connection, store_id: int, resource: str) -> None:
 
 
 def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bool, str | None]:
-    """Tell whether the store mirrors a resource, and why the API does not give it (None: it
-    does)."""
+    """Tell whether the store mirrors a resource, and why the API does not give it (None: it gives
+    it)."""
     row = connection.execute(
         sa.text(
             "SELECT selected, unavailable FROM sync.coverage"

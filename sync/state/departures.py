@@ -30,8 +30,7 @@ def note(
     store_id: int,
     told: Sequence[tuple[int, int, dt.datetime | None]],
 ) -> None:
-    """Store departures of live rows, as (entry id, record id, the CRM's time), before they are
-    applied.
+    """Store departures of live rows before they are applied: (entry id, record id, the CRM's time).
 
     Call it in the transaction that applies the entries, and after `feeds.hold`. The stored day is
     that of the unchanged row. A count, which holds the feed too, is wholly before or after this.

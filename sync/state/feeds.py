@@ -56,8 +56,7 @@ def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
 
 
 def lateness_seconds(connection: sa.Connection, store_id: int) -> float:
-    """Return the lateness bound B: how long the store's histories may tell something new of a
-    moment.
+    """Return the lateness bound B: how long the store's histories may tell something new.
 
     It is the largest that any of its histories taught, and no less than what the store is set to.
     """
@@ -127,7 +126,7 @@ def set_cadence(connection: sa.Connection, changed: Sequence[tuple[int, str, flo
 
 
 def set_bookmark(connection: sa.Connection, store_id: int, history: str, entry_id: int) -> None:
-    """Store the bookmark of a first load. An earlier bookmark stays, because the oldest is
+    """Store the bookmark of a first load; an earlier bookmark stays, because the oldest is
     needed."""
     connection.execute(
         sa.text(
@@ -226,8 +225,8 @@ def restart(connection: sa.Connection, store_id: int, history: str, *, bookmark:
 def next_seen(
     connection: sa.Connection, history: str, store_id: int, ids: Sequence[int]
 ) -> dict[int, dt.datetime]:
-    """Return when the entry after each of these ids was first seen here, without ids that have
-    none."""
+    """Return when the entry after each of these ids was first seen here; ids without one are left
+    out."""
     rows = connection.exec_driver_sql(
         "SELECT n.id, t.first_seen_at FROM unnest(%s::bigint[]) AS n(id) CROSS JOIN LATERAL ("
         f"SELECT first_seen_at FROM {crm_name(history)} WHERE store_id = %s AND id > n.id"
@@ -269,12 +268,11 @@ def learn_lateness(
 def set_clear(
     connection: sa.Connection, store_id: int, history: str, *, unpassed: dt.datetime | None
 ) -> None:
-    """Set `clear_at`: all that the CRM did before it, and that this history tells, is in the
-    mirror.
+    """Set `clear_at`: all the CRM did before it and this history tells is in the mirror.
 
     It is the lateness bound before the older of two moments: the head's last end, and the first
     sight of the oldest entry that the tail has not passed (`unpassed`, None where it has passed
-    all). It may go back, when the bound rises. A bound that nothing confirmed for a day is halved.
+    all). It may go back when the bound rises. A bound that nothing confirmed for a day is halved.
     """
     connection.execute(
         sa.text(
@@ -455,8 +453,7 @@ def note_sample(connection: sa.Connection, store_id: int, history: str, *, recor
 def note_untold(
     connection: sa.Connection, store_id: int, history: str, *, records: int
 ) -> tuple[float, float]:
-    """Add sampled records whose change no entry told; return the decayed sums of such, and of
-    all."""
+    """Add sampled records whose change no entry told; return the decayed sums: of these, of all."""
     row = connection.execute(
         sa.text(
             "UPDATE sync.feed SET untold_records = untold_records + :n"
@@ -469,8 +466,7 @@ def note_untold(
 
 
 def raise_lateness(connection: sa.Connection, store_id: int, history: str) -> None:
-    """Double the bound, because lists lag longer, and forget what was sampled under the old
-    bound."""
+    """Double the bound, because lists lag longer; forget what was sampled under the old bound."""
     bound = lateness_seconds(connection, store_id)
     learn_lateness(connection, store_id, history, seconds=bound, late=0)
     connection.execute(

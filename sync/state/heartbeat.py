@@ -1,4 +1,4 @@
-"""Heartbeats: the processes that live, on which leases depend, and proof that queues are
+"""Heartbeats: the processes that live, which leases depend on, and proof that queues are
 consumed."""
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from sync.telemetry import plain
 
 Lane = Literal["feed", "walk"]
 SLICE_SECONDS = 110.0
-"""The length of a slice, about two minutes: a longer task would keep its worker from other
+"""The length of a slice, about two minutes: a longer task would block its worker for other
 lanes."""
 GRACE_SECONDS = 300.0
 """The time that work begun before a slice's end may take: a request of a busy budget waits 90 s for
@@ -46,11 +46,11 @@ class Odd:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that a worker holds. `attempts` counts this one: 1 after progress, more after
-    failures.
+    """A lease that a worker holds.
 
-    `is_failing` is true when the last slice failed with an error. `odd` is the odd answer that came
-    last, None once a slice has ended well.
+    `attempts` counts this one: 1 after progress, more after failures. `is_failing` is true when the
+    last slice failed with an error. `odd` is the odd answer that came last, None once a slice has
+    ended well.
     """
 
     store_id: int
@@ -228,7 +228,7 @@ def hold(connection: sa.Connection, lease: Lease, *, zone: str) -> None:
     """
     if connection.execute(_HOLD, _key(lease) | {"zone": zone}).one_or_none() is None:
         raise LeaseLost(
-            f"the lease of {lease.resource}/{lease.lane} was taken over or is over,"
+            f"the lease of {lease.resource}/{lease.lane} was taken over or has expired,"
             " or the store's zone changed"
         )
 

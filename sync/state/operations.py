@@ -82,8 +82,7 @@ def queue(
     days: Days = (None, None),
     deep: bool = False,
 ) -> int:
-    """Queue a crawl, or use an equal one that an operator queued and that has not begun; return its
-    id."""
+    """Queue a crawl, or use an equal one of an operator that has not begun; return its id."""
     mine = days if resource.created_field else (None, None)
     waiting: int | None = connection.execute(
         sa.text(

@@ -96,7 +96,7 @@ def ask_again(
 def due(
     connection: sa.Connection, store_id: int, resource: str, *, at_most: int = 100
 ) -> dict[int, Waiting]:
-    """Return the records to read now. A record that failed when requested alone comes alone
+    """Return the records to read now. One that failed when requested alone is returned alone
     again."""
     rows = connection.execute(
         sa.text(
@@ -288,7 +288,7 @@ def accept_failing(
 
 
 def came(connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]) -> None:
-    """Forget the absence and the failures of records that came after all, or are known to be
+    """Forget the absence and the failures of records that came after all or are known to be
     gone."""
     connection.execute(
         sa.text(
@@ -308,7 +308,7 @@ def forget_failing(
     among: Iterable[int] | None = None,
     but: Iterable[int] = (),
 ) -> None:
-    """Delete failing rereads after a pass that read every record, or all `among` these, except
+    """Delete failing rereads after a pass that read all records, or all `among` these, except
     `but`."""
     connection.execute(
         sa.text(

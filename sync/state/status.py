@@ -1,5 +1,4 @@
-"""The figures of `status`: every resource of every store, its progress, and its troubles in
-words."""
+"""The figures of `status`: every resource of every store, its progress, its troubles in words."""
 
 from __future__ import annotations
 
@@ -132,8 +131,8 @@ class StoreStatus:
 
     @property
     def troubles(self) -> list[Trouble]:
-        """The problems a person has to act on: the store's own if it has one, else each
-        resource's."""
+        """The problems a person has to act on: the store's own if it has one, else the
+        resources'."""
         if not self.store.enabled:
             return []
         if self.store.error is not None:
@@ -200,7 +199,7 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
         also = f" and {row.unread - 5} more" if row.unread > 5 else ""
         return (
             f"cannot be had, while all else goes on: {row.unread_ids}{also} ({row.unread_error});"
-            " asked for again by itself, ever more seldom"
+            " requested again by itself, less and less often"
         )
     if row.doubt:
         return _doubt(store, row)
@@ -238,7 +237,7 @@ def chosen(connection: sa.Connection, name: str | None) -> list[Store]:
 def consumed_seconds_ago(
     connection: sa.Connection, *, queue: str, host: str | None = None
 ) -> float | None:
-    """Return how long ago a task of a queue ended, by any process or by `host`'s; None for
+    """Return how long ago a task of a queue ended, by any process or one of `host`; None for
     never."""
     found = connection.execute(
         sa.text(

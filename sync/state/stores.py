@@ -210,7 +210,7 @@ def register(
 
 
 def hold_free(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
-    """Lock the lanes of some stores without waiting; return the stores whose lanes were all
+    """Lock the lanes of some stores without waiting; return the stores all of whose lanes were
     free."""
     found = connection.execute(
         sa.text(
@@ -273,7 +273,7 @@ def _feed_of(resource: Resource) -> str | None:
 
 
 def _told_by(resource: Resource, known: Iterable[Resource]) -> list[str]:
-    """Return the other histories that tell of a followed resource: of merges, of dependent
+    """Return the other histories that tell of a followed resource: of merges and dependent
     changes."""
     if not isinstance(resource.changes, HistoryFeed):
         return []
@@ -479,8 +479,8 @@ def _hidden(before: Store, access: Access) -> list[str]:
 
 
 def _fence(connection: sa.Connection, store_id: int) -> None:
-    """Revoke the store's leases: their holders go by the old sites, so their proofs must not be
-    written.
+    """Revoke the store's leases: their holders go by the old sites, and must not write proofs of
+    them.
 
     The lease of `credentials` stays, because its lane reports the change.
     """

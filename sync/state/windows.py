@@ -33,8 +33,7 @@ def not_met(
     sites: Sequence[str] | None,
     at_most: int,
 ) -> list[int]:
-    """Return live rows of a window, known from before its first page, that are on none of its
-    pages.
+    """Return live rows of a window, known before its first page, that are on none of its pages.
 
     Only ids above `window.last_id` are returned, because the others were requested. Rows without a
     creation day belong to no window and are looked for in each. Rows of sites that the key cannot
