@@ -74,8 +74,9 @@ class Manifest:
             if running is not None and (running["full"] or not is_full):
                 continue
             since = None if is_full else about["exported_to"]
-            # The horizon may be older than the last run's: a clock was put back, or a transaction
-            # has been open since. Nothing new is below `since`.
+            # The horizon may be older than the last run's: a clock was put back, or an older
+            # transaction is still open. Nothing new is below `since`.
+
             until = max(filter(None, (_text(horizon), since)))
             about["running"] = {
                 "run": number,

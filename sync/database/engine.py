@@ -31,8 +31,7 @@ TRANSACTION_SECONDS = failpoints.scaled(40)
 IDLE_SECONDS = failpoints.scaled(20)
 LOCK_SECONDS = failpoints.scaled(15)
 SILENCE_SECONDS = 30
-"""A server that acknowledges nothing for so long counts as gone: a dropped network sends no
-error."""
+"""A server that acknowledges nothing for so long counts as gone: a lost network sends no error."""
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _READ_ONLY = psycopg.errors.ReadOnlySqlTransaction.sqlstate
 _ATTEMPTS = 5

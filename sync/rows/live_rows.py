@@ -34,8 +34,7 @@ def live_keys(
     known_before: dt.datetime,
     days: Days = WHOLE,
 ) -> set[Any]:
-    """Return keys of live rows known before a moment, which a closed sweep of `days` may find
-    absent.
+    """Return keys of live rows known before a moment, for a closed sweep of `days` to compare.
 
     A sweep of some days proves nothing of a row without a creation day.
     """

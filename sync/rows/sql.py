@@ -181,8 +181,8 @@ def children_sql(resource: Resource, child: Child) -> str:
 
 @cache
 def bury_sql(resource: Resource) -> str:
-    """Return the upsert of tombstones; one keeps its first time and reason, unless history has
-    better."""
+    """Return the upsert of tombstones; they keep their first time and reason unless history has
+    better ones."""
     table, kind = crm_name(resource.name), key_type(resource)
     key = resource.key_column
     keys = f"store_id, {key}" if key else "store_id"

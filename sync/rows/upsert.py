@@ -72,7 +72,7 @@ def load(
 
 
 def naming(resource: Resource) -> list[tuple[Reread, str, str | None]]:
-    """Return the links from rows to records that change with them, with column and condition
+    """Return the links from rows to records that change with them: link, column, condition's
     column.
 
     A link whose path is the record's own id is left out: it does not depend on the content.
@@ -317,8 +317,7 @@ def _as_it_is(encoded: bytes) -> bytes:
 
 
 def json_of(rows: list[JsonRow]) -> Json:
-    """Return rows as a JSON parameter: bytes from the encoder to the socket, without a str
-    between."""
+    """Return rows as a JSON parameter: bytes from the encoder to the socket, never a str."""
     return Json(_encode(rows), dumps=_as_it_is)
 
 

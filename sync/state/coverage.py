@@ -310,8 +310,7 @@ def set_asked(connection: sa.Connection, store_id: int, resource: str) -> None:
 
 
 def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bool, str | None]:
-    """Tell whether the store mirrors a resource, and why the API does not give it (None: it gives
-    it)."""
+    """Tell whether the store mirrors a resource, and why the API does not give it (else None)."""
     row = connection.execute(
         sa.text(
             "SELECT selected, unavailable FROM sync.coverage"

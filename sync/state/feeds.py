@@ -126,8 +126,7 @@ def set_cadence(connection: sa.Connection, changed: Sequence[tuple[int, str, flo
 
 
 def set_bookmark(connection: sa.Connection, store_id: int, history: str, entry_id: int) -> None:
-    """Store the bookmark of a first load; an earlier bookmark stays, because the oldest is
-    needed."""
+    """Store the bookmark of a first load; one that is set already stays, for it is the oldest."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id, hour_read_at,"
@@ -225,8 +224,7 @@ def restart(connection: sa.Connection, store_id: int, history: str, *, bookmark:
 def next_seen(
     connection: sa.Connection, history: str, store_id: int, ids: Sequence[int]
 ) -> dict[int, dt.datetime]:
-    """Return when the entry after each of these ids was first seen here; ids without one are left
-    out."""
+    """Return when the entry after each of these ids was first seen here, if there is one."""
     rows = connection.exec_driver_sql(
         "SELECT n.id, t.first_seen_at FROM unnest(%s::bigint[]) AS n(id) CROSS JOIN LATERAL ("
         f"SELECT first_seen_at FROM {crm_name(history)} WHERE store_id = %s AND id > n.id"

@@ -1,5 +1,4 @@
-"""Heartbeats: the processes that live, which leases depend on, and proof that queues are
-consumed."""
+"""Heartbeats: the living processes, on which leases depend, and proof that queues are consumed."""
 
 from __future__ import annotations
 

@@ -24,8 +24,7 @@ from sync.telemetry import plain
 
 Lane = Literal["feed", "walk"]
 SLICE_SECONDS = 110.0
-"""The length of a slice, about two minutes: a longer task would block its worker for other
-lanes."""
+"""The length of a slice, about two minutes: a longer task would keep other lanes waiting."""
 GRACE_SECONDS = 300.0
 """The time that work begun before a slice's end may take: a request of a busy budget waits 90 s for
 its slot, and the first parent's list of a slice is read to its end, 500 pages at most."""

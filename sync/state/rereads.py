@@ -96,7 +96,7 @@ def ask_again(
 def due(
     connection: sa.Connection, store_id: int, resource: str, *, at_most: int = 100
 ) -> dict[int, Waiting]:
-    """Return the records to read now. One that failed when requested alone is returned alone
+    """Return the records to read now; one that failed when requested alone is requested alone
     again."""
     rows = connection.execute(
         sa.text(
@@ -288,8 +288,7 @@ def accept_failing(
 
 
 def came(connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]) -> None:
-    """Forget the absence and the failures of records that came after all or are known to be
-    gone."""
+    """Forget absence and failures of records that came after all or are known to be gone."""
     connection.execute(
         sa.text(
             "UPDATE sync.reread SET absent_at = NULL, failures = 0, failing_since = NULL,"
@@ -308,7 +307,7 @@ def forget_failing(
     among: Iterable[int] | None = None,
     but: Iterable[int] = (),
 ) -> None:
-    """Delete failing rereads after a pass that read all records, or all `among` these, except
+    """Delete failing rereads after a pass that read every record, or all `among` some, save
     `but`."""
     connection.execute(
         sa.text(

@@ -131,8 +131,7 @@ class StoreStatus:
 
     @property
     def troubles(self) -> list[Trouble]:
-        """The problems a person has to act on: the store's own if it has one, else the
-        resources'."""
+        """The problems a person has to act on: the store's if it has one, else the resources'."""
         if not self.store.enabled:
             return []
         if self.store.error is not None:
@@ -237,8 +236,7 @@ def chosen(connection: sa.Connection, name: str | None) -> list[Store]:
 def consumed_seconds_ago(
     connection: sa.Connection, *, queue: str, host: str | None = None
 ) -> float | None:
-    """Return how long ago a task of a queue ended, by any process or one of `host`; None for
-    never."""
+    """Return how long ago a task of a queue ended, in any process or on `host`; None for never."""
     found = connection.execute(
         sa.text(
             "SELECT extract(epoch FROM clock_timestamp() - max(consumed_at)) FROM sync.heartbeat"

@@ -210,8 +210,7 @@ def register(
 
 
 def hold_free(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
-    """Lock the lanes of some stores without waiting; return the stores all of whose lanes were
-    free."""
+    """Lock the lanes of some stores without waiting; return the stores that got all their lanes."""
     found = connection.execute(
         sa.text(
             """
@@ -273,7 +272,7 @@ def _feed_of(resource: Resource) -> str | None:
 
 
 def _told_by(resource: Resource, known: Iterable[Resource]) -> list[str]:
-    """Return the other histories that tell of a followed resource: of merges and dependent
+    """Return the other histories that tell of a followed resource: of merges, of related
     changes."""
     if not isinstance(resource.changes, HistoryFeed):
         return []
@@ -479,8 +478,7 @@ def _hidden(before: Store, access: Access) -> list[str]:
 
 
 def _fence(connection: sa.Connection, store_id: int) -> None:
-    """Revoke the store's leases: their holders go by the old sites, and must not write proofs of
-    them.
+    """Revoke the store's leases: their holders go by the old sites, and must write no proof.
 
     The lease of `credentials` stays, because its lane reports the change.
     """
