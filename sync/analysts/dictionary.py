@@ -51,7 +51,7 @@ Columns = dict[str, list[tuple[str, str, str, bool]]]
 
 
 def pages(connection: sa.Connection) -> dict[str, str]:
-    """Every page by its name."""
+    """Return the text of every page by its file name."""
     relations = connection.exec_driver_sql(_RELATIONS).all()
     columns: Columns = {}
     for table, name, kind, note, is_key in connection.exec_driver_sql(_COLUMNS):
@@ -119,7 +119,7 @@ def _picture() -> str:
 
 
 def _relationships(among: frozenset[str] | None) -> list[str]:
-    """Lines of mermaid: parents and children, and columns whose note says what they join."""
+    """Return lines of mermaid: parents and children, and columns whose note says what they join."""
     lines = {
         f'    {many[0]} {arrow} {many[1]} : "{label}"'
         for *many, arrow, label in _edges()
@@ -156,7 +156,7 @@ def _queries() -> str:
 
 
 def stale(connection: sa.Connection, folder: Path = FOLDER) -> list[str]:
-    """Names of pages that are not what they would be now."""
+    """Return the names of pages that are not current."""
     return [
         name
         for name, text in pages(connection).items()

@@ -2,13 +2,13 @@
 
 A run exports what changed since the run before, by `changed_at`, which is the start of the
 transaction that changed it. A transaction that began early may commit late, so a run ends at the
-horizon: the start of the oldest transaction still open that could write. Nothing can appear below
-it any more: no row is skipped, and none is exported twice unless it changed twice.
+horizon: the start of the oldest open transaction that could write. No change can appear below the
+horizon any more, so no row is skipped, and none is exported twice unless it changed twice.
 
-Parts are cut by key. After each the manifest says how far the run came, so a run that was stopped
-goes on with its next part: rows only ever leave a run's range, by changing again.
+Parts are cut by key. After each part the manifest says how far the run came, so a stopped run goes
+on with its next part: a row leaves a run's range only by changing again.
 
-What is exported is read by nobody but who exports it: the folder of a store is made for its owner
+Nobody but the user who exports can read the files: the folder of a store is made for its owner
 alone, and so is each file. A folder that was there keeps the mode its owner gave it.
 """
 
@@ -34,9 +34,9 @@ from sync.state.stores import Store
 
 ROWS_PER_PART = 50_000
 MARGIN_SECONDS = 2.0
-"""A backend tells when its transaction began a moment after it did."""
-# Read before the run's rows are: what began later is above it. Roles that cannot write hold up
-# nothing.
+"""A backend shows the start of its transaction only a moment after it began."""
+# Read before the run's rows: later transactions are above it. Roles that cannot write do not hold
+# it back.
 _HORIZON = (
     "SELECT least(clock_timestamp() - make_interval(secs => %s), (SELECT min(a.xact_start)"
     " FROM pg_stat_activity AS a WHERE a.datname = current_database()"
@@ -47,14 +47,14 @@ _HORIZON = (
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one part wrote: rows by table."""
+    """The number of rows that one part wrote, by table."""
 
     resource: str
     rows: dict[str, int]
 
 
 def horizon(engine: sa.Engine) -> dt.datetime:
-    """The moment below which no change can appear any more."""
+    """Return the moment below which no change can appear any more."""
 
     with reading(engine) as connection:
         moment: dt.datetime = connection.exec_driver_sql(_HORIZON, (MARGIN_SECONDS,)).scalar_one()
@@ -71,7 +71,7 @@ def export(
     rows_per_part: int = ROWS_PER_PART,
     after_part: Callable[[Part], None] = lambda _: None,
 ) -> Iterator[Part]:
-    """Export a store to `folder`/NAME; yields what each part wrote."""
+    """Export a store to `folder`/NAME; yield what each part wrote."""
     home = folder / store.name
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(home):
@@ -91,7 +91,7 @@ def export(
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Two exports into one folder would each tell the manifest half."""
+    """Lock the folder: two exports into it would each write half of the manifest."""
     path = home / ".lock"
     path.touch(mode=0o600)
     with path.open("w") as lock:
@@ -110,7 +110,7 @@ def _part(
     progress: Progress,
     rows_per_part: int,
 ) -> Part:
-    """Write the next part of a resource and say so in the manifest."""
+    """Write the next part of a resource, and record it in the manifest."""
     snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
     rows: dict[str, int] = {}
     files = []
@@ -164,7 +164,7 @@ def _range(store: Store, resource: Resource, progress: Progress) -> tuple[str, d
 
 
 def _of_parents(resource: Resource, where: str) -> str:
-    """The members of child lists whose parents are in the part."""
+    """Return the condition for the child rows whose parents are in the part."""
     if resource.parent_column is None:
         return (
             f"EXISTS (SELECT FROM {crm_name(resource.name)} AS p WHERE {_aliased(where)}"

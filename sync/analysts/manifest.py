@@ -1,6 +1,6 @@
-"""manifest.json of an export: which files there are, and how far each resource has come.
+"""manifest.json of an export: the files there are, and how far each resource has come.
 
-Written whole under another name, then renamed: whoever reads it sees the last finished part.
+The file is written whole under another name, then renamed: a reader sees the last finished part.
 
     runs        number, horizon, whether it is a full one, when it ended
     resources   exported_to: changes below this moment are in the files;
@@ -25,7 +25,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is next of a resource: rows changed from `since` until `until`, keys after `last`."""
+    """The next part of a resource: rows changed from `since` until `until`, keys after `last`."""
 
     run: int
     part: int
@@ -43,7 +43,7 @@ class Manifest:
 
     @classmethod
     def read(cls, home: Path, *, store_name: str, store_id: int) -> Manifest:
-        """The one that is there, or a new one; BadRequest for another store's folder."""
+        """Read the manifest, or make a new one; BadRequest for another store's folder."""
         path = home / NAME
         if not path.exists():
             new = {"format": FORMAT, "store": store_name, "store_id": store_id, "runs": [],
@@ -60,7 +60,7 @@ class Manifest:
 
     @property
     def files(self) -> list[dict[str, Any]]:
-        """The files that count."""
+        """The current files of the export."""
         return list(self._told["files"])
 
     def begin(self, horizon: dt.datetime, resources: list[str], *, is_full: bool) -> None:
@@ -74,7 +74,9 @@ class Manifest:
             if running is not None and (running["full"] or not is_full):
                 continue
             since = None if is_full else about["exported_to"]
-            # Another clock, or a transaction older than the run before: nothing new is below it.
+            # The horizon may be older than the last run's: a clock was put back, or an older
+            # transaction is still open. Nothing new is below `since`.
+
             until = max(filter(None, (_text(horizon), since)))
             about["running"] = {
                 "run": number,
@@ -87,7 +89,7 @@ class Manifest:
         self._save()
 
     def progress(self, resource: str) -> Progress | None:
-        """What is next of a resource; None when the run is done with it."""
+        """Return the next part of a resource; None when the run is done with it."""
         running = self._told["resources"].get(resource, {}).get("running")
         if running is None:
             return None
@@ -101,7 +103,7 @@ class Manifest:
         )
 
     def advance(self, resource: str, *, files: list[dict[str, Any]], last: Any) -> None:
-        """A part is written; `last` is its last key, None when it was the run's last part."""
+        """Record a written part; `last` is its last key, None when it was the run's last part."""
         about = self._told["resources"][resource]
         running = about["running"]
         names = {file["path"] for file in files}
@@ -111,7 +113,7 @@ class Manifest:
             running |= {"part": running["part"] + 1, "last": last}
         else:
             about |= {"exported_to": running["until"], "running": None}
-            if running["full"]:  # in their place from now on
+            if running["full"]:  # its files replace those of earlier runs
                 old = [f for f in kept if f["resource"] == resource and f["run"] < running["run"]]
         self._told["files"] = [file for file in kept if file not in old] + files
         self._save()
@@ -119,7 +121,7 @@ class Manifest:
             (self.home / file["path"]).unlink(missing_ok=True)
 
     def end(self) -> None:
-        """The run is over."""
+        """Mark the run as ended."""
         self._told["runs"][-1]["ended_at"] = _text(dt.datetime.now(dt.UTC))
         self._save()
 

@@ -1,9 +1,9 @@
 """One part of an export: rows as Postgres has them, as one Parquet file, exact.
 
-Postgres writes CSV in which NULL and the empty text differ, DuckDB reads it by the types given
-here and writes Parquet: decimals as DECIMAL(38, 12), moments as microseconds in UTC, JSON as text.
-A file appears under its name when it is whole and on disk; before, it and all it is made from are
-in a folder that only its owner can enter.
+Postgres writes CSV in which NULL and the empty text differ. DuckDB reads it by the types given here
+and writes Parquet: decimals as DECIMAL(38, 12), moments as microseconds in UTC, JSON as text. A
+file gets its name when it is whole and on disk. Before that, it and all it is made from are in a
+folder that only its owner can enter.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TYPES = {
 }
 _LEFT_OUT = frozenset({"content_hash"})
 _HALF = "half-"
-"""What the folder of a part that is being written begins with."""
+"""The prefix of the folder of a part that is being written."""
 _LEFT_BEHIND = re.compile(rf"{_HALF}.*\.tmp|\d{{6}}-\d{{5}}\.(csv|parquet)\.tmp")
 
 
@@ -51,7 +51,7 @@ class Column:
 
 
 def columns_of(connection: sa.Connection, table: str) -> list[Column]:
-    """The columns of a table of crm that are exported."""
+    """Return the columns of a table of crm that are exported."""
     rows = connection.exec_driver_sql(
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
         " WHERE attrelid = (%s)::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
@@ -61,7 +61,7 @@ def columns_of(connection: sa.Connection, table: str) -> list[Column]:
 
 
 def fits(column: str) -> str:
-    """Whether a number can be written exactly."""
+    """Return the SQL condition that a number can be written exactly."""
     name = f"t.{quoted(column)}"
     return f"(scale(trim_scale({name})) <= {SCALE} AND abs({name}) < 1e{WHOLE_DIGITS})"
 
@@ -69,7 +69,7 @@ def fits(column: str) -> str:
 def unfit(
     connection: sa.Connection, table: str, columns: Sequence[Column], where: str, binds: Any
 ) -> dict[str, int]:
-    """How many numbers of each column cannot be written exactly, and are left empty."""
+    """Count, for each column, the numbers that cannot be written exactly and are left empty."""
     numbers = [column.name for column in columns if column.kind == "numeric"]
     if not numbers:
         return {}
@@ -90,7 +90,7 @@ def write(
     target: Path,
     run: int,
 ) -> int:
-    """Write the rows of a table to a file, with the run's number beside them; how many."""
+    """Write the rows of a table to a file, with the run's number beside them; return how many."""
     duckdb = _duckdb()
     target.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=_HALF, suffix=".tmp", dir=target.parent) as own:
@@ -98,7 +98,7 @@ def write(
         _copy(connection, table, columns, where, binds, text)
         with duckdb.connect() as files:
             files.execute("SET threads = 2; SET TimeZone = 'UTC'")
-            # Rows that do not fit its memory would else be left in the working folder.
+            # Else DuckDB would leave rows that do not fit its memory in the working folder.
             files.execute(f"SET temp_directory = {literal(str(Path(own, 'spilt')))}")
             files.execute(_to_parquet(columns, text, half, run=run))
             [(rows,)] = files.execute(
@@ -110,7 +110,7 @@ def write(
 
 
 def remove_left_behind(home: Path) -> None:
-    """Remove what a run that was killed had half written; no other is writing to `home` now."""
+    """Remove what a killed run left half written; no other run is writing to `home` now."""
     for path in home.glob("*/*.tmp"):
         if not _LEFT_BEHIND.fullmatch(path.name):
             continue
@@ -150,7 +150,7 @@ def _copy(
         " TO STDOUT (FORMAT csv, FORCE_QUOTE *, NULL '')"
     )
     driver: Any = connection.connection.driver_connection
-    # COPY takes no binds from a server's side: this cursor writes them out itself.
+    # COPY takes no server-side binds: this cursor writes the values into the statement.
     with (
         text.open("wb") as out,
         psycopg.ClientCursor(driver) as cursor,
@@ -178,7 +178,7 @@ def _to_parquet(columns: Sequence[Column], text: Path, half: Path, *, run: int) 
 
 
 def _settle(half: Path, target: Path) -> None:
-    """On disk under another name first, so that nobody ever reads half a file."""
+    """Sync a file to disk, then rename it, so that nobody ever reads half a file."""
     with half.open("rb") as written:
         os.fsync(written.fileno())
     half.replace(target)

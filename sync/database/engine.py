@@ -1,13 +1,13 @@
 """The connection pool of a process, and its transactions as `with` blocks.
 
     with reading(engine) as connection:   reads; Postgres refuses a write
-    with writing(engine) as connection:   writes; whoever called repeats the whole when it fails
+    with writing(engine) as connection:   writes; the caller repeats the whole when it fails
     for attempt in attempts(engine):      writes that are repeated here after a deadlock, so that
         with attempt as connection:       what led to them (an answer of the API) is not lost
 
 The engine is made at first use, after a worker has forked. Sessions carry limits shorter than a
-lease (lease.py): a stopped process can neither commit late nor hold locks for ever. Its errors have
-lost the rows they happened to before anybody can log them.
+lease (lease.py): a stopped process can neither commit late nor hold locks for ever. Error messages
+lose the rows they quote before anybody can log them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRANSACTION_SECONDS = failpoints.scaled(40)
 IDLE_SECONDS = failpoints.scaled(20)
 LOCK_SECONDS = failpoints.scaled(15)
 SILENCE_SECONDS = 30
-"""A server that acknowledges nothing for so long is gone: a dropped network says nothing."""
+"""A server that acknowledges nothing for so long counts as gone: a lost network sends no error."""
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _READ_ONLY = psycopg.errors.ReadOnlySqlTransaction.sqlstate
 _ATTEMPTS = 5
@@ -54,9 +54,9 @@ def connect(
     limits: str = _LIMITS,
     wait_seconds: float = 30,
 ) -> sa.Engine:
-    """A pool of at most `size` connections; nothing is opened yet.
+    """Return a pool of at most `size` connections; nothing is opened yet.
 
-    Who finds all of them taken waits for one, `wait_seconds` at most.
+    A caller that finds all of them taken waits for one, `wait_seconds` at most.
     """
     made = sa.create_engine(
         url,
@@ -64,7 +64,7 @@ def connect(
         max_overflow=max(size - 5, 0),
         pool_timeout=wait_seconds,
         pool_pre_ping=True,
-        # A worker lives for weeks: behind a proxy a connection may not.
+        # A worker lives for weeks; behind a proxy a connection may not.
         pool_recycle=1800,
         hide_parameters=True,
         connect_args={
@@ -96,7 +96,7 @@ def _without_rows(context: sa.ExceptionContext) -> None:
 
 @contextmanager
 def outages() -> Iterator[None]:
-    """Turn "Postgres is out of reach" into TryLater, whatever was being done."""
+    """Turn errors of a Postgres that is out of reach into TryLater, whatever was being done."""
     try:
         yield
     except NoConnectionFree as error:
@@ -110,7 +110,11 @@ def outages() -> Iterator[None]:
 
 
 def _is_resource_error(error: DBAPIError) -> bool:
-    """SQLSTATE 53 (disk full, out of memory), 57 (shutdown, cancelled by a limit), 58 (I/O)."""
+    """Tell whether Postgres could not serve us, by the class of SQLSTATE.
+
+    The classes are 25 (a time limit ended the transaction), 53 (disk full, out of memory), 57
+    (shutdown, cancelled by a limit) and 58 (I/O).
+    """
     state = getattr(error.orig, "sqlstate", None) or ""
     return state[:2] in {"53", "57", "58", "25"}
 
@@ -120,7 +124,7 @@ Transaction = AbstractContextManager[sa.Connection, bool | None]
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a transaction that may only read; a write in it is a bug, and no outage."""
+    """Open a transaction that may only read; a write in it is a bug, and raises RuntimeError."""
     with outages(), engine.connect() as connection:
         connection.execution_options(postgresql_readonly=True)
         try:
@@ -134,7 +138,7 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a transaction that is tried once: a deadlock is TryLater, as an outage is."""
+    """Open a transaction that is tried once: a deadlock raises TryLater, as an outage does."""
     with outages(), engine.begin() as connection:
         yield connection
 
@@ -143,7 +147,7 @@ def attempts(engine: sa.Engine) -> Iterator[Transaction]:
     """Yield transactions until one of them commits: `for attempt in …: with attempt as …`.
 
     The body must be repeatable: it only reads and writes through the connection it is given. It may
-    `return`; a value that is needed after it is assigned in it.
+    `return`; a value needed after the loop is assigned in the body.
     """
     return repeated(lambda: writing(engine))
 
@@ -160,7 +164,7 @@ def repeated(transaction: Callable[[], Transaction]) -> Iterator[Transaction]:
 
 
 class _Attempt(AbstractContextManager[sa.Connection, bool]):
-    """A transaction that keeps a deadlock of its body to itself, so that the loop goes on."""
+    """A transaction that suppresses a deadlock of its body, so that the loop goes on."""
 
     def __init__(self, transaction: Transaction, *, is_last: bool) -> None:
         self._transaction = transaction
@@ -180,8 +184,8 @@ class _Attempt(AbstractContextManager[sa.Connection, bool]):
             return bool(self._transaction.__exit__(kind, error, trace))
         except TryLater as failed:
             cause = getattr(failed.__cause__, "orig", None)
-            # Without an error of the body it is the commit that failed: the body may have ended by
-            # a `return`, after which no loop goes on.
+            # Without an error of the body, the commit failed. The body may have ended by a
+            # `return`, after which the loop would not go on.
             if error is None or self._is_last or not isinstance(cause, _RETRIED):
                 raise
             self.is_broken = True

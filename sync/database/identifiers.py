@@ -2,5 +2,5 @@
 
 
 def crm_name(table: str) -> str:
-    """`crm."orders"`: table names come from declarations, never from input."""
+    """Return `crm."orders"` for orders; table names come from declarations, never from input."""
     return f'crm."{table}"'

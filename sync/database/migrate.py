@@ -1,7 +1,7 @@
-"""Bring a database to the schema of this release, or say that it is not there.
+"""Upgrades of a database to the schema of this release, and the check that it is there.
 
 `python -m sync.database.migrate check` upgrades an embedded scratch database and fails when the
-declarations ask for something no migration makes.
+declarations ask for something that no migration makes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from sync.errors import NeedsOperator
 
 _ROOT = Path(__file__).resolve().parents[2]
 OLDEST_POSTGRES = 180_000
-"""RETURNING old/new (sql.py) came with 18."""
+"""The oldest server version that works: RETURNING old/new (sql.py) came with 18."""
 LOCK_SECONDS: float = 5
-"""A migration waits no longer for a table: every reader behind it would wait, too."""
+"""The longest wait of a migration for a table: every reader behind it would wait, too."""
 BEFORE_THE_BASELINE = "b89d39a"
-"""The commit that upgrades older databases to the first revision there is here."""
+"""The commit that upgrades older databases to the first revision of this release."""
 
 
 def url_of_settings() -> str:
-    """The database of the settings, started if it is the embedded one."""
+    """Return the URL of the database in the settings; start it if it is the embedded one."""
     from sync.embedded import urls
     from sync.settings import settings
 
@@ -48,7 +48,7 @@ def _engine(url: str) -> sa.Engine:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Upgrade; a second migrator waits for the first."""
+    """Upgrade a database; a second migrator waits for the first."""
     with outages(), _engine(url).connect() as connection:
         version = connection.exec_driver_sql("SHOW server_version_num").scalar_one()
         if int(version) < OLDEST_POSTGRES:
@@ -61,7 +61,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Downgrade: for tests; a deployed database only goes forward."""
+    """Downgrade a database, for tests: a deployed database only goes forward."""
     with _engine(url).connect() as connection:
         command.downgrade(_config(connection), revision)
 
@@ -73,7 +73,7 @@ def check(url: str) -> None:
 
 
 def insist_on_head(connection: sa.Connection) -> None:
-    """NeedsOperator when the database is not at this release's schema."""
+    """Raise NeedsOperator when the database is not at this release's schema."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     current = _revision_of(connection)
     if current != head:
@@ -84,13 +84,13 @@ def insist_on_head(connection: sa.Connection) -> None:
 
 
 def _revision_of(connection: sa.Connection) -> str | None:
-    """The revision a database is at; None for one without tables."""
+    """Return the revision a database is at; None for one without tables."""
     options = {"version_table_schema": "sync"}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
 def _insist_on_known(connection: sa.Connection) -> None:
-    """NeedsOperator when the database is at a revision there is no way from."""
+    """Raise NeedsOperator when no migration leads on from the revision of the database."""
     scripts = ScriptDirectory.from_config(_config())
     current, first = _revision_of(connection), scripts.get_base()
     if current is None or current in {script.revision for script in scripts.walk_revisions()}:

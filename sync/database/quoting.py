@@ -1,11 +1,11 @@
-"""Quoted identifiers, for the statements that take no binds."""
+"""Quoted identifiers and constants, for the statements that take no binds."""
 
 
 def quoted(name: str) -> str:
-    """A name as Postgres reads it back; % doubled for the driver. Roles may be called anything."""
+    """Return a name as a quoted identifier, `%` doubled for the driver; roles may have any name."""
     return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
 def literal(text: str) -> str:
-    """Text as a constant."""
+    """Return text as a quoted constant."""
     return "'" + text.replace("'", "''") + "'"

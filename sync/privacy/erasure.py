@@ -1,7 +1,7 @@
-"""A person is taken out of the mirror, and kept out when their records come again.
+"""Removal of a person from the mirror, also when their records come again.
 
-The erasure holds every lane of the store while it works: what is being written ends before it,
-what comes after it finds the person on the suppression list.
+The erasure holds every lane of the store while it works: writes under way end before it, and later
+writes find the person on the suppression list.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Touched:
 
 
 def look(connection: sa.Connection, store: Store, customer: int) -> list[Touched]:
-    """What an erasure would touch; BadRequest when the mirror has no such customer."""
+    """Return what an erasure would touch; BadRequest when the mirror has no such customer."""
     customers = _insist_on(connection, store, customer)
     found = erasing.affected(connection, store.id, PERSONS, customers)
     touched = []
@@ -52,8 +52,8 @@ def look(connection: sa.Connection, store: Store, customer: int) -> list[Touched
 
 
 def erase(connection: sa.Connection, store: Store, customer: int) -> list[Touched]:
-    """Erase, and suppress from now on; what was touched. Safe to repeat."""
-    # As a lease is held: a transaction that writes ends first, the next one waits.
+    """Erase a customer, and suppress them from now on; return what was touched. Idempotent."""
+    # The same lock as `lease.hold`: a transaction that writes ends first, the next one waits.
     connection.exec_driver_sql(
         "SELECT 1 FROM sync.lane WHERE store_id = %s ORDER BY resource, lane FOR UPDATE",
         (store.id,),

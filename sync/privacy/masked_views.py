@@ -1,9 +1,9 @@
 """The views of `crm_masked`: every table and ready view of `crm`, with personal data hashed or cut.
 
-What is personal is said in `sync.declare.personal` alone. A hash is salted with this database's
-secret, so equal values stay equal, join, and tell nobody anything; the views run with their
-owner's rights, so the salt is read by them and by nobody who uses them. They leave out the stores
-a reader may not see themselves, because row-level security does not look through them.
+`sync.declare.personal` alone says what is personal. A hash is salted with this database's secret,
+so that equal values stay equal, join, and reveal nothing. The views run with their owner's rights:
+they can read the salt, and their users cannot. Row-level security does not look through them, so
+they leave out the stores that a reader may not see themselves.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _SHORT = {"timestamp with time zone": "timestamptz", "time without time zone": "
 
 
 def build(connection: sa.Connection) -> list[str]:
-    """Make or renew every masked view; their names. Columns are only ever added, at the end."""
+    """Create or renew every masked view; return their names. Columns are only added, at the end."""
     connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     connection.exec_driver_sql(
         f"COMMENT ON SCHEMA {SCHEMA} IS 'crm with personal data hashed or cut'"
@@ -57,7 +57,7 @@ def build(connection: sa.Connection) -> list[str]:
     made = []
     for name, is_invoker, definition, note in connection.exec_driver_sql(_RELATIONS).all():
         columns = connection.exec_driver_sql(_COLUMNS, (name,)).all()
-        # A view with its caller's rights is written out: inside ours it would still ask for them.
+        # A view with its caller's rights is copied: inside ours it would still need those rights.
         source = f"({definition.rstrip().rstrip(';')})" if is_invoker else f"crm.{quoted(name)}"
         shown = ", ".join(
             f"{_expression(name, column, kind)} AS {quoted(column)}" for column, kind, _ in columns
@@ -92,12 +92,12 @@ def _expression(table: str, column: str, kind: str) -> str:
 
 
 def short(kind: str) -> str:
-    """A type as declarations call it."""
+    """Return a type's name as declarations write it."""
     return _SHORT.get(kind, kind)
 
 
 def is_code(table: str, column: str) -> bool:
-    """Whether a column is declared a code, not text."""
+    """Tell whether a column is declared a code, not text."""
     return (_VERSIONS.get(table, table), column) in _CODES
 
 

@@ -1,9 +1,9 @@
 """Row-level security on the tables of `crm`, only as long as some reader is limited to stores.
 
-Each reader has a policy of its name on each table: constants, so that a limited reader's query is
-planned as if it had said `store_id = 1` itself. The mirror's own role owns the tables and is not
-subject to them; a role without a policy sees no row. A table is done in one short transaction of
-its own: the lock it needs keeps every reader and writer of that table out.
+Each reader has a policy of its name on each table. The policy compares with constants, so that a
+limited reader's query is planned as if it had said `store_id = 1` itself. The mirror's own role
+owns the tables and is not subject to policies; a role without a policy sees no row. Each table is
+changed in a short transaction of its own, because the lock keeps all its readers and writers out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _POLICIES = (
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A row of `sync.reader` whose role is there. `store_ids` is None for all."""
+    """A row of `sync.reader` whose role exists. `store_ids` is None for all."""
 
     role: str
     store_ids: tuple[int, ...] | None
@@ -37,12 +37,12 @@ class Reader:
 
     @property
     def is_limited(self) -> bool:
-        """Whether it needs row-level security: it reads the tables, and not all of them."""
+        """True when row-level security is needed: the reader reads tables, but not all stores."""
         return self.store_ids is not None and not self.masked
 
 
 def readers(connection: sa.Connection) -> list[Reader]:
-    """Every reader whose role still is there."""
+    """Return every reader whose role still exists."""
     rows = connection.exec_driver_sql(
         "SELECT g.role, g.store_ids, g.masked FROM sync.reader AS g"
         " JOIN pg_roles AS r ON r.rolname = g.role ORDER BY 1"
@@ -51,7 +51,7 @@ def readers(connection: sa.Connection) -> list[Reader]:
 
 
 def settle(engine: sa.Engine) -> int:
-    """Make every table's policies what `sync.reader` asks for; how many tables that changed."""
+    """Make every table's policies what `sync.reader` asks for; return how many tables changed."""
     with reading(engine) as connection:
         wanted = readers(connection)
         tables = connection.exec_driver_sql(_TABLES).all()
@@ -64,7 +64,7 @@ def settle(engine: sa.Engine) -> int:
     changed = 0
     for table, is_on in tables:
         statements = _changes(table, there.get(table, {}), policies, wanted)
-        # On after its policies are there, off before they go: no reader is shut out in between.
+        # Enabled after its policies exist, disabled before they go: no reader is shut out between.
         if limited and not is_on:
             statements.append(f"ALTER TABLE crm.{quoted(table)} ENABLE ROW LEVEL SECURITY")
         if not limited and is_on:
@@ -100,7 +100,7 @@ def _changes(
 
 
 def _told(reader: Reader) -> str:
-    """The policy in words; a policy whose comment says something else is made anew."""
+    """Return the policy in words; a policy with another comment is made anew."""
     if reader.store_ids is None:
         return "all stores"
     return f"stores {', '.join(str(store) for store in reader.store_ids)}"

@@ -1,13 +1,13 @@
 """Roles that read: all of `crm`, the rows of some stores, or its masked views; nothing of `sync`.
 
-What a reader may see is a row of `sync.reader`; `settle` makes the database agree with it, after a
-grant and after every migration. A reader limited to stores is given a table only when its policy
-is there, so nothing new is ever open to it by accident; it finds what a release added after
-`celery -A sync mirror migrate`. Everybody else finds it at once, by default privileges.
+A row of `sync.reader` says what a reader may see. `settle` makes the database agree with it, after
+a grant and after every migration. A reader limited to stores is granted a table only once its
+policy exists, so that nothing new is ever open to it by accident. It sees what a release added
+after `celery -A sync mirror migrate`; all other readers see it at once, by default privileges.
 
 A masked or limited reader may use what every role it is a member of may use, by inheritance or by
-SET ROLE. So each grant looks at all readers anew: the wider of two roles may be granted last. What
-a membership made later lets through is told by `settle`.
+SET ROLE. So each grant checks all readers anew, because the wider of two roles may be granted last.
+`settle` logs a warning about what a membership made later lets through.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sync.privacy.masked_views import SCHEMA
 from sync.privacy.policies import Reader
 from sync.telemetry import log
 
-# Views over `sync` that leave out by themselves what a reader may not see.
+# Views over `sync` that themselves leave out what a reader may not see.
 _FILTERED = ("store", "coverage", "coverage_months", "known_gaps")
 _OPEN_TO_LIMITED = (
     "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'crm'::regnamespace AND ("
@@ -41,7 +41,8 @@ _BY_HAND = (
     " AND NOT coalesce(r.rolsuper OR r.rolbypassrls, false) ORDER BY 1"
 )
 # MEMBER, not USAGE: a membership without INHERIT gives nothing until SET ROLE, and one WITH ADMIN
-# OPTION alone gives itself the rest. Who reads files, or the log of changes, reads every table.
+# OPTION alone can grant itself the rest. A role that reads files, or the log of changes, reads
+# every table.
 _REACHES_MORE = """
 SELECT DISTINCT ON (g.role) g.role, m.rolname, why.text
 FROM sync.reader AS g
@@ -70,12 +71,12 @@ ORDER BY g.role, m.oid = r.oid, o.role IS NULL, m.rolname
 def grant(
     engine: sa.Engine, role: str, *, store_ids: Sequence[int] | None, is_masked: bool
 ) -> None:
-    """Let a role read, and nothing else; what it was granted before is taken back first."""
+    """Let a role read, and nothing else; what it was granted before is revoked first."""
     reader = Reader(role, None if store_ids is None else tuple(sorted(store_ids)), is_masked)
     for attempt in attempts(engine):
         with attempt as connection:
             _check(connection, reader)
-            # One at a time: of two at once neither would see the other.
+            # One grant at a time: of two at once neither would see the other.
             connection.exec_driver_sql("LOCK TABLE sync.reader IN SHARE ROW EXCLUSIVE MODE")
             _take_back(connection, role)
             connection.execute(
@@ -97,7 +98,7 @@ def grant(
 
 
 def revoke(engine: sa.Engine, role: str) -> bool:
-    """Take everything back that a role was granted here; False when that was nothing."""
+    """Revoke everything that a role was granted here; return False when that was nothing."""
     for attempt in attempts(engine):
         with attempt as connection:
             there = connection.exec_driver_sql(
@@ -113,9 +114,9 @@ def revoke(engine: sa.Engine, role: str) -> bool:
 
 
 def settle(engine: sa.Engine) -> None:
-    """Make policies, masked views and grants what `sync.reader` asks for; safe to repeat.
+    """Make policies, masked views and grants what `sync.reader` asks for; idempotent.
 
-    A reader that reaches more is told of, not refused: no upgrade waits for a membership.
+    A reader that reaches more is logged, not refused, so that no upgrade waits for a membership.
     """
     with reading(engine) as connection:
         wanted = policies.readers(connection)
@@ -130,7 +131,7 @@ def settle(engine: sa.Engine) -> None:
 
 
 def reaching_more(connection: sa.Connection) -> list[str]:
-    """A sentence for each masked or limited reader that reaches what it is to be kept from."""
+    """Return a sentence for each masked or limited reader that reaches more than it was granted."""
     told = []
     for role, other, why in connection.exec_driver_sql(_REACHES_MORE, (SCHEMA,)):
         if other == role:
@@ -180,7 +181,7 @@ def _take_back(connection: sa.Connection, role: str) -> None:
 
 
 def _check(connection: sa.Connection, reader: Reader) -> None:
-    """BadRequest for a role that is not there, or could not be held to what it is granted."""
+    """Raise BadRequest for a role that does not exist, or cannot be held to what it is granted."""
     found = connection.exec_driver_sql(
         "SELECT rolsuper OR rolbypassrls, rolname = current_user"
         " OR (pg_has_role(oid, current_user, 'MEMBER') AND NOT rolsuper)"

@@ -1,7 +1,7 @@
-"""A custom field as columns of a view: their names, and how each is read from `custom_fields`.
+"""Columns of a view for a custom field: their names, and how each is read from `custom_fields`.
 
-Codes and store names are whatever people typed: names are made of them here, and every one of them
-goes into SQL quoted. Names once given stay, so they are kept in `sync.custom_column`.
+Codes and store names are free text that people typed. Names are made from them here, and all SQL
+quotes them. A name once given stays, so names are kept in `sync.custom_column`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _RESERVED_BY_US = frozenset({"store_id", "id"})
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """How values of a kind of custom field are read: their function in crm, and more."""
+    """The way to read values of a kind of custom field: the function in crm, and more."""
 
     sql: str
     function: str
@@ -51,7 +51,7 @@ class CustomField:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A custom field's column, or its pair of columns: that of codes and that of names."""
+    """A custom field's column, or its pair of columns: one of codes and one of names."""
 
     code: str
     type: str
@@ -62,30 +62,30 @@ class Column:
 
     @property
     def kind(self) -> Type:
-        """How it is read; text for a type that is not known here."""
+        """The way to read the field: that of text for a type that is not known here."""
         return TYPES.get(self.type, _TEXT)
 
     @property
     def names_column(self) -> str | None:
-        """The column of the dictionary's names beside that of its codes."""
+        """The column of the dictionary's names beside its codes; None without a dictionary."""
         return self.name + _NAME if self.kind.names else None
 
 
 def quoted(name: str) -> str:
-    """A name as an identifier."""
+    """Return a name as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text as a constant, whatever standard_conforming_strings says."""
+    """Return a text as a constant, correct whatever standard_conforming_strings says."""
     plain = text.replace("\x00", "").replace("'", "''").replace("\\", "\\\\")
     return f" E'{plain}'" if "\\" in plain else f"'{plain}'"
 
 
 def name_of(text: str, *, taken: Collection[str], reserved: Collection[str], room: int = 0) -> str:
-    """A name that needs no quotes, made of a code: lower case, other characters as `_`.
+    """Return a name that needs no quotes, made from a code: lower case, other characters as `_`.
 
-    Unique among `taken`; `room` bytes are left for what is added to it.
+    The name is unique among `taken`; `room` bytes are left for a suffix.
     """
     name = re.sub(r"_+", "_", re.sub(r"\W", "_", text.lower())).strip("_") or "field"
     if name[0].isdigit():
@@ -109,17 +109,17 @@ def _shortened(name: str, length: int) -> str:
 
 
 def view_name(table: str, store: str, *, taken: Collection[str]) -> str:
-    """`orders_custom_shop`."""
+    """Return a free name of the form `orders_custom_shop`."""
     return name_of(f"{table}_custom_{store}", taken=taken, reserved=())
 
 
 def columns_of(
     known: Iterable[Column], fields: Iterable[CustomField], *, reserved: Collection[str]
 ) -> list[Column]:
-    """The columns there are, with what the account says of them now, and the new ones behind.
+    """Return the known columns, updated from the account's fields, followed by the new ones.
 
-    A field that is gone keeps its column, for records may still hold it. A field whose type is
-    another one now gets a column of its own: a view's column cannot be retyped.
+    A field that is gone keeps its column, for records may still hold it. A field whose type has
+    changed gets another column, because a view's column cannot be retyped.
     """
     columns = {(column.code, column.kind): column for column in known}
     taken = {name for c in columns.values() for name in (c.name, c.names_column) if name}
@@ -143,7 +143,7 @@ def columns_of(
 
 
 def _free(base: str, *, with_names: bool, taken: Collection[str], reserved: Collection[str]) -> str:
-    """A name that is free, and free with `_name` behind it where that is needed too."""
+    """Return a name that is free; with `with_names`, it is also free with `_name` appended."""
     refused = set(taken)
     while True:
         name = name_of(base, taken=refused, reserved=reserved, room=len(_NAME))
@@ -153,7 +153,7 @@ def _free(base: str, *, with_names: bool, taken: Collection[str], reserved: Coll
 
 
 def view_sql(view: str, table: str, store_id: int, columns: Iterable[Column]) -> str:
-    """The view: live rows of one store, read with the rights of whoever asks."""
+    """Return the SQL of the view: live rows of one store, read with the rights of its caller."""
     zone = f"(SELECT s.zone FROM crm.store AS s WHERE s.store_id = {store_id:d})"
     chosen = ["t.store_id", "t.id"]
     for column in columns:

@@ -1,7 +1,7 @@
 """Views of custom fields: one for each store and kind of record, a typed column for each field.
 
-Made anew whenever the account's fields were read and say something else; only ever added to, since
-analysts' views may stand on them (ops/docs/decisions/0010-custom-field-views.md).
+A view is renewed when the account's fields were read and differ. Columns are only ever added,
+because analysts' views may depend on them (ops/docs/decisions/0010-custom-field-views.md).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ TABLES = {
 
 
 def refresh_views(connection: sa.Connection, store_id: int, store: str) -> list[str]:
-    """Make a store's views say what its custom fields are now; the names of those changed.
+    """Renew a store's views from its custom fields; return the names of those that changed.
 
-    A view an analyst is reading right now is left as it is until the next time.
+    A view that an analyst is reading right now is left as it is until the next time.
     """
     changed = []
     reserved = _reserved(connection)
@@ -73,7 +73,7 @@ def _refresh(
     connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
     for statement in statements:
         connection.exec_driver_sql(statement.replace("%", "%%"))
-    # Its columns are read with the rights of whoever asks, so this gives nobody more than he has.
+    # The view reads with its caller's rights, so the grant gives nobody more than they have.
     connection.exec_driver_sql(f"GRANT SELECT ON crm.{quoted(view)} TO PUBLIC")
     _keep(connection, store_id, table, columns)
     connection.execute(
@@ -103,7 +103,7 @@ def _comments(view: str, columns: Sequence[Column]) -> list[str]:
 
 
 def _reserved(connection: sa.Connection) -> frozenset[str]:
-    """Words that would have to be quoted as a column's name."""
+    """Return the words that would have to be quoted as a column's name."""
     words = connection.exec_driver_sql(
         "SELECT word FROM pg_get_keywords() WHERE catcode <> 'U'"
     ).scalars()
@@ -158,14 +158,14 @@ def _keep(connection: sa.Connection, store_id: int, table: str, columns: Sequenc
 
 
 def _name(connection: sa.Connection, store_id: int, store: str, table: str) -> str:
-    """The view's name: what it was given first, or a free one."""
+    """Return the view's name: the one it was given first, or a free one."""
     known: str | None = connection.execute(
         sa.text("SELECT name FROM sync.custom_view WHERE store_id = :s AND resource = :t"),
         {"s": store_id, "t": table},
     ).scalar()
     if known is not None:
         return known
-    # One at a time: two stores whose names differ in signs only want the same name.
+    # One at a time: two stores whose names differ only in punctuation want the same view name.
     connection.exec_driver_sql("LOCK sync.custom_view IN SHARE ROW EXCLUSIVE MODE")
     taken = set(
         connection.exec_driver_sql(

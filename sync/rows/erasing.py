@@ -1,6 +1,6 @@
-"""Taking a person out of what is stored: rows, tombstones, children, raw, histories, versions.
+"""Removal of a person from what is stored: rows, tombstones, children, raw, histories, versions.
 
-Whose a record is follows from the declarations' links: a customer's orders, their history, notes,
+The declarations' links say which records are a person's: a customer's orders, their history, notes,
 tasks and their comments, files, loyalty accounts. Amounts, dates, codes and ids stay.
 """
 
@@ -24,7 +24,7 @@ Found = dict[str, list[Any]]
 
 @cache
 def followers(name: str) -> tuple[Resource, ...]:
-    """Resources whose records hang on records of this one."""
+    """Return the resources whose records link to records of this one."""
     return tuple(
         resource
         for resource in RESOURCES.values()
@@ -37,7 +37,7 @@ def followers(name: str) -> tuple[Resource, ...]:
 
 
 def combined_into(connection: sa.Connection, store_id: int, customers: Sequence[int]) -> list[int]:
-    """The customers, and those that were combined into one of them, however often."""
+    """Return the customers, and all that were combined into one of them, however often."""
     return list(
         connection.exec_driver_sql(
             "WITH RECURSIVE all_of AS (SELECT unnest(%s::bigint[]) AS id UNION"
@@ -49,7 +49,7 @@ def combined_into(connection: sa.Connection, store_id: int, customers: Sequence[
 
 
 def affected(connection: sa.Connection, store_id: int, name: str, keys: Sequence[Any]) -> Found:
-    """Keys of every record that hangs on these, by resource, these included."""
+    """Return the keys of every record that links to these, by resource, these included."""
     found: Found = {name: sorted(keys)}
     waiting = [(name, list(keys))]
     while waiting:
@@ -93,9 +93,9 @@ def _unless(link: Link) -> str:
 def erase_stored(
     connection: sa.Connection, store_id: int, name: str, keys: Sequence[Any], *, zone: str
 ) -> Found:
-    """Mask every stored record that hangs on these, these included; what was masked.
+    """Mask every stored record that links to these, these included; return the masked keys.
 
-    `as_of` stays: nothing newer is known of them. `changed_at` moves, so that exports carry it.
+    `as_of` stays: nothing newer is known of them. `changed_at` moves, so that exports carry them.
     """
     found = affected(connection, store_id, name, keys)
     for table in sorted(found):
@@ -115,7 +115,7 @@ def _mask_rows(
         f' AND "{key}" = ANY(%s::{kind}[]) ORDER BY 1 FOR UPDATE',
         (store_id, keys),
     ).all()
-    # A history's values stay where the changed field is an open one: two kinds of rows.
+    # Two kinds of rows: a history entry keeps its values if the changed field is an open one.
     open_changes = [row for row in rows if _is_open(resource, row[1])]
     others = [row for row in rows if not _is_open(resource, row[1])]
     for some, keeps_change in ((others, False), (open_changes, True)):
@@ -187,7 +187,7 @@ def _update(
 def _mask_notes(
     connection: sa.Connection, store_id: int, resource: Resource, keys: Sequence[Any]
 ) -> None:
-    """What was kept of values that did not parse, and of whole answers that did not."""
+    """Clear stored values that did not parse, examples of unknown fields, and parked answers."""
     connection.exec_driver_sql(
         "UPDATE sync.reject SET value = NULL WHERE store_id = %s AND resource = %s"
         " AND (record = ANY(%s) OR record LIKE 'record:%%')",

@@ -1,4 +1,4 @@
-"""Which rows of `crm` are live, which a sweep, a parent or an answer is compared with."""
+"""Live rows of `crm`, with which a sweep, a parent or an answer is compared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sync.state.stores import Store
 
 
 def count_live(connection: sa.Connection, resource: Resource, store_id: int) -> int:
-    """Live rows of a resource."""
+    """Count the live rows of a resource."""
     found: int = connection.exec_driver_sql(
         f"SELECT count(*) FROM {crm_name(resource.name)}"
         " WHERE store_id = %s AND deleted_at IS NULL",
@@ -34,7 +34,7 @@ def live_keys(
     known_before: dt.datetime,
     days: Days = WHOLE,
 ) -> set[Any]:
-    """Keys of live rows known from before a moment: what a closed sweep of `days` can find absent.
+    """Return keys of live rows known before a moment, for a closed sweep of `days` to compare.
 
     A sweep of some days proves nothing of a row without a creation day.
     """
@@ -57,9 +57,9 @@ def live_keys(
 def relist(
     connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
 ) -> None:
-    """Records that came into the list, or back, at some moment before their last read.
+    """Set `listed_at` of records that came into the list, or back, before their last read.
 
-    Whether they were in it when a total was asked for earlier nobody knows, so that count leaves
+    Nobody knows whether they were in it when an earlier total was requested, so that count leaves
     them out (coverage.count_live).
     """
     if keys and resource.is_followed:
@@ -74,7 +74,7 @@ def relist(
 def live_among(
     connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
 ) -> set[Any]:
-    """Which of the keys are live rows."""
+    """Return those of the keys that are live rows."""
     rows = connection.exec_driver_sql(
         f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
         f" AND deleted_at IS NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
@@ -86,7 +86,7 @@ def live_among(
 def buried_among(
     connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
 ) -> set[Any]:
-    """Which of the keys are tombstones."""
+    """Return those of the keys that are tombstones."""
     rows = connection.exec_driver_sql(
         f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
         f" AND deleted_at IS NOT NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
@@ -98,9 +98,9 @@ def buried_among(
 def hidden_among(
     connection: sa.Connection, resource: Resource, store: Store, keys: Sequence[Key]
 ) -> set[Any]:
-    """Which live rows were read before the key was known to have lost sites, and may be of those.
+    """Return the keys of live rows that may be of sites the key was found to have lost.
 
-    Of a site the key sees still, none is.
+    They were read before that was known, and are not of a site that the key still sees.
     """
     if store.hidden_from is None or not keys:
         return set()
@@ -126,7 +126,7 @@ def keys_of_parent(
     *,
     known_before: dt.datetime,
 ) -> set[Any]:
-    """Keys of one parent's live rows known from before a moment."""
+    """Return the keys of one parent's live rows known before a moment."""
     assert resource.parent is not None
     rows = connection.exec_driver_sql(
         f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
@@ -144,7 +144,7 @@ def orphans(
     *,
     among: Sequence[Any] | None = None,
 ) -> list[Any]:
-    """Keys of live rows whose parent is not live; `among`: of these parents alone."""
+    """Return the keys of live rows whose parent is not live; `among`: of these parents alone."""
     assert resource.parent is not None
     column, by = resource.parent.column, resource.parent.by
     binds: list[Any] = [store_id]

@@ -1,7 +1,7 @@
 """A person's record without the person: what erasure leaves of a row, its children and its `raw`.
 
-What is kept is named (`sync.declare.personal`); whatever is not, unknown fields too, goes. The
-columns of a masked row still follow from its `raw`, so that reading it anew gives the same row.
+`sync.declare.personal` names what is kept; everything else goes, unknown fields too. The columns of
+a masked row still follow from its `raw`, so that reading it anew gives the same row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WHOLE = None
 
 
 def mask(row: Row, resource: Resource, *, zone: str) -> None:
-    """Take the person out of a row; again and again gives the same row."""
+    """Remove the person from a row; idempotent."""
     keeps_change = row.values.get("field") in OPEN_CHANGES
     for name in dropped_columns(resource.name, resource.fields, keeps_change=keeps_change):
         row.values.pop(name, None)
@@ -36,7 +36,7 @@ def mask(row: Row, resource: Resource, *, zone: str) -> None:
             for name in dropped:
                 member.pop(name, None)
     row.raw = masked_raw(row.raw, resource, keeps_change=keeps_change)
-    # Of what is left, as the normaliser makes it: nothing to try guesses against.
+    # Computed from what is left, as by the normaliser: guesses cannot be tried against it.
     parent = row.values.get(resource.parent.column) if resource.parent else None
     row.content_hash = digest_of(row.raw, salt_of(resource, zone), parent)
     row.masked = True
@@ -46,7 +46,7 @@ def mask(row: Row, resource: Resource, *, zone: str) -> None:
 def dropped_columns(
     table: str, fields: tuple[Field, ...], *, keeps_change: bool = False
 ) -> tuple[str, ...]:
-    """Columns erasure empties; a history's values stay where the changed field is an open one."""
+    """Return the columns erasure empties; `keeps_change`: without the values of a history entry."""
     cares = {field.name: care_of(table, field) for field in fields}
     return tuple(
         name
@@ -57,19 +57,19 @@ def dropped_columns(
 
 @cache
 def is_dropped(child: Child) -> bool:
-    """Whether a child list goes whole: members told apart by nothing but what they say."""
+    """Tell whether a child list is deleted whole: its members have personal data and no key."""
     return child.key is None and bool(dropped_columns(child.name, child.fields))
 
 
 def masked_raw(raw: bytes, resource: Resource, *, keeps_change: bool) -> bytes:
-    """`raw` with only what is kept."""
+    """Return `raw` with only what is kept."""
     record = _decode(raw)
     kept = _projected(record, _kept_tree(resource, keeps_change=keeps_change))
     return _encode(kept if isinstance(kept, dict) else {})
 
 
 def is_open_change(raw: bytes) -> bool:
-    """Whether a history's entry is about a field whose values are codes or amounts."""
+    """Tell whether a history's entry is about a field whose values are codes or amounts."""
     record = _decode(raw)
     return isinstance(record, dict) and record.get("field") in OPEN_CHANGES
 

@@ -1,8 +1,8 @@
-"""Typed columns and children anew from `raw`: what a rebuild reads, and how it writes.
+"""Typed columns and children rebuilt from `raw`: what a rebuild reads, and how it writes.
 
 Nothing newer is known of these records, so a row is written only while its `as_of` is the one it
-was read with: whoever changed it meanwhile has read it the new way already, and wins. `raw` is not
-written, which spares most of the work; neither are children that come out as they are.
+was read with. A worker that changed the row meanwhile has read it the new way already, and wins.
+`raw` is not written, which spares most of the work; neither are children that did not change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sync.rows.upsert import child_rows, json_of
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A row as it is: tombstones too, for their columns are read by people as well."""
+    """A row as it is stored; tombstones too, because people read their columns as well."""
 
     key: Any
     raw: str
@@ -43,12 +43,12 @@ def stored(
     after: str | None,
     at_most: int,
 ) -> list[Stored]:
-    """Rows in key order, after a key given as text."""
+    """Return rows in key order, after a key given as text."""
     key, kind = key_name(resource), key_type(resource)
     parent = f'"{resource.parent.column}"' if resource.parent else "NULL"
     binds: tuple[Any, ...] = (store_id,) if after is None else (store_id, after)
     beyond = "" if after is None else f" AND {key} > %s::{kind}"
-    # Text is made of the rows that are wanted, not of all that may be sorted to find them.
+    # Only the rows that are wanted become text, not all that may be sorted to find them.
     rows = connection.exec_driver_sql(
         "SELECT key, raw::text, as_of, parent, live FROM ("
         f"SELECT {key} AS key, raw, as_of, {parent} AS parent, deleted_at IS NULL AS live"
@@ -63,11 +63,11 @@ def stored(
 def rewrite(
     connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[ObservedRow]
 ) -> set[Key]:
-    """Write rows made anew from their own `raw`; keys of those that were still the same."""
+    """Write rows rebuilt from their own `raw`; return the keys of those not changed meanwhile."""
     if not rows:
         return set()
     on = store_options(connection, resource, store_id)
-    if on.salt is not None:  # read before an erasure, written after it
+    if on.salt is not None:  # rows may be read before an erasure and written after it
         masked = [dated.row for dated in rows]
         suppress.mask_suppressed(connection, resource, store_id, masked, salt=on.salt)
     document = json_of(
@@ -100,7 +100,7 @@ def _rewrite_children(
     store_id: int,
     alive: Sequence[ObservedRow],
 ) -> None:
-    """Replace the children of those parents where they come out otherwise than they are."""
+    """Replace the children of those parents whose rebuilt children differ from the stored ones."""
     if not alive:
         return
     of = {dated.row.key: child_rows(resource, store_id, dated.row, index) for dated in alive}
@@ -140,7 +140,7 @@ def _rewrite_sql(resource: Resource) -> str:
 
 @cache
 def _differing_sql(resource: Resource, child: Child) -> str:
-    """Parents whose children in the table are not those of the document."""
+    """Return SQL for the parents whose stored children differ from those of the document."""
     table, parent = crm_name(child.name), resource.parent_column
     keys = [*([parent] if parent else []), child.key or "ordinal"]
     columns = [*keys, *(f.name for f in child.fields if f.name not in keys)]

@@ -1,6 +1,6 @@
-"""The statements that write rows and children of `crm`, one of each per resource.
+"""The statements that write rows and children of `crm`, one of each kind per resource.
 
-Names come from declarations, values are bound. Whose knowledge is newer is decided in here:
+Names come from declarations, values are bound. The statements decide which knowledge is newer:
 `WHERE t.as_of < excluded.as_of`.
 """
 
@@ -16,26 +16,26 @@ _BOOKKEEPING = ("first_seen_at", "changed_at")
 
 
 def key_name(resource: Resource) -> str:
-    """The key column in SQL; the empty text for single objects."""
+    """Return the key column in SQL; the empty text for single objects."""
     return resource.key_column or _EMPTY_KEY
 
 
 def key_type(resource: Resource) -> str:
-    """The SQL type of the key."""
+    """Return the SQL type of the key."""
     return resource.key_sql or "text"
 
 
 def _match(resource: Resource, alias: str) -> str:
-    """How a statement finds one row: by key, or by store alone for single objects."""
+    """Return the expression to compare with a key; the empty text for single objects."""
     return f"{alias}.{resource.key_column}" if resource.key_column else _EMPTY_KEY
 
 
 @cache
 def known_sql(resource: Resource) -> str:
-    """What is known of rows by their keys: binds the keys, then the store.
+    """Return SQL for what is known of rows by their keys; it binds the keys, then the store.
 
-    Each key is looked up by itself, whatever Postgres knows of the table: while it is filled for
-    the first time that is nothing, and it would rather read all rows of the store.
+    Each key is looked up by itself, whatever Postgres's statistics say. While a table is filled for
+    the first time there are none, and Postgres would rather read all rows of the store.
     """
     table = crm_name(resource.name)
     if not resource.key_column:
@@ -53,9 +53,9 @@ def known_sql(resource: Resource) -> str:
 
 @cache
 def move_sql(resource: Resource) -> str:
-    """Move the `as_of` of live rows that were read again and hold just that content.
+    """Return SQL that moves the `as_of` of live rows that were read again with the same content.
 
-    Binds keys, moments and hashes, then the store; returns the keys that were moved.
+    It binds keys, moments and hashes, then the store, and returns the keys that were moved.
     """
     return (
         f"UPDATE {crm_name(resource.name)} AS t SET as_of = n.as_of"
@@ -67,7 +67,7 @@ def move_sql(resource: Resource) -> str:
 
 
 def _sent(resource: Resource) -> str:
-    """Rows from two parameters: each one's `raw`, and a JSON document of everything else.
+    """Return a row source of two parameters: each row's `raw`, and a JSON document of the rest.
 
     Inside the document `raw` would be read three times: with the document, as a value, as `jsonb`.
     """
@@ -79,7 +79,7 @@ def _sent(resource: Resource) -> str:
 
 @cache
 def upsert_sql(resource: Resource) -> str:
-    """Insert rows as `_sent`; older knowledge gives way, tombstones come to life."""
+    """Return the upsert of rows as `_sent`: older knowledge gives way, tombstones come to life."""
     table = crm_name(resource.name)
     keys = ["store_id", *([resource.key_column] if resource.key_column else [])]
     columns = [*keys, *(f.name for f in resource.fields if f.name not in keys)]
@@ -129,7 +129,7 @@ def upsert_sql(resource: Resource) -> str:
 
 @cache
 def altered_sql(resource: Resource) -> str:
-    """Keys of rows whose columns are not what was sent, as `_sent`."""
+    """Return SQL for the keys of rows whose columns are not what was sent, as `_sent`."""
     table = crm_name(resource.name)
     columns = [f.name for f in resource.fields] + ["raw"]
     if resource.created_field:
@@ -147,7 +147,7 @@ def altered_sql(resource: Resource) -> str:
 
 @cache
 def child_counts_sql(resource: Resource, child: Child) -> str:
-    """How many children each parent has."""
+    """Return SQL for the number of children that each parent has."""
     parent = resource.parent_column or _EMPTY_KEY
     return (
         f"SELECT {parent}, count(*) FROM {crm_name(child.name)} WHERE store_id = %s"
@@ -157,7 +157,7 @@ def child_counts_sql(resource: Resource, child: Child) -> str:
 
 @cache
 def delete_children_sql(resource: Resource, child: Child) -> str:
-    """Delete the children of parents."""
+    """Return SQL that deletes the children of parents."""
     sql = f"DELETE FROM {crm_name(child.name)} WHERE store_id = %s"
     if resource.parent_column:
         sql += f" AND {resource.parent_column} = ANY(%s::{key_type(resource)}[])"
@@ -166,7 +166,7 @@ def delete_children_sql(resource: Resource, child: Child) -> str:
 
 @cache
 def children_sql(resource: Resource, child: Child) -> str:
-    """Insert children from a JSON document."""
+    """Return SQL that inserts children from a JSON document."""
     table = crm_name(child.name)
     keys = ["store_id", *([resource.parent_column] if resource.parent_column else [])]
     keys.append(child.key or "ordinal")
@@ -181,7 +181,8 @@ def children_sql(resource: Resource, child: Child) -> str:
 
 @cache
 def bury_sql(resource: Resource) -> str:
-    """A tombstone keeps its first time and reason, unless history now tells them better."""
+    """Return the upsert of tombstones; they keep their first time and reason unless history has
+    better ones."""
     table, kind = crm_name(resource.name), key_type(resource)
     key = resource.key_column
     keys = f"store_id, {key}" if key else "store_id"

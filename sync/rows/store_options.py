@@ -1,4 +1,4 @@
-"""What a store has switched on that a write must know of; asked once per batch, by one query."""
+"""Options of a store that affect a write, read once per batch by one query."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ASK = (
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
-    """`salt`: of the suppression list, None where nobody is on it. `versions`: are kept."""
+    """The salt of the suppression list, None where it is empty, and whether `versions` are kept."""
 
     salt: bytes | None = None
     versions: bool = False
@@ -29,7 +29,7 @@ _NOTHING = StoreOptions()
 
 
 def store_options(connection: sa.Connection, resource: Resource, store_id: int) -> StoreOptions:
-    """What is on for a store and a resource; nothing is asked where nothing can be."""
+    """Return the options of a store for a resource; without a query where none can apply."""
     if suppress.about(resource) is None and resource.name not in VERSIONED:
         return _NOTHING
     salt, is_versioned = connection.exec_driver_sql(_ASK, (store_id, store_id)).one()

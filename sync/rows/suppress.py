@@ -1,9 +1,8 @@
-"""Erased persons stay erased: their records are masked before they are written, whenever they
-come again.
+"""Masking of erased persons' records before they are written, whenever they come again.
 
-`sync.suppressed` names them, and the orders and tasks found to be theirs, by a salted hash: the
-list itself tells nobody. An erasure holds every lane of the store (erasing.py), so a transaction
-sees the list as it was when it took its lease, or later.
+`sync.suppressed` identifies the persons, and the orders and tasks found to be theirs, by a salted
+hash, so that the list itself reveals nobody. An erasure holds every lane of the store
+(sync/privacy/erasure.py), so a transaction sees the list as of when it took its lease, or later.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ _ADD = (
 
 
 def digest(salt: bytes, resource: str, key: object) -> bytes:
-    """How the list names a record."""
+    """Return the salted hash by which the list identifies a record."""
     return hashlib.blake2b(f"{resource}/{key}".encode(), key=salt, digest_size=16).digest()
 
 
 def suppress(
     connection: sa.Connection, store_id: int, resource: str, keys: Iterable[object]
 ) -> None:
-    """Put records on the list."""
+    """Add records to the list."""
     salt = connection.exec_driver_sql("SELECT salt FROM sync.salt").scalar_one()
     digests = [digest(bytes(salt), resource, key) for key in keys]
     if digests:
@@ -65,7 +64,8 @@ def mask_suppressed(
     zone = _zone(connection, store_id)
     for row in mine:
         mask(row, resource, zone=zone)
-    # Found by whose they are: from now on what hangs on them is found too, also what came before.
+    # Found by a link to a listed record. Now listed themselves, so that what links to them is
+    # masked too, also what came before.
     new = sorted(row.key for row in mine if (resource.name, row.key) not in hit)
     if new and followers(resource.name):
         suppress(connection, store_id, resource.name, new)
@@ -80,7 +80,7 @@ def follow_merges(
     *,
     salt: bytes,
 ) -> None:
-    """An erased person combined into another record lives on there: that one is erased as well."""
+    """Erase the records into which erased persons were combined: the persons live on there."""
     if resource.name != PERSONS or not merges:
         return
     hit = _suppressed(connection, store_id, salt, {(PERSONS, key) for key in merges})
@@ -113,7 +113,7 @@ _About = tuple[str | None, tuple[Link, ...], tuple[tuple[int, tuple[Link, ...]],
 
 @cache
 def about(resource: Resource) -> _About | None:
-    """How a row tells whose it is; None for resources that are nobody's."""
+    """Return the links by which a row tells whose it is; None for resources that are nobody's."""
     own = resource.name if resource.name == PERSONS or followers(resource.name) else None
     children = child_links(resource)
     inside = tuple(

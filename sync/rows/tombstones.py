@@ -1,4 +1,4 @@
-"""Records that are proven gone: their rows in `crm` become tombstones."""
+"""Tombstones: rows of `crm` marked as deleted, because their records are proven gone."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Tombstone:
 def mark_deleted(
     connection: sa.Connection, resource: Resource, store_id: int, graves: Iterable[Tombstone]
 ) -> Loaded:
-    """Turn rows into tombstones, also rows the mirror never had; children go, `raw` stays.
+    """Turn rows into tombstones, also rows the mirror never had; children are deleted, `raw` stays.
 
-    A row known from later than the grave's `as_of` stays as it is: it was seen alive after. Called
-    by the one door alone (sync/work/writing.py): what follows from it is done there.
+    A row with a later `as_of` than its tombstone's stays: it was seen alive after. Only
+    sync/work/writing.py calls this function, because it also does what follows from the deletion.
     """
     newest: dict[Key, Tombstone] = {}
     for grave in graves:

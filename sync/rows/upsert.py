@@ -1,9 +1,9 @@
-"""Rows into `crm`: newer knowledge wins, unchanged rows cost nothing.
+"""Upserts of rows into `crm`: newer knowledge wins, unchanged rows cost nothing.
 
 One page or several become one batch per table: a JSON document taken apart by
 `json_populate_recordset`, with `raw` beside it, and upserted in key order (unsorted batches
-deadlock). What is known already is read first, so that an unchanged re-walk writes nothing at all.
-A row gives way only to a later `as_of`; that is decided inside the upsert, so a concurrent writer
+deadlock). The known rows are read first, so that an unchanged re-walk writes nothing at all. A row
+gives way only to a later `as_of`. The upsert itself decides that, so that a concurrent writer
 cannot slip between.
 """
 
@@ -45,9 +45,9 @@ def load(
     *,
     origin: Origin,
 ) -> Loaded:
-    """Write records of one resource and their children; see the module's rule.
+    """Write records of one resource and their children by the rule of the module.
 
-    Called by the one door alone (sync/work/writing.py): what follows from it is done there.
+    Only sync/work/writing.py calls this function, because it also does what follows from the write.
     """
     newest = _newest(records)
     result = Loaded(seen=len(newest))
@@ -72,9 +72,10 @@ def load(
 
 
 def naming(resource: Resource) -> list[tuple[Reread, str, str | None]]:
-    """How rows name other records that change with them: the column, and that of the condition.
+    """Return the links from rows to records that change with them: link, column, condition's
+    column.
 
-    What belongs to the record itself (its path is its own id) is not named by its content.
+    A link whose path is the record's own id is left out: it does not depend on the content.
     """
     columns = {field.path: field.name for field in resource.fields}
     return [
@@ -102,7 +103,7 @@ def name_before(
     keys: Sequence[Key],
     result: Loaded,
 ) -> None:
-    """Add to `named` what live rows name as they stand here, before they are changed."""
+    """Add to `result.named` the records that live rows name as stored, before they are changed."""
     found = naming(resource)
     if not found or not keys:
         return
@@ -118,7 +119,7 @@ def name_before(
 def differing(
     connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
 ) -> set[int]:
-    """Ids of live rows whose content is not that of the records sent.
+    """Return the ids of live rows whose content is not that of the records sent.
 
     Parts that name another record by its id are left out: copies of it change without an entry.
     """
@@ -144,7 +145,7 @@ def differing(
 def _masked(
     connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
 ) -> StoreOptions:
-    """Mask rows of people who were erased; the switches that apply to the resource."""
+    """Mask rows of people who were erased; return the store's options for the resource."""
     on = store_options(connection, resource, store_id)
     if on.salt is not None:
         suppress.mask_suppressed(connection, resource, store_id, list(rows), salt=on.salt)
@@ -152,7 +153,7 @@ def _masked(
 
 
 def _newest(records: Iterable[ObservedRow]) -> dict[Key, ObservedRow]:
-    """One record per key: within a batch the later `as_of` wins."""
+    """Keep one record per key: within a batch the later `as_of` wins."""
     newest: dict[Key, ObservedRow] = {}
     for dated in records:
         before = newest.get(dated.row.key)
@@ -204,7 +205,7 @@ def _altered(
     store_id: int,
     same: Sequence[ObservedRow],
 ) -> list[ObservedRow]:
-    """Rows whose hash is right and whose columns or children are not: altered by hand."""
+    """Return records with an equal hash but other stored columns or children: altered by hand."""
     keys = {key for (key,) in connection.exec_driver_sql(
         altered_sql(resource), _sent(resource, store_id, same)
     )}  # fmt: skip
@@ -228,7 +229,7 @@ def _move_as_of(
     touched: Sequence[ObservedRow],
     result: Loaded,
 ) -> None:
-    """Move the `as_of` of rows that are as they were read; those changed meanwhile are refused."""
+    """Move the `as_of` of rows that did not change; refuse those that were changed meanwhile."""
     ordered = sorted(touched, key=lambda dated: dated.row.key)
     keys = [dated.row.key for dated in ordered]
     moved = connection.exec_driver_sql(
@@ -274,7 +275,7 @@ def _write(
             result.changed += 1
         else:
             result.revived += 1
-    # Somebody wrote later knowledge between our look and our write.
+    # Another worker wrote later knowledge between our read and our write.
     result.refused += [dated.row.key for dated in wanted if dated.row.key not in accepted]
     taken = [dated for dated in wanted if dated.row.key in accepted]
     if taken:
@@ -289,8 +290,9 @@ def _write_children(
 ) -> None:
     """Replace the children of the parents that were written, and of no others.
 
-    The parents' rows are locked by their upsert, so writers of one parent take turns here. Also
-    new parents' children are deleted first: somebody may have removed a row by hand and left them.
+    The parents' rows are locked by their upsert, so writers of one parent take turns here. Children
+    of new parents are deleted first too: somebody may have deleted a row by hand and left its
+    children.
     """
     parents = sorted(dated.row.key for dated in taken)
     for index, child in enumerate(resource.children):
@@ -304,7 +306,7 @@ def _write_children(
 
 
 def child_rows(resource: Resource, store_id: int, row: Row, index: int) -> list[JsonRow]:
-    """One parent's rows for one of its child tables."""
+    """Return one parent's rows for one of its child tables."""
     column = resource.parent_column
     named: JsonRow = {"store_id": store_id, column: row.key} if column else {"store_id": store_id}
     return [named | member for member in row.children[index]]
@@ -315,14 +317,14 @@ def _as_it_is(encoded: bytes) -> bytes:
 
 
 def json_of(rows: list[JsonRow]) -> Json:
-    """Rows as a JSON parameter: bytes from the encoder to the socket, never a str between."""
+    """Return rows as a JSON parameter: bytes from the encoder to the socket, never a str."""
     return Json(_encode(rows), dumps=_as_it_is)
 
 
 def _sent(
     resource: Resource, store_id: int, wanted: Sequence[ObservedRow]
 ) -> tuple[list[Jsonb], Json]:
-    """The rows as the statements take them: every `raw` as it stands, and all else as JSON."""
+    """Return the statements' parameters: every `raw` as it stands, and all else as JSON."""
     rows = []
     for dated in wanted:
         row = dated.row

@@ -1,8 +1,8 @@
 """Earlier contents of orders and customers, kept where a store has switched that on.
 
 The statement that writes a row also keeps what the row held before, from its RETURNING: one
-transaction, and nothing at all is asked of Postgres while it is off. A content is kept when the
-record as sent differs; a row read differently (another zone, a new declaration) is not a change.
+transaction, and no work for Postgres while the option is off. A content is kept when the record as
+sent differs; a row read differently (another zone, a new declaration) is not a change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sync.schema.columns import VERSIONED
 
 
 def switch(connection: sa.Connection, store_id: int, *, on: bool, keep_days: int | None) -> None:
-    """Keep earlier contents from now on, or no longer; what is kept stays for its days."""
+    """Keep earlier contents from now on, or no longer; those already kept stay for their days."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.versioned AS v (store_id, is_on, keep_days) VALUES (:s, :on, :days)"
@@ -32,7 +32,7 @@ def switch(connection: sa.Connection, store_id: int, *, on: bool, keep_days: int
 
 
 def expire(connection: sa.Connection) -> int:
-    """Delete contents that ended longer ago than their store keeps them; how many."""
+    """Delete contents that ended longer ago than their store keeps them; return how many."""
     return sum(
         connection.exec_driver_sql(
             f"DELETE FROM {crm_name(table)} AS t USING sync.versioned AS v"
@@ -45,18 +45,18 @@ def expire(connection: sa.Connection) -> int:
 
 @cache
 def keeping(resource: Resource, statement: str) -> str:
-    """The same statement, which also keeps what live rows held before it changed them.
+    """Return a statement that does the same, and also keeps what live rows held before the change.
 
-    `statement` inserts into the resource's table as `t` and returns the key first, whether the
-    row was there second to last, whether it was live last.
+    `statement` inserts into the resource's table as `t`. It returns the key first, whether the row
+    was there second to last, and whether it was live last.
     """
     insert, _, returned = statement.rpartition(" RETURNING ")
     columns = _columns(resource)
     names = ", ".join(f'"{name}"' for name in columns)
     held = ", ".join(f'old."{name}" AS "{name}"' for name in columns)
     key, table = resource.key_column, crm_name(VERSIONED[resource.name])
-    # A later transaction may have an earlier clock: contents of a row follow each other all the
-    # same, each from the end of the one before.
+    # A later transaction may have an earlier clock, so a content begins no earlier than the end of
+    # the one before.
     start = (
         f"greatest(w.from_, (SELECT max(v.valid_to) FROM {table} AS v"
         f' WHERE v.store_id = w.store_id AND v."{key}" = w."{key}"))'
@@ -69,7 +69,7 @@ def keeping(resource: Resource, statement: str) -> str:
         f" kept AS (INSERT INTO {table} ({names}, valid_from, valid_to)"
         f" SELECT {names}, f.start, greatest(w.to_, f.start + interval '1 microsecond')"
         f" FROM w CROSS JOIN LATERAL (SELECT {start} AS start) AS f"
-        # Equal: written twice in one transaction, nobody saw it.
+        # Equal when the row was written twice in one transaction: nobody saw that content.
         " WHERE w.differed AND w.from_ <> w.to_)"
         f" SELECT {', '.join(f'w.r{n}' for n in range(len(_parts(returned))))} FROM w"
     )
@@ -90,7 +90,7 @@ def _columns(resource: Resource) -> list[str]:
 def erase(
     connection: sa.Connection, store_id: int, resource: Resource, keys: Sequence[Any]
 ) -> None:
-    """Take the person out of earlier contents as well."""
+    """Remove the person from earlier contents as well."""
     table = VERSIONED.get(resource.name)
     if table is None:
         return

@@ -1,8 +1,8 @@
-"""A store is added, given another key or address, turned off, removed.
+"""Adding, changing, turning off and removing a store.
 
 A removed store whose rows were kept stays in `sync.store` without a key, so that the rows keep
-their name; adding its account again takes them up. Removing fences first: whoever still works on
-the store finds its lease gone and writes nothing more.
+their store's name. Adding its account again takes that store up. Removing a store fences its lanes
+first: a worker that still works on the store finds its lease gone and writes nothing more.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _NOTES = (
 
 
 def fingerprint(api_key: str) -> str:
-    """Names a key without telling it: 12 hex digits."""
+    """Return 12 hex digits that identify a key without revealing it."""
     return hashlib.sha256(b"sync.store.key_fingerprint" + api_key.encode()).hexdigest()[:12]
 
 
 def is_removed(store: Store) -> bool:
-    """Whether the key was forgotten and only rows are left."""
+    """Tell whether the key was forgotten and only rows are left."""
     return not store.api_key
 
 
 def next_id(connection: sa.Connection) -> int:
-    """The id the next store gets: its key is sealed for it, and its requests counted under it."""
+    """Draw the id of the next store, for which its key is sealed and its requests are counted."""
     found: int = connection.execute(
         sa.text("SELECT nextval(pg_get_serial_sequence('sync.store', 'id'))")
     ).scalar_one()
@@ -49,8 +49,11 @@ def next_id(connection: sa.Connection) -> int:
 
 
 def check_free(connection: sa.Connection, *, name: str, account: str) -> Store | None:
-    """Whether this account may be added under this name; the removed store it takes up, if any."""
-    # Two people adding the same account: the second waits, and finds the first one's.
+    """Return the removed store that this account takes up, None for a new store.
+
+    Raises BadRequest when the account or the name is taken.
+    """
+    # Of two people who add the same account, the second waits, and then finds the first's store.
     connection.execute(sa.text("LOCK TABLE sync.store IN SHARE ROW EXCLUSIVE MODE"))
     known = stores.every(connection)
     same = next((store for store in known if store.account == account), None)
@@ -86,9 +89,9 @@ def save(
     since: dt.date | None,
     checked_at: dt.datetime,
 ) -> None:
-    """Write a store's row: a new one, or a removed one that is taken up again.
+    """Write a store's row: that of a new store, or of a removed one that is taken up again.
 
-    `checked_at`: before the account was asked what the key sees.
+    `checked_at` is a moment before the account was asked what the key sees.
     """
     values = {
         "name": name,
@@ -122,7 +125,7 @@ def save(
 def take_up(
     connection: sa.Connection, store_id: int, resources: Mapping[str, Resource], *, load: bool
 ) -> None:
-    """Have a removed store worked at again; with `load`, loaded anew over what was kept."""
+    """Put a removed store to work again; with `load`, load its resources anew over the old rows."""
     release(connection, store_id)
     stores.set_lanes(connection, store_id)
     for name in selected(connection, store_id) if load else ():
@@ -131,7 +134,7 @@ def take_up(
 
 
 def load_anew(connection: sa.Connection, store_id: int, resource: Resource) -> int:
-    """Queue a first load of a resource; the id of the crawl."""
+    """Queue a first load of a resource; return the crawl's id."""
     since = connection.execute(sa.select(STORE.c.since).where(STORE.c.id == store_id)).scalar()
     days = (since if resource.created_field else None, None)
     return stores.queue_crawl(
@@ -142,7 +145,7 @@ def load_anew(connection: sa.Connection, store_id: int, resource: Resource) -> i
 def renew(
     connection: sa.Connection, store_id: int, *, url: str, sealed_key: bytes, key_fingerprint: str
 ) -> None:
-    """Another address or key of the same account."""
+    """Set another address or key of the same account."""
     connection.execute(
         sa.update(STORE)
         .where(STORE.c.id == store_id)
@@ -151,13 +154,13 @@ def renew(
 
 
 def turn(connection: sa.Connection, store_id: int, *, enabled: bool) -> None:
-    """Turn a store on or off; what is being worked on ends with its slice."""
+    """Turn a store on or off; work under way ends with its slice."""
     connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(enabled=enabled))
     stores.set_lanes(connection, store_id)
 
 
 def selected(connection: sa.Connection, store_id: int) -> list[str]:
-    """The resources a store mirrors."""
+    """Return the names of the resources a store mirrors."""
     return list(
         connection.execute(
             sa.text(
@@ -170,7 +173,7 @@ def selected(connection: sa.Connection, store_id: int) -> list[str]:
 
 
 def release(connection: sa.Connection, store_id: int, resource: str | None = None) -> int:
-    """Release what was parked or failing, so that it is worked on at once; how many lanes."""
+    """Release parked and failing lanes, so that they are worked on at once; return how many."""
     return connection.execute(
         sa.text(
             "UPDATE sync.lane SET parked_at = NULL, attempts = 0, failing_since = NULL,"
@@ -183,7 +186,7 @@ def release(connection: sa.Connection, store_id: int, resource: str | None = Non
 
 
 def fence(connection: sa.Connection, store_id: int, resource: str | None = None) -> None:
-    """Take the walk leases away (all leases without `resource`): their holders write no more."""
+    """Revoke a resource's walk lease, or all leases of the store: their holders write no more."""
     connection.execute(
         sa.text(
             "UPDATE sync.lane SET token = token + 1, lease_until = NULL, holder = NULL,"
@@ -195,7 +198,7 @@ def fence(connection: sa.Connection, store_id: int, resource: str | None = None)
 
 
 def drop_crawls(connection: sa.Connection, store_id: int, resource: str | None = None) -> int:
-    """Drop open crawls and their windows; how many."""
+    """Drop open crawls and their windows; return the number of crawls."""
     dropped = connection.execute(
         sa.text(
             "UPDATE sync.crawl SET state = 'dropped', finished_at = now() WHERE store_id = :store"
@@ -210,7 +213,7 @@ def drop_crawls(connection: sa.Connection, store_id: int, resource: str | None =
 
 
 def forget(connection: sa.Connection, store_id: int) -> None:
-    """Forget the key and everything planned; rows stay, and nothing is claimed of them."""
+    """Forget a store's key and all planned work; rows stay, and coverage claims nothing."""
     fence(connection, store_id)
     connection.execute(
         sa.update(STORE)
@@ -234,7 +237,7 @@ def forget(connection: sa.Connection, store_id: int) -> None:
 def purge(
     engine: sa.Engine, store_id: int, resources: Iterable[Resource]
 ) -> Iterator[tuple[str, int]]:
-    """Delete a forgotten store's rows, some thousands a transaction; yields tables and counts."""
+    """Delete a forgotten store's rows, some thousands a transaction; yield tables and counts."""
     for resource in resources:
         tables = [*resource.tables, *filter(None, [VERSIONED.get(resource.name)])]
         for table in reversed(tables):

@@ -1,4 +1,4 @@
-"""Passes over lists without a feed: how they end, and what a person has to approve of them."""
+"""Passes over lists without a feed: their end, and the approval of the deletions they found."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sync.state.stores import Store
 
 
 def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool:
-    """Whether an operator lets the next pass tombstone what it finds absent."""
+    """Tell whether an operator lets the next pass tombstone the rows it finds absent."""
     return bool(
         connection.execute(
             sa.text("SELECT approved FROM sync.coverage WHERE store_id = :s AND resource = :r"),
@@ -25,7 +25,7 @@ def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What a person is asked to approve: so many absent rows of so many, and why it is asked."""
+    """A request for approval: the number of absent rows, the number of all rows, and the reason."""
 
     absent: int
     of: int
@@ -41,9 +41,10 @@ def end(
     complete_as_of: dt.datetime | None,
     approval: Approval | None = None,
 ) -> None:
-    """End a pass: complete as of a moment, None where it leaves coverage as it was.
+    """End a pass; `complete_as_of` is None where coverage stays as it was.
 
-    Of what waits for approval it says why, how to allow it, and what else that may do.
+    With `approval`, coverage gets a text: the reason, the command that allows the deletion, and the
+    lost sites whose rows the command may delete too.
     """
     if approval is not None:
         lost = store.lost_sites

@@ -27,6 +27,6 @@ def draw(engine: sa.Engine, store_id: int) -> dt.datetime:
 
 
 def now(connection: sa.Connection) -> dt.datetime:
-    """Postgres's clock at this very moment, in UTC."""
+    """Return Postgres's clock at this very moment, in UTC."""
     moment: dt.datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
     return moment

@@ -1,4 +1,4 @@
-"""What is proven of each resource of a store, and the counting that proves it."""
+"""Coverage of each resource of a store: what is proven, and the counts that prove it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from sync.records.observed import Loaded, Origin
 from sync.telemetry import counted
 
 MIXED = "mixed"
-"""Stands for `Resource.version` where rows were made by more than one: workers of two releases
-side by side, or a new one before its rebuild. No release's own, so each has them rebuilt."""
+"""The version of a resource whose rows were made by several declarations: by workers of two
+releases side by side, or by a new release before its rebuild. It equals no release's version, so
+each release has the rows rebuilt."""
 
 
 def count_live(
@@ -28,11 +29,11 @@ def count_live(
     found_before: dt.datetime,
     sites: Sequence[str] | None,
 ) -> tuple[int, int]:
-    """Live rows of a window: those found before a moment, and those found from then on.
+    """Count a window's live rows: those found before a moment, and those found from then on.
 
-    Counted by the local creation day as sent, which is what the API's filter compares. Records no
-    list shows (`sync.unlisted`) are left out: the API does not count them either. Unless they are
-    more than half of many: then it is the list that is not believed, and they are counted.
+    Rows are counted by their local creation day as sent, which is what the API's filter compares.
+    Records that no list shows (`sync.unlisted`) are left out, because the API does not count them
+    either. When they are more than half of many rows, the list is not believed, and they count.
     """
     where = "t.store_id = %(store)s AND t.deleted_at IS NULL"
     binds: dict[str, object] = {"store": store_id, "before": found_before}
@@ -74,12 +75,12 @@ def add_loaded(
     *,
     origin: Origin,
 ) -> None:
-    """Carry the counts along with the rows just written, in their transaction.
+    """Add the counts of rows just written to coverage, in the transaction of the rows.
 
-    What the API said there is (`expected`) moves with what it showed or told since: records that
-    came, and those its history says are gone. Not with what a walk finds, which was there before,
-    nor with what was concluded here (`Loaded.concluded`): the two numbers can disagree.
-    Rows written by another declaration than the rest are noted, so that they are rebuilt.
+    `expected`, the API's own total, moves with the records that a list showed or a history reported
+    since. It does not move with what a walk finds, which was there before, nor with what was
+    concluded here (`Loaded.concluded`), so that the two numbers can disagree. Rows made by another
+    declaration than the rest set the version to MIXED, so that all are rebuilt.
     """
     delta = loaded.live_delta
     is_told = origin in (Origin.SHOWN, Origin.REREAD)
@@ -110,7 +111,7 @@ def add_loaded(
 
 
 def expect(connection: sa.Connection, store_id: int, resource: str, *, total: int) -> None:
-    """What the API says there is, before it is proven."""
+    """Set the total that the API gives, before it is proven."""
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET expected = :total, unavailable = NULL"
@@ -141,9 +142,9 @@ def _unlisted(resource: Resource) -> str:
 
 
 def _lock(connection: sa.Connection, resource: Resource, store_id: int) -> None:
-    """Wait for whoever is adding to the running count, so that the next statement counts theirs.
+    """Wait for transactions that add to the running count, so that the next statement sees them.
 
-    A count inside the UPDATE that waits is of the moment before the wait, and theirs is lost.
+    A count inside the UPDATE that waits is of the moment before the wait, and would miss them.
     """
     connection.execute(
         sa.text(
@@ -162,9 +163,9 @@ def mark_proven(
     as_of: dt.datetime,
     by_ids: bool = False,
 ) -> None:
-    """The whole is proven and sealed as of `as_of`; the running counts are set right.
+    """Mark the whole resource proven and sealed as of `as_of`, and correct the running counts.
 
-    How rows were read (zone, version) is no part of it: only a rebuild has read all of them.
+    Zone and version of the rows stay as they are: only a rebuild has read all rows.
     """
     set_counts(connection, resource, store_id)
     connection.execute(
@@ -178,17 +179,17 @@ def mark_proven(
 
 
 def set_counts(connection: sa.Connection, resource: Resource, store_id: int) -> None:
-    """Count the rows, and set what is expected by how far the API's own totals are from them.
+    """Count the rows, and set `expected` by the difference between the API's totals and the rows.
 
-    The totals were told a while ago, in the brackets their windows were counted in. The difference
-    that was found there is what stays true while records come and go: none, or what is in doubt
-    or was accepted. Records that no list shows are outside of the totals, as in `count_live`.
+    The totals were given earlier, in the brackets in which their windows were counted. The
+    difference found there stays true while records come and go: it is zero, in doubt, or accepted.
+    Records that no list shows are not in the totals, as in `count_live`.
     """
     _lock(connection, resource, store_id)
     connection.execute(
         sa.text(
             f"UPDATE sync.coverage SET mirrored = n.rows,"
-            # So many that it is the list that is not believed: then they are counted.
+            # Unlisted rows count when they are more than half: then the list is not believed.
             f" expected = n.rows + n.difference - CASE WHEN n.rows >= {HALF_COUNTS_FROM}"
             f" AND n.unlisted * 2 > n.rows THEN 0 ELSE n.unlisted END, rejects = {_REJECTS} FROM"
             f" (SELECT {_count_all(resource)} AS rows, {_unlisted(resource)} AS unlisted,"
@@ -208,7 +209,7 @@ def mark_pass_complete(
     *,
     complete_as_of: dt.datetime,
 ) -> None:
-    """A pass over a list without a feed closed: complete as of its first request."""
+    """Mark a resource without a feed complete as of the first request of its pass."""
     _lock(connection, resource, store_id)
     connection.execute(
         sa.text(
@@ -224,7 +225,7 @@ def mark_pass_complete(
 
 
 def unprove(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """Take a proof back: a gap was found, or the resource is loaded anew."""
+    """Withdraw a proof, because a gap was found or the resource is loaded anew."""
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
@@ -235,8 +236,10 @@ def unprove(connection: sa.Connection, store_id: int, resource: str) -> None:
 
 
 def set_filter(connection: sa.Connection, store_id: int, resource: str, *, works: bool) -> None:
-    """Note whether the creation day filters narrow the list; which turns were compared is other
-    then: months cannot be one by one where they do not."""
+    """Note whether the creation day filters narrow the list.
+
+    A change forgets the turns compared: without filters, months cannot be compared one by one.
+    """
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET date_filter = :works, ids_checked = NULL"
@@ -250,7 +253,7 @@ def set_filter(connection: sa.Connection, store_id: int, resource: str, *, works
 def set_unavailable(
     connection: sa.Connection, store_id: int, resource: str, *, reason: str
 ) -> None:
-    """The API does not give this resource to this key or account; nothing is deleted for it."""
+    """Note why the API does not give this resource to this key or account; nothing is deleted."""
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET unavailable = :reason"
@@ -261,21 +264,21 @@ def set_unavailable(
 
 
 def begin_rebuild(connection: sa.Connection, resource: Resource, store_id: int) -> None:
-    """From now on its rows are made by this declaration; who writes by another is noted.
+    """Set the version of this declaration before a rebuild, so that other writers are noticed.
 
-    It is said first and not last, or what another wrote behind the rebuild would be forgotten.
-    Meanwhile nothing is complete.
+    A worker that writes by another declaration turns it into MIXED. Set after the rebuild, it would
+    hide such rows. Meanwhile the resource is not complete.
     """
     _set_version(connection, resource, store_id, to=resource.version)
 
 
 def carry_on_rebuild(connection: sa.Connection, resource: Resource, store_id: int) -> None:
-    """A part of its rows are made by this declaration: noted where the others were not."""
+    """Replace another version by MIXED: a part of the rows are made by this declaration now."""
     _set_version(connection, resource, store_id, to=MIXED)
 
 
 def end_rebuild(connection: sa.Connection, resource: Resource, store_id: int, *, zone: str) -> None:
-    """All of its rows are read in this zone; what could not be taken of them is counted anew."""
+    """Note the zone in which all rows are now read, and count the rejects anew."""
     connection.execute(
         sa.text(
             f"UPDATE sync.coverage SET zone = :zone, rejects = {_REJECTS}"
@@ -296,7 +299,7 @@ def _set_version(connection: sa.Connection, resource: Resource, store_id: int, *
 
 
 def set_asked(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """It is asked for anew: whether the API gives it is to be seen."""
+    """Forget that a resource was unavailable, because it is requested again."""
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET unavailable = NULL"
@@ -307,7 +310,7 @@ def set_asked(connection: sa.Connection, store_id: int, resource: str) -> None:
 
 
 def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bool, str | None]:
-    """Whether the store mirrors a resource, and why the API does not give it (None: it does)."""
+    """Tell whether the store mirrors a resource, and why the API does not give it (else None)."""
     row = connection.execute(
         sa.text(
             "SELECT selected, unavailable FROM sync.coverage"
@@ -319,7 +322,7 @@ def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bo
 
 
 def proven_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
-    """As of when the whole is proven and sealed; None while it is not."""
+    """Return as of when the whole is proven and sealed; None while it is not."""
     found: dt.datetime | None = connection.execute(
         sa.text("SELECT proven_as_of FROM sync.coverage WHERE store_id = :s AND resource = :r"),
         {"s": store_id, "r": resource},
@@ -328,7 +331,7 @@ def proven_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.
 
 
 def polled_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
-    """From when on changes are to be read: the last poll, or the last full pass."""
+    """Return the moment from which changes are to be read: the last poll, or the last full pass."""
     found: dt.datetime | None = connection.execute(
         sa.text(
             "SELECT greatest(polled_as_of, complete_as_of) FROM sync.coverage"
@@ -342,7 +345,7 @@ def polled_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.
 def set_polled_as_of(
     connection: sa.Connection, store_id: int, resource: str, *, as_of: dt.datetime
 ) -> None:
-    """A poll was read to its end."""
+    """Note that a poll was read to its end."""
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET polled_as_of = greatest(polled_as_of, :as_of)"
@@ -353,7 +356,7 @@ def set_polled_as_of(
 
 
 def complete_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
-    """As of when a resource is complete, as analysts are told; None while it is not."""
+    """Return as of when analysts see the resource complete; None while it is not."""
     found: dt.datetime | None = connection.execute(
         sa.text("SELECT complete_as_of FROM crm.coverage WHERE store_id = :s AND resource = :r"),
         {"s": store_id, "r": resource},
@@ -362,7 +365,7 @@ def complete_as_of(connection: sa.Connection, store_id: int, resource: str) -> d
 
 
 def next_turn(connection: sa.Connection, store_id: int, resource: str, *, turns: int) -> int | None:
-    """The turn whose ids were compared longest ago; None when all were within thirty days."""
+    """Return the turn whose ids were compared longest ago; None when all were within 29 days."""
     found: int | None = connection.execute(
         sa.text(
             "SELECT t FROM sync.coverage AS c, generate_series(0, :turns - 1) AS t"
@@ -380,7 +383,10 @@ def next_turn(connection: sa.Connection, store_id: int, resource: str, *, turns:
 def turn_done(
     connection: sa.Connection, store_id: int, resource: str, *, turn: int, turns: int
 ) -> None:
-    """A turn was compared; `ids_checked_at` is the oldest of all, NULL until each had its turn."""
+    """Note that a turn was compared.
+
+    `ids_checked_at` is the oldest comparison of all turns, NULL until each turn was compared.
+    """
     connection.execute(
         sa.text(
             "UPDATE sync.coverage SET ids_checked = coalesce(ids_checked, '{}'::jsonb)"

@@ -1,4 +1,4 @@
-"""How far each crawl and feed has come: always written in the transaction of the rows."""
+"""Crawls, their windows and their positions: progress, written in the transaction of the rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sync.schema.crawls import CRAWL, MET, WINDOW
 
 @dataclass(slots=True)
 class Window:
-    """A row of `sync.window`: a slice of a list, and the last page of it that was committed."""
+    """A row of `sync.window`: a slice of a list, and its last committed page."""
 
     id: int
     crawl_id: int
@@ -38,8 +38,8 @@ class Window:
 
     @property
     def is_read(self) -> bool:
-        """Whether the last page is committed: of one that is compared, only what it lacks is left
-        to be asked for, from `last_id` on."""
+        """True when the last page is committed. Of a compared window, only the rows it lacks are
+        still to be requested, from `last_id` on."""
         return self.state == "open" and 0 < self.page_count <= self.last_page
 
 
@@ -47,7 +47,7 @@ class Window:
 class Crawl:
     """A row of `sync.crawl`.
 
-    `rounds` in a row ended without a result; `report` is what it keeps of itself (`note`).
+    `rounds` counts the last rounds without a result; `report` holds the values kept by `note`.
     """
 
     id: int
@@ -65,9 +65,9 @@ class Crawl:
 
 
 def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl | None:
-    """The open crawl to work on: a rebuild first, then a person's, then the oldest.
+    """Return the open crawl to work on: a rebuild first, then an operator's, then the oldest.
 
-    None when there is none, or each waits.
+    None when there is none, or each has to wait.
     """
     row = connection.execute(
         sa.select(CRAWL)
@@ -99,7 +99,7 @@ def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl
 
 
 def next_due(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
-    """When the first open crawl may be worked on; None when none is open."""
+    """Return when the first open crawl may be worked on; None when none is open."""
     found: dt.datetime | None = connection.execute(
         sa.text(
             "SELECT min(coalesce(not_before, asked_at)) FROM sync.crawl WHERE store_id = :store"
@@ -118,7 +118,7 @@ def wait(
     phase: str | None = None,
     rounds: int = 0,
 ) -> None:
-    """Let a crawl wait while others go before it. `rounds` ended without a result, 0 for none."""
+    """Postpone a crawl by `seconds`. `rounds` in a row ended without a result, 0 for none."""
     crawl.phase = phase or crawl.phase
     connection.execute(
         sa.text(
@@ -152,7 +152,7 @@ def set_phase(connection: sa.Connection, crawl: Crawl, phase: str) -> None:
 
 
 def end_crawl(connection: sa.Connection, crawl: Crawl) -> None:
-    """A crawl is done."""
+    """Mark a crawl done."""
     connection.execute(
         sa.text(
             "UPDATE sync.crawl SET state = 'done', phase = 'done', finished_at = now(),"
@@ -193,7 +193,7 @@ def count_pages(
 
 
 def note(connection: sa.Connection, crawl: Crawl, **values: object) -> None:
-    """Keep values in a crawl's report, in place of those of the same names."""
+    """Keep values in a crawl's report, replacing those of the same names."""
     connection.execute(
         sa.text(
             "UPDATE sync.crawl SET report = coalesce(report, '{}'::jsonb) || cast(:new AS jsonb)"
@@ -220,7 +220,7 @@ def add_report(connection: sa.Connection, crawl: Crawl, found: dict[str, int]) -
 
 
 def windows(connection: sa.Connection, crawl_id: int, *, states: Sequence[str]) -> list[Window]:
-    """A crawl's windows in the given states, in the order planned."""
+    """Return a crawl's windows in the given states, in the order planned."""
     rows = connection.execute(
         sa.select(WINDOW)
         .where(WINDOW.c.crawl_id == crawl_id, WINDOW.c.state.in_(states))
@@ -249,7 +249,7 @@ def add_windows(
     deep: bool = False,
     like: Window | None = None,
 ) -> list[Window]:
-    """Plan windows; their first page tells what is in them. Parts of a window are `like` it."""
+    """Plan windows; their first page will tell what is in them. Parts of a window copy `like`."""
     values: dict[str, Any] = {"state": state, "deep": deep}
     if like is not None:
         values |= {"deep": like.deep, "walks": like.walks}
@@ -283,13 +283,13 @@ def add_id_windows(
 
 
 def remove_window(connection: sa.Connection, window_id: int) -> None:
-    """Drop a window that others replace, and what was met in it."""
+    """Delete a window that others replace, and the ids met in it."""
     connection.execute(sa.delete(MET).where(MET.c.window_id == window_id))
     connection.execute(sa.delete(WINDOW).where(WINDOW.c.id == window_id))
 
 
 def walk_again(connection: sa.Connection, window_id: int) -> None:
-    """Have a window walked from its first page, its ids and contents compared."""
+    """Have a window walked again from its first page, with its ids and contents compared."""
     connection.execute(sa.delete(MET).where(MET.c.window_id == window_id))
     connection.execute(
         sa.text(
@@ -342,14 +342,14 @@ def advance_ids(connection: sa.Connection, window_id: int, *, last_id: int, stat
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a list behind a cursor goes on: the cursor, and `Batch.repeats` before its page."""
+    """A position in a list behind a cursor: the cursor, and `Batch.repeats` before its page."""
 
     cursor: str
     repeats: dict[str, int]
 
 
 def position(connection: sa.Connection, store_id: int, resource: str) -> Position:
-    """The position of a list; its beginning when it has none."""
+    """Return the position in a list; its beginning when none is stored."""
     row = connection.execute(
         sa.text("SELECT cursor, repeats FROM sync.position WHERE store_id = :s AND resource = :r"),
         {"s": store_id, "r": resource},
@@ -358,7 +358,7 @@ def position(connection: sa.Connection, store_id: int, resource: str) -> Positio
 
 
 def set_position(connection: sa.Connection, store_id: int, resource: str, to: Position) -> None:
-    """Commit a position."""
+    """Store the position in a list."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.position (store_id, resource, cursor, repeats)"
@@ -371,7 +371,7 @@ def set_position(connection: sa.Connection, store_id: int, resource: str, to: Po
 
 
 def begin_anew(connection: sa.Connection, crawl: Crawl) -> None:
-    """Forget how far a crawl has come: it begins anew the next time."""
+    """Forget the progress of a crawl, so that it begins anew the next time."""
     connection.execute(
         sa.text("UPDATE sync.crawl SET report = NULL, phase = 'plan' WHERE id = :id"),
         {"id": crawl.id},

@@ -1,9 +1,9 @@
-"""Rows that a history told to be gone, or to have left their day or site: `sync.departure`.
+"""Rows that a history says are gone, or have left their day or site: `sync.departure`.
 
-An equal count proves an equal set only while every departure is known (sync/crawl.py). One that a
-lagging list still shows, or that is published late, cancels a lost row in the count; so windows
-with such rows are counted later, and a count is final only when no departure from before it was
-learnt after it.
+An equal count proves an equal set only while every departure is known (sync/crawl.py). A departed
+row that a lagging list still shows, or whose departure is published late, cancels a lost row in the
+count. So windows with such rows are counted later, and a count is final only when no departure from
+before it was learnt after it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def note(
     store_id: int,
     told: Sequence[tuple[int, int, dt.datetime | None]],
 ) -> None:
-    """Keep (entry id, record id, the CRM's time) of departures from live rows, as yet unchanged.
+    """Store departures of live rows before they are applied: (entry id, record id, the CRM's time).
 
-    Called before what they tell is applied, in its transaction, and after `feeds.hold`: the day is
-    that of the row here, and a count that holds the feed too is wholly before this or after it.
+    Call it in the transaction that applies the entries, and after `feeds.hold`. The stored day is
+    that of the unchanged row. A count, which holds the feed too, is wholly before or after this.
     """
     if not told:
         return
@@ -67,11 +67,11 @@ def contested(
     found_before: dt.datetime,
     lateness_seconds: float,
 ) -> int:
-    """How many live rows of some days the CRM may count or not.
+    """Count the live rows of some days that the CRM may count or not.
 
-    Those that a history said to have left within the lateness bound: a list that lags still shows
-    them. Those that `arrived` just before the total was told, by a list that may lag behind the one
-    that showed them. And those that were found absent, and are asked for a second time later.
+    These are the rows that a history said have left within the lateness bound, which a lagging list
+    still shows; the rows that `arrived` just before the total was given, by a list that may lag
+    behind the one that showed them; and the rows found absent that are requested once more later.
     """
     where, still_there = "true", ""
     if resource.created_field:
@@ -114,9 +114,9 @@ def speaks_against(
     crm_at: dt.datetime | None,
     lateness_seconds: float,
 ) -> bool:
-    """Whether a departure from some days was learnt after a count, and may be from before it.
+    """Tell whether a departure from some days was learnt after a count, and may be from before it.
 
-    `crm_at` is the CRM's clock at the count or after it: what left later is no witness. Where the
+    `crm_at` is the CRM's clock at the count or after it: later departures do not matter. Where the
     CRM does not tell its time, everything learnt within the lateness bound may be from before.
     """
     return bool(
@@ -144,7 +144,7 @@ def speaks_against(
 
 
 def forget_old(connection: sa.Connection) -> None:
-    """Drop what no proof can wait for any more."""
+    """Delete departures that no proof can wait for any more."""
     connection.exec_driver_sql(
         f"DELETE FROM sync.departure WHERE told_at < now() - interval '{KEEP_DAYS} days'"
     )

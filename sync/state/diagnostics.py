@@ -1,5 +1,5 @@
-"""What was seen and could not be taken, kept so that nothing is lost: rejects, unknown fields,
-parked answers, drift, proofs."""
+"""Records of what could not be stored as declared, so that nothing is lost: rejects, unknown
+fields, parked answers, drift; and the audit trail of proofs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def keep_rejects(
     read: Iterable[str] = (),
     from_raw: bool = False,
 ) -> None:
-    """Replace the rejects of the records just read (`read`: their keys as text) by these.
+    """Replace the rejects of the records just read (`read`: their keys as text).
 
-    Read from our own `raw`, a record no longer holds what Postgres could not store: the note of
-    that (its field is "") stays.
+    A record read from our own `raw` no longer holds what Postgres could not store, so the reject
+    about that (its field is "") stays.
     """
     keys = list(read)
     gone = connection.execute(
@@ -70,7 +70,7 @@ def keep_rejects(
     if gone != new:
         connection.execute(
             sa.text(
-                # Carried along: a proof of the whole sets it right (coverage.py).
+                # A running count: a proof of the whole corrects it (coverage.py).
                 "UPDATE sync.coverage SET rejects = greatest(rejects + :difference, 0)"
                 " WHERE store_id = :store AND resource = :resource"
             ),
@@ -81,7 +81,7 @@ def keep_rejects(
 def known_rejects(
     connection: sa.Connection, store_id: int, resource: str, records: Sequence[str]
 ) -> set[str]:
-    """Which of these records have rejects already."""
+    """Return those of the records that have rejects already."""
     if not records:
         return set()
     found = connection.execute(
@@ -97,7 +97,7 @@ def known_rejects(
 def keep_unknown(
     connection: sa.Connection, store_id: int, resource: str, unknown: Mapping[str, str]
 ) -> None:
-    """Note paths no declaration names, each once."""
+    """Store paths that no declaration names, each once."""
     if not unknown:
         return
     connection.execute(
@@ -124,7 +124,7 @@ def park_page(
     reason: str,
     body: bytes,
 ) -> None:
-    """Keep an answer that was not what was declared, without any key it quotes."""
+    """Store an answer that is not as declared, with any key it quotes removed."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.parked_page (store_id, resource, request, reason, body)"
@@ -150,7 +150,7 @@ def note_drift(
     window_id: int | None = None,
     crawl_id: int | None = None,
 ) -> None:
-    """The list changed under the walk, in a way that was noticed."""
+    """Note that the list changed under the walk."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.drift (store_id, resource, window_id, kind, detail)"
@@ -188,7 +188,7 @@ def keep_proof(
     proven: bool,
     detail: str = "",
 ) -> None:
-    """The audit trail: what the API said, what the mirror had, and what followed from it."""
+    """Store an audit record: the API's total, the mirror's count, and the conclusion from them."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.proof (store_id, resource, first_day, last_day, method, asked_as_of,"

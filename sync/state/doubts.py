@@ -1,7 +1,7 @@
-"""What may be wrong, since when and why: the rows of `sync.doubt`.
+"""Doubts about resources, with their reason and since when: the rows of `sync.doubt`.
 
-Coverage never goes past a doubt. A deep comparison that began after the doubt was raised lifts it,
-window by window; so does a person who accepts what cannot be mended, and nothing else.
+Coverage never goes past an open doubt. A deep comparison that began after the doubt was raised
+lifts it, window by window. A person may accept one that cannot be resolved. Nothing else ends one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WITHIN = (
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A row of `sync.doubt` that nobody has accepted, or one that somebody has."""
+    """A row of `sync.doubt`, accepted by a person or not."""
 
     id: int
     days: Days
@@ -53,10 +53,9 @@ def raise_doubt(
 ) -> None:
     """Note that some days of a resource may be wrong since a moment.
 
-    Without `since`: since the last proof of the resource, or now where there is none. A doubt of
-    the same kind about the same days is raised anew: it keeps the older `since`, and what was
-    compared before does not lift it any more. One that was accepted with the same difference is
-    left as it is.
+    The default of `since` is the last proof of the resource, or now where there is none. A doubt of
+    the same kind about the same days is raised anew: it keeps the older `since`, and earlier
+    comparisons no longer lift it. A doubt accepted with the same difference is left as it is.
     """
     connection.execute(
         sa.text(
@@ -81,12 +80,12 @@ def raise_doubt(
 
 
 def open_doubts(connection: sa.Connection, store_id: int, resource: str) -> list[Doubt]:
-    """What may be wrong with a resource and nobody has accepted, the oldest first."""
+    """Return the doubts about a resource that nobody has accepted, the oldest first."""
     return _read(connection, store_id, resource, "accepted_at IS NULL")
 
 
 def accepted(connection: sa.Connection, store_id: int, resource: str) -> list[Doubt]:
-    """What a person accepted of a resource."""
+    """Return the doubts about a resource that a person has accepted."""
     return _read(connection, store_id, resource, "accepted_at IS NOT NULL")
 
 
@@ -119,8 +118,8 @@ def divide(
 ) -> None:
     """Cut open doubts along the windows of a crawl, so that each can be lifted with its window.
 
-    The windows cover a run of days without a gap; a doubt that reaches beyond it stays whole.
-    How a difference is spread over the parts, nobody knows.
+    The windows cover a run of days without a gap; a doubt that reaches beyond it stays whole. The
+    parts have no difference, because nobody knows how it is spread over them.
     """
     if len(windows) < 2:
         return
@@ -128,7 +127,7 @@ def divide(
         parts = [part for days in windows if (part := doubt.days.within(days)) is not None]
         firsts, lasts = {part.first for part in parts}, {part.last for part in parts}
         if len(parts) < 2 or doubt.days.first not in firsts or doubt.days.last not in lasts:
-            continue  # it reaches beyond what the crawl covers
+            continue  # the doubt reaches beyond the days of the crawl
         connection.execute(
             sa.text(
                 "INSERT INTO sync.doubt (store_id, resource, first_day, last_day, kind, detail,"
@@ -154,10 +153,10 @@ def lift(
     *,
     compared_from: dt.datetime,
 ) -> int:
-    """Forget the doubts about some days that were raised before a deep comparison of them began.
+    """Delete the doubts about some days that were raised before a deep comparison of them began.
 
-    What a person accepted is forgotten too, for it was found to be well again; an accepted
-    difference of counts is not, for it is what the window was proven with. Returns how many.
+    Accepted doubts are deleted too, because the days were found correct. An accepted difference of
+    counts stays, because the window was proven with it. Returns how many.
     """
     return connection.execute(
         sa.text(
@@ -173,9 +172,9 @@ def accept(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int], *, by: str,
     because: str,
 ) -> int:  # fmt: skip
-    """Accept doubts: coverage goes on without them, and analysts see them. Returns how many.
+    """Accept doubts: coverage goes on without them, and analysts see them. Return how many.
 
-    What was accepted before of the same kind about the same days is replaced.
+    An earlier accepted doubt of the same kind about the same days is replaced.
     """
     binds = {"store": store_id, "resource": resource, "ids": list(ids), "by": by}
     connection.execute(
@@ -207,7 +206,7 @@ def accept_records(
     by: str,
     because: str,
 ) -> int:
-    """Accept records that cannot be had, each with its error; how many."""
+    """Accept records that cannot be read, each with its error; return how many."""
     return connection.execute(
         sa.text(
             "INSERT INTO sync.doubt (store_id, resource, record, kind, detail, since, accepted_at,"
@@ -229,7 +228,7 @@ def accept_records(
 def forget_records(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
 ) -> None:
-    """Records that were accepted as not to be had, and came after all, or are gone."""
+    """Delete accepted doubts about records that came after all, or are gone."""
     connection.execute(
         sa.text(
             "DELETE FROM sync.doubt WHERE store_id = :store AND resource = :resource"
@@ -240,7 +239,7 @@ def forget_records(
 
 
 def forget_accepted(connection: sa.Connection, store_id: int, resource: str, days: Days) -> None:
-    """A total agrees without the differences that were accepted: they are no more."""
+    """Delete the accepted differences of some days, because the total agrees without them."""
     connection.execute(
         sa.text(
             "DELETE FROM sync.doubt WHERE store_id = :store AND resource = :resource"
@@ -251,10 +250,10 @@ def forget_accepted(connection: sa.Connection, store_id: int, resource: str, day
 
 
 def accepted_difference(connection: sa.Connection, store_id: int, resource: str, days: Days) -> int:
-    """By how many the API's total of some days may be above the rows here, as was accepted.
+    """Return by how many the API's total of some days may exceed the rows here, as was accepted.
 
-    Differences of days that lie within the given ones are added up; a difference of wider days
-    says nothing of their parts.
+    Differences of days that lie within the given ones are added up; a difference of wider days says
+    nothing of their parts.
     """
     found: int = connection.execute(
         sa.text(
@@ -274,7 +273,7 @@ def is_open_about(
     *,
     raised_after: dt.datetime | None = None,
 ) -> bool:
-    """Whether anything about some days may be wrong, by what was seen after a moment."""
+    """Tell whether a doubt about some days is open that was raised at a moment or later."""
     return bool(
         connection.execute(
             sa.text(

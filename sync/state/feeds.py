@@ -1,4 +1,4 @@
-"""How far each feed has been followed: its head, its tail, its bookmark, its cadence."""
+"""The position of each feed: its head, its tail, its bookmark, its interval."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LATENESS_SECONDS = failpoints.scaled(60)
 HOUR_SECONDS = failpoints.scaled(3_600)
 DAY_SECONDS = failpoints.scaled(86_400)
 MOST_LATENESS_SECONDS = DAY_SECONDS
-"""What no bound exceeds: a day's entries are the most that are read a third time."""
+"""The upper limit of every bound: at most a day's entries are read a third time."""
 
 
 @dataclass(slots=True)
 class Feed:
-    """A row of `sync.feed`: the two cursors of a history and what they stand for.
+    """A row of `sync.feed`: the two cursors of a history and their moments.
 
-    `crm_at` is the CRM's own clock in the answer sent at `head_at`, None where it told none.
-    `every_seconds` is how often it is looked at, None for SYNC_FEED_SECONDS.
+    `crm_at` is the CRM's own clock in the answer sent at `head_at`, None where the answer had none.
+    `every_seconds` is the interval between two reads, None for SYNC_FEED_SECONDS.
     """
 
     bookmark: int
@@ -38,7 +38,7 @@ class Feed:
 
 
 def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
-    """The cursors of a history; None before its bookmark is set."""
+    """Return the cursors of a history; None before its bookmark is set."""
     row = connection.execute(
         sa.select(FEED).where(FEED.c.store_id == store_id, FEED.c.resource == history)
     ).one_or_none()
@@ -56,9 +56,9 @@ def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
 
 
 def lateness_seconds(connection: sa.Connection, store_id: int) -> float:
-    """The store's lateness bound B: for how long its histories may tell something new of a moment.
+    """Return the lateness bound B: how long the store's histories may tell something new.
 
-    The largest that any of its histories taught, and no less than what is set for the store.
+    It is the largest that any of its histories taught, and no less than what the store is set to.
     """
     found: float = connection.execute(
         sa.text(
@@ -72,7 +72,7 @@ def lateness_seconds(connection: sa.Connection, store_id: int) -> float:
 
 
 def least_lateness_seconds(connection: sa.Connection, store_id: int) -> float:
-    """The store's lateness bound while nothing came later."""
+    """Return the store's lateness bound as long as no entry came later."""
     found: float = connection.execute(
         sa.text(
             "SELECT coalesce(least_lateness_seconds, :usual) FROM sync.store WHERE id = :store"
@@ -83,10 +83,10 @@ def least_lateness_seconds(connection: sa.Connection, store_id: int) -> float:
 
 
 def hold(connection: sa.Connection, store_id: int, history: str) -> dt.datetime:
-    """Lock a feed until the transaction ends; Postgres's clock at the moment after.
+    """Lock a feed until the transaction ends; return Postgres's clock at the moment after.
 
-    Whoever learns of departures and whoever counts rows hold it, so that each count is wholly
-    before or wholly after what a page told.
+    Every transaction that learns of departures or counts rows holds the feed, so that each count is
+    wholly before or wholly after a page's entries.
     """
     connection.execute(
         sa.text("SELECT FROM sync.feed WHERE store_id = :s AND resource = :h FOR UPDATE"),
@@ -97,7 +97,7 @@ def hold(connection: sa.Connection, store_id: int, history: str) -> dt.datetime:
 
 
 def feed_rates(connection: sa.Connection) -> list[tuple[int, str, float, float | None]]:
-    """Every feed that is followed: store, history, changes a second, present interval."""
+    """Return every feed that is followed: store, history, changes a second, present interval."""
     rows = connection.execute(
         sa.text(
             "SELECT f.store_id, f.resource, f.changes_per_second, f.every_seconds"
@@ -126,7 +126,7 @@ def set_cadence(connection: sa.Connection, changed: Sequence[tuple[int, str, flo
 
 
 def set_bookmark(connection: sa.Connection, store_id: int, history: str, entry_id: int) -> None:
-    """Store the bookmark of a first load; the first one set stands, for it is the oldest."""
+    """Store the bookmark of a first load; one that is set already stays, for it is the oldest."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.feed (store_id, resource, bookmark, head_id, tail_id, hour_read_at,"
@@ -149,15 +149,15 @@ def advance_head(
 ) -> None:
     """Commit entries up to `head_id`; `ended_at` is set when the answer had nothing after it.
 
-    What was known came again, so the chain is whole; and a history that is read to its end is
-    given: nothing else asks again whether it is.
+    Known entries came again, so the chain is not broken. A history that was read to its end is
+    available; no other request checks that again, so `unavailable` is reset here.
     """
     connection.execute(
         sa.text(
             "UPDATE sync.feed SET head_id = greatest(head_id, :head), entries = entries + :entries,"
             " broken_since = NULL, head_at = greatest(head_at, :ended),"
             " crm_at = CASE WHEN cast(:ended AS timestamptz) IS NULL THEN crm_at ELSE :crm END,"
-            # An average that forgets: what was seen an hour ago counts a third of what is new.
+            # A decaying average: entries of an hour ago weigh a third of new ones.
             " changes_per_second = changes_per_second * exp(-least(20, greatest(0,"
             " extract(epoch FROM cast(:ended AS timestamptz) - head_at)) / 3600.0))"
             " + cast(:entries AS float8) / 3600"
@@ -183,7 +183,7 @@ def advance_head(
 
 
 def advance_tail(connection: sa.Connection, store_id: int, history: str, *, tail_id: int) -> None:
-    """Commit the second reading up to `tail_id`."""
+    """Commit the tail, the second reading, up to `tail_id`."""
     connection.execute(
         sa.text(
             "UPDATE sync.feed SET tail_id = greatest(tail_id, :tail)"
@@ -194,7 +194,7 @@ def advance_tail(connection: sa.Connection, store_id: int, history: str, *, tail
 
 
 def break_chain(connection: sa.Connection, store_id: int, history: str) -> float:
-    """Note that known entries did not come again; for how many seconds that is so."""
+    """Note that known entries did not come again; return for how many seconds they have not."""
     found: float = connection.execute(
         sa.text(
             "UPDATE sync.feed SET broken_since = coalesce(broken_since, clock_timestamp())"
@@ -207,7 +207,7 @@ def break_chain(connection: sa.Connection, store_id: int, history: str) -> float
 
 
 def restart(connection: sa.Connection, store_id: int, history: str, *, bookmark: int) -> None:
-    """Follow a history from a new bookmark: what it was followed by before is not there any more.
+    """Follow a history from a new bookmark, because the entries it was followed by are gone.
 
     `broken_since` stays until known entries have come again.
     """
@@ -224,7 +224,7 @@ def restart(connection: sa.Connection, store_id: int, history: str, *, bookmark:
 def next_seen(
     connection: sa.Connection, history: str, store_id: int, ids: Sequence[int]
 ) -> dict[int, dt.datetime]:
-    """When the entry after each of these ids was first seen here; ids without one are left out."""
+    """Return when the entry after each of these ids was first seen here, if there is one."""
     rows = connection.exec_driver_sql(
         "SELECT n.id, t.first_seen_at FROM unnest(%s::bigint[]) AS n(id) CROSS JOIN LATERAL ("
         f"SELECT first_seen_at FROM {crm_name(history)} WHERE store_id = %s AND id > n.id"
@@ -237,10 +237,10 @@ def next_seen(
 def learn_lateness(
     connection: sa.Connection, store_id: int, history: str, *, seconds: float, late: int
 ) -> None:
-    """Take note of entries that came late, `seconds` being the worst that was seen of them.
+    """Note entries that came late; `seconds` is the worst lateness among them.
 
-    The bound is twice that, a day at most. Nothing is learnt of a history that is not proven whole:
-    a key that sees more than before finds old entries new.
+    The bound becomes twice that, at most a day. Nothing is learnt from a history that is not proven
+    whole: a key that sees more than before finds old entries new.
     """
     connection.execute(
         sa.text(
@@ -266,11 +266,11 @@ def learn_lateness(
 def set_clear(
     connection: sa.Connection, store_id: int, history: str, *, unpassed: dt.datetime | None
 ) -> None:
-    """Everything the CRM did before `clear_at` is in the mirror, as far as this history tells it.
+    """Set `clear_at`: all the CRM did before it and this history tells is in the mirror.
 
-    That is the lateness bound before the head's last end, or before the oldest entry that the tail
-    has not passed was first seen, whichever is older (`unpassed`, None where it has passed all). It
-    may go back: a bound that rises makes it older. A bound that nothing confirmed for a day halves.
+    It is the lateness bound before the older of two moments: the head's last end, and the first
+    sight of the oldest entry that the tail has not passed (`unpassed`, None where it has passed
+    all). It may go back when the bound rises. A bound that nothing confirmed for a day is halved.
     """
     connection.execute(
         sa.text(
@@ -302,8 +302,8 @@ def set_clear(
 
 @dataclass(frozen=True, slots=True)
 class Backward:
-    """The third reading of a history: whether the last hour and the last day are due for it, and
-    how far it has come where one is under way."""
+    """The third reading of a history: whether the last hour, the last day and the sample are due,
+    and the range that is being read, None where there is none."""
 
     is_hour_due: bool
     is_day_due: bool
@@ -313,7 +313,7 @@ class Backward:
 
 
 def backward(connection: sa.Connection, store_id: int, history: str) -> Backward:
-    """What is due of a history besides its head and its tail."""
+    """Return what is due of a history besides its head and its tail."""
     row = connection.execute(
         sa.text(
             "SELECT coalesce(hour_read_at, '-infinity') < n.now - make_interval(secs => :hour),"
@@ -338,7 +338,7 @@ def begin_backward(
 ) -> None:
     """Begin a third reading at the oldest entry of the last two hours, or of the last two days.
 
-    Twice as far back as the reading before it, so that each entry is passed when it is old enough.
+    It goes back two intervals, so that each entry is read once more when it is old enough.
     """
     seconds = 2 * (DAY_SECONDS if days else HOUR_SECONDS)
     connection.execute(
@@ -364,7 +364,7 @@ def begin_backward(
 def advance_backward(
     connection: sa.Connection, store_id: int, history: str, *, to_id: int | None
 ) -> None:
-    """Commit a third reading up to an id; None when it is at its end."""
+    """Commit a third reading up to an id; None ends it."""
     connection.execute(
         sa.text(
             "UPDATE sync.feed SET backward_id = :id, backward_until_id = CASE WHEN"
@@ -378,11 +378,11 @@ def advance_backward(
 def to_sample(
     connection: sa.Connection, store_id: int, history: str, target: str, *, subject: str
 ) -> list[int]:
-    """Choose a hundred live records at most that the tail has passed in the last two hours.
+    """Choose at most a hundred live records that the tail has passed in the last two hours.
 
-    One is read again when its last entry has been known for twice as long as when it was read last:
-    for 2 B, 4 B, 8 B and so on, so that a lag of any length shows. Of too many, as many are chosen
-    from each of these ages. Those that wait to be read for another reason are left to that.
+    A record is read again when its last entry has been known for twice as long as at the last read:
+    after 2 B, 4 B, 8 B and so on, so that a lag of any length shows. Of too many, as many are
+    chosen from each of these ages. Records that wait to be read for another reason are left out.
     """
     followed = feed(connection, store_id, history)
     assert followed is not None, "a feed is followed from its bookmark"
@@ -398,7 +398,7 @@ def to_sample(
             " WHERE age_when_read >= :bound AND age >= 2 * age_when_read"
             " AND NOT EXISTS (SELECT FROM sync.reread AS r WHERE r.store_id = :store"
             " AND r.resource = :target AND r.id = t.id)"
-            # The smallest of exponential times: chosen with a weight of one by the age.
+            # A random choice with the weight 1 / age: the smallest of exponential times.
             " ORDER BY -ln(1 - random()) * age LIMIT 100"
         ),
         {
@@ -415,9 +415,9 @@ def to_sample(
 def _begin_of(
     connection: sa.Connection, store_id: int, history: str, followed: Feed, *, seconds: float
 ) -> int:
-    """Find the last entry followed that was first seen longer ago; the bookmark where none was.
+    """Return the newest followed entry first seen before the last `seconds`, else the bookmark.
 
-    Read from the newest back, so that it costs what there was since.
+    The search goes back from the newest entry, so that it costs no more than the entries since.
     """
     found: int | None = connection.execute(
         sa.text(
@@ -436,7 +436,7 @@ def _begin_of(
 
 
 def note_sample(connection: sa.Connection, store_id: int, history: str, *, records: int) -> None:
-    """Note that passed records were read again; what was found in some 200 before counts less."""
+    """Note that `records` passed records were read again; earlier results decay over some 200."""
     connection.execute(
         sa.text(
             "UPDATE sync.feed SET sampled_at = clock_timestamp(),"
@@ -451,7 +451,7 @@ def note_sample(connection: sa.Connection, store_id: int, history: str, *, recor
 def note_untold(
     connection: sa.Connection, store_id: int, history: str, *, records: int
 ) -> tuple[float, float]:
-    """Note sampled records whose change no entry told; all such of late, and all sampled."""
+    """Add sampled records whose change no entry told; return the decayed sums: of these, of all."""
     row = connection.execute(
         sa.text(
             "UPDATE sync.feed SET untold_records = untold_records + :n"
@@ -464,7 +464,7 @@ def note_untold(
 
 
 def raise_lateness(connection: sa.Connection, store_id: int, history: str) -> None:
-    """Double the bound: lists lag longer. What was sampled under the old one counts no more."""
+    """Double the bound, because lists lag longer; forget what was sampled under the old bound."""
     bound = lateness_seconds(connection, store_id)
     learn_lateness(connection, store_id, history, seconds=bound, late=0)
     connection.execute(
@@ -479,7 +479,7 @@ def raise_lateness(connection: sa.Connection, store_id: int, history: str) -> No
 def told_since(
     connection: sa.Connection, store_id: int, history: str, *, subject: str, seconds: float
 ) -> tuple[list[int], dt.datetime | None]:
-    """Records that a history told of within so many seconds, and when it first did."""
+    """Return the records a history told of within so many seconds, and when it first did."""
     followed = feed(connection, store_id, history)
     if followed is None:
         return [], None

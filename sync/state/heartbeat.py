@@ -1,4 +1,4 @@
-"""Heartbeats: which processes live, which leases depend on, and proof that queues are consumed."""
+"""Heartbeats: the living processes, on which leases depend, and proof that queues are consumed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from sync.telemetry import log, told
 
 BEAT_SECONDS = failpoints.scaled(5)
 FRESH_SECONDS = failpoints.scaled(20)
-"""A process that has not beaten for so long is taken for dead: whatever it held is taken over."""
+"""A process whose last beat is older is taken for dead, and its leases may be taken over."""
 WORKING_SECONDS = 120.0
-"""A busy worker ends a task of each queue much more often; a restart takes less."""
+"""The age of a process's last task of a queue up to which it counts as a consumer. A busy worker
+ends a task of each queue much more often; a restart takes less."""
 
 
 _BEAT = sa.text(
@@ -35,9 +36,9 @@ _BEAT = sa.text(
 class Heart:
     """A process's heartbeat: a row of `sync.worker`, renewed by a thread of its own.
 
-    Over a connection of its own, so that work which takes every connection of the pool does not
-    stop it. A process that is stopped stops beating. While Postgres is away nothing beats, and
-    leases that nobody could take over meanwhile live on with the next beat.
+    The thread has its own connection, so that work which takes every connection of the pool does
+    not stop it. A stopped process stops beating. While Postgres is away nothing beats, and nobody
+    can take leases over; they live on with the next beat.
     """
 
     def __init__(self) -> None:
@@ -48,15 +49,15 @@ class Heart:
         self._owed: deque[Callable[[sa.Connection], object]] = deque()
 
     def owe(self, work: Callable[[sa.Connection], object]) -> None:
-        """Have something written with the next beat that succeeds.
+        """Have `work` done with the next beat that succeeds.
 
-        Postgres was away when a lease was to be given back: while this process lives nobody else
-        may take it.
+        It gives back a lease that could not be given back while Postgres was away: as long as this
+        process lives, no other may take it.
         """
         self._owed.append(work)
 
     def beating(self, url: str) -> str:
-        """The id this process holds leases by, once its first beat is written; TryLater before."""
+        """Return the id this process holds leases by; TryLater until its first beat is written."""
         with self._lock:
             if self._begun is None:
                 self._begin(url)
@@ -105,7 +106,7 @@ class Heart:
 def consumed(
     connection: sa.Connection, *, process: str, queue: str, egress: str | None = None
 ) -> None:
-    """Note that a process, which sends from `egress`, ended a task; at most one write a second."""
+    """Note that a process, which sends from `egress`, ended a task; write at most once a second."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.heartbeat AS h (process, queue, consumed_at, egress)"
@@ -119,7 +120,7 @@ def consumed(
 
 
 def working_egresses(connection: sa.Connection, *, queue: str) -> set[str]:
-    """The egress addresses of the processes that consume a queue, idle or not."""
+    """Return the egress addresses of the processes that consume a queue, idle or not."""
     found = connection.execute(
         sa.text(
             "SELECT DISTINCT egress FROM sync.heartbeat WHERE queue = :queue AND egress IS NOT NULL"
@@ -131,7 +132,7 @@ def working_egresses(connection: sa.Connection, *, queue: str) -> set[str]:
 
 
 def last_consumed(connection: sa.Connection, *, queue: str) -> dt.datetime | None:
-    """When any process last ended a task of a queue; None when none ever did."""
+    """Return when any process last ended a task of a queue; None when none ever did."""
     found: dt.datetime | None = connection.execute(
         sa.text("SELECT max(consumed_at) FROM sync.heartbeat WHERE queue = :queue"),
         {"queue": queue},

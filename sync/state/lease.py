@@ -1,13 +1,13 @@
 """Leases: the right to work on one (store, resource, lane) for a while, with a fencing token.
 
-A lease lives as long as its holder: while the holder's heartbeat (heartbeat.py) is fresh, and no
-longer than LEASE_SECONDS from when it was taken. Nothing renews it. Postgres's clock alone decides.
+A lease lives while its holder's heartbeat (heartbeat.py) is fresh, and at most LEASE_SECONDS from
+when it was taken. Nothing renews it. Postgres's clock alone decides.
 
-Every write transaction first calls `hold`, which locks the lane's row where the token is still ours
-and the lease lives. Whoever takes a lease over raises the token, and waits for that lock first: a
-transaction that has it ends before another begins, and the former holder's next one finds nothing
-to lock and fails. A process that is stopped inside a transaction loses it, and its locks, to the
-time limits of its session (engine.py).
+Every write transaction first calls `hold`, which locks the lane's row if the token is still ours
+and the lease lives. A worker that takes a lease over raises the token, and waits for that lock
+first. So a transaction that has the lock ends before the new holder begins, and the former holder's
+next transaction finds nothing to lock and fails. A process that is stopped inside a transaction
+loses it, and its locks, to the time limits of its session (engine.py).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from sync.telemetry import plain
 
 Lane = Literal["feed", "walk"]
 SLICE_SECONDS = 110.0
-"""About two minutes: a task that lived longer would hold its place against the others."""
+"""The length of a slice, about two minutes: a longer task would keep other lanes waiting."""
 GRACE_SECONDS = 300.0
-"""What is begun before a slice is over may take so long: a request of a busy budget waits 90 s for
+"""The time that work begun before a slice's end may take: a request of a busy budget waits 90 s for
 its slot, and the first parent's list of a slice is read to its end, 500 pages at most."""
 LEASE_SECONDS = SLICE_SECONDS + GRACE_SECONDS
-"""A thread that hangs in a process whose heart beats loses its lease after so long."""
+"""A hanging thread of a process that still beats loses its lease after so long."""
 CLAIM_SECONDS = failpoints.scaled(60)
-"""How long a sent task may wait in the queue before it is sent again."""
+"""The time a sent task may wait in the queue before it is sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,11 @@ class Odd:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a worker holds. `attempts` counts this one: 1 after progress, more after failures.
+    """A lease that a worker holds.
 
-    `is_failing`: the last slice failed, and said so. `odd` is the odd answer that came last, `None`
-    once a slice has ended well.
+    `attempts` counts this one: 1 after progress, more after failures. `is_failing` is true when the
+    last slice failed with an error. `odd` is the odd answer that came last, None once a slice has
+    ended well.
     """
 
     store_id: int
@@ -63,7 +64,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Work that is due and for which a task is to be sent."""
+    """A lane that is due, and for which a task is to be sent."""
 
     store_id: int
     resource: str
@@ -74,7 +75,7 @@ _WHERE = "store_id = :store_id AND resource = :resource AND lane = :lane"
 
 LIVES = f"""(l.lease_until > clock_timestamp() AND NOT EXISTS (SELECT FROM sync.worker AS w
     WHERE w.id = l.holder AND w.beat_at < clock_timestamp() - interval '{FRESH_SECONDS:g} s'))"""
-"""SQL: whether the lease of the lane `l` lives.
+"""SQL that is true when the lease of the lane `l` lives.
 
 A holder without a heartbeat (of the release before, which renews `lease_until`) lives until then.
 """
@@ -99,7 +100,7 @@ _CLAIM = sa.text(
     """
 )
 
-# Due again once the holder may be dead: from then on dispatch looks whether it is.
+# Due again once the holder may be dead: from then on dispatch checks its heartbeat.
 _ACQUIRE = sa.text(
     f"""
     UPDATE sync.lane AS l
@@ -153,7 +154,7 @@ _FAIL = sa.text(
 def claim_due(connection: sa.Connection, *, lane: Lane, at_most: int) -> list[Claim]:
     """Claim up to `at_most` lanes that are due, the longest due first.
 
-    A claim expires with its message: what is not begun by then is due again.
+    A claim expires with its task message: a lane that nobody began by then is due again.
     """
     rows = connection.execute(_CLAIM, {"lane": lane, "at_most": at_most, "seconds": CLAIM_SECONDS})
     return [Claim(*row) for row in rows]
@@ -177,10 +178,10 @@ def unclaim(connection: sa.Connection, claim: Claim, *, seconds: float) -> None:
 
 
 def acquire(connection: sa.Connection, claim: Claim, *, holder: str) -> Lease | None:
-    """Take the lease, or None when somebody holds it, or the lane is off or parked.
+    """Take the lease; None when it is held, or the lane is off or parked.
 
-    `holder` is the id of the process's heartbeat. The attempt is counted here, before any work: a
-    crash cannot go uncounted.
+    `holder` is the id of the process's heartbeat. The attempt is counted here, before any work, so
+    that a crash is counted too.
     """
     row = connection.execute(
         _ACQUIRE,
@@ -209,7 +210,7 @@ def acquire(connection: sa.Connection, claim: Claim, *, holder: str) -> Lease | 
 
 
 def is_at_rest(connection: sa.Connection, claim: Claim) -> bool:
-    """Whether a lane is parked or off, so that nobody will work on it."""
+    """Tell whether a lane is parked or off, so that nobody will work on it."""
     return bool(
         connection.execute(
             sa.text(f"SELECT NOT enabled OR parked_at IS NOT NULL FROM sync.lane WHERE {_WHERE}"),
@@ -221,12 +222,12 @@ def is_at_rest(connection: sa.Connection, claim: Claim) -> bool:
 def hold(connection: sa.Connection, lease: Lease, *, zone: str) -> None:
     """Lock the lane for this transaction; LeaseLost when the lease is no longer ours.
 
-    `zone` is the zone the rows were made in: rows of a zone that has changed since are not
-    written, they would be hours off.
+    `zone` is the zone the rows were made in. Rows of a zone that has changed since would be hours
+    off, and are not written.
     """
     if connection.execute(_HOLD, _key(lease) | {"zone": zone}).one_or_none() is None:
         raise LeaseLost(
-            f"the lease of {lease.resource}/{lease.lane} was taken over or is over,"
+            f"the lease of {lease.resource}/{lease.lane} was taken over or has expired,"
             " or the store's zone changed"
         )
 
@@ -242,7 +243,7 @@ def lock(connection: sa.Connection, lease: Lease) -> None:
 
 
 def progressed(connection: sa.Connection, lease: Lease) -> None:
-    """Zero the attempts: something was committed, so the next failure is a first one."""
+    """Reset the attempts after a commit, so that the next failure counts as the first."""
     connection.execute(
         sa.text(
             f"UPDATE sync.lane SET attempts = 1, failing_since = NULL, error = NULL"
@@ -253,10 +254,10 @@ def progressed(connection: sa.Connection, lease: Lease) -> None:
 
 
 def release(connection: sa.Connection, lease: Lease, *, after_seconds: float) -> None:
-    """Give the lease back after work that went well; the lane is due again after so long.
+    """Give the lease back after successful work; the lane is due again after so many seconds.
 
-    By Postgres's clock, like all else: neither a host's, nor `as_of`, which stands still for an
-    hour when a clock was put back by one.
+    The due time is by Postgres's clock. It is not by a host's clock, nor by `as_of`, which stands
+    still for an hour when a clock was put back by one.
     """
     connection.execute(_RELEASE, _key(lease) | {"after": after_seconds})
 
@@ -272,10 +273,10 @@ def fail(
 ) -> None:
     """Give the lease back after a failure; a parked lane waits for `retry`.
 
-    `odd` is the kind of answer that is to be seen again before it is believed: counted with the
+    `odd` is the kind of an answer that is believed only when it comes again. It is counted with the
     lane, through other failures and through commits, until a slice ends well.
 
-    Whatever the error quotes, it is kept: a failure that cannot be written down would be repeated
+    The error is stored whatever it quotes: a failure that cannot be written down would be repeated
     for ever, unseen.
     """
     told = {"after": after_seconds, "error": plain(error), "parked": parked, "odd": odd}

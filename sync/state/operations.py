@@ -1,4 +1,4 @@
-"""What an operator asks for, by a command or on the status page: crawls, retry, approve, accept."""
+"""Operations of an operator, by command or on the status page: crawls, retry, approve, accept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Days = tuple[dt.date | None, dt.date | None]
 
 
 def store_with_key(connection: sa.Connection, name: str) -> Store:
-    """A store that is mirrored; BadRequest for one whose key was forgotten."""
+    """Return a store that is mirrored; BadRequest for one whose key was forgotten."""
     known = stores.by_name(connection, name)
     if accounts.is_removed(known):
         raise BadRequest(
@@ -27,7 +27,7 @@ def store_with_key(connection: sa.Connection, name: str) -> Store:
 
 
 def insist_on_enabled(known: Store) -> None:
-    """BadRequest for a store that is turned off: what is queued for it would wait for ever."""
+    """Raise BadRequest for a store that is turned off: its queued work would wait for ever."""
     if not known.enabled:
         raise BadRequest(
             f"{known.name} is disabled; first: celery -A sync mirror store enable {known.name}"
@@ -35,7 +35,7 @@ def insist_on_enabled(known: Store) -> None:
 
 
 def insist_on_selected(connection: sa.Connection, known: Store, resource: str) -> None:
-    """BadRequest for a resource the store does not mirror."""
+    """Raise BadRequest for a resource the store does not mirror."""
     if resource not in accounts.selected(connection, known.id):
         raise BadRequest(
             f"{known.name} does not mirror {resource}; turn it on: celery -A sync mirror resource "
@@ -44,7 +44,7 @@ def insist_on_selected(connection: sa.Connection, known: Store, resource: str) -
 
 
 def wanted(connection: sa.Connection, known: Store, names: Sequence[str]) -> list[Resource]:
-    """The resources named, or all the store mirrors; in the order they are declared."""
+    """Return the resources named, or all the store mirrors, in the order they are declared."""
     selected = accounts.selected(connection, known.id)
     for name in names:
         insist_on_selected(connection, known, name)
@@ -60,7 +60,7 @@ def ask_for(
     days: Days = (None, None),
     deep: bool = False,
 ) -> tuple[list[int], list[str]]:
-    """Queue a crawl of each resource named (none: of all); the crawls, and what is parked."""
+    """Queue a crawl of each resource named (none: of all); return the crawls and what is parked."""
     insist_on_enabled(known)
     chosen = wanted(connection, known, names)
     if kind == "reconcile":
@@ -82,7 +82,7 @@ def queue(
     days: Days = (None, None),
     deep: bool = False,
 ) -> int:
-    """Queue a crawl, or take the one that was asked for already and has not begun."""
+    """Queue a crawl, or use an equal one of an operator that has not begun; return its id."""
     mine = days if resource.created_field else (None, None)
     waiting: int | None = connection.execute(
         sa.text(
@@ -108,7 +108,7 @@ def queue(
 
 
 def parked(connection: sa.Connection, known: Store, chosen: Sequence[Resource]) -> list[str]:
-    """Those of the resources whose walks wait for a retry."""
+    """Return the names of those resources whose walk lane is parked."""
     return list(
         connection.execute(
             sa.text(
@@ -121,7 +121,7 @@ def parked(connection: sa.Connection, known: Store, chosen: Sequence[Resource]) 
 
 
 def retry(connection: sa.Connection, known: Store, resource: str | None = None) -> int:
-    """Release what was parked or keeps failing, so that it is tried at once; how many lanes."""
+    """Release parked and failing lanes, so that they are tried at once; return how many."""
     released = accounts.release(connection, known.id, resource)
     connection.execute(
         sa.text(
@@ -130,7 +130,7 @@ def retry(connection: sa.Connection, known: Store, resource: str | None = None) 
         ),
         {"s": known.id, "r": resource},
     )
-    # What the account did not give, and a store whose key was refused, are asked for again.
+    # Unavailable resources, and all resources of a store with an error, are requested again.
     connection.execute(
         sa.text(
             "UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM sync.coverage AS c,"
@@ -147,8 +147,10 @@ def accept(
     connection: sa.Connection, known: Store, resource: str, ids: Sequence[int], *, by: str,
     because: str,
 ) -> int:  # fmt: skip
-    """Accept doubts that cannot be mended, and records that cannot be had: coverage goes on, and
-    analysts see them. How many."""
+    """Accept doubts that cannot be resolved and records that cannot be read; return how many.
+
+    Coverage goes on without them, and analysts see them.
+    """
     done = doubts.accept(connection, known.id, resource, ids, by=by, because=because)
     failing = rereads.failing(connection, known.id, resource)
     done += doubts.accept_records(connection, known.id, resource, failing, by=by, because=because)
@@ -159,7 +161,7 @@ def accept(
 
 
 def approve(connection: sa.Connection, known: Store, resource: str) -> str:
-    """Let a refresh tombstone what it found absent, and have it read once more; what waited."""
+    """Let a refresh tombstone the rows found absent, and queue it; return the text that waited."""
     waiting: str | None = connection.execute(
         sa.text("SELECT approval FROM sync.coverage WHERE store_id = :s AND resource = :r"),
         {"s": known.id, "r": resource},

@@ -1,8 +1,8 @@
-"""Records waiting to be read again by id: rows of `sync.reread`.
+"""Records waiting to be read again by id: rows of `sync.reread`, here called rereads.
 
-Each says since when its record may be wrong (`since`), and holds coverage there. It is read for
-the last time at `not_before`, when every list shows what it was asked for, and may be read before
-(`early_at`), so that what lists show sooner is here sooner.
+A reread says since when its record may be wrong (`since`), and holds coverage there. The record is
+read for the last time at `not_before`, when every list shows the change. It may be read before, at
+`early_at`, so that a change that lists show sooner is here sooner.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from sync.database.identifiers import crm_name
 from sync.state import feeds
 
 CONTESTED = "contested"
-"""Told gone by a history, and listed still: read again and again until its last time."""
+"""The reason of a record that a history says is gone while a list shows it. The record is read
+repeatedly until its last time."""
 SAMPLED = "sampled"
-"""Differed in a sample, and no entry has told of it yet. Whatever else asks for the record explains
-the difference, and takes the reason's place."""
+"""The reason of a record that differed in a sample, and of which no entry has told yet. Any other
+reason for a reread explains the difference, and replaces this one."""
 HOLDS_NOTHING: Literal["infinity"] = "infinity"
-"""`since` of a wish that does not hold coverage."""
+"""The `since` of a reread that does not hold coverage."""
 CONTESTED_SECONDS = 10.0
 FAILING_SECONDS = 15.0
 MOST_FAILING_SECONDS = 3_600.0
-"""A record that cannot be had is asked for again after that; twice as long each time, up to so
-long."""
-# The moment up to which all is known of a resource, doubts and other wishes left aside.
+"""The longest interval between requests of a record that cannot be read. The first is
+FAILING_SECONDS; each is twice as long as the one before."""
+# The moment up to which a resource is known, apart from doubts and other rereads.
 _CLAIM = (
     "coalesce((SELECT min(f.clear_at) FROM sync.coverage AS c JOIN sync.feed AS f"
     " ON f.store_id = c.store_id AND (f.resource = c.feed OR f.resource = ANY (c.told_by))"
@@ -40,7 +41,7 @@ _CLAIM = (
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A record whose time has come. `is_last`: it need not be read again after this."""
+    """A record that is due to be read. `is_last`: it need not be read again after this."""
 
     not_before: dt.datetime
     reason: str
@@ -60,8 +61,8 @@ def ask_again(
 ) -> None:
     """Queue records to be read in `after_seconds`, and once before, in `early_seconds`.
 
-    They may be wrong since `since`; without one, since the moment the resource is complete as of.
-    One that waits already waits for the later moment, and holds coverage at the older one.
+    The records may be wrong since `since`; without it, since the moment the resource is complete as
+    of. A record that waits already gets the later time, and holds coverage at the older moment.
     """
     ordered = sorted(set(ids))
     if not ordered:
@@ -95,7 +96,8 @@ def ask_again(
 def due(
     connection: sa.Connection, store_id: int, resource: str, *, at_most: int = 100
 ) -> dict[int, Waiting]:
-    """Records to read now. One that failed when it was asked for alone comes alone again."""
+    """Return the records to read now; one that failed when requested alone is requested alone
+    again."""
     rows = connection.execute(
         sa.text(
             "SELECT id, not_before, reason, not_before <= now() AS is_last, failures"
@@ -117,10 +119,10 @@ def tick_off(
     *,
     read_at: dt.datetime,
 ) -> None:
-    """Forget what was read for the last time by a request sent at `read_at`.
+    """Delete the rereads whose last read was a request sent at `read_at`.
 
-    What is to be read again may be wrong only about what lists did not show then: the lateness
-    bound before. What was asked for again meanwhile stays, as a new wish.
+    A record that is to be read again may be wrong only about what lists did not show then: its
+    `since` moves to the lateness bound before. A record queued again meanwhile stays.
     """
     binds = {
         "store": store_id,
@@ -168,10 +170,10 @@ def read_meanwhile(
     *,
     read_at: dt.datetime,
 ) -> None:
-    """Records that wait were read for another reason by a request sent at `read_at`.
+    """Move `since` of waiting records that a request sent at `read_at` read for another reason.
 
-    They are read once more when their time comes, but hold coverage only for what no list needs to
-    have shown then. So a record that changes all the time does not hold it for ever.
+    They are read once more when they are due, but hold coverage only for what lists need not have
+    shown then. So a record that changes all the time does not hold it for ever.
     """
     connection.execute(
         sa.text(
@@ -197,8 +199,8 @@ def found_absent(
     moments: Mapping[int, dt.datetime],
     lateness_seconds: float,
 ) -> None:
-    """Records that did not come without a word from history: asked for once more after the
-    lateness bound, counted from the send moment of the first request that lacked them."""
+    """Queue records that an answer lacked without a word from history, for one more request after
+    the lateness bound, counted from the send moment of the first request that lacked them."""
     if not moments:
         return
     connection.execute(
@@ -227,9 +229,9 @@ def found_absent(
 def failed(
     connection: sa.Connection, store_id: int, resource: str, errors: Mapping[int, str]
 ) -> None:
-    """Records that cannot be had, each with the error it gives: asked for less and less often.
+    """Queue records that cannot be read, each with its error, for requests less and less often.
 
-    One that a person accepted (`accept_failing`) is asked for too, and holds nothing back.
+    A record that a person accepted (`accept_failing`) is queued too, and holds nothing back.
     """
     if not errors:
         return
@@ -261,7 +263,7 @@ def failed(
 
 
 def failing(connection: sa.Connection, store_id: int, resource: str) -> dict[int, str]:
-    """Records that cannot be had and that nobody has accepted, with their errors."""
+    """Return the records that cannot be read and that nobody has accepted, with their errors."""
     rows = connection.execute(
         sa.text(
             "SELECT id, error FROM sync.reread WHERE store_id = :s AND resource = :r"
@@ -275,7 +277,7 @@ def failing(connection: sa.Connection, store_id: int, resource: str) -> dict[int
 def accept_failing(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
 ) -> None:
-    """Let records that cannot be had hold coverage back no more."""
+    """Let records that cannot be read no longer hold coverage."""
     connection.execute(
         sa.text(
             "UPDATE sync.reread SET since = 'infinity', failing_since = NULL"
@@ -286,8 +288,7 @@ def accept_failing(
 
 
 def came(connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]) -> None:
-    """Records that were had after all, or are known to be gone: what was against them is
-    forgotten."""
+    """Forget absence and failures of records that came after all or are known to be gone."""
     connection.execute(
         sa.text(
             "UPDATE sync.reread SET absent_at = NULL, failures = 0, failing_since = NULL,"
@@ -306,8 +307,8 @@ def forget_failing(
     among: Iterable[int] | None = None,
     but: Iterable[int] = (),
 ) -> None:
-    """A pass had every record, or all `among` these, `but` some: none of the others fails any
-    more."""
+    """Delete failing rereads after a pass that read every record, or all `among` some, save
+    `but`."""
     connection.execute(
         sa.text(
             "DELETE FROM sync.reread WHERE store_id = :s AND resource = :r"
@@ -332,11 +333,11 @@ def ask_for_orphans(
     merged: str,
     keys: Sequence[int],
 ) -> None:
-    """Queue those of the rows that point at a record that was combined into another.
+    """Queue those of the rows (`keys`) that point at a record that was combined into another.
 
     The page that brought them may have been fetched before the merge, or the CRM may not have moved
-    them yet. The time since the merge doubles from one read to the next, up to a day; after some
-    minutes they hold coverage no more, for the API may never say otherwise.
+    them yet. The time since the merge doubles from one read to the next, up to a day. After some
+    minutes the rows no longer hold coverage, because the API may never say otherwise.
     """
     which = "t.id = ANY(%(keys)s)"
     _orphans(
@@ -408,7 +409,7 @@ def _orphans(
 def absent_since(
     connection: sa.Connection, store_id: int, resource: str, ids: Sequence[int]
 ) -> dict[int, dt.datetime]:
-    """Records that a request lacked before, with the send moment of the first that did."""
+    """Return records that a request lacked before, with the send moment of the first that did."""
     rows = connection.execute(
         sa.text(
             "SELECT id, absent_at FROM sync.reread WHERE store_id = :s AND resource = :r"
@@ -422,7 +423,7 @@ def absent_since(
 def mark_unlisted(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
 ) -> None:
-    """Records that answer by id although no list shows them."""
+    """Note records that answer by id although no list shows them."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.unlisted (store_id, resource, id)"
@@ -436,7 +437,7 @@ def mark_unlisted(
 def mark_listed(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
 ) -> list[int]:
-    """Records a list shows (again), or that are gone; those that no list showed until now."""
+    """Unmark records that a list shows, or that are gone; return those that were unlisted."""
     return list(
         connection.execute(
             sa.text(

@@ -1,4 +1,4 @@
-"""What status tells: every resource of every store, its progress, and what is wrong, in words."""
+"""The figures of `status`: every resource of every store, its progress, its troubles in words."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _ROWS = sa.text(
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The crawl a resource is at, and how far."""
+    """The crawl that works on a resource, and its progress."""
 
     kind: str
     phase: str
@@ -73,7 +73,7 @@ class Progress:
 
     @property
     def left_seconds(self) -> float | None:
-        """How long the rest takes at the pace so far; None when there is no telling."""
+        """The estimated time for the rest at the pace so far; None when there is no estimate."""
         if not self.seconds or not self.pages_done or self.pages_planned <= self.pages_done:
             return None
         return self.seconds / self.pages_done * (self.pages_planned - self.pages_done)
@@ -81,7 +81,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ResourceStatus:
-    """A line of status."""
+    """A line of `status`: one resource of a store."""
 
     resource: str
     state: str
@@ -97,7 +97,7 @@ class ResourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What a person has to do something about. `resource` is empty for the store as a whole."""
+    """A problem that a person has to act on. `resource` is empty for the store as a whole."""
 
     resource: str
     text: str
@@ -113,7 +113,7 @@ class StoreStatus:
 
     @property
     def lateness_words(self) -> str:
-        """Why claims are older than usual, for people; "" where they are not."""
+        """The reason why claims are older than usual, for people; "" where they are not."""
         bound = self.lateness_seconds
         if bound <= feeds.LATENESS_SECONDS:
             return ""
@@ -124,14 +124,14 @@ class StoreStatus:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether a person has something to do."""
+        """True when a person has something to do."""
         return any(each.state == "attention" for each in self.resources) or (
             self.store.enabled and self.store.error is not None
         )
 
     @property
     def troubles(self) -> list[Trouble]:
-        """What a person has to do: one trouble where it is the store's, else each resource's."""
+        """The problems a person has to act on: the store's if it has one, else the resources'."""
         if not self.store.enabled:
             return []
         if self.store.error is not None:
@@ -146,7 +146,7 @@ class StoreStatus:
 def statuses(
     connection: sa.Connection, found: Sequence[Store], *, order: Sequence[str]
 ) -> list[StoreStatus]:
-    """The status of the given stores; `order` are the resources' names as declared."""
+    """Return the status of the given stores; `order` are the resources' names as declared."""
     rows = connection.execute(_ROWS, {"ids": [store.id for store in found]}).all()
     place = {name: number for number, name in enumerate(order)}
     told = {
@@ -182,7 +182,7 @@ def _status(store: Store, row: sa.Row[tuple[object, ...]]) -> ResourceStatus:
 
 
 def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
-    """What is wrong and what to do next, in words; None when nothing is."""
+    """Return what is wrong and what to do next, in words; None when nothing is."""
     if row.unavailable:
         return str(row.unavailable)
     if store.error:
@@ -198,7 +198,7 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
         also = f" and {row.unread - 5} more" if row.unread > 5 else ""
         return (
             f"cannot be had, while all else goes on: {row.unread_ids}{also} ({row.unread_error});"
-            " asked for again by itself, ever more seldom"
+            " requested again by itself, less and less often"
         )
     if row.doubt:
         return _doubt(store, row)
@@ -214,7 +214,7 @@ def _error(store: Store, row: sa.Row[tuple[object, ...]]) -> str | None:
 
 
 def _doubt(store: Store, row: sa.Row[tuple[object, ...]]) -> str:
-    """What is in doubt, how often it was tried in vain, and the way out."""
+    """Describe a doubt, how often it was compared in vain, and the way out."""
     also = f", and {row.other_doubts} more" if row.other_doubts else ""
     text = f"in doubt since {row.doubt_since:%Y-%m-%d %H:%M} UTC: {row.doubt}{also}"
     if row.fruitless_seconds is None:
@@ -227,7 +227,7 @@ def _doubt(store: Store, row: sa.Row[tuple[object, ...]]) -> str:
 
 
 def chosen(connection: sa.Connection, name: str | None) -> list[Store]:
-    """One store, or all that were not removed."""
+    """Return one store, or all that were not removed."""
     if name is not None:
         return [stores.by_name(connection, name)]
     return [store for store in stores.every(connection) if store.api_key]
@@ -236,7 +236,7 @@ def chosen(connection: sa.Connection, name: str | None) -> list[Store]:
 def consumed_seconds_ago(
     connection: sa.Connection, *, queue: str, host: str | None = None
 ) -> float | None:
-    """How long ago a task of a queue ended, by any process or by one of `host`; None for never."""
+    """Return how long ago a task of a queue ended, in any process or on `host`; None for never."""
     found = connection.execute(
         sa.text(
             "SELECT extract(epoch FROM clock_timestamp() - max(consumed_at)) FROM sync.heartbeat"

@@ -16,16 +16,16 @@ from sync.schema.service import STORE
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a key may see. `sites` is None for all of them, `scopes` None where none are named."""
+    """The rights of a key. `sites` is None for all of them, `scopes` None where none are named."""
 
     site_access: str | None
     sites: tuple[str, ...] | None
     scopes: tuple[str, ...] | None
 
     def sees_all_of(self, before: Access) -> bool:
-        """Whether every site that was seen before is seen still.
+        """Tell whether every site that was seen before is still seen.
 
-        Scopes are no part of it: what a scope lacks is refused, not missing.
+        Scopes do not matter: the API refuses what a scope lacks, so nothing goes missing unseen.
         """
         if self.sites is None:
             return True
@@ -33,14 +33,14 @@ class Access:
 
 
 OTHER_SITES = "*"
-"""Stands, among hidden sites, for whichever ones a key that saw all of them saw."""
+"""Stands, among hidden sites, for the unnamed sites of a key that saw all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A row of `sync.store`. `chosen_sites` are those asked for with --site; None for all.
+    """A row of `sync.store`. `chosen_sites` are those given with --site; None for all.
 
-    `hidden_sites` are those whose rows were mirrored and that the key sees no more: it lost them
+    `hidden_sites` are sites whose rows were mirrored and that the key no longer sees: it lost them
     after `hidden_as_of` and before `hidden_from`.
     """
 
@@ -63,14 +63,14 @@ class Store:
 
     @property
     def lost_sites(self) -> str:
-        """Names of `hidden_sites`, for people; "" where it sees all that are mirrored."""
+        """Names of `hidden_sites`, for people; "" where the key sees all that are mirrored."""
         if self.chosen_sites is not None and set(self.chosen_sites) <= set(self.access.sites or ()):
             return ""
         return ", ".join("others" if site == OTHER_SITES else site for site in self.hidden_sites)
 
     @property
     def hidden_words(self) -> str:
-        """What becomes of the rows of sites the key has lost, for people; "" when it has not."""
+        """The state of rows of lost sites, for people; "" where the key has lost none."""
         if not self.lost_sites or self.hidden_as_of is None:
             return ""
         return (
@@ -80,7 +80,7 @@ class Store:
 
     @property
     def sites(self) -> list[str] | None:
-        """Sites whose records are mirrored; None for all the account has."""
+        """Sites whose records are mirrored; None for all of the account."""
         if self.chosen_sites is not None:
             return list(self.chosen_sites)
         return list(self.access.sites) if self.access.sites is not None else None
@@ -112,18 +112,18 @@ def _of(row: sa.Row[tuple[object, ...]]) -> Store:
 
 
 def every(connection: sa.Connection) -> list[Store]:
-    """All stores, by name."""
+    """Return all stores, by name."""
     return [_of(row) for row in connection.execute(sa.select(STORE).order_by(STORE.c.name))]
 
 
 def by_id(connection: sa.Connection, store_id: int) -> Store | None:
-    """The store of an id, None when it was removed."""
+    """Return the store with an id, None when it was removed."""
     row = connection.execute(sa.select(STORE).where(STORE.c.id == store_id)).one_or_none()
     return None if row is None else _of(row)
 
 
 def by_name(connection: sa.Connection, name: str) -> Store:
-    """The store of a name; BadRequest that suggests the nearest one otherwise."""
+    """Return the store with a name; BadRequest with the nearest name when there is none."""
     row = connection.execute(sa.select(STORE).where(STORE.c.name == name)).one_or_none()
     if row is None:
         from difflib import get_close_matches
@@ -159,14 +159,14 @@ _OTHERWISE = """
     AND c.resource = l.resource AND l.enabled <> (s.enabled AND c.selected)
 """
 _REGISTER = (
-    # First what workers lock first, all of it: then none of them is amidst the tables below.
+    # Lock all lanes first, as workers do: then no worker is amidst the tables below.
     "SELECT FROM sync.lane WHERE store_id = ANY(:ids) ORDER BY store_id, resource, lane FOR UPDATE",
     f"""UPDATE sync.coverage AS c
     SET feed = d.feed, told_by = d.told_by, every_seconds = d.every_seconds
     FROM {_DECLARED} WHERE c.store_id = ANY(:ids) AND c.resource = d.resource
     AND (c.feed, c.told_by, c.every_seconds)
         IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds)""",
-    # A load is queued for what is new.
+    # A first load is queued for each new resource.
     f"""WITH made AS (
         INSERT INTO sync.coverage
             (store_id, resource, feed, told_by, every_seconds, selected, zone, version)
@@ -198,10 +198,10 @@ def register(
     *,
     load: bool = True,
 ) -> None:
-    """Make the coverage rows and lanes that some stores lack, and queue first loads.
+    """Insert the coverage rows and lanes that some stores lack, and queue first loads.
 
-    Safe to repeat: a new release's resources are registered for old stores the same way. What is
-    as declared is neither written nor locked.
+    Idempotent: a new release's resources are registered for old stores the same way. Rows that are
+    as declared are neither written nor locked.
     """
     binds = {"ids": list(ids), "load": load, "declared": _declared(list(resources))}
     if connection.execute(sa.text(_DIFFERING), binds).first() is not None:
@@ -210,7 +210,7 @@ def register(
 
 
 def hold_free(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
-    """Lock the lanes of some stores, without waiting; the stores of which nobody held one."""
+    """Lock the lanes of some stores without waiting; return the stores that got all their lanes."""
     found = connection.execute(
         sa.text(
             """
@@ -230,7 +230,7 @@ def hold_free(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
 def unregistered(
     connection: sa.Connection, resources: Iterable[Resource], *, among: Sequence[int]
 ) -> set[int]:
-    """Stores, of some, of which `register` or `set_lanes` would change something."""
+    """Return those of the stores that `register` or `set_lanes` would change."""
     binds = {"ids": list(among), "declared": _declared(list(resources))}
     found = connection.execute(
         sa.text(
@@ -243,7 +243,7 @@ def unregistered(
 
 
 def _declared(resources: Sequence[Resource]) -> str:
-    """Declarations as far as a store's rows are made from them, as JSON."""
+    """Return the declarations as JSON, as far as a store's rows are made from them."""
     return json.dumps(
         [
             {
@@ -256,7 +256,7 @@ def _declared(resources: Sequence[Resource]) -> str:
                 "selected": not resource.optional,
                 "version": resource.version,
                 "lanes": ["walk", "feed"] if isinstance(resource.listing, SinceId) else ["walk"],
-                # What is long begins first: the dictionaries fit between its pages.
+                # Long resources begin first: the dictionaries fit between their pages.
                 "head_start": 1 if resource.is_followed or resource.is_history else 0,
                 "is_dated": bool(resource.created_field),
             }
@@ -272,7 +272,8 @@ def _feed_of(resource: Resource) -> str | None:
 
 
 def _told_by(resource: Resource, known: Iterable[Resource]) -> list[str]:
-    """Other histories that tell of a followed resource: of merges, and of what changes with it."""
+    """Return the other histories that tell of a followed resource: of merges, of related
+    changes."""
     if not isinstance(resource.changes, HistoryFeed):
         return []
     return sorted(
@@ -297,7 +298,7 @@ def queue_crawl(
     days: tuple[dt.date | None, dt.date | None] = (None, None),
     deep: bool = False,
 ) -> int:
-    """Queue a crawl and make its lane due now; the id of the crawl."""
+    """Queue a crawl and make its lane due now; return the id of the crawl."""
     crawl_id: int = connection.execute(
         sa.text(
             "INSERT INTO sync.crawl (store_id, resource, kind, asked_by, since, until, deep)"
@@ -363,7 +364,7 @@ def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
 
 
 def set_lanes(connection: sa.Connection, *ids: int) -> None:
-    """Turn each lane of some stores on or off as its store and its resource are."""
+    """Turn each lane of some stores on when its store and its resource are on, otherwise off."""
     connection.execute(
         sa.text(
             "UPDATE sync.lane AS l SET enabled = s.enabled AND c.selected,"
@@ -377,14 +378,14 @@ def set_lanes(connection: sa.Connection, *ids: int) -> None:
 def stop_all(
     connection: sa.Connection, store_id: int, *, error: str, again_after: dt.timedelta
 ) -> None:
-    """The account itself refuses us: every lane asks again only after a while."""
+    """Note that the account refuses us, and make every lane due only after about `again_after`."""
     connection.execute(
         sa.text("UPDATE sync.store SET error = :error WHERE id = :store"),
         {"store": store_id, "error": error[:2_000]},
     )
     connection.execute(
         sa.text(
-            # `credentials` not later than the others: it is what finds the account well again.
+            # `credentials` not later than the others: it notices that the account works again.
             "UPDATE sync.lane SET due_at = greatest(CASE WHEN resource <> 'credentials'"
             " THEN due_at END, now() + cast(:after AS interval) * (0.9 + 0.2 * random()))"
             " WHERE store_id = :store"
@@ -394,7 +395,7 @@ def stop_all(
 
 
 def recovered(connection: sa.Connection, store_id: int) -> None:
-    """The account answers again: every lane is due now."""
+    """Note that the account answers again, and make every lane due now."""
     connection.execute(
         sa.text("UPDATE sync.store SET error = NULL WHERE id = :store"),
         {"store": store_id},
@@ -416,11 +417,11 @@ def set_access(
     *,
     as_of: dt.datetime,
 ) -> None:
-    """Take note of what the key was seen to see at `as_of`.
+    """Store what the key was found to see at `as_of`, and withdraw proofs when it sees more.
 
-    More sites than before are more records in every list and more entries in every history, old
-    ones too: nothing stands proven then. Of fewer sites the rows stay, and coverage is held back
-    to when the key was last known to see them.
+    More sites than before mean more records in every list and more entries in every history, old
+    ones too, so that nothing stands proven. With fewer sites the rows stay, and coverage is held
+    back to the moment when the key was last known to see them.
     """
     before = keep_access(connection, store_id, access, as_of=as_of)
     if (access.site_access, access.sites) == (before.access.site_access, before.access.sites):
@@ -436,7 +437,7 @@ def set_access(
 def keep_access(
     connection: sa.Connection, store_id: int, access: Access, *, as_of: dt.datetime
 ) -> Store:
-    """Write down what the key sees at `as_of`, and which sites it saw before and does no more.
+    """Store what the key sees at `as_of`, and the sites that it saw before and no longer sees.
 
     Returns the store as it was.
     """
@@ -462,7 +463,7 @@ def keep_access(
 
 
 def seen_unchanged(connection: sa.Connection, store_id: int, *, as_of: dt.datetime) -> None:
-    """The key was found to see at `as_of` what it saw before."""
+    """Note that at `as_of` the key was found to see what it saw before."""
     connection.execute(
         sa.text("UPDATE sync.store SET checked_at = :as_of WHERE id = :store"),
         {"store": store_id, "as_of": as_of},
@@ -477,9 +478,9 @@ def _hidden(before: Store, access: Access) -> list[str]:
 
 
 def _fence(connection: sa.Connection, store_id: int) -> None:
-    """Whoever works on the store goes by the sites of before: what they prove is not written.
+    """Revoke the store's leases: their holders go by the old sites, and must write no proof.
 
-    Except for `credentials`, whose lane tells of the change.
+    The lease of `credentials` stays, because its lane reports the change.
     """
     connection.execute(
         sa.text(
@@ -495,7 +496,7 @@ def _fence(connection: sa.Connection, store_id: int) -> None:
 def _prove_anew(
     connection: sa.Connection, store_id: int, resource: Resource, *, since: dt.date | None
 ) -> None:
-    """Take a resource's proof back and queue what proves it; what is under way begins anew."""
+    """Withdraw a resource's proof and queue a crawl that proves it; open crawls begin anew."""
     binds = {"store": store_id, "resource": resource.name}
     was_complete = connection.execute(
         sa.text(
@@ -524,7 +525,7 @@ def _prove_anew(
 
 
 def set_zone(connection: sa.Connection, store_id: int, *, zone: str, currency: str | None) -> None:
-    """Take note of the account's zone and currency."""
+    """Store the account's zone and currency."""
     connection.execute(
         sa.update(STORE).where(STORE.c.id == store_id).values(zone=zone, currency=currency)
     )

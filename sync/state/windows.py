@@ -1,4 +1,4 @@
-"""How far the proof of each window of a crawl has come: compared, counted, sealed."""
+"""The proof of each window of a crawl: compared, counted, sealed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sync.state.crawls import Crawl, Window
 
 
 def keep_met(connection: sa.Connection, window_id: int, page: int, ids: Sequence[int]) -> None:
-    """Keep the ids of a page of a window that is compared, in the page's transaction."""
+    """Store the ids on a page of a compared window, in the page's transaction."""
     connection.execute(
         sa.text(
             "INSERT INTO sync.met (window_id, page, ids) VALUES (:window, :page, :ids)"
@@ -33,11 +33,11 @@ def not_met(
     sites: Sequence[str] | None,
     at_most: int,
 ) -> list[int]:
-    """Live rows of a window, known from before its first page, that are on none of its pages.
+    """Return live rows of a window, known before its first page, that are on none of its pages.
 
-    From `window.last_id` on, up to which they were asked for. Rows without a creation day belong
-    to no window and are looked for in each. What the key cannot see, or was not asked for, proves
-    nothing by its absence.
+    Only ids above `window.last_id` are returned, because the others were requested. Rows without a
+    creation day belong to no window and are looked for in each. Rows of sites that the key cannot
+    see, or that were not chosen, are left out, because their absence proves nothing.
     """
     where = ""
     binds: list[object] = [window.id, store_id, window.walked_as_of, window.last_id or 0]
@@ -62,7 +62,7 @@ def not_met(
 
 
 def asked_for(connection: sa.Connection, window: Window, *, last_id: int) -> None:
-    """What was not met in a window has been asked for up to an id."""
+    """Note that the unmet rows of a window have been requested up to an id."""
     connection.execute(
         sa.text("UPDATE sync.window SET last_id = :last WHERE id = :id"),
         {"id": window.id, "last": last_id},
@@ -70,7 +70,7 @@ def asked_for(connection: sa.Connection, window: Window, *, last_id: int) -> Non
 
 
 def end_comparison(connection: sa.Connection, window: Window) -> None:
-    """All that a window lacked was asked for: it is to be counted."""
+    """Mark a window as ready to be counted, because all rows it lacked were requested."""
     connection.execute(
         sa.text("DELETE FROM sync.met WHERE window_id = :id"),
         {"id": window.id},
@@ -81,7 +81,7 @@ def end_comparison(connection: sa.Connection, window: Window) -> None:
 
 
 def forget_met(connection: sa.Connection) -> None:
-    """Drop what was met in windows of crawls that are over: of one that was dropped it stays."""
+    """Delete the ids met in windows of crawls that are over; a dropped crawl leaves them behind."""
     connection.exec_driver_sql(
         "DELETE FROM sync.met AS m WHERE NOT EXISTS (SELECT FROM sync.window AS w JOIN sync.crawl"
         " AS c ON c.id = w.crawl_id WHERE w.id = m.window_id"
@@ -97,7 +97,7 @@ def set_counted(
     counted_at: dt.datetime,
     crm_at: dt.datetime | None,
 ) -> None:
-    """One count proved these windows, provisionally."""
+    """Mark windows as provisionally proven by one count."""
     connection.execute(
         sa.text(
             "UPDATE sync.window SET state = 'counted', differed = 0, asked_at = :asked,"
@@ -115,7 +115,7 @@ def set_counted(
 def set_differed(
     connection: sa.Connection, window: Window, *, counted_at: dt.datetime, differed: int
 ) -> None:
-    """A count of a window proved nothing."""
+    """Note a count of a window that proved nothing."""
     connection.execute(
         sa.text("UPDATE sync.window SET differed = :n, counted_at = :counted WHERE id = :id"),
         {"id": window.id, "counted": counted_at, "n": differed},
@@ -123,7 +123,7 @@ def set_differed(
 
 
 def count_again(connection: sa.Connection, windows: Sequence[Window]) -> None:
-    """Something spoke against their count: another one is needed."""
+    """Have windows counted once more, because something spoke against their count."""
     connection.execute(
         sa.text(
             "UPDATE sync.window SET state = 'walked', asked_at = NULL, counted_at = NULL,"
@@ -134,7 +134,7 @@ def count_again(connection: sa.Connection, windows: Sequence[Window]) -> None:
 
 
 def seal(connection: sa.Connection, windows: Sequence[Window]) -> None:
-    """Their sets of records are proven, as of when their total was asked for."""
+    """Mark windows as proven as of when their total was requested."""
     connection.execute(
         sa.text(
             "UPDATE sync.window SET state = 'proven', verified_at = asked_at WHERE id = ANY(:ids)"
@@ -144,7 +144,7 @@ def seal(connection: sa.Connection, windows: Sequence[Window]) -> None:
 
 
 def proven_as_of(connection: sa.Connection, crawl_id: int) -> dt.datetime | None:
-    """The oldest moment that the windows of a crawl are proven as of; None where it has none."""
+    """Return the oldest moment that a crawl's windows are proven as of; None where it has none."""
     found: dt.datetime | None = connection.execute(
         sa.text("SELECT min(verified_at) FROM sync.window WHERE crawl_id = :id"),
         {"id": crawl_id},
@@ -153,7 +153,7 @@ def proven_as_of(connection: sa.Connection, crawl_id: int) -> dt.datetime | None
 
 
 def try_at_once(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """What waits for its next round is counted now: a person has done something about it."""
+    """Have waiting windows and crawls tried now, because a person has acted."""
     binds = {"store": store_id, "resource": resource}
     open_ones = (
         "SELECT id FROM sync.crawl WHERE store_id = :store AND resource = :resource"
@@ -172,9 +172,9 @@ def try_at_once(connection: sa.Connection, store_id: int, resource: str) -> None
 
 
 def report_ghosts(connection: sa.Connection, resource: Resource, crawl: Crawl) -> None:
-    """Say in a crawl's report how many rows of its days were found to be gone since it began.
+    """Store in a crawl's report how many rows of its days were found to be gone since it began.
 
-    Each is asked for twice, the second time by the feed, so no walk knows it by itself.
+    Each was requested twice, the second time by the feed, so no walk knows the number by itself.
     """
     where, binds = "true", {}
     if resource.created_field:

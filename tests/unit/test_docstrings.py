@@ -15,6 +15,7 @@ CLEAN = (
     "crawl.py", "crm", "declare", "deletion.py", "docs.py", "embedded", "errors.py",
     "failpoints.py", "poll_intervals.py", "records", "resources", "schema", "settings",
     "telemetry", "vault.py", "worker/celery.py", "worker/schedule.py",
+    "analysts", "database", "privacy", "rows", "state",
 )  # fmt: skip
 QUESTION = re.compile(r"(What|Who|Whose|Whether|How|Which|Where|When|Why|That|If)\b")
 
