@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 CLEAN = (
     "crawl.py", "crm", "declare", "deletion.py", "docs.py", "embedded", "errors.py",
     "failpoints.py", "poll_intervals.py", "records", "resources", "schema", "settings",
-    "telemetry", "vault.py", "worker/celery.py", "worker/schedule.py",
+    "telemetry", "vault.py", "work", "worker/celery.py", "worker/schedule.py", "worker/tasks.py",
 )  # fmt: skip
 QUESTION = re.compile(r"(What|Who|Whose|Whether|How|Which|Where|When|Why|That|If)\b")
 
