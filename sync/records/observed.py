@@ -1,4 +1,4 @@
-"""A row with the moment it was read, why it was read, and what loading rows came to."""
+"""A row with the moment it was read, the reason for reading it, and the counts of a load."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Key = int | str
 
 
 class Origin(Enum):
-    """The reason a record was read; decides what an unchanged or a new one causes."""
+    """The reason for reading a record; decides the effect of an unchanged row and of a new one."""
 
-    LOAD = "load"  # a first load: as a walk, and its new rows change no other record
+    LOAD = "load"  # as WALK, of a first load: new rows cause no re-reads
     WALK = "walk"  # an unchanged row is dropped without a write
-    SHOWN = "shown"  # as a walk, and what it brings is expected: no total is asked for beside it
-    REREAD = "reread"  # a feed asked for it: as_of moves even when the content is equal
-    DEEP = "deep"  # compared column by column: somebody may have changed the row here
+    SHOWN = "shown"  # as WALK, and new rows raise `expected`: no total comes with them
+    REREAD = "reread"  # read for a feed: as_of moves even when the content is equal
+    DEEP = "deep"  # compared column by column: a person may have changed the row here
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Loaded:
 
     @property
     def live_delta(self) -> int:
-        """By how many the live rows of the resource grew."""
+        """The growth of the number of live rows."""
         return self.inserted + self.revived - self.buried
 
     def add(self, other: Loaded) -> None:

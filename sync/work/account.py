@@ -1,4 +1,4 @@
-"""What an account says of itself, taken note of: zone, currency, and what the key may see."""
+"""The facts of an account (zone, currency and the key's access), stored when they are read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sync.work.session import Session, access_of
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
-    """What an account answered to the three methods that need no scope."""
+    """The answers of an account to the three methods that need no scope."""
 
     account: str
     zone: str
@@ -43,9 +43,9 @@ class AccountInfo:
 
 
 def look_up(api: Session, *, url: str) -> AccountInfo:
-    """Ask an account who it is, before a store is saved.
+    """Ask an account for its identity, zone, currency and access, before a store is saved.
 
-    Raises NoSuchAccount, WrongKey or MissingScope with words for the person who typed the URL.
+    Raises NoSuchAccount, WrongKey or MissingScope, with messages for the person who typed the URL.
     """
     priority = Priority.FEED
     try:
@@ -61,7 +61,7 @@ def look_up(api: Session, *, url: str) -> AccountInfo:
         info = api.ask("/api/system-info", priority=priority).data
         identity = str(info.get("technicalUrl") or info.get("publicUrl") or url)
     except (Forbidden, Refused, HtmlAnswer, UnexpectedData):
-        pass  # older accounts do not have it; the URL stands for the account then
+        pass  # older accounts lack this method; the URL identifies the account then
     try:
         settings = api.ask("/api/v5/settings", priority=priority).data.get("settings")
     except Forbidden as error:
@@ -76,7 +76,7 @@ def look_up(api: Session, *, url: str) -> AccountInfo:
 
 
 def zone_and_currency(settings: object) -> tuple[str, str | None]:
-    """The zone and default currency of a `settings` answer; UnexpectedData without a zone."""
+    """Return the zone and default currency of a `settings` answer; UnexpectedData for no zone."""
 
     def value(name: str) -> str | None:
         node = settings.get(name) if isinstance(settings, dict) else None
@@ -94,7 +94,7 @@ def zone_and_currency(settings: object) -> tuple[str, str | None]:
 
 
 def take_note(ctx: Context, resource: Resource) -> None:
-    """After a resource was read to its end: what its declaration says follows from it."""
+    """Do what a completed read of a resource calls for, as declared (`Resource.after`)."""
     match resource.after:
         case OnComplete.ZONE:
             _note_settings(ctx)
@@ -132,16 +132,18 @@ def _note_settings(ctx: Context) -> None:
         with attempt as connection:
             stores.set_zone(connection, ctx.store.id, zone=zone, currency=currency)
             if is_other:
-                # Rows made in the old zone are hours off: they are made anew, and coverage waits.
+                # Rows made in the old zone are hours off: rebuild them. Coverage waits for that.
                 queue_where_stale(connection, ctx.resources)
             if altered:
-                _doubt_dates(ctx, connection, f"the zone became {zone}, and dates are written anew")
+                _doubt_dates(
+                    ctx, connection, f"the zone became {zone}, and old dates have other texts"
+                )
 
 
 def _are_dates_altered(ctx: Context) -> bool:
-    """Whether the account writes old dates otherwise than before, now that its zone is another.
+    """Tell whether the account sends other texts for old dates, now that its zone has changed.
 
-    Where it does, `raw` here has texts of the old zone, and no rebuild can set them right.
+    If so, `raw` here holds texts of the old zone, and no rebuild can correct them.
     """
     for resource in ctx.resources.values():
         if resource.created_field is None or not resource.is_followed:
@@ -159,7 +161,7 @@ def _are_dates_altered(ctx: Context) -> bool:
 
 
 def _created_texts(connection: sa.Connection, resource: Resource, store_id: int) -> dict[int, str]:
-    """Creation dates, as sent, of some records that nothing has changed for long."""
+    """Return the creation dates, as sent, of the 20 live records with the lowest ids."""
     assert resource.created_field is not None
     rows = connection.exec_driver_sql(
         f"SELECT id, raw ->> %s FROM {crm_name(resource.name)} WHERE store_id = %s"
@@ -170,7 +172,7 @@ def _created_texts(connection: sa.Connection, resource: Resource, store_id: int)
 
 
 def _doubt_dates(ctx: Context, connection: sa.Connection, detail: str) -> None:
-    """Doubt all that has a feed, and read anew all that has none."""
+    """Raise a doubt on every resource with a feed; queue a refresh of others with dates."""
     for resource in ctx.resources.values():
         days = (ctx.store.since if resource.created_field else None, None)
         if resource.is_followed or resource.is_history:
@@ -222,7 +224,7 @@ def _note_access(ctx: Context) -> None:
 
 
 def _read_as_of(connection: sa.Connection, store_id: int) -> dt.datetime | None:
-    """When `credentials` were asked for the last time."""
+    """Return the send moment of the last read of `credentials`."""
     found: dt.datetime | None = connection.execute(
         sa.text(
             "SELECT complete_as_of FROM sync.coverage"

@@ -1,7 +1,8 @@
-"""Records asked for by their ids, in halves where they cannot be had together.
+"""Records requested by their ids, in halves where a request for all of them fails.
 
-One that answers 500, is cut, never ends, or is larger than a body may be, spoils every answer it
-is in. While the account is well, what failed twice is asked for in halves, down to single ids.
+A single record can spoil every answer that contains it: the answer is HTTP 500, is truncated, never
+ends or exceeds the size limit. A batch that failed twice is requested in halves, down to single
+ids, as long as the account answers otherwise.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from sync.work.session import Reply
 
 IDS_PER_REQUEST = 100
 TRIES = 3
-"""One answer in forty that fails does so three times in a row once in sixty thousand pages."""
+"""The most tries: where one answer in forty fails, three in a row fail once in sixty thousand."""
 MOST_ALONE = 3
-"""So many parts, or single records, that fail, and nothing else came: then it is not they."""
+"""The number of failures without any success after which the method itself is at fault."""
 WORDS = 300
 
 
 @dataclass(slots=True)
 class Ids:
-    """What a request by ids gave: answers, and the error of each record that could not be had.
+    """The result of requests by id: the answers, and the errors of records that could not be read.
 
-    `asked` are the records that were answered for, with the send moment of the answer: one that is
-    in it and in none of the answers did not come.
+    `asked` maps each record of a request that succeeded to the send moment. A record in `asked` and
+    in no answer is missing from the list.
     """
 
     replies: list[Reply] = field(default_factory=list)
@@ -41,16 +42,17 @@ class Ids:
 
 
 def cannot_be_had(error: Exception) -> bool:
-    """Whether less might come where this did not: a fault of the answer, not of access or limit."""
+    """Tell whether a smaller request may succeed: not after an error of the lease or the limit."""
     if isinstance(error, OverLimit | LeaseLost):
         return False
     return isinstance(error, TryLater | UnexpectedData)
 
 
 def insistent(ctx: Context, ask: Callable[[], Reply], *, priority: Priority, tries: int) -> Reply:
-    """Ask until it answers, so many times; the last error when the account is well meanwhile.
+    """Send a request up to `tries` times, and raise the last error if the account answers.
 
-    TryLater of `credentials` when it is not: what an outage refuses is not asked for in parts.
+    When the account does not answer either, the TryLater of `credentials` is raised: during an
+    outage nothing is requested in parts.
     """
     for attempt in range(1, tries + 1):
         try:
@@ -77,15 +79,15 @@ def ids_page(
     priority: Priority,
     chosen: Mapping[str, Any] | None = None,
 ) -> Ids:
-    """Ask for records by their ids, at most a hundred a request, each request's pages read.
+    """Request records by their ids, at most a hundred a request, and all pages of each answer.
 
-    A batch that fails twice is asked for in halves. `chosen` are further filters.
+    A batch that fails twice is requested in halves. `chosen` are further filters.
     """
     result = Ids()
     ordered = sorted(set(ids))
 
     def ask(wanted: Sequence[int], page: int) -> Reply:
-        # limit=100, else the tail of the ids lands on page 2.
+        # With a smaller limit, the last ids would come on page 2.
         params: dict[str, Any] = {
             **dict(resource.params),
             "filter": {**(chosen or {}), "ids": list(wanted)},
@@ -122,7 +124,7 @@ def _batch(
             raise
         if not alone:
             middle = len(ids) // 2
-            # Known to hold a fault: each half that fails once is halved again.
+            # The batch contains a fault: a half that fails once is halved again.
             for half in (ids[:middle], ids[middle:]):
                 _batch(ctx, resource, half, into, ask, priority=priority, tries=1)
             return
@@ -143,10 +145,9 @@ def _further(
     *,
     priority: Priority,
 ) -> list[Reply]:
-    """The further pages of an answer that is paged smaller than it was asked for.
+    """Return the further pages of an answer whose pages are smaller than requested.
 
-    None of a list that shows what was not asked for: it ignores the filter, and would be read
-    whole.
+    Empty when the list shows other records: it ignores the filter, and all of it would be read.
     """
     replies: list[Reply] = []
     if not ids_of(first.records(resource)) <= set(ids):
@@ -161,12 +162,12 @@ def _further(
                 tries=TRIES,
             )
         except Refused:
-            break  # it became shorter: what is missing is asked for singly
+            break  # the list became shorter: missing records are requested singly
         replies.append(reply)
     return replies
 
 
 def ids_of(records: Iterable[Any]) -> set[int]:
-    """Ids of records as sent; what has none is left out."""
+    """Return the ids of records as sent; records without an id are left out."""
     found = (record_id_of(each.get("id")) for each in records if isinstance(each, dict))
     return {each for each in found if each is not None}

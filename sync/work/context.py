@@ -1,4 +1,4 @@
-"""What a slice of work has at hand: the store, Postgres, the API, the lease, and until when."""
+"""The state of a slice of work: the store, Postgres, the API, the lease and the deadline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Context:
     feed_seconds: float = 15.0
     requests_per_second: float = 10.0
     answering: set[str] = field(default_factory=set)
-    """Resources whose method for one record has given one in this slice."""
+    """Resources whose method for one record has returned one in this slice."""
     _normalisers: dict[str, Normaliser] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,16 +49,16 @@ class Context:
 
     @property
     def resource(self) -> Resource:
-        """The resource the lease is for."""
+        """The resource of the lease."""
         return self.resources[self.lease.resource]
 
     @property
     def zone(self) -> Zone:
-        """The store's zone."""
+        """The store's time zone."""
         return zone_of(self.store.zone)
 
     def cadence(self) -> float:
-        """Seconds between two looks at the feed whose lease this is."""
+        """Return the seconds between two looks at the feed of this lease."""
         with self.reading() as connection:
             feed = feeds.feed(connection, self.store.id, self.lease.resource)
         stretched = feed.every_seconds if feed is not None else None
@@ -66,16 +66,16 @@ class Context:
 
     @property
     def is_over(self) -> bool:
-        """Whether to hand over at the next page boundary."""
+        """True when the slice has to hand over at the next page boundary."""
         return self.stop.is_set() or self.monotonic() >= self.deadline
 
     def now(self) -> dt.datetime:
-        """Postgres's clock."""
+        """Return the time of Postgres's clock."""
         with self.reading() as connection:
             return clock.now(connection)
 
     def draw(self) -> dt.datetime:
-        """The next `as_of` of the store, in UTC."""
+        """Draw the store's next `as_of`, in UTC."""
         return clock.draw(self.engine, self.store.id)
 
     def normalise(
@@ -87,7 +87,7 @@ class Context:
         repeats: Mapping[str, int] | None = None,
         from_raw: bool = False,
     ) -> Batch:
-        """Records to rows, in the store's zone."""
+        """Convert records to rows, in the store's zone."""
         normaliser = self._normalisers.get(resource.name)
         if normaliser is None:
             normaliser = Normaliser(resource, self.zone, self.store.zone)
@@ -95,19 +95,19 @@ class Context:
         return normaliser.batch(records, parent=parent, repeats=repeats, from_raw=from_raw)
 
     def moment(self, text: object) -> dt.datetime | None:
-        """A local date-time as sent, in UTC; None when it cannot be read."""
+        """Convert a local date-time as sent to UTC; None when it cannot be read."""
         try:
             return utc_of_local(text, self.zone) if isinstance(text, str) else None
         except ValueError:
             return None
 
     def is_wanted(self, row: Row) -> bool:
-        """Whether the row belongs to the sites that are mirrored."""
+        """Tell whether a row belongs to a mirrored site."""
         sites = self.store.chosen_sites
         return sites is None or "site" not in row.values or row.values["site"] in sites
 
     def history_of(self, resource: Resource) -> Resource | None:
-        """The history a resource is followed by, None where there is none."""
+        """Return the history that a resource is followed by; None where there is none."""
         changes = resource.changes
         return self.resources.get(changes.by) if isinstance(changes, HistoryFeed) else None
 
@@ -119,10 +119,10 @@ class Context:
         *,
         from_raw: bool = False,
     ) -> None:
-        """Keep what a batch could not take: unknown fields, rejected values.
+        """Keep a batch's unknown fields and rejected values.
 
-        Called after the rows were loaded: of erased persons no value is kept. `from_raw`: the
-        records are our own, so what was taken out of them before is noted nowhere else.
+        Call it after the rows were loaded: for erased persons no value is kept. `from_raw`: the
+        records are our own, and values removed from them before are noted nowhere else.
         """
         masked = {str(row.key) for row in batch.rows if row.masked}
         if masked:
@@ -148,13 +148,13 @@ class Context:
     def attempts(self) -> Iterator[Transaction]:
         """Yield write transactions that hold the lease until one commits (engine.py: attempts).
 
-        Repeated after a deadlock: the pages that led to the write have been paid for.
+        The transaction is repeated after a deadlock, because its pages have used up requests.
         """
         return repeated(self._fenced)
 
     @contextmanager
     def _fenced(self) -> Iterator[sa.Connection]:
-        """Open a transaction that holds the lease: what it writes is fenced, all or nothing."""
+        """Open a transaction that holds the lease: its writes are fenced, all or nothing."""
         failpoints.point("before_commit")
         before, began = counted(), self.monotonic()
         with writing(self.engine) as connection:

@@ -1,4 +1,4 @@
-"""Claiming what is due, and the hourly housekeeping."""
+"""Claims of due lanes, intervals of feeds, and hourly housekeeping."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from sync.work.services import Services
 
 FEEDS_AT_ONCE = 200
 WAITING_CRAWLS = 16
-"""Crawls kept waiting in their queue: enough for every place of a worker, no more, so that what
-becomes due later but matters more does not stand behind hundreds of others."""
+"""The most crawls that wait in their queue: one for every place of a worker. With more, an urgent
+crawl that becomes due later would wait behind hundreds of others."""
 KEEP_DAYS = 30
 CADENCE_TOLERANCE = 0.1
 STORES_AT_ONCE = 50
 WAIT_MILLISECONDS = failpoints.scaled(800)
-"""Housekeeping waits no longer for a lock: workers would wait behind it."""
+"""The lock timeout of housekeeping: a longer wait would block workers behind it."""
 
 
 def claim(services: Services) -> list[Claim]:
-    """Claim due lanes; crawls only as far as their queue has room."""
+    """Claim due lanes; crawls only while their queue has room."""
     try:
         room = max(WAITING_CRAWLS - services.waiting("crawls"), 0)
         with writing(services.engine) as connection:
@@ -45,7 +45,7 @@ def claim(services: Services) -> list[Claim]:
 def set_cadence(services: Services) -> None:
     """Fit the feeds' intervals to the request budget, busy feeds before idle ones.
 
-    The budget is that of all addresses whose workers take feeds: this one, and those of others.
+    The budget is that of all egress addresses with a worker on the feeds queue.
     """
     rate, ceiling = services.settings.rate_limit, services.settings.feed_max_seconds
 
@@ -80,7 +80,7 @@ def set_cadence(services: Services) -> None:
 
 
 def working_addresses(connection: sa.Connection, *, own: str) -> int:
-    """How many egress addresses look at feeds: those of the workers that live, and `own`."""
+    """Count the egress addresses that poll feeds: `own` and those of all live workers."""
     return len(heartbeat.working_egresses(connection, queue="feeds") | {own})
 
 
@@ -98,16 +98,16 @@ _FORGET = sa.text(
 )
 _PROCESSES = (
     "DELETE FROM sync.heartbeat WHERE consumed_at < now() - interval '1 day'",
-    # Nobody leases anything for so long: until then a dead holder is told from an unknown one.
+    # No lease lasts a day: until then a dead holder can be told from an unknown one.
     "DELETE FROM sync.worker WHERE beat_at < now() - interval '1 day'",
 )
 
 
 def housekeep(services: Services) -> list[str]:
-    """Register a new release's resources for every store, queue rebuilds, drop old notes.
+    """Register a new release's resources for every store, queue rebuilds, delete old notes.
 
-    What is to be changed is looked for first, without a lock. What one store's locks prevent is
-    left to the next time; the names of those stores.
+    Needed changes are searched first, without a lock. A store whose locks are held is left for the
+    next hour. Returns the names of those stores.
     """
     left: list[str] = []
     try:
@@ -134,10 +134,10 @@ def housekeep(services: Services) -> list[str]:
 
 
 def _set_right(services: Services, changed: Mapping[int, str]) -> list[str]:
-    """Set some stores right; the names of those that could not be.
+    """Register resources and queue rebuilds for some stores; return the names of those that failed.
 
-    In one transaction those whose lanes nobody holds, each of the others in one of its own: so
-    that it waits for that one alone. In the lock order of workers: lanes, then tables.
+    Stores whose lanes are all free share one transaction. Each other store has its own, which waits
+    for that store alone. The lock order is that of workers: lanes, then tables.
     """
     done: list[int] = []
     with suppress(TryLater):
@@ -178,7 +178,7 @@ def _keep(connection: sa.Connection, ids: Sequence[int]) -> None:
 
 @contextmanager
 def _tidying(services: Services) -> Iterator[sa.Connection]:
-    """Open a transaction whose failure is left to the next hour."""
+    """Open a transaction; a failure is logged and left for the next hour."""
     try:
         with writing(services.engine) as connection:
             yield connection

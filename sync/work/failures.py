@@ -1,24 +1,24 @@
-"""What follows a failure: one policy for every lane.
+"""The policy after a failure, the same for every lane.
 
-| error | what it means | what happens |
+| error | meaning | consequence |
 |---|---|---|
-| LeaseLost | taken over, or the zone changed | given back if still ours; due at once |
-| TryLater while the process ends | nothing | given back; due at once |
-| TryLater, Refused | we could not be served | 1, 2, 4 … 60 s, or as it asked, an hour at most |
-| MissingScope, Unavailable | the API does not give it | odd; then unavailable, asked again daily |
-| WithoutParents | what it belongs to is off or unavailable | unavailable, looked at in 5 minutes |
+| LeaseLost | taken over, or the zone changed | released if still held; due at once |
+| TryLater while the process ends | none | released; due at once |
+| TryLater, Refused | the request was not served | 1, 2, 4 … 60 s, or as asked, at most an hour |
+| MissingScope, Unavailable | the API does not offer it | odd; then unavailable, tried again daily |
+| WithoutParents | its parents are off or unavailable | unavailable, looked at in 5 minutes |
 | NoSuchAccount | the host answers, but no API | odd; then the store stops for 15 minutes |
-| WrongKey, AccessChanged | a person has to give the key its access | the store stops for a day |
-| UnexpectedData | not what was declared | odd, its body kept; then parked until `retry` |
-| any other NeedsOperator | trying again cannot help | parked until `retry` |
+| WrongKey, AccessChanged | a person has to restore the key's access | the store stops for a day |
+| UnexpectedData | not as declared | odd, its body kept; then parked until `retry` |
+| any other NeedsOperator | a retry cannot help | parked until `retry` |
 
-*Odd*: one such answer is not a fact. It is asked for again after 10, 40 and 160 s, and believed
-when it has come ODD_TIMES times, over ODD_SECONDS at least. The lane counts it, through other
-failures and through what is committed meanwhile (`sync.lane.odd_answer`), until a slice ends well
-or another kind of odd answer comes.
+*Odd*: one such answer is not a fact. The request is repeated after 10, 40 and 160 s; the answer is
+believed when it has come ODD_TIMES times, over at least ODD_SECONDS. The lane keeps the count
+(`sync.lane.odd_answer`) through other failures and commits. A slice that ends well, or another kind
+of odd answer, resets it.
 
-A bug, which is no SyncError, parks its lane at once, and so do CRASHES deaths of its worker in a
-row (slices.py).
+A bug (an error that is no SyncError) parks its lane at once. So do CRASHES deaths of the worker in
+a row (slices.py).
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from sync.work.per_parent.parents import WITHOUT_PARENTS_SECONDS, WithoutParents
 
 DAY_SECONDS = 86_400.0
 MAINTENANCE_SECONDS = failpoints.scaled(900)
-"""Until an account whose host answered no API at all is asked again."""
+"""The wait before the next request to an account whose host answered without an API."""
 PAUSE_SECONDS = 3_600.0
-"""The longest an account may put us off: looking once more costs one request."""
+"""The longest wait that an account may ask for: one more request costs little."""
 BACKOFF_SECONDS = 60.0
 ODD_TIMES = 4
 ODD_SECONDS = failpoints.scaled(120)
@@ -56,10 +56,10 @@ _ODD = (MissingScope, Unavailable, NoSuchAccount, UnexpectedData)
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What becomes of a lane after a failure.
+    """The consequence of a failure for a lane.
 
-    `again_in`: seconds until it is due. `odd`: the kind of odd answer to be counted.
-    `stopped_for`: seconds for which the whole store is left alone.
+    `again_in`: seconds until the lane is due. `odd`: the kind of odd answer to count.
+    `stopped_for`: seconds for which the whole store stops.
     """
 
     again_in: float = 0.0
@@ -78,9 +78,10 @@ def after_failure(
     is_stopping: bool = False,
     jitter: float = 0.5,
 ) -> Next:
-    """What follows an error: of the `attempts`-th attempt in a row, after these odd answers.
+    """Return the consequence of an error.
 
-    `jitter` is a random number from 0 to 1.
+    `attempts` is the number of attempts in a row, `odd` the odd answers counted before, `jitter` a
+    random number from 0 to 1.
     """
     if isinstance(error, LeaseLost) or (is_stopping and isinstance(error, TryLater)):
         return Next(is_failure=False)

@@ -7,13 +7,13 @@ from sync.declare import DateWindows, Resource
 from sync.work.context import Context
 
 SMALL_PAGE = 20
-"""The least the API takes as a limit: for a total, or for what stands at an end of a list."""
+"""The smallest limit the API accepts: for a total, or for the records at an end of a list."""
 
 
 def list_params(
     ctx: Context, resource: Resource, days: Days, *, page: int, limit: int | None = None
 ) -> dict[str, object]:
-    """The parameters of a page of a window."""
+    """Return the parameters of a page of a window."""
     chosen: dict[str, object] = {}
     if isinstance(resource.listing, DateWindows):
         if days.first is not None:
@@ -30,5 +30,5 @@ def list_params(
 
 
 def days_of(ctx: Context, resource: Resource) -> Days:
-    """The days a store mirrors of a list: from `store add --since` on, where it has dates."""
+    """Return the days of a list that a store mirrors: with dates, from `store add --since` on."""
     return Days(ctx.store.since, None) if resource.created_field else WHOLE

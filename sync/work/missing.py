@@ -1,4 +1,4 @@
-"""Records that did not come: what is asked before sync/deletion.py judges what that means."""
+"""The questions asked about records that an answer lacks, before sync/deletion.py judges them."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from sync.work.session import Reply
 ACCESS_SECONDS = 5.0
 SINGLE_TRIES = 2
 OTHERS = 3
-"""So many other records are asked for before a method is taken for one that answers none."""
+"""The number of other records requested before a method counts as one that never answers."""
 
 
 @dataclass(slots=True)
 class ChangeHint:
-    """What the history says of a record: gone since when, and into whom it was combined.
+    """The history's hint on a record: when it was deleted, and the record it was combined into.
 
-    `moved`: it came, went, or changed its creation day or site, so that it may not have been where
-    it is now a moment ago. `is_news`: an entry was read that names it.
+    `moved`: the record was created or deleted, or changed its creation day or site, so it may have
+    been in another window a moment ago. `is_news`: an entry that names it was read just now.
     """
 
     gone_at: dt.datetime | None = None
@@ -45,17 +45,18 @@ class ChangeHint:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the history says that it was deleted or combined."""
+        """True when the history says that the record was deleted or combined."""
         return self.gone_at is not None or self.combined_to is not None
 
 
 @dataclass(slots=True)
 class Found:
-    """What became of records that did not come.
+    """The results for records that a list lacks.
 
-    `batches` are of those that answer singly (`unlisted`), `graves` of those that are gone.
-    `absent` are to be asked for once more, with the send moment of the first request that lacked
-    them; `failed` could not be had, or nothing can tell of them, and why.
+    `batches` hold the records that the method for one record returned (`unlisted`), `graves` the
+    tombstones of deleted ones. `absent` records must be requested once more; each has the send
+    moment of the first request that lacked it. `failed` gives the reason for each record without a
+    result.
     """
 
     batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
@@ -74,8 +75,10 @@ def find_out(
     shown: Sequence[int],
     priority: Priority,
 ) -> Found:
-    """Find out about records that did not come, each with the send moment of the answer that
-    lacked it; `shown` are others that the list did show."""
+    """Find out why records are missing from a list.
+
+    Each has the send moment of the answer that lacked it. `shown` are other records of the list.
+    """
     result = Found()
     unsaid = []
     for record, as_of in missing.items():
@@ -113,7 +116,7 @@ def _ask_singly(
     shown: Sequence[int],
     priority: Priority,
 ) -> None:
-    """Ask for each record by itself, and judge those that are not there."""
+    """Request each record by itself, and judge those that answer 404."""
     if not resource.single:
         words = f"the list lacks it, and {resource.name} have no method for one record"
         result.failed |= dict.fromkeys(ids, words)
@@ -126,7 +129,7 @@ def _ask_singly(
         except NotFound as absence:
             lacking.append(_Lacking(record, as_of, absence.combined_to))
         except Forbidden:
-            continue  # not ours to see is not gone
+            continue  # the key has no access to it: that does not mean deleted
         except (TryLater, UnexpectedData) as error:
             if not cannot_be_had(error):
                 raise
@@ -142,7 +145,7 @@ def _ask_singly(
 
 
 def read_singly(ctx: Context, resource: Resource, record: int, *, priority: Priority) -> Reply:
-    """Ask for one record by itself; NotFound where the method has none."""
+    """Request one record by its id; raise NotFound when the method answers 404."""
     path = resource.single.replace("{id}", str(record))
     reply = insistent(
         ctx,
@@ -192,16 +195,16 @@ def _judge_singly(
             result.graves.append(grave)
         elif isinstance(verdict, Ask):
             result.absent[each.record] = first_at or each.as_of
-        elif each.record not in hidden:  # what is hidden is known of by its site
+        elif each.record not in hidden:  # a hidden record needs no note: its site explains the 404
             result.failed[each.record] = verdict.words
 
 
 def _answers_for_others(
     ctx: Context, resource: Resource, shown: Sequence[int], lacking: set[int], *, priority: Priority
 ) -> bool:
-    """Whether the method for one record gives any, asked for some that the list shows now.
+    """Tell whether the method for one record returns any that the list shows now.
 
-    Where the list says that there is none at all, there is nobody to ask for, and both agree.
+    An empty list shows no records to try; it agrees with the 404, so this counts as working.
     """
     if resource.name in ctx.answering:
         return True
@@ -232,7 +235,7 @@ def judge_list(
     of_all: int = 0,
     approved: bool = False,
 ) -> Verdict:
-    """Judge rows that a list lacks, once the key was found to see what it saw before."""
+    """Judge rows that a list lacks, after a check that the key's access is unchanged."""
     hidden: set[Any] = set()
     if absent:
         insist_on_access(ctx, priority=Priority.REFRESH)
@@ -255,10 +258,11 @@ def judge_list(
 
 
 def insist_on_access(ctx: Context, *, priority: Priority) -> None:
-    """TryLater or AccessChanged unless the key sees what it saw: absence proves nothing otherwise.
+    """Raise TryLater or AccessChanged unless the key has the access known so far.
 
-    A key that sees more is noted by `credentials`, asked at once; so is one a person has accepted
-    while this slice went by what was before.
+    Without that, a missing record proves nothing. Access that has grown is stored by a
+    `credentials` refresh, which is queued here. A person may also have accepted a change during
+    this slice.
     """
     access = ctx.api.credentials(priority=priority)
     if access == ctx.store.access:
@@ -267,12 +271,12 @@ def insist_on_access(ctx: Context, *, priority: Priority) -> None:
         known = stores.by_id(connection, ctx.store.id)
     if known is None or access.sees_all_of(known.access):
         if known is not None and access != known.access and "credentials" in ctx.resources:
-            for attempt in attempts(ctx.engine):  # unfenced: it is no work of this lane
+            for attempt in attempts(ctx.engine):  # unfenced: this write does not belong to the lane
                 with attempt as connection:
                     stores.queue_once(connection, ctx.store.id, "credentials", kind="refresh")
         raise TryLater(
-            f"the key of {ctx.store.name} sees other things than when this began; what it does not"
-            " find is asked for again",
+            f"the access of the key of {ctx.store.name} has changed; missing records are requested"
+            " again",
             after=ACCESS_SECONDS,
         )
     raise AccessChanged(

@@ -1,8 +1,8 @@
-"""A page that cannot be had is asked for in parts.
+"""A page that fails as a whole is requested in parts.
 
-It answers 500 again and again, is cut, never ends, or is larger than a body may be: while the
-account is well it is asked for with a limit of 50, then of 20, and what is still missing by the
-ids that may stand there (by_ids.py). One request that fails among others costs one request.
+The answer is HTTP 500 every time, is truncated, never ends or exceeds the size limit. When the
+account answers otherwise, the page is requested with a limit of 50, then of 20. Records still
+missing then are requested by the ids that may stand in their places (by_ids.py).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from sync.work.session import Reply
 
 SMALLER = (50, 20)
 SPAN = 500
-"""So many ids between two neighbours are asked for one and all; of more, those known of."""
+"""The largest gap between two neighbours in which every id is requested, not only known ones."""
 MOST_HELD_BYTES = 64 * 1024 * 1024
-"""What the parts of one page may weigh together; it is held as one."""
+"""The most bytes that the parts of one page may have together: they are all held in memory."""
 Ask = Callable[[Mapping[str, Any]], Reply]
 
 
 @dataclass(slots=True)
 class Page:
-    """A page as if it had come at once. `reply` says when the oldest of its parts was sent.
+    """A page, as if it came in one answer. `reply.as_of` is the send moment of its oldest part.
 
-    `totals` are what its parts said of the list's length, `failed` the records that cannot be
-    had, `unnamed` how many of those are not known by their ids.
+    `totals` are the list's lengths according to the parts. `failed` are records that could not be
+    read, with the reason; `unnamed` is the number of further ones whose ids are not known.
     """
 
     reply: Reply
@@ -54,10 +54,10 @@ def read_page(
     priority: Priority,
     ask: Ask | None = None,
 ) -> Page:
-    """A page of `resource.page_size` records, in parts where it cannot be had at once.
+    """Return a page of `resource.page_size` records, in parts where the whole page fails.
 
-    `params` are those of the list, without `limit` and `page`; `ask` sends them, where it is not
-    the resource's own path that is asked. Thread-safe: it writes nothing.
+    `params` are those of the list, without `limit` and `page`. `ask` sends the request; by default
+    it goes to the resource's own path. Thread-safe: nothing is written.
     """
     send = ask or _asker(ctx, resource, priority)
 
@@ -85,7 +85,7 @@ def _asker(ctx: Context, resource: Resource, priority: Priority) -> Ask:
 
 @dataclass(slots=True)
 class _Parts:
-    """A page put together: what stands at each of its places."""
+    """A page put together from parts: the record at each of its places."""
 
     ctx: Context
     resource: Resource
@@ -111,7 +111,7 @@ class _Parts:
                 if failed >= MOST_ALONE and not self.sent:
                     raise self.error
         if not self.totals:
-            # Not even the smallest page: what stands around it is not known.
+            # Even the smallest pages failed: nothing around the open places is known.
             raise self.error
         total = self.totals[-1]
         open_places = [
@@ -127,7 +127,7 @@ class _Parts:
         return Page(self._reply(records, total), set(self.totals), self.failed, max(0, missing))
 
     def _in_order(self) -> list[Any]:
-        """All records, those found by id among the others where the list is in the order of ids."""
+        """Return all records; those found by id are sorted in where the list is ordered by id."""
         placed = [self.places[each] for each in sorted(self.places)]
         ids = [_id_of(record) for record in placed]
         known = [each for each in ids if each is not None]
@@ -137,14 +137,14 @@ class _Parts:
         return placed + self.found
 
     def _numbers(self, first: int, after: int, limit: int) -> list[int]:
-        """Pages of `limit` that hold a place that is still open."""
+        """Return the numbers of the pages of `limit` records that contain an open place."""
         most = min(after, self.totals[-1]) if self.totals else after
         return sorted(
             {place // limit + 1 for place in range(first, most) if place not in self.places}
         )
 
     def _part(self, number: int, limit: int) -> bool:
-        """Take a smaller page; False when it fails too, and its places stay open."""
+        """Request a smaller page; return False when it fails too and its places stay open."""
         try:
             reply = self.send({**self.params, "limit": limit, "page": number})
             records = reply.records(self.resource)
@@ -174,7 +174,7 @@ class _Parts:
             )
 
     def _by_ids(self, open_places: list[int]) -> None:
-        """Ask for what may stand at the open places by id."""
+        """Request by id the records that may stand at the open places."""
         if self.resource.key != "id" or self.resource.parent is not None:
             return
         here = {place: _id_of(record) for place, record in self.places.items()}
@@ -202,7 +202,7 @@ class _Parts:
         self.failed = {each: text for each, text in answered.failed.items() if each not in came}
 
     def _neighbour(self, place: int, here: Mapping[int, int | None]) -> int | None:
-        """The id at a place, which another page may hold; None at an end of the list."""
+        """Return the id at a place, maybe of another page; None beyond an end, or on failure."""
         if place in here:
             return here[place]
         if place < 0 or place >= self.totals[-1]:
@@ -217,14 +217,14 @@ class _Parts:
         return _id_of(records[at]) if at < len(records) else None
 
     def _candidates(self, one: int | None, other: int | None, count: int) -> set[int]:
-        """Ids that may stand between two neighbours, in whichever order the list is."""
+        """Return the ids that may stand between two neighbours, whichever order the list has."""
         known = [each for each in (one, other) if each is not None]
         if not known:
             return set()
         if len(known) == 2:
             low, high = min(known), max(known)
         else:
-            # An end of the list: as many as fit on either side, and what is known of.
+            # An end of the list: half of SPAN on either side, or the known ids there.
             low, high = max(0, known[0] - SPAN // 2 - 1), known[0] + SPAN // 2 + 1
         if high - low <= SPAN + 2:
             return set(range(low + 1, high)) - set(known)
@@ -250,7 +250,7 @@ def _id_or_zero(record: Any) -> int:
 
 
 def _runs(places: Sequence[int]) -> list[list[int]]:
-    """Places that follow each other, together."""
+    """Group consecutive places."""
     runs: list[list[int]] = []
     for place in places:
         if runs and runs[-1][-1] == place - 1:
@@ -263,7 +263,7 @@ def _runs(places: Sequence[int]) -> list[list[int]]:
 def _known_between(
     connection: sa.Connection, ctx: Context, resource: Resource, low: int, high: int
 ) -> set[int]:
-    """Ids between two that the mirror holds, or that the history named."""
+    """Return the ids between two ids that the mirror holds or that a history named."""
     sql = f"SELECT id FROM {crm_name(resource.name)} WHERE store_id = %s AND id > %s AND id < %s"
     binds: list[Any] = [ctx.store.id, low, high]
     for history in ctx.resources.values():

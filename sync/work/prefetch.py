@@ -1,9 +1,8 @@
-"""Pages fetched ahead by a bounded pool of threads, handed over in the order asked for.
+"""Pages fetched ahead by a bounded pool of threads, returned in the order of the requests.
 
-One page at a time cannot fill the request budget: at 300 ms a page that is three a second of ten.
-How many it takes follows the latency observed (`crawl.in_flight`); the pool never holds more pages
-than `MOST_IN_FLIGHT`, nor, where it is told how large they are, more than `MOST_BYTES` of them, so
-that memory is bounded.
+One page at a time cannot use the request budget: at 300 ms a page that is three requests a second
+of ten. The number of pages in flight follows the observed latency (`crawl.in_flight`). To bound
+memory, it never exceeds `MOST_IN_FLIGHT`, nor `MOST_BYTES` of pages where their sizes are known.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 IN_FLIGHT = 8
-"""To begin with: at 10 requests a second this covers latencies up to 0.3 s."""
+"""The initial number in flight: at 10 requests a second it covers latencies up to 0.3 s."""
 
 MOST_BYTES = 24_000_000
-"""What the pages in flight may have weighed as sent: twelve usual ones are three million."""
+"""The most bytes, as sent, of the pages in flight: twelve usual pages have three million."""
 
 
 class Prefetcher(Generic[Job, Result]):
-    """Runs jobs ahead of their turn. Jobs may be pushed while results are taken.
+    """A runner of jobs ahead of their turn. Jobs may be added while results are taken.
 
-    A run of jobs (`push_each`) is asked for its next one only when that can begin: what an answer
-    says of its number of pages may be nonsense, and costs no memory.
+    The next job of a run (`push_each`) is created only when it can start: an absurd page count in
+    an answer costs no memory.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Prefetcher(Generic[Job, Result]):
         self._pool = ThreadPoolExecutor(max_workers=MOST_IN_FLIGHT, thread_name_prefix="fetch")
 
     def adapt(self, width: int) -> None:
-        """Keep so many jobs in flight from now on."""
+        """Set the number of jobs in flight."""
         self._width = min(width, MOST_IN_FLIGHT)
 
     def push(self, job: Job) -> None:
@@ -56,7 +55,7 @@ class Prefetcher(Generic[Job, Result]):
         self._waiting.append((None, iter((job,))))
 
     def push_first(self, job: Job, *, of: Hashable = None) -> None:
-        """Add a job before those that have not begun."""
+        """Add a job before those that have not started."""
         self._waiting.appendleft((of, iter((job,))))
 
     def push_each(self, jobs: Iterable[Job], *, of: Hashable = None) -> None:
@@ -64,18 +63,18 @@ class Prefetcher(Generic[Job, Result]):
         self._waiting.append((of, iter(jobs)))
 
     def push_each_first(self, jobs: Iterable[Job], *, of: Hashable = None) -> None:
-        """Add a run of jobs before those that have not begun."""
+        """Add a run of jobs before those that have not started."""
         self._waiting.appendleft((of, iter(jobs)))
 
     def drop(self, of: Hashable) -> None:
-        """Forget what was pushed `of` this and has not begun."""
+        """Remove the jobs pushed with this `of` that have not started."""
         self._waiting = deque(each for each in self._waiting if each[0] != of)
 
     def results(self) -> Iterator[tuple[Job, Result | Exception, bool]]:
-        """Jobs and their results in order; the flag says whether the next one is ready too.
+        """Yield jobs and results in order; the flag is True when the next result is ready too.
 
-        An error of a fetch is handed over in its place, as a value: only the caller knows what it
-        means for the pages after it.
+        An error of a fetch is yielded in its place: only the caller knows its meaning for later
+        pages.
         """
         while True:
             self._fill()
@@ -100,7 +99,7 @@ class Prefetcher(Generic[Job, Result]):
                 self._running.append((job, self._pool.submit(self._fetch, job)))
 
     def _has_room(self) -> bool:
-        """Whether one more may begin: those under way are taken for as large as the largest."""
+        """Tell whether one more job may start; unfinished pages count like the largest known."""
         if not self._running:
             return True
         done = [self._size_of(future) for _, future in self._running if future.done()]
@@ -112,7 +111,7 @@ class Prefetcher(Generic[Job, Result]):
         return 0 if future.exception() is not None else self._size(future.result())
 
     def close(self) -> None:
-        """Wait for what is being fetched; its pages are asked for again later."""
+        """Cancel the jobs that wait, and wait for running ones; their pages are requested again."""
         for _, future in self._running:
             future.cancel()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,6 +1,9 @@
-"""Typed columns and children anew from `raw`, without a request: after a changed zone or
-declaration. `as_of` stays: nothing newer is known of the record, it is only read differently. So a
-rebuild writes beside the one door (writing.py): no other record changes with it, no count moves."""
+"""Typed columns and children made again from `raw`, without a request.
+
+A changed zone or declaration needs that. `as_of` stays, because a rebuild brings no newer knowledge
+of a record. So it does not go through writing.py: no other record changes with it, and no count
+moves.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ BATCH = 1_000
 
 @dataclass(slots=True)
 class RebuiltRow:
-    """Some stored rows, read anew."""
+    """A batch of stored rows, normalised again; `last` is the key of its last row."""
 
     last: str | None
     seen: int
@@ -36,7 +39,7 @@ class RebuiltRow:
 
 
 def crawl_rebuild(ctx: Context, crawl: Crawl) -> bool:
-    """Rebuild in key order, a batch a transaction; False when the slice ended before.
+    """Rebuild rows in key order, a batch a transaction; False when the slice ended before.
 
     The next batch is read and normalised while Postgres writes this one.
     """
@@ -66,7 +69,7 @@ def _make(ctx: Context, resource: Resource, after: str | None) -> RebuiltRow:
         made.rows += [
             ObservedRow(row, by_key[row.key].as_of) for row in batch.rows if row.key in by_key
         ]
-        # What is wrong with a tombstone's record is nobody's concern any more.
+        # Rejects and unknown fields of a tombstone's record matter to nobody.
         dead = {str(row.key) for row in rows if not row.is_live}
         made.notes.rows += [row for row in batch.rows if str(row.key) not in dead]
         made.notes.rejects += [r for r in batch.rejects if r.record not in dead]
@@ -75,7 +78,7 @@ def _make(ctx: Context, resource: Resource, after: str | None) -> RebuiltRow:
 
 
 def _batches(ctx: Context, resource: Resource, rows: Sequence[Stored]) -> list[Batch]:
-    """Rows of one parent at once; one by one where equal records were counted."""
+    """Normalise rows, grouped by parent; one by one where equal records are counted."""
     if resource.made is not None and resource.made.repeats:
         return [
             ctx.normalise(
@@ -98,7 +101,7 @@ def _records(rows: Sequence[Stored]) -> list[Any]:
 
 
 def _repeats_before(key: Any) -> dict[str, int]:
-    """A made key's own count, less one: so that making it again gives the same key."""
+    """Return the count of a surrogate key minus one, so that the same key is made again."""
     name, _, count = str(key).rpartition("/")
     return {name: int(count) - 1}
 
@@ -122,7 +125,7 @@ def _write(ctx: Context, crawl: Crawl, resource: Resource, made: RebuiltRow) -> 
 
 
 def _notes_of(made: RebuiltRow, written: set[Key]) -> Batch:
-    """What there is to note; of rows that were changed meanwhile it is noted already."""
+    """Return the notes of the rows written; those of rows changed meanwhile are kept already."""
     texts = {str(key) for key in written}
     return replace(
         made.notes,
@@ -151,7 +154,7 @@ def queue_where_stale(
 ) -> int:
     """Queue a rebuild wherever rows were made in another zone or by another declaration.
 
-    Of some stores, or of all. The number of rebuilds.
+    Looks at the stores `among`, or at all. Returns the number of rebuilds queued.
     """
     queued = connection.execute(
         sa.text(
@@ -173,7 +176,7 @@ def queue_where_stale(
 def stale_stores(
     connection: sa.Connection, resources: Mapping[str, Resource], *, among: Sequence[int]
 ) -> set[int]:
-    """Stores, of some, of which a rebuild would be queued."""
+    """Return those of some stores that need a rebuild."""
     found = connection.execute(
         sa.text(f"SELECT DISTINCT c.store_id {_STALE}"), _versions(resources, among)
     )

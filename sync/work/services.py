@@ -1,5 +1,7 @@
-"""What a process needs to work: Postgres, Redis, the limiter, the HTTP client. Made once, after a
-fork, at first use."""
+"""The connections of a process: Postgres, Redis, the limiter, the HTTP client.
+
+Each is made once, after the fork, at its first use.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,14 @@ from sync.state.heartbeat import Heart
 from sync.state.stores import Store
 
 THREADS = 96
-"""Connections to the API a process may hold: a request holds one while it waits for its slot."""
+"""The most connections to the API of a process: a request holds one while it waits for its slot."""
 POOL = 24
-"""Connections to Postgres: every use of one is short."""
+"""The most connections to Postgres: every use of one is short."""
 
 
 @dataclass
 class Services:
-    """Lazy: nothing is connected before it is used. `stop` is set when the process is to end."""
+    """The lazy connections of a process. `stop` is set when the process has to end."""
 
     settings: Settings
     stop: Event
@@ -35,7 +37,7 @@ class Services:
 
     @cached_property
     def urls(self) -> embedded.Urls:
-        """Where Postgres and Redis are; the embedded ones are started by this."""
+        """The addresses of Postgres and Redis; embedded servers are started by this."""
         return embedded.urls(self.settings)
 
     @cached_property
@@ -45,7 +47,7 @@ class Services:
 
     @cached_property
     def redis(self) -> redis.Redis:
-        """Redis for the request budget; a dead server is found out within seconds."""
+        """The Redis client of the request budget; a dead server is noticed within seconds."""
         client: redis.Redis = redis.Redis.from_url(
             self.urls.redis_url,
             socket_timeout=5,
@@ -72,7 +74,7 @@ class Services:
 
     @property
     def worker_id(self) -> str:
-        """The id this process holds leases by; its heart beats from the first use on."""
+        """The id by which this process holds leases; the first use starts its heartbeat."""
         return self.heart.beating(self.urls.database_url)
 
     @property
@@ -81,24 +83,24 @@ class Services:
         return os.getpid()
 
     def waiting(self, queue: str) -> int:
-        """Messages waiting in a queue; 0 when Redis cannot tell: then none is sent either."""
+        """Return the number of messages in a queue; 0 when Redis is down, for sending fails too."""
         try:
             return int(self.redis.llen(f"{KEY_PREFIX}{queue}"))  # type: ignore[arg-type]
         except redis.RedisError:
             return 0
 
     def account(self, store: Store) -> Account:
-        """A store's URL and key, unsealed for this request alone."""
+        """Return a store's URL and API key, decrypted for this request alone."""
         key = vault.key_of(self.settings)
         plain = vault.unseal(store.api_key, key=key, store_id=store.id)
         return Account(store.url, plain.get_secret_value())
 
 
 def _calm_the_collector() -> None:
-    """Collect cycles a hundred times as seldom: pages of records are no cycles.
+    """Run the garbage collector a hundred times less often: pages of records contain no cycles.
 
-    Python looks for cycles every 700 new objects, of which a decoded page has 50,000: a fifth of
-    all CPU went into finding none.
+    By default Python looks for cycles every 700 new objects, and a decoded page has 50,000. A fifth
+    of all CPU time was spent on finding none.
     """
     gc.collect()
     gc.freeze()  # modules stay
@@ -110,7 +112,7 @@ _made: dict[int, Services] = {}
 
 
 def services() -> Services:
-    """This process's services."""
+    """Return this process's services."""
     pid = os.getpid()
     with _lock:
         if pid not in _made:

@@ -1,7 +1,7 @@
-"""One request: a slot of the budget, the moment it was sent, and what the answer means here.
+"""One request: a slot of the budget, the send moment, and the meaning of the answer.
 
-The client makes one attempt and names what it saw; whether a 404 is a missing feature, a gone
-account or drift depends on the request, and is decided here by asking `credentials`.
+The client makes one attempt and names the outcome. A 404 may mean a missing feature, a lost account
+or drift, depending on the request; this module decides it with a request to `credentials`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ERRORS_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer. `as_of` was drawn before it was sent, so what it says is at least as new."""
+    """A successful answer. `as_of` was drawn before the request: the content is at least as new."""
 
     data: dict[str, Any]
     body: bytes
@@ -64,7 +64,7 @@ class Reply:
         return pagination_of(self.data, self.body)
 
     def records(self, resource: Resource) -> list[Any]:
-        """The records under the declared key, whatever container they came in.
+        """Return the records under the declared key, from a list or a map.
 
         A missing key is UnexpectedData, never an empty list.
         """
@@ -86,7 +86,7 @@ class Reply:
 
 
 class _Unlimited:
-    """The gate where there is no budget (tests): it only draws `as_of`."""
+    """A gate without a budget (for tests): it only draws `as_of`."""
 
     slot = None
 
@@ -102,7 +102,7 @@ class _Unlimited:
 
 
 class Session:
-    """Asks one store's API. Thread-safe: the pages of a walk are fetched by several threads."""
+    """The API of one store. Thread-safe: the pages of a walk are fetched by several threads."""
 
     def __init__(
         self,
@@ -129,13 +129,13 @@ class Session:
 
     @property
     def requests(self) -> int:
-        """Requests sent so far."""
+        """The number of requests sent so far."""
         return self._sent
 
     def ask(
         self, path: str, params: Mapping[str, Any] | None = None, *, priority: Priority
     ) -> Reply:
-        """Send one request in its slot; what the client named is raised as it is."""
+        """Send one request in its slot; errors of the client are raised unchanged."""
         failpoints.point("before_fetch")
         prepared = self._client.prepare(self._account, path, params)
         gate = self._gate(path, priority)
@@ -154,7 +154,7 @@ class Session:
         return reply
 
     def _tell(self, path: str, params: Mapping[str, Any], reply: Reply) -> None:
-        """A line for each page, at debug. Fetched ahead, pages are answered in any order."""
+        """Log a line for each page, at debug. Pages fetched ahead are logged in any order."""
         self._say.debug(
             "page",
             method=path,
@@ -167,7 +167,7 @@ class Session:
         )  # fmt: skip
 
     def _gate(self, path: str, priority: Priority) -> SlotGate | _Unlimited:
-        """Between the open connection and the request: the slot, and `as_of` drawn before it."""
+        """Return the gate before a request is sent: it waits for a slot and draws `as_of`."""
         if self.limiter is None:
             return _Unlimited(self.draw)
         return SlotGate(
@@ -182,8 +182,7 @@ class Session:
         )
 
     def _report(self, slot: Slot | None, error: SyncError | None) -> None:
-        """Tell the budget what became of the slot: an answer of any kind was served, silence was
-        not."""
+        """Report a slot's outcome to the budget: an answer counts as served, a timeout does not."""
         with self._counting:
             self._sent += 1
             self.waited_seconds += 0.0 if slot is None else slot.waited_seconds
@@ -202,9 +201,9 @@ class Session:
         priority: Priority,
         path: str | None = None,
     ) -> Reply:
-        """Ask for a first page, and find out what a refusal of it means.
+        """Request a first page, and find out the meaning of a refusal.
 
-        Raises WrongKey or NoSuchAccount when the account itself is gone, MissingScope or
+        Raises WrongKey or NoSuchAccount when the account itself is lost, MissingScope or
         Unavailable when only this method is, UnexpectedData for a 400.
         """
         path = path or resource.path
@@ -214,7 +213,7 @@ class Session:
             raise self._meaning(resource, refusal, priority=priority) from refusal
 
     def later(self, resource: Resource, params: Mapping[str, Any], *, priority: Priority) -> Reply:
-        """Ask for a page after the first; a 400 or 404 of it is drift and raised as Refused."""
+        """Request a page after the first; a 400 or 404 of it is drift and raised as Refused."""
         try:
             return self.ask(resource.path, params, priority=priority)
         except Forbidden as refusal:
@@ -223,7 +222,7 @@ class Session:
     def of_parent(
         self, resource: Resource, path: str, params: Mapping[str, Any], *, priority: Priority
     ) -> Reply:
-        """Ask for what one parent has; its 404 is raised as NotFound: it may be its own.
+        """Request the list of one parent; its 404 is raised as NotFound: it may have no list.
 
         A 400 or 404 of a later page is drift and raised as Refused.
         """
@@ -260,7 +259,7 @@ class Session:
                 "Integration → API keys"
             )
         if isinstance(refusal, HtmlAnswer):
-            return refusal  # the account is well, so the page was a passing fault
+            return refusal  # the account answers: the page was a temporary fault
         if isinstance(refusal, NotFound) or refusal.status == 405:
             return Unavailable(f"this account has no {resource.path} (HTTP {refusal.status})")
         return UnexpectedData(
@@ -270,14 +269,14 @@ class Session:
         )
 
     def credentials(self, *, priority: Priority) -> Access:
-        """What the key may see at this moment."""
+        """Request the key's present access."""
         return access_of(self.ask("/api/credentials", priority=priority).data)
 
 
 def access_of(data: Mapping[str, Any]) -> Access:
-    """The `credentials` answer as what a key may see; lists sorted, so that they compare.
+    """Convert a `credentials` answer to an Access; lists are sorted, so that they compare.
 
-    Codes are written to the database and to the screen, so none has what neither takes.
+    Codes are stored and shown, so characters that the database or a terminal rejects are removed.
     """
     scopes = data.get("scopes")
     sites = data.get("sitesAvailable")

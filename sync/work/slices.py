@@ -1,7 +1,6 @@
-"""A task arrives: take the lease, do a slice of what is due, hand over.
+"""The run of a task: take the lease, do a slice of the work that is due, hand over.
 
-This is the only place that catches errors: each is named by what happens next (sync/errors.py), and
-what does is decided in failures.py.
+Errors are caught only here. Each is named by the next step (sync/errors.py, failures.py).
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ from sync.work.whole_list.updated import poll
 from sync.work.windows.crawl import crawl_list
 
 CRASHES = 8
-"""A lane whose worker died this often without any progress is parked for a person to look at."""
+"""The number of worker deaths without progress after which a lane is parked for a person."""
 SETTLED_FOR = dt.timedelta(days=0.8)
-"""A list that was proven, or tried to be, within so long is not reconciled this night."""
+"""The time after a proof, or an attempt at one, in which the nightly reconcile skips a list."""
 HANDED_OVER_SECONDS = 0.0
 INCONCLUSIVE_SECONDS = 5.0
 REFRESH_EARLY = 0.95
 
 
 def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = RESOURCES) -> None:
-    """Do one slice of a lane's work, if its lease can be had. Never raises a SyncError."""
+    """Do one slice of a lane's work, if its lease is free. Never raises a SyncError."""
     if claim.resource not in resources:
-        return  # of another release: whoever knows it takes its lease, once the claim has run out
+        return  # another release's resource: a worker of that release takes the lease later
     try:
         holder = services.worker_id
         for attempt in attempts(services.engine):
@@ -62,7 +61,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         log(resource=claim.resource, lane=claim.lane).warning("not begun", reason=str(error))
         return
     if held is None or store is None:
-        return  # a task delivered twice, or turned off or removed meanwhile
+        return  # a duplicate task, or the resource or store was turned off or removed meanwhile
     say = log(store=store.name, resource=claim.resource, lane=claim.lane)
     if held.attempts > CRASHES and not held.is_failing:
         _park(
@@ -122,7 +121,7 @@ def _context(
 
 
 def _slice(ctx: Context) -> float:
-    """Do what is due; return in how many seconds the lane is due again."""
+    """Do the work that is due; return the seconds until the lane is due again."""
     if ctx.lease.lane == "feed":
         began = ctx.monotonic()
         if not follow(ctx):
@@ -132,7 +131,7 @@ def _slice(ctx: Context) -> float:
 
 
 def _walk_slice(ctx: Context) -> float:
-    """One crawl after the other; one that says it waits does not hold up the next."""
+    """Carry on one crawl after the other; a crawl that waits does not block the next."""
     resource = ctx.resource
     while True:
         crawl = _next_crawl(ctx) or _scheduled(ctx, resource)
@@ -153,7 +152,7 @@ def _walk_slice(ctx: Context) -> float:
 
 
 def _take_note(ctx: Context, resource: Resource) -> None:
-    """Take note of what a pass tells of the account; of what is odd another pass is asked for."""
+    """Store a pass's facts about the account; when they are unexpected, queue another pass."""
     try:
         account.take_note(ctx, resource)
     except UnexpectedData:
@@ -184,7 +183,7 @@ def _carry_on(ctx: Context, crawl: Crawl) -> bool:
 
 
 def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
-    """The crawl that is due by the clock, queued now; None when nothing is."""
+    """Queue the crawl that the schedule makes due, and return it; None when none is due."""
     now = ctx.draw()
     with ctx.reading() as connection:
         read_at, settled_at = _settled(connection, ctx.store.id, resource.name)
@@ -192,7 +191,7 @@ def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
     if isinstance(resource.changes, FullRefresh) and not resource.is_history:
         every = dt.timedelta(seconds=resource.changes.every_seconds)
         if ctx.store.error is not None and resource.name == "credentials":
-            # They tell whether the account is well again.
+            # Its answer shows that the account works again.
             every = min(every, dt.timedelta(seconds=MAINTENANCE_SECONDS / 2))
         if read_at is None or now - read_at >= every * REFRESH_EARLY:
             kind = "refresh"
@@ -212,7 +211,7 @@ def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
 
 
 def _waits(connection: sa.Connection, store_id: int, resource: str, kind: str) -> bool:
-    """Whether a crawl that would do the same is open, and waits."""
+    """Tell whether a crawl that does the same is pending or running."""
     return bool(
         connection.execute(
             sa.text(
@@ -228,11 +227,11 @@ def _waits(connection: sa.Connection, store_id: int, resource: str, kind: str) -
 def _settled(
     connection: sa.Connection, store_id: int, resource: str
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """As of when the last pass was read, and when the whole was last proven, or tried to be.
+    """Return when the last pass was read, and when the last proof of the whole was made or tried.
 
     A pass counts from its start even if it proved nothing (it waits for approval, its parents are
-    older): otherwise it would be due again at once, and again. A list that only backfills have
-    read was never tried: it counts from the first of them.
+    older); otherwise it would be due again at once, for ever. A list read only by backfills had no
+    attempt, and counts from the first backfill.
     """
     row = connection.execute(
         sa.text(
@@ -252,7 +251,7 @@ def _settled(
 
 
 def _next_due(ctx: Context, resource: Resource) -> float:
-    """Seconds until the schedule has something, or a crawl that waits goes on."""
+    """Return the seconds until the schedule has work, or until a waiting crawl goes on."""
     changes = resource.changes
     with ctx.reading() as connection:
         waits = crawls.next_due(connection, ctx.store.id, resource.name)
@@ -260,10 +259,10 @@ def _next_due(ctx: Context, resource: Resource) -> float:
         now = ctx.now()
         due = (next_night(now, offset=ctx.store.id) - now).total_seconds()
     else:
-        now = ctx.draw()  # what the passes' moments are drawn from
+        now = ctx.draw()  # the same clock as the passes' moments
         with ctx.reading() as connection:
             read_at, _ = _settled(connection, ctx.store.id, resource.name)
-        # From the pass itself, not from a grid: its age then never exceeds the cadence by much.
+        # Count from the pass, not on a grid, so that its age hardly exceeds the interval.
         full = (read_at or now) + dt.timedelta(seconds=changes.every_seconds * REFRESH_EARLY)
         if isinstance(changes, Incremental):
             full = min(full, now + dt.timedelta(seconds=changes.poll_seconds))
@@ -274,13 +273,13 @@ def _next_due(ctx: Context, resource: Resource) -> float:
 
 
 def _released(ctx: Context, after_seconds: float) -> None:
-    """Give the lease back; a crawl asked for meanwhile makes the lane due at once."""
+    """Release the lease; a crawl queued meanwhile makes the lane due at once."""
     try:
         for attempt in attempts(ctx.engine):
             with attempt as connection:
                 lease.lock(connection, ctx.lease)
-                # Read after the lane's row is locked: whoever queues a crawl locks it too.
-                # One that was begun was worked on, and said itself how long it waits.
+                # Read after the lane's row is locked, because queueing a crawl locks it too. A
+                # running crawl has set its own wait.
                 crawl = None
                 if ctx.lease.lane == "walk":
                     crawl = crawls.next_crawl(connection, ctx.store.id, ctx.lease.resource)
@@ -302,7 +301,7 @@ def _park(engine: sa.Engine, held: Lease, text: str) -> None:
 
 
 def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
-    """Do what follows an error (failures.py); nothing of it loses a row or a checkpoint."""
+    """Apply the consequence of an error (failures.py); no row and no checkpoint is lost by it."""
     say = log(store=store.name, resource=held.resource, lane=held.lane)
     then = after_failure(
         error,
@@ -313,7 +312,7 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     )
     if not then.is_failure:
         say.info("lease lost" if isinstance(error, LeaseLost) else "ended", reason=plain(error))
-        with suppress(LeaseLost):  # taken over: it is somebody else's now
+        with suppress(LeaseLost):  # taken over by another worker
             try:
                 for attempt in attempts(services.engine):
                     with attempt as connection:
@@ -326,7 +325,8 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
             with attempt as connection:
                 _note_failure(connection, store, held, error, then)
         if then.stopped_for is not None:
-            # Apart: it locks every lane of the store, and whoever works holds one of them.
+            # In a transaction of its own: it locks every lane of the store, and each worker holds
+            # one of them.
             again_after = dt.timedelta(seconds=then.stopped_for)
             for attempt in attempts(services.engine):
                 with attempt as connection:
@@ -347,7 +347,7 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
 
 
 def _give_back(connection: sa.Connection, held: Lease) -> None:
-    """A lease refused because the store's zone changed is still ours: another slice may begin."""
+    """Release a lease at once; one refused because the store's zone changed is still held here."""
     lease.lock(connection, held)
     lease.release(connection, held, after_seconds=0)
 

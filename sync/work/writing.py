@@ -1,9 +1,10 @@
-"""The one door to `crm`: rows and tombstones in, with all that follows from them.
+"""The one door to `crm`: writes rows and tombstones, and all that follows from them.
 
-Whatever brought a row (a page of a walk, a re-read, a sweep, a parent's list, a history), what
-follows is decided here by comparing what is stored with what came: other records that change with
-it are queued, what cannot be taken is noted, the counts go along. Nothing else writes what the API
-said; a rebuild, a masking and an erasure change how it is kept, and bring no new evidence.
+Rows come from a page of a walk, a re-read, a sweep, a parent's list or a history. Whatever the
+source, this module compares the new rows with the stored ones: it queues other records that change
+with them, keeps rejects and unknown fields, and updates the counts. Nothing else writes content of
+the API. A rebuild, a masking and an erasure only change how content is kept; they bring no new
+evidence.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sync.state.crawls import Crawl
 from sync.work.context import Context
 
 Pages = Sequence[tuple[Batch, dt.datetime]]
-"""Batches, each with the send moment of the request it came with."""
+"""Batches, each with the send moment of its request."""
 
 
 def write_rows(
@@ -38,10 +39,10 @@ def write_rows(
     relisted: Iterable[int] = (),
     crawl: Crawl | None = None,
 ) -> Loaded:
-    """Write rows and tombstones of one resource, and what follows from them.
+    """Write rows and tombstones of one resource, and all that follows from them.
 
-    `relisted` are records that came into the list, or back, at some moment before they were read;
-    `crawl` is the one whose figures the pages add to.
+    `graves` are the tombstones. `relisted` are records that entered the list, or returned to it,
+    some time before this request. The pages are added to the figures of `crawl`.
     """
     store_id = ctx.store.id
     rows = [ObservedRow(row, as_of) for batch, as_of in pages for row in batch.rows]
@@ -56,7 +57,7 @@ def write_rows(
     for batch, _ in pages:
         ctx.keep_notes(connection, resource, batch)
     if origin is Origin.REREAD:
-        # Later knowledge stood in the way of a feed's re-read: ask again, never skip.
+        # A newer row refused a feed's re-read: read the record again, never skip it.
         refused = [key for key in loaded.refused if isinstance(key, int)]
         rereads.ask_again(connection, store_id, resource.name, refused, reason="refused")
     _queue_named(ctx, connection, resource, loaded)
@@ -79,14 +80,14 @@ def write_rows(
 def write_tombstones(
     ctx: Context, connection: sa.Connection, resource: Resource, graves: Sequence[Tombstone]
 ) -> Loaded:
-    """Turn rows into tombstones; what they named, and what pointed at them, is queued."""
+    """Mark rows as deleted, and queue the records that they named or that point at them."""
     return write_rows(ctx, connection, resource, (), origin=Origin.SHOWN, graves=graves)
 
 
 def _queue_moved(
     ctx: Context, connection: sa.Connection, resource: Resource, graves: Sequence[Tombstone]
 ) -> None:
-    """Read again what points at records that were combined into others."""
+    """Queue a re-read of the records that point at records combined into others."""
     merged = [g.key for g in graves if g.reason == "combined" and isinstance(g.key, int)]
     for name, column in resource.combined if merged else ():
         if name in ctx.resources:
@@ -98,7 +99,7 @@ def _queue_moved(
 def _queue_named(
     ctx: Context, connection: sa.Connection, resource: Resource, loaded: Loaded
 ) -> None:
-    """Read again what the stored and the new version name: it changes without an entry."""
+    """Queue a re-read of what the old or new row names: such records change without an entry."""
     by_name = {also.resource: also for also in resource.rereads}
     for name in sorted(loaded.named):
         _queue(ctx, connection, resource, by_name[name], loaded.named[name])
@@ -107,7 +108,7 @@ def _queue_named(
 def queue_named(
     ctx: Context, connection: sa.Connection, resource: Resource, ids: Sequence[int]
 ) -> set[int]:
-    """Read again what live rows name as they stand here; which of the rows there are."""
+    """Queue a re-read of the records that stored rows name; return the ids that have a live row."""
     named = Loaded()
     name_before(connection, resource, ctx.store.id, ids, named)
     _queue_named(ctx, connection, resource, named)
@@ -117,7 +118,7 @@ def queue_named(
 def queue_parts(
     ctx: Context, connection: sa.Connection, resource: Resource, ids: Iterable[int]
 ) -> None:
-    """Read again what belongs to records a history named: an entry may be about that alone."""
+    """Queue a re-read of the parts of records named by a history: an entry may be about a part."""
     for also in resource.rereads:
         if also.path == resource.key:
             _queue(ctx, connection, resource, also, ids)
@@ -126,7 +127,7 @@ def queue_parts(
 def _queue(
     ctx: Context, connection: sa.Connection, resource: Resource, also: Reread, ids: Iterable[int]
 ) -> None:
-    """Have records read again soon, and once more when every list shows what changed them."""
+    """Queue a re-read soon, and one after the lateness bound, when every list shows the change."""
     if also.resource not in ctx.resources:
         return
     bound = feeds.lateness_seconds(connection, ctx.store.id)
@@ -144,7 +145,7 @@ def _queue(
 def _queue_orphans(
     ctx: Context, connection: sa.Connection, resource: Resource, rows: Sequence[ObservedRow]
 ) -> None:
-    """Rows that name a record which was combined meanwhile are read again until none does."""
+    """Queue a re-read of rows that name a combined record."""
     keys = [dated.row.key for dated in rows if isinstance(dated.row.key, int)]
     for other in ctx.resources.values() if keys else ():
         for name, column in other.combined:

@@ -1,4 +1,4 @@
-"""Celery tasks: shells of a few lines around the pipeline."""
+"""Celery tasks: a few lines each, around the functions of sync/work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sync.work.slices import work
 from sync.worker.celery import PLACES, app
 
 _crawls = BoundedSemaphore(max(1, PLACES // 2))
-"""Crawls take at most half of a worker's places, so that feeds never wait for them."""
+"""The places for crawls: at most half of a worker's, so that feeds never wait for them."""
 BOUNCED_SECONDS = 1.0
 
 
@@ -32,10 +32,10 @@ def feed(store_id: int, resource: str) -> None:
 
 @app.task(name="sync.walk")  # type: ignore[untyped-decorator]
 def walk(store_id: int, resource: str) -> None:
-    """Do a slice of a crawl, if a place for crawls is free; else the lane is due again at once."""
+    """Do a slice of a crawl if a place for crawls is free; else the lane is due again at once."""
     claim = lease.Claim(store_id, resource, "walk")
     if not _crawls.acquire(blocking=False):
-        # Without Postgres the claim runs out by itself.
+        # Without Postgres, the claim expires by itself.
         with suppress(TryLater), writing(services().engine) as connection:
             lease.unclaim(connection, claim, seconds=BOUNCED_SECONDS)
         return
@@ -48,7 +48,7 @@ def walk(store_id: int, resource: str) -> None:
 
 @app.task(name="sync.dispatch")  # type: ignore[untyped-decorator]
 def dispatch() -> None:
-    """Claim what is due and send a task for each; every second, by beat."""
+    """Claim the lanes that are due and enqueue a task for each; every second, by beat."""
     for claim in dispatching.claim(services()):
         failpoints.point("dispatch_claimed")
         task, queue = (feed, "feeds") if claim.lane == "feed" else (walk, "crawls")
@@ -58,7 +58,7 @@ def dispatch() -> None:
 
 @app.task(name="sync.pulse")  # type: ignore[untyped-decorator]
 def pulse(queue: str) -> None:
-    """Prove that a queue is consumed."""
+    """Note that the queue is consumed."""
     _note(queue)
 
 
@@ -70,13 +70,13 @@ def cadence() -> None:
 
 @app.task(name="sync.housekeeping")  # type: ignore[untyped-decorator]
 def housekeeping() -> None:
-    """Register what a new release brought, queue rebuilds, drop old notes; hourly, by beat."""
+    """Register a new release's resources, queue rebuilds, delete old notes; hourly, by beat."""
     dispatching.housekeep(services())
 
 
 @app.task(name="sync.watch")  # type: ignore[untyped-decorator]
 def watch() -> None:
-    """Take a sample of the request budget, and tell an operator what there is to tell."""
+    """Sample the request budget, and notify the operator of new problems."""
     try:
         sample(services().engine, services().limiter)
         notify.notify(services())
@@ -87,6 +87,6 @@ def watch() -> None:
 
 def _note(queue: str) -> None:
     process, egress = f"{socket.gethostname()}:{services().pid}", services().settings.egress
-    # Without Postgres the note that is missing says so.
+    # Without Postgres, the missing note itself is the signal.
     with suppress(TryLater), writing(services().engine) as connection:
         consumed(connection, process=process, queue=queue, egress=egress)

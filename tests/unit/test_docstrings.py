@@ -16,6 +16,7 @@ CLEAN = (
     "failpoints.py", "poll_intervals.py", "records", "resources", "schema", "settings",
     "telemetry", "vault.py", "worker/celery.py", "worker/schedule.py",
     "analysts", "database", "privacy", "rows", "state",
+    "telemetry", "vault.py", "work", "worker/celery.py", "worker/schedule.py", "worker/tasks.py",
 )  # fmt: skip
 QUESTION = re.compile(r"(What|Who|Whose|Whether|How|Which|Where|When|Why|That|If)\b")
 

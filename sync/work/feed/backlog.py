@@ -1,8 +1,8 @@
 """History older than the bookmark: walked in slices of entry ids, side by side.
 
-A slice is planned by asking for the first entry from a date on; what follows is a plain sinceId
-chain from there to the next slice's first entry. So nothing depends on whether the API combines
-startDate with sinceId. These entries cause no re-reads: what they tell is in the rows already.
+To plan a slice, the first entry from a date on is requested. The slice is then a plain sinceId
+chain from that entry to the next slice's first entry, so the API need not combine startDate with
+sinceId. These entries cause no re-reads: the rows contain their changes already.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_SLICES = 60
 
 
 def crawl_older(ctx: Context, crawl: Crawl) -> bool:
-    """Walk what the history holds up to the bookmark; False when the slice ended before."""
+    """Walk the history up to the bookmark; False when the slice ended before."""
     history = ctx.resources[crawl.resource]
     if crawl.kind == "reconcile" and not crawl.deep and _has_met(ctx, history):
         # Entries never change and the chain has no gap: there is nothing to count.
@@ -56,7 +56,7 @@ def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
         feed = feeds.feed(connection, ctx.store.id, history.name)
     if feed is None:
         feed = set_bookmark(ctx, history)
-    # Of a chain that was followed for a while and is read again, all that was followed.
+    # When a followed chain is read again, the walk includes all that was followed.
     bookmark = max(feed.bookmark, feed.head_id)
     starts = _slice_starts(ctx, history, bookmark)
     edges = sorted({start - 1 for start in starts if start - 1 < bookmark} | {bookmark})
@@ -68,7 +68,7 @@ def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
 
 
 def _slice_starts(ctx: Context, history: Resource, bookmark: int) -> list[int]:
-    """First entry ids of the slices, ascending; [] when there is nothing before the bookmark."""
+    """Return the first entry ids of the slices, ascending; [] when none is before the bookmark."""
     if bookmark == 0:
         return []
     reply = ctx.api.first(history, {"limit": 20}, priority=Priority.WALK)
@@ -78,7 +78,7 @@ def _slice_starts(ctx: Context, history: Resource, bookmark: int) -> list[int]:
     total = reply.pagination.total
     starts = [first.ids[0]]
     begin = _created_at(ctx, first)
-    # Chains side by side fill the budget; one alone is as slow as the way there and back.
+    # Chains side by side use up the budget; a single one is as slow as its round trips.
     parts = min(MOST_SLICES, max(total // ENTRIES_PER_SLICE, min(IN_FLIGHT, total // 500), 1))
     if begin is None or parts == 1:
         return starts
@@ -109,11 +109,11 @@ def _created_at(ctx: Context, entries: Entries) -> dt.datetime | None:
 
 
 def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
-    """Every slice is a chain; the chains run side by side, one request of each at a time."""
+    """Walk the slices side by side; each is a chain with one request at a time."""
     with ctx.reading() as connection:
         windows = crawls.windows(connection, crawl.id, states=("open",))
     ended: set[int] = set()
-    """Slices whose last answer said that nothing comes after it, although something should."""
+    """Slices whose last answer said that nothing follows, although entries should."""
 
     def ask(window: Window) -> Entries:
         after = window.last_id if window.last_id is not None else window.after_id or 0
@@ -148,10 +148,10 @@ def _commit(
     *,
     is_sure: bool,
 ) -> None:
-    """Commit the entries that belong to the slice, and whether it is done.
+    """Commit the entries of a slice, and the slice's state.
 
-    The chain was seen to go on to the slice's last entry, so an end before it is believed only when
-    the answer before said so as well (`is_sure`): one wrongly empty answer closes nothing.
+    Planning has shown that the chain reaches the slice's last entry. So an earlier end is believed
+    only when the previous answer said the same (`is_sure`): a single empty answer may be wrong.
     """
     until = window.until_id or 0
     entries.batch.rows = [
@@ -174,7 +174,7 @@ def _commit(
 
 
 def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:
-    """The walk has met the bookmark: the chain is whole from its first entry on."""
+    """Mark the history as proven: the walk has reached the bookmark, so the chain is whole."""
     as_of, began = ctx.draw(), crawl.started_at
     assert began is not None
     for attempt in ctx.attempts():

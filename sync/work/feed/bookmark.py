@@ -1,4 +1,4 @@
-"""Where a feed begins, and where it begins anew when its chain is broken."""
+"""The start of a feed, and its new start when the chain is broken."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from sync.work.writing import write_tombstones
 
 RECENT_MINUTES = 15
 FURTHER = 4
-"""By how much further back each request looks than the one before it."""
+"""The factor by which each request looks further back than the one before."""
 MOST_MINUTES = 60 * 24 * 366 * 30
 
 
 def set_bookmark(ctx: Context, history: Resource) -> Feed:
-    """Find where the feed begins, before anything is walked, and start it there.
+    """Find the start of a feed, before any walk, and store it.
 
-    That is the newest entry older than some minutes: what comes after it is followed like all else.
-    So what the lists do not show yet, and ids that are published after larger ones, are read too.
+    The start is the newest entry older than some minutes. Later entries are followed: they include
+    changes that lists do not show yet, and ids published after larger ones.
     """
     bookmark, answer = find_bookmark(ctx, history)
 
@@ -48,10 +48,11 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
 
 
 def find_bookmark(ctx: Context, history: Resource) -> tuple[int, Entries]:
-    """The id of the newest entry older than some minutes, 0 for none, and the answer it is in.
+    """Return the id of the newest entry older than some minutes (0 for none), and its answer.
 
-    By the CRM's own clock where it tells one: clocks differ. A burst, an import say, fills more
-    than the first answer with older ones: it is read to its end, or as far as the slice goes.
+    The age is by the CRM's own clock where it gives one, because clocks differ. After a burst (an
+    import, say) the first answer may hold older entries only; then further ones are read while the
+    slice lasts.
     """
     now = ctx.draw()
     minutes = RECENT_MINUTES + 1
@@ -81,16 +82,16 @@ def _older(answer: Entries, recent: dt.datetime) -> list[int]:
 def _store(
     ctx: Context, connection: sa.Connection, history: Resource, bookmark: int, answer: Entries
 ) -> None:
-    """Keep the entries up to the bookmark: those that each look at the chain asks for again."""
+    """Store the entries up to the bookmark: each look at the chain asks for them again."""
     rows = [row for row in answer.batch.rows if isinstance(row.key, int) and row.key <= bookmark]
     write_entries(ctx, connection, history, answer, rows)
 
 
 def begin_anew(ctx: Context, history: Resource, problem: str) -> Feed:
-    """Follow a broken chain from a new bookmark; what it may have told is in doubt until compared.
+    """Follow a broken chain from a new bookmark, and raise a doubt on all it may have reported.
 
-    Doubt and bookmark are one transaction. Entries beyond the bookmark, which were of a past that
-    is no more when an account was restored, become tombstones; what is real comes again.
+    Doubt and bookmark are one transaction. Stored entries after the bookmark become tombstones: a
+    restored account has lost them. Those that still exist come again.
     """
     before = feed_of(ctx, history)
     bookmark, answer = find_bookmark(ctx, history)
@@ -123,7 +124,7 @@ def _doubt(
     *,
     since: dt.datetime | None,
 ) -> None:
-    """Doubt all that a history tells of, itself too, and queue what compares it."""
+    """Raise a doubt on the history and on all resources it tells of, and queue their comparison."""
     assert isinstance(history.listing, SinceId)
     told = ctx.resources[history.listing.target]
     names = {told.name, *(also.resource for also in told.rereads), *(n for n, _ in told.combined)}

@@ -1,4 +1,4 @@
-"""Records that wait in `sync.reread`, read when their time has come."""
+"""Records that wait in `sync.reread`, read when they are due."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sync.work.per_parent.parents import read_parents
 
 
 def drain(ctx: Context) -> None:
-    """Read the records of this feed that wait, a hundred a request, and a hundred at least."""
+    """Read the due records of this feed, a hundred a request, and one request at least."""
     history = ctx.resource
     assert isinstance(history.listing, SinceId)
     target = ctx.resources[history.listing.target]
@@ -24,7 +24,7 @@ def drain(ctx: Context) -> None:
 
 
 def _read_waiting(ctx: Context, history: Resource, target: Resource) -> bool:
-    """Read some of what waits; False when nothing does."""
+    """Read some due records; False when none is due."""
     with ctx.reading() as connection:
         due = rereads.due(connection, ctx.store.id, target.name)
     if not due:
@@ -38,7 +38,7 @@ def _read_waiting(ctx: Context, history: Resource, target: Resource) -> bool:
 
     for attempt in ctx.attempts():
         with attempt as connection:
-            # Ticked off before the results are written: those may ask for the same records anew.
+            # Ticked off before the results are written: those may queue the same records again.
             settled = {record: each for record, each in due.items() if record not in read.open}
             rereads.tick_off(connection, ctx.store.id, target.name, settled, read_at=read.as_of)
             if sampled:
@@ -48,7 +48,7 @@ def _read_waiting(ctx: Context, history: Resource, target: Resource) -> bool:
 
 
 def _drain_parents(ctx: Context, resource: Resource) -> None:
-    """Ask again for parents that changed; the wish is ticked off after it was fulfilled."""
+    """Read again the lists of due parents; each is ticked off after it was read."""
     while not ctx.is_over:
         with ctx.reading() as connection:
             due = rereads.due(connection, ctx.store.id, resource.name)

@@ -1,9 +1,9 @@
-"""Following a feed: entries in, the records they name read again, the checkpoint moved; one
-transaction a page.
+"""Following a feed: write entries, read the records they name again, move the checkpoint.
 
-Three cursors walk the same chain. The *head* follows it to its end at every interval, and proves
-that what is known of it is there still. The *tail* (tail.py) reads it once more when entries have
-been known for the lateness bound. A third reading (late.py) looks for what came later still.
+Each page is one transaction. Three cursors follow the same chain. The *head* follows it to its end
+at every interval, and proves that the known entries are still there. The *tail* (tail.py) reads
+entries again when they have been known for the lateness bound. A third reading (late.py) looks for
+entries that came later still.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from sync.work.feed.write_told import take_late, write_told
 from sync.work.missing import insist_on_access
 
 OVERLAP = 30
-"""Known entries that each look asks for again: the proof of the chain, in the same request."""
+"""The number of known entries that each look requests again, to prove the chain."""
 LOOKS = 3
-"""Requests a look makes before it believes that known entries are not there: replicas differ."""
+"""The requests of a look before missing known entries are believed: replicas differ."""
 
 
 def follow(ctx: Context) -> bool:
-    """One turn of the feed lane: head to the end, tail as far as it may, waiting re-reads.
+    """Do one turn of the feed lane: the head to its end, the tail as far as it may, due re-reads.
 
-    False when the slice was over before the head had come to the end.
+    Returns False when the slice was over before the head had reached the end.
     """
     history = ctx.resource
     if find_feed(ctx, history) is None:
@@ -66,10 +66,10 @@ def follow(ctx: Context) -> bool:
 
 
 def until_next_look(ctx: Context, *, looked_seconds: float = 0.0) -> float:
-    """Seconds until the feed whose lease this is is to be looked at again; 0 when it is late.
+    """Return the seconds until the next look at the feed of this lease; 0 when it is late.
 
-    The look began `looked_seconds` ago: one that finds something takes most of a second, which at
-    an interval of one would cost the next turn.
+    The look began `looked_seconds` ago. One with news takes most of a second; without this
+    correction it would miss the next turn at an interval of one second.
     """
     return seconds_to_turn(
         ctx.now(),
@@ -93,16 +93,16 @@ def follow_head(ctx: Context) -> bool:
         if ctx.is_over:
             return False
         answer = ask_chain(ctx, history, after_id=answer.last_id, priority=Priority.FEED)
-    return False  # followed from a new bookmark at the next look
+    return False  # the next look starts from the new bookmark
 
 
 def _first_answer(
     ctx: Context, history: Resource, known: list[Entry], *, head_id: int
 ) -> Entries | None:
-    """The first answer of a look, which has the entries known from before as they were.
+    """Return the first answer of a look, in which the known entries are unchanged.
 
-    TryLater while it has not: a replica may lag. None once that has been so for minutes, and the
-    history was begun anew.
+    Raises TryLater while they are not: a replica may lag. After some minutes of that, the history
+    begins anew, and None is returned.
     """
     after = known[0].id - 1 if known else head_id
     problem: str | None = None
@@ -113,7 +113,7 @@ def _first_answer(
             return answer
     assert problem is not None
     insist_on_access(ctx, priority=Priority.FEED)
-    for attempt in attempts(ctx.engine):  # no progress: the lane goes on failing
+    for attempt in attempts(ctx.engine):  # no progress: the lane counts as failing
         with attempt as connection:
             seconds = feeds.break_chain(connection, ctx.store.id, history.name)
     if seconds < GAP_SECONDS or _is_begun_anew(ctx, history):
@@ -123,7 +123,7 @@ def _first_answer(
 
 
 def _is_begun_anew(ctx: Context, history: Resource) -> bool:
-    """Whether the history was begun anew since known entries came for the last time."""
+    """Tell whether the history was begun anew since known entries last came."""
     with ctx.reading() as connection:
         raised = [d.raised_at for d in doubts.open_doubts(connection, ctx.store.id, history.name)]
         since: dt.datetime | None = connection.execute(
@@ -136,9 +136,9 @@ def _is_begun_anew(ctx: Context, history: Resource) -> bool:
 def _take_head(
     ctx: Context, history: Resource, answer: Entries, known: Iterable[Entry], *, head_id: int
 ) -> None:
-    """Read what new entries name, then write entries, records and checkpoint together.
+    """Read the records that new entries name, then write entries, records and checkpoint together.
 
-    Entries up to the head that were not known were published late.
+    Unknown entries up to the head were published late.
     """
     assert isinstance(history.listing, SinceId)
     known_ids = {entry.id for entry in known}
@@ -165,7 +165,7 @@ def _take_head(
 
 
 def set_clear(ctx: Context) -> None:
-    """Say up to when the history is read; old departures are forgotten on the occasion."""
+    """Store the moment up to which the history is clear."""
     history = ctx.resource
     feed = feed_of(ctx, history)
     if feed.head_at is None:

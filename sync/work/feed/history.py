@@ -1,7 +1,7 @@
-"""A history's entries, asked for by id, and what they tell of the records they name.
+"""A history's entries, requested by id, and their content for the records they name.
 
-What an entry tells is read from its typed row, the same that is stored: there is one parser of a
-history. `told_of` takes entries in the order of their ids, whichever order they were published in.
+The content of an entry is read from its typed row, as stored: a history has one parser. `told_of`
+uses the order of the ids, in whatever order the entries were published.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from sync.work.writing import write_rows
 
 LIMIT = 100
 GAP_SECONDS = scaled(300)
-"""For so long known entries may fail to come before their history is taken for another one."""
+"""The time for which known entries may be missing before the history counts as another one."""
 _MOVES = ("createdat", "site")
-"""Fields whose change takes a record out of its window; some histories write `created_at`."""
+"""Fields whose change moves a record to another window; some histories write `created_at`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a history's entry tells: of which record, and what became of it."""
+    """The content of a history entry: its record, and the change of it."""
 
     id: int
     subject: int | None
@@ -49,12 +49,12 @@ class Entry:
 
     @property
     def is_departure(self) -> bool:
-        """Whether its record is gone, or has left its creation day or site."""
+        """True when the record was deleted or combined, or left its creation day or site."""
         return self.is_deleted or self.combined_to is not None or self._is_move
 
     @property
     def is_arrival(self) -> bool:
-        """Whether its record came, or came to another creation day or site."""
+        """True when the record was created, or moved to another creation day or site."""
         return self.is_created or self._is_move
 
     @property
@@ -64,9 +64,9 @@ class Entry:
 
 @dataclass(slots=True)
 class Entries:
-    """An answer of a history: rows after the id asked for, ascending.
+    """An answer of a history: rows after the requested id, ascending.
 
-    `crm_at` is the CRM's own clock when it answered, None where it told none.
+    `crm_at` is the CRM's own clock at the answer, None where it gives none.
     """
 
     batch: Batch
@@ -77,23 +77,23 @@ class Entries:
 
     @property
     def ids(self) -> list[int]:
-        """Ids of the entries, ascending."""
+        """The ids of the entries, ascending."""
         return [entry.id for entry in self.entries]
 
     @property
     def last_id(self) -> int:
-        """The largest entry id, by which the chain goes on."""
+        """The largest entry id, from which the chain goes on."""
         return self.entries[-1].id
 
     def among(self, ids: Iterable[int]) -> list[Entry]:
-        """The entries with these ids."""
+        """Return the entries with these ids."""
         wanted = set(ids)
         return [entry for entry in self.entries if entry.id in wanted]
 
 
 @cache
 def _columns(history: Resource) -> dict[str, str]:
-    """Names of the columns that tell something, by what they tell."""
+    """Return the names of the columns with an entry's content, by their meaning."""
     assert isinstance(history.listing, SinceId)
     by_path = {each.path: each.name for each in history.fields}
     wanted = {
@@ -108,12 +108,12 @@ def _columns(history: Resource) -> dict[str, str]:
 
 
 def subject_column(history: Resource) -> str:
-    """The column of a history that names the record an entry is of."""
+    """Return the column of a history that holds the id of an entry's record."""
     return _columns(history)["subject"]
 
 
 def entry_of(history: Resource, entry_id: int, values: Mapping[str, Any]) -> Entry:
-    """What a typed row of a history tells."""
+    """Build an entry from a typed row of a history."""
     columns = _columns(history)
 
     def value(what: str) -> Any:
@@ -131,7 +131,7 @@ def entry_of(history: Resource, entry_id: int, values: Mapping[str, Any]) -> Ent
 
 
 def told_of(entries: Iterable[Entry]) -> dict[int, ChangeHint]:
-    """What entries tell of each record they name, the last word by their ids."""
+    """Return the hints of entries on each record; the entry with the largest id counts."""
     told: dict[int, ChangeHint] = {}
     for entry in sorted(entries, key=lambda each: each.id):
         if entry.subject is None:
@@ -141,7 +141,7 @@ def told_of(entries: Iterable[Entry]) -> dict[int, ChangeHint]:
         about.moved |= entry.is_departure or entry.is_created
         if entry.combined_to is not None:
             about.combined_to, about.gone_at = entry.combined_to, entry.at
-            told.setdefault(entry.combined_to, ChangeHint())  # the survivor changed too
+            told.setdefault(entry.combined_to, ChangeHint())  # the survivor changed as well
         elif entry.is_deleted:
             about.gone_at = entry.at
         elif entry.is_created:
@@ -150,10 +150,10 @@ def told_of(entries: Iterable[Entry]) -> dict[int, ChangeHint]:
 
 
 def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str | None:
-    """Which entry known from before did not come again as it was, in words; None when all did.
+    """Name the known entry that did not come again unchanged, in words; None when all came.
 
-    The oldest of them may be missing: histories may be cut at their old end. Where none came, the
-    chain is whole only if what came follows the head's id at once.
+    The oldest may be missing: a history may be cut at its old end. When none came, the chain is
+    whole only if the first entry follows the head's id directly.
     """
     if not known:
         return None
@@ -175,7 +175,7 @@ def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str
 def ask_chain(
     ctx: Context, history: Resource, *, after_id: int, priority: Priority, limit: int = LIMIT
 ) -> Entries:
-    """The next entries after an id. No `page`: beside sinceId the API answers 400."""
+    """Request the next entries after an id. No `page`: with sinceId the API answers 400."""
     reply = ctx.api.first(
         history, {"filter": {"sinceId": after_id}, "limit": limit}, priority=priority
     )
@@ -183,7 +183,7 @@ def ask_chain(
 
 
 def require_progress(history: Resource, answer: Entries) -> None:
-    """TryLater when an answer says that more follows and shows nothing: that ends no chain."""
+    """Raise TryLater when an empty answer says that more follows: that is no end of a chain."""
     if not answer.entries and not answer.is_end:
         raise TryLater(f"{history.path} says that entries follow, and shows none")
 
@@ -191,7 +191,7 @@ def require_progress(history: Resource, answer: Entries) -> None:
 def entries_of(
     ctx: Context, history: Resource, reply: Reply, *, after_id: int, limit: int = LIMIT
 ) -> Entries:
-    """Sort an answer of a history. Only a short page that says it is the last one ends a chain."""
+    """Parse an answer of a history. Only a short page that says it is the last one ends a chain."""
     records = reply.records(history)
     batch = ctx.normalise(history, records)
     rows: dict[int, Row] = {
@@ -206,13 +206,13 @@ def entries_of(
 
 
 def find_feed(ctx: Context, history: Resource) -> Feed | None:
-    """The cursors of a history, None before it has its bookmark."""
+    """Return the cursors of a history, None before it has its bookmark."""
     with ctx.reading() as connection:
         return feeds.feed(connection, ctx.store.id, history.name)
 
 
 def feed_of(ctx: Context, history: Resource) -> Feed:
-    """The cursors of a history that has its bookmark."""
+    """Return the cursors of a history that has its bookmark."""
     feed = find_feed(ctx, history)
     assert feed is not None, "a feed is followed from its bookmark"
     return feed
@@ -220,10 +220,10 @@ def feed_of(ctx: Context, history: Resource) -> Feed:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entry that is stored, and for how many seconds it has been known here.
+    """A stored entry, and the seconds since it was first seen.
 
-    `is_owed`: its record waits in `sync.reread` to be read once more, the lateness bound after the
-    entry was first seen or later.
+    `is_owed`: `sync.reread` will read its record again, the lateness bound after that moment or
+    later.
     """
 
     entry: Entry
@@ -234,7 +234,7 @@ class Stored:
 def stored_after(
     ctx: Context, history: Resource, after_id: int, *, until_id: int, bound: float, at_most: int
 ) -> list[Stored]:
-    """The first stored entries after an id that the key may see."""
+    """Return the first stored entries after an id that the key may see."""
     assert isinstance(history.listing, SinceId)
     columns = _columns(history)
     target = history.listing.target
@@ -262,7 +262,7 @@ def stored_after(
 
 
 def _seen(ctx: Context, history: Resource) -> tuple[str, list[object]]:
-    """The condition, with its binds, of entries that are live and of sites the key sees."""
+    """Return the SQL condition, with its binds, of live entries of sites that the key may see."""
     assert isinstance(history.listing, SinceId)
     path = f"{history.listing.subject}.site"
     site = next((each.name for each in history.fields if each.path == path), "")
@@ -273,10 +273,10 @@ def _seen(ctx: Context, history: Resource) -> tuple[str, list[object]]:
 
 
 def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int) -> list[Entry]:
-    """The last entries up to an id that are stored and that the key may see, ascending.
+    """Return the last stored entries up to an id that the key may see, ascending.
 
-    None from before the bookmark until that history is whole: what is missing between them is not
-    late, the walk of older history has not come to it.
+    Entries before the bookmark are excluded until the older history is whole. Until then, an entry
+    missing there is not late: the walk of older history has not reached it.
     """
     columns = _columns(history)
     seen, binds = _seen(ctx, history)
@@ -305,10 +305,10 @@ def arrived_after(
     *,
     since: dt.datetime | None,
 ) -> dict[int, int]:
-    """Records that stored entries after an id say to have come, or to have changed day or site: the
-    last entry of each that says so.
+    """Return the records that arrived (came or moved) by the stored entries after an id.
 
-    `since` by the CRM's own clock: when they say that it was.
+    Each is mapped to its last such entry. `since` is the earliest moment of an entry, by the CRM's
+    own clock; None for any.
     """
     columns = _columns(history)
     rows = connection.exec_driver_sql(
@@ -325,7 +325,7 @@ def arrived_after(
 
 
 def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> list[Entry]:
-    """Stored entries that say of records that they came, went or were combined."""
+    """Return the stored entries that say that records were created, deleted or combined."""
     if not subjects:
         return []
     columns = _columns(history)
@@ -347,7 +347,7 @@ def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> lis
 def write_entries(
     ctx: Context, connection: sa.Connection, history: Resource, answer: Entries, rows: list[Row]
 ) -> Loaded:
-    """Store entries; those that cannot be read leave the records they may name in doubt."""
+    """Store entries; those that cannot be read raise a doubt on the records they may name."""
     assert isinstance(history.listing, SinceId)
     unread = {row.key for row in rows} & {e.id for e in answer.entries if e.subject is None}
     shapeless = [reject.record for reject in answer.batch.rejects if reject.is_whole]

@@ -1,9 +1,9 @@
-"""The third reading of a feed, and a sample of its records: what came later than the bound.
+"""The third reading of a feed, and a sample of its records: news later than the lateness bound.
 
-The last hours are read once more every hour, the last days every day, a few pages a look; only ids
-that were never seen matter. A sample of records that the tail has passed is read again while there
-are any: content that differs although no entry tells of it means that lists lag longer than the
-bound. A lag L of all lists is found within 2 L and two bounds (0020).
+The last two hours are read again every hour, the last two days every day, a few pages a look; only
+unknown ids matter. A sample of records that the tail has passed is read again as long as there are
+any. Content that differs although no entry tells of it means that lists lag longer than the bound.
+A lag L of all lists is found within 2 L and two bounds (0020).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from sync.work.feed.write_told import take_late, write_told
 
 PAGES_PER_LOOK = 3
 SMALL = 30
-"""So many entries are proven by each look at the head, and are not read once more."""
+"""The number of entries that every look at the head proves; so few need no third reading."""
 
 
 def read_backward(ctx: Context) -> None:
-    """Begin a third reading where one is due, and carry on with it for a few pages."""
+    """Begin a third reading when one is due, and carry it on for a few pages."""
     history, store_id = ctx.resource, ctx.store.id
     with ctx.reading() as connection:
         state = feeds.backward(connection, store_id, history.name)
@@ -66,7 +66,7 @@ def read_backward(ctx: Context) -> None:
 
 
 def _read_page(ctx: Context, history: Resource, at_id: int, until_id: int) -> int | None:
-    """Read a page; where to go on, None at the end."""
+    """Read a page; return the id to go on from, None at the end."""
     assert isinstance(history.listing, SinceId)
     answer = ask_chain(ctx, history, after_id=at_id, priority=Priority.REFRESH)
     require_progress(history, answer)
@@ -102,9 +102,9 @@ def _known(connection: sa.Connection, history: Resource, store_id: int, ids: lis
 def _open_windows(
     ctx: Context, connection: sa.Connection, target: Resource, late: list[Entry]
 ) -> None:
-    """Doubt the days that a record left before their last proof: its departure was not known then.
+    """Raise a doubt on the days whose proof came after a departure that it did not know of.
 
-    The count may have agreed because of it, with another record lost.
+    In the count, the departed record may have made up for a lost one.
     """
     if not target.created_field:
         return
@@ -133,7 +133,7 @@ def _open_windows(
             ctx.store.id,
             target.name,
             kind="late",
-            detail=f"a departure from {day} was told after its proof",
+            detail=f"a departure from {day} was published after its proof",
             days=Days(day, day),
         )
         stores.queue_deep(connection, ctx.store.id, target.name, days=(day, day))
@@ -142,7 +142,7 @@ def _open_windows(
 def take_sample(ctx: Context) -> None:
     """Read a sample of passed records again, once every lateness bound while there are any.
 
-    What differs is written, and waits for an entry that tells of it (`judge_sample`).
+    Content that differs is written, and waits for an entry that tells of it (`judge_sample`).
     """
     history, store_id = ctx.resource, ctx.store.id
     assert isinstance(history.listing, SinceId)
@@ -179,10 +179,11 @@ def take_sample(ctx: Context) -> None:
 def judge_sample(
     ctx: Context, connection: sa.Connection, history: Resource, waited: dict[int, dt.datetime]
 ) -> None:
-    """Judge sampled records that differed, once an entry had a lateness bound to tell of it.
+    """Judge sampled records that differed, once an entry had time to tell of the change.
 
-    `waited` says by id until when. A few change unannounced; where more do, lists lagged when the
-    tail read them: the bound rises, and what was told of late is read again.
+    `waited` maps each id to the end of that time, a lateness bound. A few records change without an
+    entry. If more do, lists lagged when the tail read them: the bound rises, and recent ones are
+    read again.
     """
     store_id = ctx.store.id
     bound = feeds.lateness_seconds(connection, store_id)
@@ -206,9 +207,9 @@ def judge_sample(
 
 
 def _read_told(ctx: Context, connection: sa.Connection, history: Resource) -> None:
-    """Read again what a history told of late, and what that names: now, and when all lists show it.
+    """Queue the recently named records of a history, and those they name: now, and after the bound.
 
-    Coverage is held from before the first of it until it was read.
+    Coverage stays before the first of them until all were read.
     """
     assert isinstance(history.listing, SinceId)
     bound = feeds.lateness_seconds(connection, ctx.store.id)

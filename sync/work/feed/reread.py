@@ -1,6 +1,6 @@
-"""Records read again by id: what came back is live, what did not is judged (missing.py).
+"""Records read again by id: those in the list are live, missing ones are judged (missing.py).
 
-The objects inside history entries are stubs and are never written; only what the list says of a
+The objects inside history entries are stubs and are never written; only the list's version of a
 record counts. Reading happens before the transaction, `apply` inside it.
 """
 
@@ -31,9 +31,9 @@ __all__ = ["ChangeHint", "Read", "apply", "note_open", "read_again"]
 
 @dataclass(slots=True)
 class Read:
-    """What re-reading found, ready to be written. `as_of` is the send moment of the first request.
+    """The result of re-reading, ready to be written. `as_of`: the send moment of the first request.
 
-    `told` are the records a history named now; `outside` those of sites that are not mirrored.
+    `told` are the records that a history named now, `outside` those of sites that are not mirrored.
     """
 
     as_of: dt.datetime = _NEVER
@@ -49,7 +49,7 @@ class Read:
 
     @property
     def open(self) -> set[int]:
-        """Records that are to be asked for again: their wish is not fulfilled."""
+        """The records that must be requested again."""
         return {*self.absent, *self.failed}
 
 
@@ -60,7 +60,7 @@ def read_again(
     *,
     priority: Priority = Priority.FEED,
 ) -> Read:
-    """Read records by id, at most a hundred a request, and find out about those missing."""
+    """Read records by id, at most a hundred a request, and find out about missing ones."""
     read = Read(told=[record for record, about in told.items() if about.is_news])
     answered = ids_page(ctx, resource, told, priority=priority)
     came: set[int] = set()
@@ -86,7 +86,7 @@ def read_again(
 def _told_of_missing(
     ctx: Context, resource: Resource, missing: Iterable[int], told: Mapping[int, ChangeHint]
 ) -> Mapping[int, ChangeHint]:
-    """What the history says of records that did not come: now, or in entries stored before."""
+    """Return the hints of the history on missing records: those given, or of stored entries."""
     silent = [record for record in missing if not told[record].is_gone]
     history = ctx.history_of(resource)
     if not silent or history is None:
@@ -96,7 +96,7 @@ def _told_of_missing(
 
 
 def _take(ctx: Context, batch: Batch, as_of: dt.datetime, read: Read) -> None:
-    """Keep the rows of the sites that are mirrored; what moved to another site is left behind."""
+    """Keep the rows of mirrored sites; the rows of other sites go to `outside`."""
     read.outside += [
         Tombstone(row.key, as_of, "absent") for row in batch.rows if not ctx.is_wanted(row)
     ]
@@ -105,7 +105,7 @@ def _take(ctx: Context, batch: Batch, as_of: dt.datetime, read: Read) -> None:
 
 
 def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> Loaded:
-    """Write what was read: rows, tombstones, and the further re-reads that follow from them."""
+    """Write the result of a re-read: rows, tombstones, and the further re-reads that follow."""
     store_id = ctx.store.id
     outside: list[Tombstone] = []
     if read.outside:
@@ -132,10 +132,10 @@ def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Rea
 def _ask_for_named(
     ctx: Context, connection: sa.Connection, resource: Resource, failed: Sequence[int]
 ) -> None:
-    """Ask for what changed with records that a history told of and that cannot be had.
+    """Queue re-reads for records that a history named and that cannot be read.
 
-    What the row here names is read again. What a record names that was never here nobody knows:
-    all of it is in doubt until it was compared.
+    The records that a stored row names are read again. If there is no row, nobody knows what the
+    record names, so every row of those resources is in doubt until compared.
     """
     known = queue_named(ctx, connection, resource, failed)
     lacking = [each for each in failed if each not in known]
@@ -147,14 +147,14 @@ def _ask_for_named(
                 ctx.store.id,
                 also,
                 kind="unread",
-                detail=f"{resource.name} {lacking[0]} cannot be had, and may name any of them",
+                detail=f"{resource.name} {lacking[0]} cannot be read, and may name any of them",
             )
             days = (ctx.store.since if named.created_field else None, None)
             stores.queue_deep(connection, ctx.store.id, also, days=days)
 
 
 def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:
-    """Keep what is to be asked for again, and forget what was against those that are settled."""
+    """Queue the records to be requested again, and clear the notes on those that are settled."""
     store_id = ctx.store.id
     gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
     settled = [*read.listed, *read.unlisted, *gone]

@@ -1,8 +1,8 @@
-"""The second cursor of a feed: it passes an entry once that has been known for the lateness bound.
+"""The second cursor of a feed: it passes an entry once it has been known for the lateness bound.
 
-By then lists that lag show what it told, so its record is read once more; and ids that were
-published after larger ones show in the chain. The tail waits for none of those: they are read at
-once, and a last time by `sync.reread`.
+By then lagging lists show the change, so the entry's record is read once more, and ids published
+after larger ones appear in the chain. The tail does not wait for such late entries: their records
+are read at once, and a last time by `sync.reread`.
 """
 
 from __future__ import annotations
@@ -29,21 +29,20 @@ from sync.work.feed.write_told import take_late, write_told
 
 
 def follow_tail(ctx: Context) -> None:
-    """Read the chain a second time, as far as its entries have been known for long enough.
+    """Read the chain a second time, up to the entries that have been known for long enough.
 
-    A page at least, also where the head has taken the whole slice.
+    At least one page is read, even if the head has used up the slice.
     """
     while not ctx.stop.is_set() and _pass_page(ctx, ctx.resource) and not ctx.is_over:
         pass
 
 
 def passable(stored: Sequence[Stored], *, bound: float) -> list[Stored]:
-    """The first entries that may be passed: nothing before them can still be published, and their
-    records have been, or will be, read late enough.
+    """Return the first entries that may be passed.
 
-    Ids are given out in order of time, so an entry is as old as whatever comes after it has been
-    known: one that was published late is not waited for, and nothing is passed with it that may
-    still come.
+    Nothing before them can still be published, and their records have been, or will be, read late
+    enough. Ids ascend with time, so an entry is at least as old as the longest-known entry after
+    it. So the tail does not wait for a late entry, and passes no id that may still come.
     """
     ages = list(accumulate((each.known_seconds for each in reversed(stored)), max))[::-1]
     ready = takewhile(
@@ -54,7 +53,7 @@ def passable(stored: Sequence[Stored], *, bound: float) -> list[Stored]:
 
 
 def _pass_page(ctx: Context, history: Resource) -> bool:
-    """Pass some entries; False when there is none that may be passed."""
+    """Pass some entries; False when none may be passed."""
     assert isinstance(history.listing, SinceId)
     feed = feed_of(ctx, history)
     with ctx.reading() as connection:
@@ -70,7 +69,7 @@ def _pass_page(ctx: Context, history: Resource) -> bool:
         ready = [each for each in ready if each.entry.id <= answer.last_id]
     came = set(answer.ids)
     if any(e.entry.id not in came and e.known_seconds < bound + GAP_SECONDS for e in ready):
-        return False  # not whole: the next look asks again
+        return False  # the answer is incomplete: the next look asks again
     passed = [each.entry for each in ready]
     known = {each.entry.id for each in stored}
     until = feed.head_id if len(stored) < LIMIT else max(known)
@@ -90,7 +89,7 @@ def _pass_page(ctx: Context, history: Resource) -> bool:
 
 
 def _ask(ctx: Context, history: Resource, after_id: int, ready: list[Stored]) -> Entries:
-    """Ask for the chain after the tail; a second time where it lacks what is known of it."""
+    """Request the chain after the tail; a second time where known entries are missing."""
     wanted = {each.entry.id for each in ready}
     answer = ask_chain(ctx, history, after_id=after_id, priority=Priority.FEED)
     if wanted <= set(answer.ids) or not answer.is_end:

@@ -1,4 +1,4 @@
-"""What a history told, written: entries, the records they name, and what follows from it."""
+"""The write of history entries: the entries, the records they name, and the consequences."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def write_told(
     fresh: Sequence[Entry],
     read: Read,
 ) -> Loaded:
-    """Write new entries and the records they name; departures are noted before they are applied.
+    """Write new entries and the records they name; departures are stored before they are applied.
 
-    The feed is held from the first statement on, so that a count of rows is wholly before this
-    page or after it.
+    The feed is held from the first statement on, so that a count comes wholly before or after this
+    page.
     """
     assert isinstance(history.listing, SinceId)
     target = ctx.resources[history.listing.target]
@@ -49,7 +49,7 @@ def write_told(
 def _ask_contested(
     ctx: Context, connection: sa.Connection, target: Resource, listed: set[int]
 ) -> None:
-    """Records said to be gone that a lagging list still shows: asked for until it does not."""
+    """Queue deleted records that a lagging list still shows, until the list no longer does."""
     rereads.ask_again(
         connection,
         ctx.store.id,
@@ -71,10 +71,10 @@ def take_late(
     lacked_at: dt.datetime | None,
     lacked_seconds: float = 0.0,
 ) -> None:
-    """Learn from entries that were published after larger ids, and have their records read again.
+    """Raise the lateness bound after late entries, and have their records read again.
 
-    How late each was is told by the last reading that should have shown it and did not: at
-    `lacked_at`, or `lacked_seconds` after its successor was first seen.
+    A late entry was published after larger ids. Its lateness is measured from the last reading that
+    lacked it: at `lacked_at`, or `lacked_seconds` after its successor was first seen.
     """
     assert isinstance(history.listing, SinceId)
     seen = feeds.next_seen(connection, history.name, ctx.store.id, [entry.id for entry in late])

@@ -1,5 +1,5 @@
-"""Methods asked once for every record of another resource.
+"""Methods called once for every record of another resource.
 
 parents.py  a pass over all parents
-parent.py   one of those parents, its list read whole
+parent.py   the whole list of one parent
 """

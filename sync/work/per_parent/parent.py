@@ -1,8 +1,7 @@
-"""One parent: which are live, and what the API holds of one of them.
+"""One parent: the live parents, and the list that the API has for one of them.
 
-A parent's list is short as a rule, so it is read whole and written at once. One that is not is
-handed over in parts, and no list keeps its reader for ever: it has so many pages, and the slice's
-end is looked for between two of them.
+A parent's list is usually short, so it is read whole and written at once. A longer one is handed
+over in parts. Its pages are limited, and the end of the slice is checked between two of them.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ from sync.work.whole_list.sweep import PASSES, unusable
 
 HELD_PAGES = 10
 HELD_BYTES = 2_000_000
-"""What is held of a list at once, as sent; several parents are read side by side."""
+"""The most bytes of a list held at once, as sent; several parents are read side by side."""
 MOST_PAGES = 500
-"""Fifty thousand records of one parent: a list said to be longer is not one."""
+"""The most pages of one parent's list: fifty thousand records. A larger page count is an error."""
 
 
 class NotStill(TryLater):
-    """A list moved under every reading of it."""
+    """The list changed during every reading of it."""
 
 
 class Unfinished(TryLater):
-    """The slice was over amid a list: it is read from its first page again."""
+    """The slice ended during a list: it is read from its first page again."""
 
 
 class Long(TryLater):
-    """A list of more than is held at once: it has to be handed over in parts."""
+    """The list is larger than may be held at once: it has to be handed over in parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParentRow:
-    """A live parent: the columns the path and the parameters are filled from."""
+    """A live parent, with the columns that fill the path and the parameters."""
 
     key: Any
     columns: Mapping[str, Any]
@@ -54,10 +53,10 @@ class ParentRow:
 
 @dataclass(slots=True)
 class Answered:
-    """What one parent's list held, whole; `is_missing`: the API says that it has none (404).
+    """The whole list of one parent; `is_missing`: the API answered 404.
 
-    `batches` are those not handed over yet, `is_refused`: newer knowledge stood in the way of some
-    that were.
+    `batches` are those not handed over yet. `is_refused`: newer rows refused some that were handed
+    over.
     """
 
     parent: ParentRow
@@ -76,12 +75,12 @@ class Answered:
 
     @property
     def is_full(self) -> bool:
-        """Whether it holds what may be held at once."""
+        """True when as much is held as may be held at once."""
         return len(self.batches) > HELD_PAGES or self.held_bytes > HELD_BYTES
 
 
 Keep = Callable[[Answered], None]
-"""Writes the batches of a list whose reading goes on, and empties them."""
+"""A function that writes and removes the batches of a list whose reading goes on."""
 
 
 def live_parents(
@@ -92,7 +91,7 @@ def live_parents(
     after: str | None = None,
     only: list[Any] | None = None,
 ) -> list[ParentRow]:
-    """Live parents in the order of the column they are known by; NULLs ask for nothing."""
+    """Return live parents in the order of their key column, without those with NULLs."""
     parent = resource.parent
     assert parent is not None
     table = ctx.resources[parent.resource]
@@ -137,12 +136,12 @@ def ask_parent(
     most_pages: int = MOST_PAGES,
     keep: Keep | None = None,
 ) -> Answered:
-    """Read one parent's whole list, again until it holds still.
+    """Read one parent's whole list, repeatedly until it holds still.
 
-    One page is one answer: nothing can have shifted inside it. Several are read until two passes
-    saw the same, or one all that was there when it began (`PassCheck`): NotStill after some,
-    Unfinished when it `is_over` before. A list of more than is held at once goes to `keep` in
-    parts; Long without.
+    Nothing can shift inside a list of one page. A longer one is read until two passes agree, or
+    until one pass contains all that was there when it began (`PassCheck`). Raises NotStill after
+    PASSES passes, and Unfinished when `is_over`. Too large a list goes to `keep` in parts; without
+    `keep`, Long is raised.
     """
     reading = _Reading(ctx, resource, parent, is_over, most_pages, keep)
     before: PassCheck | None = None
@@ -158,7 +157,7 @@ def ask_parent(
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Passes over a parent's list."""
+    """The passes over a parent's list."""
 
     ctx: Context
     resource: Resource
@@ -240,13 +239,13 @@ class _Reading:
         self.keep(answered)
 
     def insist_on_time(self) -> None:
-        """Unfinished when the slice is over."""
+        """Raise Unfinished when the slice is over."""
         if self.is_over():
             raise Unfinished(f"{self.resource.name} of {self.parent.key} were not read to the end")
 
 
 def _records(reply: Reply, resource: Resource) -> list[Any]:
-    """A parent may have nothing where one object could be: null, or PHP's empty array."""
+    """Return the records of an answer; [] for null or PHP's empty array instead of one object."""
     if resource.shape is Shape.SINGLE and reply.data.get(resource.answer_key, 0) in (None, [], {}):
         return []
     return reply.records(resource)

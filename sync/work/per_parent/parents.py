@@ -1,7 +1,7 @@
-"""Methods that are asked once for every record of another resource: a pass over the parents.
+"""Methods called once for every record of another resource: a pass over all parents.
 
-Each parent's list is closed on its own: what it lacks is tombstoned, of that parent alone. In
-between, a parent that its history names is asked for again (follow.py drains those wishes).
+The list of each parent closes on its own: a row that the list lacks becomes a tombstone. Between
+two passes, a parent that its history names is read again (feed/due.py).
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ from sync.work.writing import write_rows, write_tombstones
 
 PARENTS_AT_ONCE = 200
 FEED_PAGES = 50
-"""A feed reads lists of so many pages, and leaves longer ones to the pass."""
+"""The most pages of a list that a feed reads; longer lists are left to the pass."""
 SUSPECT_AFTER = 20
-"""So many parents that have none, and no other: is the method there at all?"""
+"""The number of parents in a row without a list, from the first on, before the method is checked.
+"""
 WITHOUT_PARENTS_SECONDS = 300.0
-"""Until it is looked again whether there are parents after all: a query, and no request."""
+"""The wait before the next look for parents: a query, no request."""
 LOOK_SECONDS = (5.0, 60.0)
-"""A pass that waits for its parents looks again after a tenth of its age, but not sooner, nor
-later, than these."""
+"""The shortest and the longest wait of a pass for its parents; in between, a tenth of its age."""
 COUNTED = ("answered", "missing", "absent", "withheld", "failing")
 
 
 class WithoutParents(Unavailable):
-    """What the records belong to is off, or not given: there is nothing to ask for."""
+    """The parents are off or unavailable: there is nothing to request."""
 
 
 def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
-    """Ask for every live parent, in key order; False when it could not be done to the end.
+    """Request the list of every live parent, in key order; False when the slice ended before.
 
-    It waits for its parents: a pass over half of them would claim what is not so.
+    The pass waits until the parents are complete: a pass over half of them would claim too much.
     """
     resource = ctx.resources[crawl.resource]
     assert resource.parent is not None
@@ -84,18 +84,18 @@ def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
 
 
 def _wait_for_parents(ctx: Context, crawl: Crawl, resource: Resource, moment: dt.datetime) -> None:
-    """Let a pass wait; WithoutParents when they will not become complete by being waited for."""
+    """Make a pass wait; raise WithoutParents when its parents cannot become complete."""
     assert resource.parent is not None
     parents = resource.parent.resource
     with ctx.reading() as connection:
         is_selected, unavailable = coverage.why_not(connection, ctx.store.id, parents)
     if not is_selected:
         raise WithoutParents(
-            f"it is asked for by {parents}, which is off; turn it on: "
+            f"it is read for each record of {parents}, which is off; turn it on: "
             f"celery -A sync mirror resource {ctx.store.name} {parents} on"
         )
     if unavailable is not None:
-        raise WithoutParents(f"it is asked for by {parents}: {unavailable}")
+        raise WithoutParents(f"it is read for each record of {parents}: {unavailable}")
     assert crawl.started_at is not None
     least, most = LOOK_SECONDS
     age = (moment - crawl.started_at).total_seconds()
@@ -105,9 +105,9 @@ def _wait_for_parents(ctx: Context, crawl: Crawl, resource: Resource, moment: dt
 
 
 def _begin(ctx: Context, crawl: Crawl, resource: Resource, moment: dt.datetime) -> _Asker:
-    """Begin a pass, or carry it on with what its slices have found so far.
+    """Begin a pass, or carry it on with the counts of its earlier slices.
 
-    It is complete as of when it began, or as of when its parents were then, if that is older.
+    The pass is complete as of its beginning, or as of its parents' coverage then, if that is older.
     """
     is_new = "began" not in crawl.report
     for attempt in ctx.attempts():
@@ -122,9 +122,9 @@ def _begin(ctx: Context, crawl: Crawl, resource: Resource, moment: dt.datetime) 
 
 
 def _insist_on_method(ctx: Context, crawl: Crawl, resource: Resource) -> None:
-    """Unavailable when parents that are there have nothing to ask for: no such method here.
+    """Raise Unavailable when parents that exist all answer 404: the account lacks the method.
 
-    The pass begins anew when it is asked again, tomorrow.
+    The pass begins anew when it is tried again, the next day.
     """
     parents = live_parents(ctx, resource, at_most=SUSPECT_AFTER)
     if any(_is_there(ctx, resource, parent) for parent in parents):
@@ -148,10 +148,10 @@ def _is_there(ctx: Context, resource: Resource, parent: ParentRow) -> bool:
 
 @dataclass(slots=True)
 class _Asker:
-    """Asks parents for their lists and writes them, for a pass or, without a crawl, for a feed.
+    """The reader and writer of parents' lists, for a pass or, without a crawl, for a feed.
 
-    `found` is what the pass has found so far, over all its slices; kept in the crawl's report, as
-    is how many rows were `live` when it began. `first` is the parent that may outlast the slice.
+    `found` are the counts of the pass over all its slices, kept in the crawl's report. `live` is
+    the number of live rows when it began. `first` is the parent whose list may outlast the slice.
     """
 
     ctx: Context
@@ -161,11 +161,11 @@ class _Asker:
     live: int = 0
     approved: bool = False
     found: Counter[str] = field(default_factory=Counter)
-    words: str = "more than half of a list, or some that cannot be told"
+    words: str = "more than half of a list, or some that cannot be judged"
     first: Any = None
 
     def ask_each(self, crawl: Crawl) -> None:
-        """Ask for all live parents that are left; Unfinished when the slice is over before."""
+        """Read the lists of all live parents left; raise Unfinished when the slice ends before."""
         while True:
             after = crawl.report.get("rebuilt_to")
             parents = live_parents(self.ctx, self.resource, after=after, at_most=PARENTS_AT_ONCE)
@@ -174,9 +174,9 @@ class _Asker:
                 return
 
     def _ask_some(self, crawl: Crawl, parents: list[ParentRow]) -> None:
-        """Ask for some parents, several side by side.
+        """Read the lists of some parents, several side by side.
 
-        A long list is read in its turn, by one thread, which writes it in parts.
+        A long list is read in its turn, by this thread, which writes it in parts.
         """
         with Prefetcher(self._ask) as ahead:
             for parent in parents:
@@ -194,14 +194,14 @@ class _Asker:
                     raise Unfinished("the slice is over")
 
     def _ask(self, parent: ParentRow, keep: Keep | None = None) -> Answered:
-        # The first may outlast the slice, or a list that takes longer would be begun for ever.
+        # The first may outlast the slice, or a list that takes longer would start again for ever.
         is_over = self.ctx.stop.is_set if parent.key == self.first else lambda: self.ctx.is_over
         return ask_parent(
             self.ctx, self.resource, parent, is_over=is_over, most_pages=self.most_pages, keep=keep
         )
 
     def ask_in_parts(self, parent: ParentRow) -> Answered:
-        """Read a parent's list, however long; what is held at once is written meanwhile."""
+        """Read a parent's list of any length; parts are written whenever too much is held."""
         return self._ask(parent, self._keep)
 
     def _ask_long(self, parent: ParentRow) -> Answered | Exception:
@@ -211,10 +211,10 @@ class _Asker:
             return error
 
     def _pass_by(self, crawl: Crawl, parent: ParentRow, error: Exception) -> None:
-        """Go on without a parent whose list cannot be had while the account is well.
+        """Go on without a parent whose list fails while the account answers otherwise.
 
-        It is named, and coverage stays where it was. The first few of a pass may be the method
-        itself.
+        The parent is noted, and coverage stays as it was. When the first few of a pass all fail,
+        the method itself may be at fault, and the error is raised.
         """
         if not _is_of_parent(error) or not isinstance(parent.key, int):
             raise error
@@ -228,7 +228,7 @@ class _Asker:
         self.found["failing"] += 1
 
     def take(self, answered: Answered) -> None:
-        """Write a parent's answer; asked again where newer knowledge stood in the way of it."""
+        """Write a parent's answer; read its list again where newer rows refused a part of it."""
         for _ in range(PASSES):
             self._write(answered)
             if not answered.is_refused:
@@ -236,7 +236,7 @@ class _Asker:
             answered = self.ask_in_parts(answered.parent)
 
     def _write(self, answered: Answered) -> None:
-        """Write a parent's records, tombstone what its list lacks, move the checkpoint."""
+        """Write a parent's records, mark as deleted what its list lacks, move the checkpoint."""
         found = Counter({"missing" if answered.is_missing else "answered": 1})
         graves = self._graves(answered, found)
         for attempt in self.ctx.attempts():
@@ -255,7 +255,7 @@ class _Asker:
             self.found += found
 
     def _keep(self, answered: Answered) -> None:
-        """Write what was read of a long list so far: true as of its request, whatever comes."""
+        """Write a part of a long list: it is true as of its request, whatever follows."""
         for attempt in self.ctx.attempts():
             with attempt as connection:
                 loaded = self._load(connection, answered)
@@ -276,10 +276,10 @@ class _Asker:
         )
 
     def _graves(self, answered: Answered, found: Counter[str]) -> list[Tombstone]:
-        """Rows of one parent that its list lacks, as far as they may be tombstoned now.
+        """Return tombstones for the rows that a parent's list lacks, as far as allowed now.
 
-        A parent that has none (404) lacks all, once others have shown that the method is there.
-        What waits for a person waits in a pass: the parents' feed leaves it alone.
+        A parent that answers 404 lacks all, once other parents have shown that the method works.
+        Only a pass makes rows wait for approval; a parents' feed leaves them alone.
         """
         first = answered.first_as_of
         with self.ctx.reading() as connection:
@@ -317,20 +317,20 @@ class _Asker:
 def _advance(
     connection: sa.Connection, crawl: Crawl, parent: ParentRow, found: Counter[str]
 ) -> None:
-    """Commit a pass up to a parent, and what was found there."""
+    """Commit a pass up to a parent, and the counts found there."""
     crawls.add_report(connection, crawl, found)
     crawls.note(connection, crawl, rebuilt_to=str(parent.key))
 
 
 def _is_of_parent(error: Exception) -> bool:
-    """Whether an error is one parent's: others may answer."""
+    """Tell whether an error concerns one parent alone, so that others may answer."""
     return cannot_be_had(error) and not isinstance(
         error, Unfinished | Long | NotStill | UnexpectedData
     )
 
 
 def _close(ctx: Context, crawl: Crawl, asker: _Asker) -> None:
-    """Every parent was asked: bury the records of parents that are gone, and say so."""
+    """Mark the records of deleted parents as deleted, and end the pass: every parent was asked."""
     as_of, found = ctx.draw(), asker.found
     began = dt.datetime.fromisoformat(crawl.report["began"])
     approval: approvals.Approval | None = None
@@ -357,8 +357,11 @@ def _bury_orphans(
     *,
     among: list[Any] | None = None,
 ) -> None:
-    """Rows of parents that are gone. `as_of` is of now, later than any read before it: a parent
-    deleted after it was asked for leaves none behind."""
+    """Mark the rows of deleted parents as deleted.
+
+    `as_of` is now, later than any read before: a parent deleted after its list was read leaves no
+    rows.
+    """
     assert resource.parent is not None
     parents = ctx.resources[resource.parent.resource]
     gone = orphans(connection, resource, parents, ctx.store.id, among=among)
@@ -367,12 +370,11 @@ def _bury_orphans(
 
 
 def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]:
-    """Ask again for parents that changed; the records of those that are gone are buried.
+    """Read again the lists of parents that changed; mark the records of deleted parents as deleted.
 
-    Returns the keys that are done with: not all when the slice ended before. This is the parents'
-    feed, which must not stumble over a method it is not for: what is off or unavailable is not
-    asked, and what refuses, or is too long, is left to a pass of its own, which finds out what that
-    means.
+    Returns the keys that are done: not all when the slice ended before. This runs in the parents'
+    feed, which must not fail because of another method. So a method that is off or unavailable is
+    skipped, and one that refuses or is too long is left to a pass of its own.
     """
     with ctx.reading() as connection:
         is_selected, unavailable = coverage.why_not(connection, ctx.store.id, resource.name)
@@ -405,8 +407,7 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
     except TryLater:
         if not done:
             raise
-        # What was read counts: of a hundred requests one in ten may fail, and all together they
-        # would never come through.
+        # What was read counts: if one request in ten fails, a hundred requests never all succeed.
         return done
     as_of = ctx.draw()
     for attempt in ctx.attempts():

@@ -1,6 +1,6 @@
-"""Lists that no history tells of.
+"""Lists without a history.
 
-sweep.py    a list read whole: what came is written, what did not is judged
-cursor.py   lists in the order of time behind an opaque cursor
+sweep.py    a list read whole: its rows are written, missing ones are judged
+cursor.py   lists ordered by time behind an opaque cursor
 updated.py  changes by an updated-since filter, between full passes
 """

@@ -1,10 +1,10 @@
-"""A list in the order of time behind an opaque cursor: read on from where it ended last.
+"""A list ordered by time behind an opaque cursor: each crawl reads on where the last one ended.
 
-Whether the last answer names a next cursor is not established: when it does, the list resumes
-there, when it does not, its last page is read again. A page is passed for good once its newest
-record is some minutes old, for what is published late stands among older ones; until then it is
-read again. Records have no id; equal ones are counted (`Made.repeats`), and since the moment is
-part of what makes them equal, only the counts of the last moment matter for the next page.
+It is unknown whether the last answer names a next cursor. If it does, the next crawl starts there;
+if not, it reads the last page again. A page is passed for good once its newest record is some
+minutes old; until then it is read again, because late records appear among older ones. Records have
+no id: equal ones are counted (`Made.repeats`). Equal records have the same moment, so only the
+counts of the last moment matter for the next page.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sync.work.writing import write_rows
 
 SETTLED_SECONDS = 300
 CURSOR_CHARACTERS = 2_000
-"""A cursor is a hundred characters; it goes into a URL and is kept."""
+"""The longest cursor accepted: real ones have a hundred characters. It is sent in a URL."""
 
 
 def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
     """Read on to the end of the list; False when the slice ended before.
 
-    A load reads the list from its beginning, whatever was read of it before.
+    A load reads the list from its beginning again.
     """
     resource = ctx.resources[crawl.resource]
     if crawl.phase == "plan":
@@ -72,8 +72,7 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
 
 
 def _ask(ctx: Context, resource: Resource, cursor: str) -> Reply:
-    """The page behind a cursor, a smaller one where it cannot be had: it names the next all the
-    same."""
+    """Request the page behind a cursor, or a smaller one, which names the next cursor too."""
     params: dict[str, Any] = {**dict(resource.params), **({"cursor": cursor} if cursor else {})}
     limits = [resource.page_size, *(each for each in SMALLER if each < resource.page_size)]
     for limit in limits:
@@ -117,7 +116,7 @@ def _next(reply: Reply) -> str:
 
 
 def _moments(resource: Resource, batch: Batch) -> dict[str, dt.datetime]:
-    """When each record of a page was made, by its key."""
+    """Return the creation moment of each record of a page, by its key."""
     made = resource.made.columns if resource.made else ()
     column = next(f.name for f in resource.fields if f.kind.sql == "timestamptz" and f.name in made)
     return {
@@ -126,9 +125,10 @@ def _moments(resource: Resource, batch: Batch) -> dict[str, dt.datetime]:
 
 
 def _counts_to_keep(moments: dict[str, dt.datetime], batch: Batch) -> dict[str, int]:
-    """Counts of the keys that may come again: those of the page's last moment.
+    """Return the counts of the keys that may come again: those of the page's last moment.
 
-    A page that is one moment may go on with one that began before it: then all are kept.
+    A page of one moment may continue a moment that began on an earlier page: then all counts are
+    kept.
     """
     if len(set(moments.values())) <= 1:
         return dict(batch.repeats)

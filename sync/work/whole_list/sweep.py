@@ -1,7 +1,7 @@
-"""Small lists read whole: what a closed pass lacks is tombstoned, and revived when it comes back.
+"""Small lists read whole: rows missing from a closed pass become tombstones, and may revive.
 
-What absence means is judged by sync/deletion.py. A list that grows while it is read closes for what
-was there when the pass began (`PassCheck`); one that never holds still is read less and less often.
+sync/deletion.py judges the absence. A list that grows during the reading closes for the records
+that existed when the pass began (`PassCheck`). One that never holds still is read less often.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from sync.work.writing import write_rows, write_tombstones
 PASSES = 4
 FIRST_WAIT_SECONDS = 15.0
 LONGEST_WAIT_SECONDS = 3_600.0
-"""A list that does not hold still is read again after so long."""
+"""The longest wait before a list that does not hold still is read again."""
 
 
 @dataclass(slots=True)
 class Pass:
-    """One reading of a whole list, or of the `days` of it that are asked for.
+    """One reading of a whole list, or of its `days`.
 
-    The ids it met are in memory until it ends: some 100 bytes each, 50 MB for half a million.
-    `failed` records cannot be had: they are there all the same.
+    The ids are kept in memory until it ends: some 100 bytes each, 50 MB for half a million.
+    `failed` are records that cannot be read; they exist all the same.
     """
 
     days: Days = WHOLE
@@ -53,18 +53,18 @@ class Pass:
     failed: dict[int, str] = field(default_factory=dict)
 
     def take(self, batch: Batch, as_of: dt.datetime, total: int) -> None:
-        """Note what a page held, in the order sent."""
+        """Add a page, in the order sent."""
         self.first_as_of = self.first_as_of or as_of
         self.check.add([row.key for row in batch.rows], total, unusable=unusable(batch))
 
 
 def unusable(batch: Batch) -> set[str]:
-    """Records that became no row, by their reject's name: a pass has seen them all the same."""
+    """Return the names of rejects that are whole records: a pass has seen these all the same."""
     return {reject.record for reject in batch.rejects if reject.is_whole}
 
 
 def crawl_sweep(ctx: Context, crawl: Crawl) -> bool:
-    """Read the list until a pass closes; False when it would not hold still this time."""
+    """Read the list until a pass closes; False when the list did not hold still."""
     resource = ctx.resources[crawl.resource]
     if isinstance(resource.listing, SinglePage):
         closed: Pass | None = _read_once(ctx, crawl, resource)
@@ -83,10 +83,10 @@ def crawl_sweep(ctx: Context, crawl: Crawl) -> bool:
 
 
 def _is_to_be_read_twice(ctx: Context, resource: Resource, closed: Pass) -> bool:
-    """Whether a pass lacks rows that a second one may see.
+    """Tell whether a pass lacks rows that a second pass may show.
 
     A deletion and an insertion at the far end cancel in every count, and move a row between two
-    pages: only what two passes did not see is absent.
+    pages. So only a row that two passes lack is absent.
     """
     if closed.check.pages <= 1 or closed.check.holds_its_beginning:
         return False
@@ -94,9 +94,9 @@ def _is_to_be_read_twice(ctx: Context, resource: Resource, closed: Pass) -> bool
 
 
 def _read_closed(ctx: Context, crawl: Crawl, resource: Resource) -> Pass | None:
-    """Read the list until a pass closes; None when none did: it is tried later, and less often.
+    """Read the list until a pass closes; None when none did: the next try comes later.
 
-    What one pass saw is known to this slice alone, so the next one is not put off to another.
+    The ids of a pass are in memory of this slice only, so the next pass follows at once.
     """
     before: Pass | None = None
     for _ in range(PASSES):
@@ -125,7 +125,7 @@ def _read_closed(ctx: Context, crawl: Crawl, resource: Resource) -> Pass | None:
 
 
 def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
-    """Read an answer that is not paged: it is closed by itself."""
+    """Read an answer without pages: one answer is a closed pass."""
     reply = insistent(
         ctx,
         lambda: ctx.api.first(resource, dict(resource.params), priority=Priority.REFRESH),
@@ -143,7 +143,7 @@ def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
 
 
 def _read_pages(ctx: Context, crawl: Crawl, resource: Resource, before: Pass | None) -> Pass:
-    """Make one pass, with a probe of the total after its pages."""
+    """Make one pass, and after its pages request the total once more."""
     result = Pass(crawl.days if resource.created_field else WHOLE)
     if before is not None and before.check.grew and before.check.ascends:
         ask = partial(_ask, ctx, resource, result.days, {})
@@ -172,7 +172,7 @@ def read_list(
 ) -> None:
     """Read a list's pages, fetched ahead, and write them; `chosen` are further filters.
 
-    It ends at a page that is refused, for it became shorter, and at one that holds nothing.
+    The reading ends at an empty page, or at one that is refused because the list became shorter.
     """
     ask = partial(_ask, ctx, resource, result.days, chosen or {})
     bound = last = 0
@@ -222,15 +222,15 @@ def _ask(
 def _begin_at_the_end(
     ctx: Context, resource: Resource, ask: Callable[[int], Page], result: Pass, *, page: int
 ) -> None:
-    """Begin a pass over a list that grows at its end with its last page: it has the largest id.
+    """Begin a pass over a list that grows at its end with the last page, which has the largest id.
 
-    The list may have a page more by now; a few steps find its end, or the pass does without.
+    If the list has more pages by now, a few steps look for its end.
     """
     for _ in range(PASSES):
         try:
             end = ask(page)
         except Refused:
-            return  # it became shorter
+            return  # the list became shorter
         last = end.reply.pagination.pages
         if last <= page:
             batch = ctx.normalise(resource, end.reply.records(resource))
@@ -241,7 +241,7 @@ def _begin_at_the_end(
 
 
 def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], int, bool]:
-    """Keys known from before the pass that it lacks, of how many, and whether they may go."""
+    """Return the keys known before a pass that it lacks, the number known, and the approval."""
     first = closed.first_as_of
     assert first is not None
     with ctx.reading() as connection:
@@ -251,10 +251,10 @@ def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], i
 
 
 def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None:
-    """Tombstone what a closed pass lacks, and say what is complete as of when.
+    """Mark as deleted what a closed pass lacks, and move coverage.
 
-    A pass over fewer days than the store mirrors says nothing of the rest, and one that lacks a
-    record that cannot be had leaves coverage where it was.
+    Coverage stays when the pass covered fewer days than the store mirrors, or a record was
+    unreadable.
     """
     first = closed.first_as_of
     assert first is not None

@@ -1,7 +1,7 @@
-"""Lists with an updated-since filter: what changed is read between the full passes.
+"""Lists with an updated-since filter: changes are read between the full passes.
 
-Only the full pass tells of deletions and moves coverage; a poll makes the rows younger. It goes
-back a little over the last one, since the filter leaves its own bound out and clocks differ.
+Only a full pass shows deletions and moves coverage; a poll only makes rows more recent. A poll
+starts a little before the last one, because the filter excludes its own bound and clocks differ.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from sync.work.whole_list.sweep import PASSES, Pass, read_list
 
 
 def poll(ctx: Context, resource: Resource) -> None:
-    """Read what changed since the last poll, or since the last full pass.
+    """Read the changes since the last poll, or since the last full pass.
 
-    The filter looks at what changes all the time, so pages shift under it; the next poll begins
-    where this one did unless it held still. Records that cannot be had, the full pass looks after.
+    The filter uses a field that changes all the time, so pages shift during the reading. Unless the
+    list held still, the next poll starts where this one did. The full pass handles unreadable
+    records.
     """
     changes = resource.changes
     assert isinstance(changes, Incremental)
@@ -44,8 +45,11 @@ def poll(ctx: Context, resource: Resource) -> None:
 
 
 def bound_of(since: dt.datetime, now: dt.datetime, overlap_seconds: int, zone: Zone) -> str:
-    """The bound as local text. Where clocks went back meanwhile the same local times came twice,
-    so it goes back by as much: what was changed in the second hour may look older than `since`."""
+    """Return the bound as local text.
+
+    If clocks went back since, the same local times came twice, and the bound goes back by the
+    difference: a change in the second hour may look older than `since`.
+    """
     start = since - dt.timedelta(seconds=overlap_seconds)
     before, after = start.astimezone(zone).utcoffset(), now.astimezone(zone).utcoffset()
     assert before is not None

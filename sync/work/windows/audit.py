@@ -1,9 +1,9 @@
-"""What each nightly reconcile compares beside counting: what counts cannot see, errors that cancel.
+"""The days that a nightly reconcile compares, to find errors that cancel in counts.
 
-The months whose turn it is are windows of it like the others, but walked, their ids and contents
-compared; within thirty nights every month was. Months belong to thirty turns by their number, so
-that turns stay what they are while the account grows. A list without creation days is one turn.
-Days in doubt are compared whenever a list is counted.
+Each night has a turn: some months, whose windows are walked and compared by ids and contents.
+Within thirty nights every month was compared. The number of a month gives its turn of thirty, so
+that turns stay the same while the account grows. A list without creation days is one turn. Days in
+doubt are compared whenever a list is counted.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ TURNS = 30
 def days_to_compare(
     ctx: Context, crawl: Crawl, *, cuttable: bool
 ) -> tuple[list[Days], tuple[int, int] | None]:
-    """What of a reconcile is to be compared: days in doubt, and by night a turn's months.
+    """Return the days that a crawl compares: days in doubt, and by night a turn's months.
 
-    With the turn (its number, of how many), None when no turn is due.
+    The second value is the turn (its number, and how many there are); None when no turn is due.
     """
     resource = ctx.resources[crawl.resource]
 
@@ -46,14 +46,13 @@ def days_to_compare(
 
 
 def note_turn(connection: sa.Connection, crawl: Crawl, turn: tuple[int, int] | None) -> None:
-    """Remember which turn a crawl compares."""
+    """Store the turn that a crawl compares."""
     if turn is not None:
         crawls.note(connection, crawl, turn=turn[0], turns=turn[1])
 
 
 def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:
-    """A crawl is proven: the turn that it compared is done, unless months became one list, or the
-    other way round, meanwhile."""
+    """Mark the turn of a proven crawl as done, unless months became one list, or the reverse."""
     row = connection.execute(
         sa.text(
             "SELECT cast(w.report ->> 'turn' AS int) AS turn,"

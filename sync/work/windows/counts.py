@@ -1,6 +1,6 @@
-"""Counting in a bracket of the feed: totals asked for, the feed followed past them, rows counted.
+"""A count in a bracket of the feed: request totals, follow the feed past them, count the rows here.
 
-Only then do an equal total and an equal count mean equal sets, so far as departures are known.
+Only then do an equal total and an equal count mean equal sets, as far as departures are known.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from sync.work.prefetch import Prefetcher
 
 FOLLOW_SECONDS = 30.0
 UNFOLLOWED_SECONDS = 300.0
-"""Until a proof whose feed is parked or off is tried again."""
+"""The wait before a proof whose feed is parked or off is tried again."""
 
 
 def history_of(ctx: Context, resource: Resource) -> Resource:
-    """The history a resource is followed by."""
+    """Return the history that a resource is followed by."""
     assert isinstance(resource.changes, HistoryFeed)
     return ctx.resources[resource.changes.by]
 
 
 def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | None:
-    """Have the feed read to its end by a request sent after `moment`; the head's id then.
+    """Follow the feed to its end by a request sent after `moment`; return the head's id then.
 
-    Does it itself when nobody holds the feed's lease, else waits for the holder. None when that
-    takes too long, TryLater when nobody will: its lane is parked or off. The end of the slice is
-    not waited for: a total that was asked for is judged, or a store whose requests are long in
-    coming would never prove anything.
+    This process follows the feed when nobody holds its lease, and otherwise waits for the holder.
+    Returns None when that takes too long; raises TryLater when the feed's lane is parked or off.
+    The end of the slice does not interrupt this: without a judgement of the totals, a store with
+    slow requests would never prove anything.
     """
     until = ctx.monotonic() + FOLLOW_SECONDS
     while True:
@@ -88,8 +88,10 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CountBracket:
-    """When the rows of a count were counted, and the CRM's own clock at that moment or before it,
-    at or after the totals were told; None where it tells none."""
+    """The moment when rows were counted, and the CRM's own clock shortly before it.
+
+    `crm_at` is not earlier than the totals; None where the CRM gives no time.
+    """
 
     counted_at: dt.datetime
     crm_at: dt.datetime | None
@@ -97,9 +99,9 @@ class CountBracket:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Total:
-    """What the API told of some days, asked at a moment: how many, and the first records.
+    """The API's answer for some days at a moment: the total, and the ids of the first records.
 
-    A record that the same answer shows is one of those it counts, whichever replica gave it.
+    A record shown in an answer is also in its total, whichever replica answered.
     """
 
     days: Days
@@ -110,7 +112,7 @@ class _Total:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """Totals the API told, and the feed's head once it had been followed past them."""
+    """Totals of the API, and the feed's head after it was followed past them."""
 
     totals: list[_Total]
     head_id: int
@@ -119,7 +121,7 @@ class Asked:
 def ask_totals(
     ctx: Context, crawl: Crawl, ranges: Sequence[Days], *, priority: Priority
 ) -> Asked | None:
-    """Ask for the totals and follow the feed past the answers; None when interrupted."""
+    """Request the totals and follow the feed past the answers; None when interrupted."""
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
     totals: list[_Total] = []
@@ -146,7 +148,7 @@ def ask_totals(
 def count_rows(
     ctx: Context, connection: sa.Connection, crawl: Crawl, asked: Asked
 ) -> tuple[list[Count], CountBracket]:
-    """Count the rows of the ranges whose totals were told; each is kept in `sync.proof`.
+    """Count the rows of the ranges with a total, and keep each count in `sync.proof`.
 
     The feed is held until the transaction ends, so that no departure is learnt meanwhile.
     """
@@ -184,9 +186,9 @@ def _arrived(
     *,
     bound: float,
 ) -> dict[int, int]:
-    """Records that came within the lateness bound before totals were told, and the entry of each.
+    """Return the entry of each record that came within the lateness bound before the totals.
 
-    What the tail has passed is older. Where the CRM tells no time, all that it has not passed came.
+    Entries that the tail has passed are older. Where the CRM gives no time, all others count.
     """
     if feed is None or not totals:
         return {}
@@ -224,9 +226,9 @@ def _count(
 
 
 def _not_shown(arrived: Mapping[int, int], shown: set[int]) -> set[int]:
-    """Records that came and that an answer may not have counted.
+    """Return the arrived records that an answer may not have counted.
 
-    A list that shows what came last counts what came before it: whoever answers shows one moment.
+    A list that shows the newest arrival has counted the ones before it.
     """
     newest = max((entry for record, entry in arrived.items() if record in shown), default=0)
     return {record for record, entry in arrived.items() if entry > newest and record not in shown}

@@ -1,9 +1,9 @@
 """Crawls of a list that has a feed: first load, backfill, reconcile.
 
-plan   windows of days: those to be walked, and those only to be counted
-walk   their pages, and what is lacking on those of windows that are compared
-prove  windows counted, cut, walked again where they differ
-seal   all are counted: the feed is to become clear past that
+plan   choose windows of days: those to walk, and those only to count
+walk   read their pages; in compared windows, request the rows that no page showed
+prove  count the windows, cut those that differ, or walk them again
+seal   wait until the feed is clear past the counts
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ALL = ("planned", "open", "walked", "counted", "proven")
 
 
 def crawl_list(ctx: Context, crawl: Crawl) -> bool:
-    """Carry a crawl on from its phase; False when the slice ended before it was done, or waits."""
+    """Carry a crawl on from its phase; False when it waits, or the slice ended before its end."""
     priority = Priority.RECONCILE if crawl.kind == "reconcile" else Priority.WALK
     if crawl.phase == "plan":
         _plan(ctx, crawl, priority=priority)
@@ -43,9 +43,10 @@ def crawl_list(ctx: Context, crawl: Crawl) -> bool:
 
 
 def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
-    """The bookmark comes first: what changes after it is in the feed, what was before in the walk.
+    """Set the bookmark, then plan the windows.
 
-    A reconcile begins with windows as if they had been walked, and counts them.
+    The bookmark comes first: later changes are in the feed, earlier ones in the walk. A reconcile
+    starts with windows marked as walked, and counts them.
     """
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
@@ -53,7 +54,7 @@ def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
         set_bookmark(ctx, history)
     cuttable = is_cuttable(ctx, resource)
     if isinstance(resource.listing, DateWindows) and not cuttable:
-        cuttable = not is_filter_ignored(ctx, resource, priority=priority)  # it may work again
+        cuttable = not is_filter_ignored(ctx, resource, priority=priority)  # it may work by now
     is_counted = crawl.kind == "reconcile" and not crawl.deep
     deep, turn = days_to_compare(ctx, crawl, cuttable=cuttable)
     if is_counted:
@@ -83,7 +84,7 @@ def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
 
 
 def _walk(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
-    """Read what is left of the windows' pages; of those that are compared, one at a time."""
+    """Read the remaining pages of the windows; compared windows are read one at a time."""
     while True:
         with ctx.reading() as connection:
             left = crawls.windows(connection, crawl.id, states=("planned", "open"))
@@ -109,7 +110,7 @@ def _walk(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
 
 
 def _take_whole(ctx: Context, crawl: Crawl) -> None:
-    """The API ignores the creation day filter: one window, the whole list."""
+    """Replace all windows by one of the whole list: the API ignores the creation day filter."""
     for attempt in ctx.attempts():
         with attempt as connection:
             known = crawls.windows(connection, crawl.id, states=ALL)

@@ -1,6 +1,6 @@
-"""Which days to walk a list in: a window holds so much that little is walked again.
+"""The plan of a walk: windows small enough that little is walked again.
 
-Windows are whole days of creation in the store's zone; a list without such a filter is one window.
+Windows are whole days of creation in the store's zone. A list without such a filter is one window.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sync.work.list_params import SMALL_PAGE, list_params
 
 
 def is_cuttable(ctx: Context, resource: Resource) -> bool:
-    """Whether a list can be cut by creation days: it has such filters, and they do something."""
+    """Tell whether a list can be cut by creation days: it has such filters, and they work."""
     if not isinstance(resource.listing, DateWindows):
         return False
     with ctx.reading() as connection:
@@ -36,15 +36,15 @@ def is_cuttable(ctx: Context, resource: Resource) -> bool:
 
 
 NO_DAY = Days(dt.date(1990, 1, 1), dt.date(1990, 1, 1))
-"""A day no record was made on, or next to none: a filter for it narrows every list."""
+"""A day with next to no records: a filter for it narrows every list."""
 SURE_CHECKS = 3
 
 
 def is_filter_ignored(ctx: Context, resource: Resource, *, priority: Priority) -> bool:
-    """Whether the API ignores the creation day filters, by its totals; it is noted.
+    """Tell whether the API ignores the creation day filters, by its totals; the result is stored.
 
-    A record of another day may come for another reason: one odd answer is not a fact. They are
-    ignored when the total of a day without records is that of the whole list, every time.
+    A record outside the days may have another reason, and one odd answer is not a fact. The filters
+    are ignored when the total of a day without records equals that of the whole list, every time.
     """
 
     def total(days: Days) -> int:
@@ -61,9 +61,9 @@ def is_filter_ignored(ctx: Context, resource: Resource, *, priority: Priority) -
 def plan_windows(
     ctx: Context, resource: Resource, days: Days, *, priority: Priority
 ) -> tuple[int, list[Days]]:
-    """How many records a list has, and the windows to walk it in: cut where it is long.
+    """Return the number of records of a list, and the windows to walk: a long list is cut.
 
-    Two small requests, instead of two pages that the windows would bring again.
+    This takes two small requests; full pages would be read again with the windows.
     """
 
     def params(page: int) -> dict[str, object]:
@@ -89,11 +89,11 @@ def oldest_day(
     beside: Batch,
     priority: Priority,
 ) -> dt.date:
-    """The oldest creation day of a list, from its last page; lists come newest first."""
+    """Return the oldest creation day of a list, from its last page; lists come newest first."""
     if days.first is not None:
         return days.first
     rows = beside.rows
-    with contextlib.suppress(Refused):  # the list became shorter: older ones fall in the last part
+    with contextlib.suppress(Refused):  # the list became shorter: the last part is open
         last = ctx.api.later(resource, last_page, priority=priority)
         rows = [*ctx.normalise(resource, last.records(resource)).rows, *rows]
     newest = days.last or ctx.draw().astimezone(ctx.zone).date()

@@ -1,8 +1,8 @@
-"""Windows closed by proof: counted in a bracket of the feed, and sealed when it is clear past that.
+"""Windows closed by proof: counted in a bracket of the feed, sealed when it is clear past that.
 
-The same routine ends a first load, a backfill and a reconcile. Where the counts agree the sets
-agree; where they do not, the window is cut, and what is small is walked again and compared. What
-differs even then is a doubt, and is tried less and less often, while all else goes on.
+The same routine ends a first load, a backfill and a reconcile. Where the counts agree, the sets
+agree. Where they differ, the window is cut; a small one is walked again and compared. If it still
+differs, a doubt is raised, and the window is tried less and less often, while other work goes on.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ WINDOWS_PER_ROUND = 20
 LEAST_WAIT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.3
 PARTS = 8
-"""Of a window whose count something spoke against: most of them it does not speak of."""
+"""The parts of a window with contradicted counts: most parts contain none of the departures."""
 UNSEALED = ("walked", "counted")
 
 
 def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
     """Count and seal the windows of a crawl whose pages are all read; False when it is not done.
 
-    It waits then, or the slice ended, or a window is to be walked again. The windows carry the
-    progress, and a slice that is over already counts once.
+    False means that the crawl waits, the slice ended, or a window has to be walked again. Progress
+    is kept in the windows. A slice that is over already still counts once.
     """
     while True:
         seal(ctx, crawl)
@@ -73,8 +73,10 @@ def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
 
 
 def seal(ctx: Context, crawl: Crawl) -> None:
-    """Make counts final that the feed is clear past: nothing published late can speak against them
-    any more. Those that something did speak against are counted anew, in parts."""
+    """Seal the counts that the feed is clear past: late entries can contradict them no more.
+
+    Windows whose count was contradicted by a late departure are counted again, in parts.
+    """
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
     cuttable = is_cuttable(ctx, resource)
@@ -113,7 +115,7 @@ def seal(ctx: Context, crawl: Crawl) -> None:
 
 
 def _lift(connection: sa.Connection, crawl: Crawl, window: Window) -> int:
-    """Forget what was in doubt before a window was compared; how many doubts."""
+    """Lift the doubts raised before a window was compared; return their number."""
     if not window.deep or window.walked_as_of is None:
         return 0
     return doubts.lift(
@@ -126,7 +128,7 @@ def _lift(connection: sa.Connection, crawl: Crawl, window: Window) -> int:
 
 
 def _counted_together(windows: Sequence[Window]) -> list[list[Window]]:
-    """Windows by the count that proved them: one of the whole range proved all of it."""
+    """Group windows by the count that proved them; one count may prove the whole range."""
 
     def when(window: Window) -> dt.datetime:
         assert window.asked_at is not None
@@ -137,7 +139,7 @@ def _counted_together(windows: Sequence[Window]) -> list[list[Window]]:
 
 
 def _hull(windows: Sequence[Window]) -> Days:
-    """The days from the first to the last of some windows."""
+    """Return the days from the first to the last of some windows."""
     firsts, lasts = [w.days.first for w in windows], [w.days.last for w in windows]
     return Days(
         None if None in firsts else min(day for day in firsts if day is not None),
@@ -146,7 +148,7 @@ def _hull(windows: Sequence[Window]) -> Days:
 
 
 def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict[int, float]:
-    """How long each window waits: to be counted, or for its seal."""
+    """Return the seconds that each window waits for its count or its seal, by window id."""
     history = history_of(ctx, ctx.resources[crawl.resource])
 
     with ctx.reading() as connection:
@@ -162,7 +164,7 @@ def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict
                 clear_at=feed.clear_at if feed else None,
                 lateness_seconds=bound,
             )
-            return max(behind, ctx.feed_seconds / 4)  # a turn too early costs no request
+            return max(behind, ctx.feed_seconds / 4)  # a look too early costs no request
         ago = (now - window.counted_at).total_seconds() if window.counted_at else None
         return seconds_to_count(
             differed=window.differed,
@@ -175,7 +177,7 @@ def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict
 
 
 def _wait(ctx: Context, crawl: Crawl, left: Sequence[Window], seconds: float) -> None:
-    """Let other crawls go before this one; a window that was walked in vain counts as a round."""
+    """Make the crawl wait; the vain walks of a window that differs are its rounds."""
     phase = "seal" if all(window.state == "counted" for window in left) else "prove"
     rounds = max((w.walks for w in left if w.state == "walked" and w.differed), default=0)
     seconds = max(seconds, LEAST_WAIT_SECONDS)
@@ -185,13 +187,13 @@ def _wait(ctx: Context, crawl: Crawl, left: Sequence[Window], seconds: float) ->
 
 
 def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, priority: Priority) -> bool:
-    """Try to prove a crawl's whole range by one number, once, before its windows are counted."""
+    """Try to prove a crawl's whole range by one total, once, before its windows are counted."""
     if len(left) < 2 or any(window.counted_at is not None for window in left):
         return False
     with ctx.reading() as connection:
         is_begun = bool(crawls.windows(connection, crawl.id, states=("proven",)))
     if is_begun:
-        return False  # it would be sealed by what is told of the others alone
+        return False  # departures are only checked for the windows that are left
     asked = ask_totals(ctx, crawl, [crawl.days], priority=priority)
     if asked is None:
         return False
@@ -210,7 +212,7 @@ def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, priority: 
 
 
 def _count(ctx: Context, crawl: Crawl, turn: Sequence[Window], *, priority: Priority) -> bool:
-    """Count some windows, and do with each what follows; False when interrupted."""
+    """Count some windows and apply the next step to each; False when interrupted."""
     resource = ctx.resources[crawl.resource]
     cuttable = is_cuttable(ctx, resource)
     asked = ask_totals(ctx, crawl, [window.days for window in turn], priority=priority)
@@ -237,7 +239,7 @@ def _judge(
     resource = ctx.resources[crawl.resource]
     store_id, days = ctx.store.id, window.days
     if window.deep and count.accepted and count.total == count.mirrored and not count.contested:
-        # What was accepted is no more: the window was compared, and agrees without it.
+        # The accepted difference is gone: the window was compared, and agrees without it.
         doubts.forget_accepted(connection, store_id, resource.name, days)
         count = Count(days, count.total, count.mirrored, count.entered, count.asked_as_of)
     runs: list[Days] = []
@@ -274,7 +276,7 @@ def _judge(
 
 
 def _doubt(connection: sa.Connection, store_id: int, resource: Resource, count: Count) -> None:
-    """Counts of a window are known to differ: coverage does not go past that."""
+    """Raise a doubt on a window whose counts differ: coverage does not go past it."""
     doubts.raise_doubt(
         connection,
         store_id,
@@ -297,9 +299,9 @@ def _cut(connection: sa.Connection, crawl: Crawl, window: Window, runs: Sequence
 def _parts(
     ctx: Context, connection: sa.Connection, resource: Resource, days: Days, parts: int
 ) -> list[Days]:
-    """A window's days cut where the mirror has rows; [] where they cannot be.
+    """Cut a window's days by the days of its rows here; [] where they cannot be cut.
 
-    The API may have others, which the outer parts, open as the window is, still hold.
+    Records that only the API has fall into a part too: the outer parts stay as open as the window.
     """
     if days.is_one_day:
         return []
@@ -317,7 +319,7 @@ def _parts(
 
 
 def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority: Priority) -> None:
-    """No window counts a row without a creation day: each is asked for by its id."""
+    """Request each row without a creation day by its id: no window counts it."""
     with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
             f"SELECT id FROM {crm_name(resource.name)} WHERE store_id = %s"
@@ -336,7 +338,7 @@ def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority:
 
 
 def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
-    """Every window is sealed, so the whole is: their union, and rows that belong to no window."""
+    """Mark the whole as proven once every window is sealed; check rows that belong to none."""
     resource = ctx.resources[crawl.resource]
     if resource.created_field:
         _settle_undated(ctx, crawl, resource, priority=priority)

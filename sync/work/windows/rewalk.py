@@ -1,4 +1,4 @@
-"""What a window lacks that is compared: asked for by its ids before it becomes a tombstone."""
+"""The rows that a compared window did not show: requested by id before they become tombstones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SUSPECTS_AT_ONCE = 50 * IDS_PER_REQUEST
 
 
 def ask_for_missing(ctx: Context, crawl: Crawl, window: Window, *, priority: Priority) -> bool:
-    """Ask for every live row that no page of a window showed; False when the slice ended before.
+    """Request every live row that no page of a window showed; False when the slice ended before.
 
-    A request's worth a transaction; the next slice goes on after the last one.
+    Each request is one transaction; the next slice goes on after the last one.
     """
     resource = ctx.resources[crawl.resource]
     while True:

@@ -1,8 +1,8 @@
-"""Walking windows: their pages fetched ahead, committed in page order with their checkpoint.
+"""The walk of windows: pages fetched ahead, committed in page order with their checkpoint.
 
-A planned window's page 1 is its probe: it tells how many pages there are, and whether the window
-has to be cut. Pages shift while they are walked; what is lost that way is found by counting
-(prove.py), so a walk only has to be bounded and to say what it saw.
+Page 1 of a planned window is its probe: it gives the number of pages, and shows whether the window
+has to be cut. Pages shift during a walk. Rows lost that way are found by counting (prove.py), so a
+walk only needs an end and a record of what it saw.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sync.work.windows.plan import is_cuttable, is_filter_ignored, oldest_day
 from sync.work.writing import write_rows
 
 PAGES_PER_COMMIT = 2
-"""When they are there already: more cost memory, and less CPU by nothing that can be measured."""
+"""The pages written in one transaction, if ready: more cost memory and save no CPU time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A page as the thread that fetched it leaves it: rows, so that its body can be let go.
+    """A page converted to rows by the thread that fetched it, so that the body can be freed.
 
-    `failed` are records on it that cannot be had, with their errors.
+    `failed` are records on it that cannot be read, with their errors.
     """
 
     batch: Batch
@@ -64,7 +64,7 @@ class Fetched:
 
 @dataclass(slots=True)
 class _Page:
-    """A fetched page on its way to the commit."""
+    """A fetched page that waits for its commit."""
 
     window: Window
     number: int
@@ -77,7 +77,7 @@ class _Page:
 
 @dataclass
 class Walk:
-    """What a walk did so far.
+    """The state of a walk.
 
     `is_complete`: every page was read. `filter_ignored`: the API ignores the creation day filter.
     """
@@ -87,10 +87,10 @@ class Walk:
 
 
 def walk(ctx: Context, crawl: Crawl, windows: Iterable[Window], *, priority: Priority) -> Walk:
-    """Walk the windows' remaining pages until done or the slice is over.
+    """Walk the windows' remaining pages until all are read or the slice is over.
 
-    Of a window that is compared (`deep`), contents are compared too and the ids met are kept; it
-    stays open behind its last page, until what it lacks was asked for (rewalk.py).
+    In a compared window (`deep`), contents are compared too, and the ids seen are kept. The window
+    stays open after its last page, until the rows it lacks were requested (rewalk.py).
     """
     return _Walker(ctx, crawl, priority=priority).run(list(windows))
 
@@ -120,7 +120,7 @@ class _Walker:
                     ahead.push_each(_pages(window, window.last_page + 1), of=window.id)
             for job, result, ready in ahead.results():
                 if job.window.id in self._ended:
-                    continue  # its end was seen on an earlier page
+                    continue  # an earlier page was the window's end
                 self._take(ahead, job, result)
                 if not ready or len(self._pending) >= PAGES_PER_COMMIT:
                     self._commit()
@@ -152,7 +152,7 @@ class _Walker:
     def _take(self, ahead: Prefetcher[Job, Fetched], job: Job, result: Fetched | Exception) -> None:
         window = job.window
         if isinstance(result, Refused) and job.page > 1:
-            # 400 or 404 beyond the first page: the list is shorter than it was.
+            # 400 or 404 after the first page: the list is shorter than before.
             self._end(ahead, window, "beyond_end", f"page {job.page}: {result}")
             return
         if isinstance(result, Exception):
@@ -171,7 +171,7 @@ class _Walker:
         if job.page == 1 and window.state == "planned" and self._settle(ahead, page):
             return
         if self._pending and self._pending[-1].window.deep != window.deep:
-            self._commit()  # what is compared is written otherwise
+            self._commit()  # pages of compared windows are written with another origin
         self._pending.append(page)
         if result.is_empty and job.page > 1:
             page.drift = ("shrank", f"page {job.page} of {window.page_count} is empty")
@@ -184,7 +184,7 @@ class _Walker:
         self._last_ids[window.id] = ids
 
     def _settle(self, ahead: Prefetcher[Job, Fetched], page: _Page) -> bool:
-        """Take the first page of a planned window; True when the window was cut instead."""
+        """Accept the first page of a planned window; True when the window was cut instead."""
         window, pagination = page.window, page.pagination
         if self._is_outside(page) and is_filter_ignored(
             self.ctx, self.resource, priority=self.priority
@@ -201,7 +201,7 @@ class _Walker:
         return False
 
     def _is_outside(self, page: _Page) -> bool:
-        """Whether records outside the window's days came."""
+        """Tell whether the page contains records outside the window's days."""
         days = page.window.days
         return any(
             row.created_on is not None
@@ -213,9 +213,9 @@ class _Walker:
         )
 
     def _cut(self, ahead: Prefetcher[Job, Fetched], page: _Page) -> bool:
-        """Replace a window that holds too much by smaller ones; its page's rows are kept.
+        """Replace a window that is too large by smaller ones; the rows of its page are kept.
 
-        False when it cannot be cut: all of it was made on one day.
+        Returns False when it cannot be cut: all its records were created on one day.
         """
         window = page.window
         oldest = oldest_day(
@@ -247,7 +247,7 @@ class _Walker:
         return True
 
     def _go_on(self, ahead: Prefetcher[Job, Fetched], page: _Page) -> None:
-        """The last known page: the list may have grown under the walk."""
+        """Finish the window at its last known page, or add a page where the list has grown."""
         window, more = page.window, page.pagination.pages > page.number
         planned = self._planned.get(window.id, window.page_count)
         if not more:
@@ -273,7 +273,7 @@ class _Walker:
         ahead.drop(window.id)
 
     def _end(self, ahead: Prefetcher[Job, Fetched], window: Window, kind: str, detail: str) -> None:
-        """A window ended on a page that could not be had."""
+        """Finish a window at a page that was refused."""
         self._commit()
         self._finish(ahead, window, last_page=window.last_page)
         as_of = self.ctx.draw()
@@ -358,10 +358,10 @@ class _Walker:
 
 
 def _pages(window: Window, first: int) -> Iterator[Job]:
-    """A window's pages, from one on: as many as it was last known to have."""
+    """Return the jobs of a window's pages from `first` to the last known one."""
     return (Job(window, page) for page in range(first, window.page_count + 1))
 
 
 def _last_of(page: _Page, pages: list[_Page]) -> _Page:
-    """The last page of the same window in this commit: only it may say that the window is done."""
+    """Return the last page of the same window in this commit: only that page may end the window."""
     return [each for each in pages if each.window.id == page.window.id][-1]
