@@ -1,24 +1,24 @@
-"""`celery -A sync mirror …`: what an operator types.
+"""`celery -A sync mirror …`: the commands an operator types.
 
 shell.py     the group: commands found by name, errors as one line and an exit status
-services.py  what a command has at hand: Postgres at this release's schema, a store's API
+services.py  connections a command needs: Postgres at this release's schema, a store's API
 params.py    arguments: dates, resources, where an API key comes from
 stores.py    store add, set, list, check, enable, disable, remove
 crawls.py    plan, backfill, reconcile, rebuild
-wait.py      --wait: how a crawl comes along, until it is done
+wait.py      --wait: progress of crawls until they are done
 status.py    status, --json, --watch
-budget.py    the request budget: who used it, who waited, who was refused
+budget.py    the request budget: use, waits and refusals, by address and by store
 repair.py    retry, approve, accept, reset, resource
-grant.py     who reads what
+grant.py     read access of Postgres roles
 export.py    crm as Parquet files
-erase.py     a person is taken out, and kept out
+erase.py     a person's data removed and masked from then on
 versions.py  earlier contents of orders and customers, on or off
 rotate.py    rotate-key
 web.py       web: the status page, metrics, health checks
 service.py   migrate, health, demo
 
-Exit status of every command: 0 well, 1 something needs attention, 2 wrong usage, 3 it could not
-find out (Postgres, Redis or the account out of reach).
+Exit status of every command: 0 all well, 1 something needs attention, 2 wrong usage, 3 could not
+find out (Postgres, Redis or the account cannot be reached).
 """
 
 from sync.commands.shell import Shell, examples
@@ -26,7 +26,7 @@ from sync.commands.shell import Shell, examples
 mirror = Shell(
     name="mirror",
     help="Mirror RetailCRM / Simla.com accounts into Postgres.",
-    # What --help shows stands here, so that it imports no command; "" is hidden.
+    # The texts of --help stand here, so that it imports no command; "" hides a command.
     places={
         "migrate": ("service:migrate", "Upgrade the database to this release's schema."),
         "store": ("stores:store", "Add, change, check and remove accounts."),

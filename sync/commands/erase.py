@@ -1,4 +1,4 @@
-"""erase: a person is taken out, and kept out."""
+"""Command erase: remove a person's data and mask it whenever the CRM sends it again."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sync.state import stores
 def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
     """Take a person's data out of the mirror for good; amounts, dates and codes stay.
 
-    Names, phones, e-mails, addresses, comments and custom fields go from the customer, their
-    orders, histories, notes, tasks, files, raw and earlier contents. Whenever the CRM sends them
-    again they are masked before they are written. The CRM itself is not touched: erase it there
-    too. Files exported before are not changed: export again with --full.
+    Names, phones, e-mails, addresses, comments and custom fields are removed from the customer and
+    their orders, histories, notes, tasks, files, raw and earlier contents. If the CRM sends them
+    again, they are masked before they are written. The CRM itself is not touched: erase the person
+    there too. Files exported earlier are not changed: export again with --full.
     """
     from sync.privacy import erasure
 
