@@ -102,7 +102,7 @@ class Site:
     def set_cookie(
         self, request: Request, response: Response, name: str, value: str, *, seconds: int
     ) -> None:
-        """Set a cookie that scripts cannot read and other sites cannot send, over https where possible."""
+        """Set a cookie: HttpOnly, SameSite=strict, and `Secure` where `is_secure` says so."""
         response.set_cookie(
             name,
             value,

@@ -12,9 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Folders and files of sync/ that keep the rule; a new one is added when it does.
 CLEAN = (
-    "crawl.py", "crm", "declare", "deletion.py", "docs.py", "embedded", "errors.py",
-    "failpoints.py", "poll_intervals.py", "records", "resources", "schema", "settings",
-    "telemetry", "vault.py", "worker/celery.py", "worker/schedule.py",
+    "commands", "crawl.py", "crm", "declare", "deletion.py", "demo", "docs.py", "embedded",
+    "errors.py", "failpoints.py", "metrics", "notify.py", "poll_intervals.py", "records",
+    "resources", "sandbox", "schema", "settings", "telemetry", "vault.py", "web",
+    "worker/celery.py", "worker/schedule.py",
 )  # fmt: skip
 QUESTION = re.compile(r"(What|Who|Whose|Whether|How|Which|Where|When|Why|That|If)\b")
 
