@@ -50,7 +50,7 @@ _days = (
     "--lag",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="How often every feed is to be looked at. Default: SYNC_FEED_SECONDS.",
+    help="Wanted interval of every feed. Default: SYNC_FEED_SECONDS.",
 )
 def plan(
     name: str,
@@ -302,7 +302,7 @@ def _ask_for(
     if is_waiting and ids:
         raise click.exceptions.Exit(wait(ids))
     if not is_waiting:
-        click.echo(f"How it comes along: celery -A sync mirror status {name} --watch")
+        click.echo(f"Progress: celery -A sync mirror status {name} --watch")
 
 
 def _crawls(count: int) -> str:

@@ -15,7 +15,7 @@ from sync.state import stores
 )
 @click.argument("name")
 @click.option("--customer", type=click.IntRange(1), required=True, help="crm.customers.id")
-@click.option("--dry-run", is_flag=True, help="Only say what would be touched.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
     """Take a person's data out of the mirror for good; amounts, dates and codes stay.
@@ -42,4 +42,4 @@ def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
         with attempt as connection:
             touched = erasure.erase(connection, store, customer)
     rows = sum(each.rows for each in touched)
-    click.echo(f"Customer {customer} of {name} is erased: {rows} rows; what comes again is masked.")
+    click.echo(f"Customer {customer} of {name} is erased: {rows} rows; new data will be masked.")

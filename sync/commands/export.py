@@ -25,7 +25,7 @@ from sync.state import accounts, stores
 @click.argument("resources", nargs=-1)
 @click.option("--to", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--format", "kind", type=click.Choice(["parquet"]), default="parquet")
-@click.option("--full", is_flag=True, help="Everything anew; older files are removed at the end.")
+@click.option("--full", is_flag=True, help="Export everything; older files are removed at the end.")
 def export(name: str, resources: tuple[str, ...], folder: Path, kind: str, full: bool) -> None:
     """Write a store's rows to files: everything the first time, then what changed.
 

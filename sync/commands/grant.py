@@ -39,7 +39,7 @@ def grant(role: str, names: tuple[str, ...], mask: bool, revoke: bool) -> None:
     engine = at_head().engine
     if revoke:
         had = readers.revoke(engine, role)
-        click.echo(f"{role} reads nothing here any more." if had else f"{role} was not a reader.")
+        click.echo(f"{role} has no access any more." if had else f"{role} was not a reader.")
         return
     with reading(engine) as connection:
         ids = [stores.by_name(connection, name).id for name in names]

@@ -53,9 +53,9 @@ def approve(name: str, resource: str) -> None:
 )
 @click.argument("name")
 @click.argument("resource")
-@click.option("--because", default="", help="Why it cannot be mended; analysts read it.")
+@click.option("--because", default="", help="Reason why it cannot be mended; analysts can read it.")
 @click.option("--by", default="", help="Who accepts it; your login name by default.")
-@click.option("--yes", is_flag=True, help="Accept what is listed; nothing is done without.")
+@click.option("--yes", is_flag=True, help="Accept the listed doubts; without it nothing is done.")
 def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
     """Accept a doubt that cannot be mended, so that coverage goes on without it.
 

@@ -23,7 +23,7 @@ from sync.state import stores
     multiple=True,
     required=True,
     metavar="F",
-    help="File with a SYNC_SECRET_KEY of before; repeatable.",
+    help="File with an earlier SYNC_SECRET_KEY; repeatable.",
 )
 def rotate_key(files: tuple[str, ...]) -> None:
     """Encrypt every store's API key with the new SYNC_SECRET_KEY. Stop the workers first.

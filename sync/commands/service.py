@@ -51,7 +51,7 @@ def migrate() -> None:
 )
 @click.option("--queue", type=click.Choice(["feeds", "crawls"]), required=True)
 @click.option("--seconds", type=click.IntRange(1), default=60, show_default=True)
-@click.option("--here", is_flag=True, help="Only what this host's processes consumed.")
+@click.option("--here", is_flag=True, help="Count only tasks of this host's processes.")
 def health(queue: str, seconds: int, here: bool) -> None:
     """Check that a queue has been consumed lately: the health check of a container."""
     host = socket.gethostname() if here else None

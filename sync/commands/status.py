@@ -37,7 +37,7 @@ _COLOURS = {
 )
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
-@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Repeat until Ctrl-C.")
 def status(name: str | None, as_json: bool, watch: bool) -> None:
     """Show what is mirrored, how far, how fresh, and what needs a person.
 

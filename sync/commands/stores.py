@@ -190,7 +190,7 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
     if told.account not in {before.account, url}:
         raise BadRequest(
             f"{url} is another account ({told.account}); {name} mirrors {before.account}. "
-            f"Mirror it beside: {ADD} add NEWNAME {url}"
+            f"To mirror it too: {ADD} add NEWNAME {url}"
         )
     sealed = vault.seal(key, key=secret_key(found), store_id=before.id)
 
@@ -293,7 +293,7 @@ def remove(name: str, yes: bool, purge: bool) -> None:
     with reading(engine) as connection:
         gone = stores.by_name(connection, name)
     if accounts.is_removed(gone) and not purge:
-        raise BadRequest(f"{name} is removed already; its rows go with --purge.")
+        raise BadRequest(f"{name} is removed already; --purge removes its rows too.")
     what = "its key, its planned work and all its rows" if purge else "its key and planned work"
     if not yes and not click.confirm(f"Forget {name} ({gone.url}): {what}?", err=True):
         click.echo("Nothing was changed.")
@@ -346,6 +346,6 @@ def _warn_of_scopes(access: Access, selected: Sequence[str]) -> None:
         click.echo(f"Without the scope {scope} the key cannot read: {', '.join(names)}", err=True)
     if lacking:
         click.echo(
-            "Allow them in Administration → Integration → API keys; they follow by themselves.",
+            "Allow them in Administration → Integration → API keys; then they will be mirrored.",
             err=True,
         )

@@ -184,7 +184,7 @@ class _Waiting:
             self._said_idle = True
         if now - self._consumed < GIVE_UP_SECONDS:
             return False
-        click.echo("Not waiting any longer; the crawls stay queued.", err=True)
+        click.echo("Stopped waiting; the crawls stay queued.", err=True)
         return True
 
     def _print(self, found: Sequence[Line], *, all_: bool) -> None:

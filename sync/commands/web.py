@@ -35,7 +35,7 @@ def web(host: str, port: int) -> None:
     if found.settings.web_token is None and not is_loopback(host):
         raise BadRequest(
             f"SYNC_WEB_TOKEN is not set, so the page is shown to this machine only, not at {host}. "
-            "Set it to 20 characters or more that nobody guesses."
+            "Set it to 20 characters or more that nobody can guess."
         )
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"The status page is at http://{shown}:{port} (Ctrl-C stops it).")

@@ -58,7 +58,7 @@ def run(settings: Settings, *, stay: bool) -> int:
     except BadRequest:
         raise
     except SyncError as error:
-        say(f"\nIt did not work: {error}")
+        say(f"\nIt failed: {error}")
         return 1
     say(f"Everything is stopped; the data stays in {_short(settings.data_dir)}.")
     return 0

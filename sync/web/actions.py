@@ -197,7 +197,7 @@ def _retry(connection: sa.Connection, store: Store, form: Form) -> tuple[str, st
     name = first(form, "resource")
     released = operations.retry(connection, store, _resource(name) if name else None)
     what = name or store.name
-    return (f"{what} is tried again now." if released else f"{what} is asked for again."), None
+    return (f"{what} is tried again now." if released else f"{what} is requested again."), None
 
 
 def _approve(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
@@ -208,12 +208,12 @@ def _approve(connection: sa.Connection, store: Store, form: Form) -> tuple[str, 
 
 def _enable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str | None]:
     accounts.turn(connection, store.id, enabled=True)
-    return f"{store.name} is enabled: it goes on from where it stopped.", None
+    return f"{store.name} is enabled: it continues where it stopped.", None
 
 
 def _disable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str | None]:
     accounts.turn(connection, store.id, enabled=False)
-    return f"{store.name} is disabled: its rows stay and grow old.", None
+    return f"{store.name} is disabled: its rows stay and are no longer updated.", None
 
 
 Action = Callable[[sa.Connection, Store, Form], tuple[str, str | None]]

@@ -91,7 +91,7 @@ def _in_words(error: Exception) -> tuple[int, str, str]:
             "There is no such page." if error.status_code == 404 else error.detail
         )  # fmt: skip
     log().error("page failed", error=told(error))
-    return 500, "A mistake of ours", "The page could not be made; the log says why."
+    return 500, "Internal error", "The page could not be built; the log has the reason."
 
 
 class _Headers:

@@ -14,9 +14,9 @@ _MEANING = {
     "attention": "needs a person",
     "loading": "being loaded for the first time",
     "pending": "waiting for its first load",
-    "unavailable": "not given by the account or the key",
-    "following": "complete, and followed change by change",
-    "fresh": "complete, read again within its cadence",
+    "unavailable": "the key or the account gives no access",
+    "following": "complete, and every change is followed",
+    "fresh": "complete, read again at its interval",
     "disabled": "turned off",
 }
 SPACE = "\N{NO-BREAK SPACE}"
