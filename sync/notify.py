@@ -1,13 +1,13 @@
-"""A webhook tells when a store needs an operator, when its lag is long, and when that is over.
+"""Webhook messages: a store needs an operator, its lag is long, or either of these is over.
 
-Each trouble is one row of `sync.notification` from its beginning to its end, so that it is told
-once, by whichever worker comes to it, also after a restart. What is due of one store goes out as
-one message. A message is counted as tried before it is sent; what fails is tried again, later and
-later, until it is delivered or the trouble is over. A receiver may see a message twice, never less
-than once: items keep their `id`.
+Each trouble is one row of `sync.notification` from its beginning to its end. So it is told once,
+by whichever worker finds it first, even after a restart. All due items of a store go out as one
+message. An attempt is counted before the message is sent. A failed message is retried at growing
+intervals until it is delivered or the trouble is over. Delivery is at least once: a receiver can
+recognise repeated items by their `id`.
 
-The body is JSON; `text` is what Slack and its like show. `X-Mirror-Signature: t=<unix>,v1=<hex>` is
-HMAC-SHA256 over `<unix>.<body>` with SYNC_WEBHOOK_SECRET.
+The body is JSON; `text` is what Slack and the like show. `X-Mirror-Signature: t=<unix>,v1=<hex>`
+is HMAC-SHA256 over `<unix>.<body>` with SYNC_WEBHOOK_SECRET.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from sync.work.services import Services
 TIMEOUT_SECONDS = 10.0
 FIRST_SECONDS, LONGEST_SECONDS = 30.0, 3_600.0
 AT_ONCE = 20
-"""Messages of one run, so that a receiver that hangs holds no place for long."""
+"""Messages sent in one run, so that a receiver that hangs does not hold a worker for long."""
 ITEMS = 20
 KEPT = "30 days"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A trouble, or the end of one."""
+    """A trouble, or its end."""
 
     id: int
     kind: str
@@ -52,7 +52,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is due of one store. `event` is trouble or recovered."""
+    """All due items of one store. `event` is trouble or recovered."""
 
     event: str
     store: str
@@ -60,7 +60,7 @@ class Message:
 
 
 def notify(services: Services) -> int:
-    """Take note of what began and ended, and tell what is due; how many messages arrived."""
+    """Record what began and ended, send what is due; return the number of messages delivered."""
     url, secret = services.settings.webhook_url, services.settings.webhook_secret
     if url is None or secret is None:
         return 0
@@ -89,7 +89,7 @@ def notify(services: Services) -> int:
 
 
 def note(connection: sa.Connection, *, lag_seconds: float) -> None:
-    """Bring the rows up to date with what is wrong at this moment."""
+    """Bring the rows of `sync.notification` up to date with the current troubles."""
     told = look.statuses(connection, look.chosen(connection, None), order=list(RESOURCES))
     lagging = set(
         connection.execute(
@@ -103,7 +103,7 @@ def note(connection: sa.Connection, *, lag_seconds: float) -> None:
         store = each.store
         now += [(store.id, "operator", t.resource, t.text) for t in each.troubles]
         lags = [(line.lag_seconds, line.resource) for line in each.resources if line.lag_seconds]
-        # Half of the limit ends it, so that a lag about the limit is not told again and again.
+        # It ends at half of the limit: a lag around the limit is not reported again and again.
         limit = lag_seconds / 2 if store.id in lagging else lag_seconds
         if store.enabled and store.error is None and lags and max(lags)[0] > limit:
             lag, resource = max(lags)
@@ -134,7 +134,7 @@ def _begin(connection: sa.Connection, now: list[tuple[int, str, str, str]]) -> N
 
 
 def _end(connection: sa.Connection, now: list[tuple[int, str, str, str]]) -> None:
-    """What was told is told to be over; what nobody heard of is dropped."""
+    """End the troubles that are over: send `recovered` if they were told, else drop them."""
     connection.execute(
         sa.text(
             "UPDATE sync.notification AS n SET ended_at = now(), attempts = 0, error = NULL,"
@@ -172,7 +172,7 @@ _CLAIM = sa.text(
 
 
 def claim(connection: sa.Connection) -> Message | None:
-    """What is due of one store, counted as tried; None when nothing is."""
+    """Return the due items of one store, counted as tried; None when nothing is due."""
     rows = connection.execute(
         _CLAIM, {"items": ITEMS, "first": FIRST_SECONDS, "most": LONGEST_SECONDS}
     ).all()
@@ -184,14 +184,14 @@ def claim(connection: sa.Connection) -> Message | None:
 
 
 def settle(connection: sa.Connection, ids: list[int], event: str, *, problem: str | None) -> None:
-    """Note that a message arrived, or why it did not."""
+    """Record that a message arrived, or why it did not."""
     if problem is not None:
         connection.execute(
             sa.text("UPDATE sync.notification SET error = :error WHERE id = ANY(:ids)"),
             {"ids": ids, "error": problem},
         )
         return
-    # Meanwhile a trouble may have ended: then its end is told next.
+    # A trouble may have ended meanwhile: then its end is sent next.
     connection.execute(
         sa.text(
             "UPDATE sync.notification SET told = :event, told_at = now(), error = NULL,"
@@ -205,7 +205,7 @@ def settle(connection: sa.Connection, ids: list[int], event: str, *, problem: st
 
 
 def body_of(message: Message) -> bytes:
-    """The JSON a receiver gets."""
+    """Return the JSON body of a message."""
     items = [
         {
             "id": item.id,
@@ -226,7 +226,7 @@ def body_of(message: Message) -> bytes:
 
 
 def text_of(message: Message) -> str:
-    """What people read. `&`, `<` and `>` are written so that Slack takes them for no command."""
+    """Return the text for people. `&`, `<` and `>` are escaped: Slack reads them as commands."""
     head = f"{message.store} needs an operator"
     if message.event == "recovered":
         head = f"{message.store} is well again"
@@ -243,7 +243,7 @@ def text_of(message: Message) -> str:
 
 
 def signature_of(body: bytes, *, secret: str, timestamp: int) -> str:
-    """The header's value; the moment is signed too, so that old messages cannot be sent again."""
+    """Return the signature header; it covers the time, so that old messages cannot be replayed."""
     digest = hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
 
@@ -251,7 +251,7 @@ def signature_of(body: bytes, *, secret: str, timestamp: int) -> str:
 def deliver(
     message: Message, *, url: str, secret: str, now: Callable[[], float] = time.time
 ) -> str | None:
-    """Post a message once; None when it was taken, else what went wrong in words."""
+    """Post a message once; return None when it was accepted, else the problem in words."""
     body = body_of(message)
     headers = {
         "Content-Type": "application/json",

@@ -1,4 +1,4 @@
-"""budget: what the request budget gives to whom, and what it keeps back."""
+"""Command budget: show how the request budget is used, and what holds it back."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ _FOLDED = {"egress", "store"}
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 def budget(as_json: bool) -> None:
-    """Who uses the request budget, who waits for it, who is refused.
+    """Show who uses the request budget, who waits for it, who is refused.
 
-    All egress addresses that share this Redis; the limits are those this process is set to.
+    Covers all egress addresses that share this Redis; the limits are this process's settings.
 
-    First by address: the limit and the pace of now, in requests a second; the shares of the limit
-    that were used in the last whole minute and hour; stores that have work now; slots that were
-    given up, that were sent late, and whose lateness was told too late to matter.
+    First by address: limit and current pace, in requests a second; shares of the limit used in the
+    last whole minute and hour; stores with work now; slots that were given up, slots that were used
+    late, and late ones reported too late to correct the pace.
 
-    Then by store and class of work, since the store was first seen: a week's silence forgets it.
+    Then by store and class of work, since the store was first seen. Counts of a store that is
+    silent for a week are dropped.
     """
     found = at_head()
     with reading(found.engine) as connection:
@@ -46,7 +47,7 @@ def budget(as_json: bool) -> None:
 
 
 def as_object(reports: Sequence[Report], names: Mapping[int, str]) -> dict[str, Any]:
-    """The shape of --json. Shares are of the limit: 1 is all of it."""
+    """Return the object that --json prints. Shares are fractions of the limit: 1 is all of it."""
     return {
         "budgets": [
             {
@@ -83,14 +84,14 @@ def as_object(reports: Sequence[Report], names: Mapping[int, str]) -> dict[str, 
 
 
 def _name(names: Mapping[int, str], store: int) -> str:
-    return names.get(store, f"#{store}")  # purged, or asked before it was added
+    return names.get(store, f"#{store}")  # purged, or its key was used before it was added
 
 
 def _print(reports: Sequence[Report], names: Mapping[int, str]) -> None:
     from rich.console import Console, Group
     from rich.text import Text
 
-    # As in status: a pipe has no width of its own.
+    # As in status: a pipe has no width, so one is set.
     wide = Console().is_terminal
     console = Console(highlight=False) if wide else Console(highlight=False, width=160)
     parts: list[Any] = [_table([_budget_line(each) for each in reports])]
@@ -102,7 +103,7 @@ def _print(reports: Sequence[Report], names: Mapping[int, str]) -> None:
 
 
 def _held_back(report: Report, names: Mapping[int, str]) -> Iterator[str]:
-    """Who may not send now, a sentence each."""
+    """Yield a sentence for each address or store that may not send now."""
     where = f"{report.egress}, {report.bucket.value}"
     if report.frozen_seconds:
         yield f"{where}: after refusals nobody sends for {_short(report.frozen_seconds)} more."
@@ -157,7 +158,7 @@ def _table(lines: Sequence[Mapping[str, str]]) -> Any:
         table.add_column(
             column,
             justify="left" if column in _TEXT else "right",
-            overflow="fold",  # half a number would be another
+            overflow="fold",  # a number cut short would read as another one
             no_wrap=column not in _FOLDED,
         )
     for line in lines:

@@ -1,4 +1,4 @@
-"""plan, backfill, reconcile, rebuild: crawls a person asks for."""
+"""Commands plan, backfill, reconcile, rebuild: crawls a person asks for."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from sync.work.dispatching import working_addresses
 from sync.work.session import Session
 
 USED_SHARE = 0.98
-"""Of the limit, paced evenly; what a walk gets when it is alone."""
+"""Share of the limit that a walk gets when it is alone, paced evenly."""
 PROOFS = 4
-"""Requests that prove a loaded list, as a rule: the whole, counted, and the feed around it."""
+"""Requests that usually prove a loaded list: one total, and the feed read before and after."""
 
 _days = (
     click.option("--since", type=params.DAY, help="First creation day, in the store's zone."),
@@ -50,7 +50,7 @@ _days = (
     "--lag",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="How often every feed is to be looked at. Default: SYNC_FEED_SECONDS.",
+    help="Wanted interval of every feed. Default: SYNC_FEED_SECONDS.",
 )
 def plan(
     name: str,
@@ -59,10 +59,10 @@ def plan(
     until: dt.date | None,
     lag: int | None,
 ) -> None:
-    """What a backfill would cost: requests and minutes. Asks for the totals, queues nothing.
+    """Estimate the cost of a backfill: requests and minutes. Asks for the totals, queues nothing.
 
-    The last line is about the feeds of all stores: how often they are looked at by the egress
-    addresses at work, and how many addresses a wished lag needs.
+    The last line is about the feeds of all stores: how often the working egress addresses look at
+    them, and how many addresses the lag given by --lag needs.
     """
     params.check_days(since, until)
     wanted = params.check_resources(resources)
@@ -96,10 +96,10 @@ def plan(
 
 
 def _feeds(connection: sa.Connection, settings: Settings, lag: int | None) -> str | None:
-    """`2 stores, 10 feeds: looked at every 15 s on average with 1 egress address; …`."""
+    """Return `2 stores, 10 feeds: looked at every 15 s on average with 1 egress address; …`."""
     rows = connection.execute(
         sa.text(
-            # Also those whose load has not begun: they will be followed.
+            # Feeds whose load has not begun count too: they will be followed.
             "SELECT l.store_id, coalesce(f.changes_per_second, 0) FROM sync.lane AS l"
             " LEFT JOIN sync.feed AS f ON f.store_id = l.store_id AND f.resource = l.resource"
             " WHERE l.lane = 'feed' AND l.enabled AND l.parked_at IS NULL"
@@ -133,7 +133,7 @@ def _several(count: int, one: str, many: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a resource would cost."""
+    """The cost of one resource."""
 
     resource: str
     records: int
@@ -151,7 +151,7 @@ def _estimate(
     mirrored: Mapping[str, int],
 ) -> Estimate:
     if resource.parent is not None:
-        # Asked once for every live record of another resource.
+        # One request for every live record of another resource.
         parent = resource.parent.resource
         parents = next((each.records for each in before if each.resource == parent), None)
         if parents is None:
@@ -184,12 +184,12 @@ def _estimate(
         cut = 1 + parts_of(total) if total > WINDOW_MAX else 0
         requests += 1 + cut + PROOFS
     elif requests > 1:
-        requests += 1  # the probe after a pass
+        requests += 1  # the total asked for again after a pass
     return Estimate(resource.name, total, requests, note)
 
 
 def _mirrored(connection: sa.Connection, store_id: int) -> dict[str, int]:
-    """Live rows by resource."""
+    """Return the number of live rows by resource."""
     rows = connection.execute(
         sa.text("SELECT resource, mirrored FROM sync.coverage WHERE store_id = :store"),
         {"store": store_id},
@@ -235,7 +235,7 @@ def backfill(
 ) -> None:
     """Walk a store's lists again, wholly or by creation day; goes before scheduled walks.
 
-    Unchanged rows are not written. Lists without creation days are read whole.
+    Unchanged rows are not written. Lists that cannot be cut by creation day are read whole.
     """
     params.check_days(since, until)
     _ask_for(name, resources, kind="backfill", days=(since, until), is_waiting=is_waiting)
@@ -252,7 +252,7 @@ def reconcile(
     deep: bool,
     is_waiting: bool,
 ) -> None:
-    """Count a store's lists against the mirror and walk what differs; nightly by itself."""
+    """Count a store's lists against the mirror and walk what differs; runs nightly by itself."""
     _ask_for(name, resources, kind="reconcile", deep=deep, is_waiting=is_waiting)
 
 
@@ -260,7 +260,7 @@ def reconcile(
 @click.argument("name", required=False)
 @click.argument("resources", nargs=-1, metavar="[RESOURCE]...")
 def rebuild(name: str | None, resources: tuple[str, ...]) -> None:
-    """Make typed columns and children anew from raw, without a request.
+    """Recompute typed columns and children from raw, without requests.
 
     Happens by itself after a changed time zone or declaration. Without NAME: all stores.
     """
@@ -302,7 +302,7 @@ def _ask_for(
     if is_waiting and ids:
         raise click.exceptions.Exit(wait(ids))
     if not is_waiting:
-        click.echo(f"How it comes along: celery -A sync mirror status {name} --watch")
+        click.echo(f"Progress: celery -A sync mirror status {name} --watch")
 
 
 def _crawls(count: int) -> str:

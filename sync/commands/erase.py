@@ -1,4 +1,4 @@
-"""erase: a person is taken out, and kept out."""
+"""Command erase: remove a person's data and mask it whenever the CRM sends it again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sync.state import stores
 )
 @click.argument("name")
 @click.option("--customer", type=click.IntRange(1), required=True, help="crm.customers.id")
-@click.option("--dry-run", is_flag=True, help="Only say what would be touched.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
     """Take a person's data out of the mirror for good; amounts, dates and codes stay.
 
-    Names, phones, e-mails, addresses, comments and custom fields go from the customer, their
-    orders, histories, notes, tasks, files, raw and earlier contents. Whenever the CRM sends them
-    again they are masked before they are written. The CRM itself is not touched: erase it there
-    too. Files exported before are not changed: export again with --full.
+    Names, phones, e-mails, addresses, comments and custom fields are removed from the customer and
+    their orders, histories, notes, tasks, files, raw and earlier contents. If the CRM sends them
+    again, they are masked before they are written. The CRM itself is not touched: erase the person
+    there too. Files exported earlier are not changed: export again with --full.
     """
     from sync.privacy import erasure
 
@@ -42,4 +42,4 @@ def erase(name: str, customer: int, dry_run: bool, yes: bool) -> None:
         with attempt as connection:
             touched = erasure.erase(connection, store, customer)
     rows = sum(each.rows for each in touched)
-    click.echo(f"Customer {customer} of {name} is erased: {rows} rows; what comes again is masked.")
+    click.echo(f"Customer {customer} of {name} is erased: {rows} rows; new data will be masked.")

@@ -1,4 +1,4 @@
-"""export: crm as Parquet files."""
+"""Command export: write crm as Parquet files."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ from sync.state import accounts, stores
 @click.argument("resources", nargs=-1)
 @click.option("--to", "folder", required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--format", "kind", type=click.Choice(["parquet"]), default="parquet")
-@click.option("--full", is_flag=True, help="Everything anew; older files are removed at the end.")
+@click.option("--full", is_flag=True, help="Export everything; older files are removed at the end.")
 def export(name: str, resources: tuple[str, ...], folder: Path, kind: str, full: bool) -> None:
     """Write a store's rows to files: everything the first time, then what changed.
 
-    Tombstones are included, children come with their parents, and a run that was stopped goes on
-    where it was. Of a key that comes more than once the highest _run counts. manifest.json names
-    the files. After an erasure export with --full, so that older files do not keep the person.
+    Tombstones are included and children come with their parents. A run that was stopped continues
+    where it was. If a key occurs more than once, the row with the highest _run counts.
+    manifest.json names the files. After an erasure, export with --full, so that older files do not
+    keep the person.
     """
     from sync.analysts import export as exporting
 
-    del kind  # the only one there is
+    del kind  # parquet is the only kind
     wanted = params.check_resources(resources)
     found = at_head()
     with reading(found.engine) as connection:

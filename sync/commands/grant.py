@@ -1,4 +1,4 @@
-"""grant: who reads what."""
+"""Command grant: give Postgres roles read access to crm."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from sync.state import stores
 def grant(role: str, names: tuple[str, ...], mask: bool, revoke: bool) -> None:
     """Let a Postgres role read crm: all of it, the rows of a store, or its masked views.
 
-    The role must exist (CREATE ROLE … LOGIN). It reads nothing of the service's own tables. What
-    it was granted before is replaced. --store uses row-level security, --mask the schema
-    crm_masked: names, phones and e-mails as hashes that still join, comments and addresses cut.
+    The role must exist (CREATE ROLE … LOGIN). It cannot read the service's own tables. An earlier
+    grant is replaced. --store uses row-level security. --mask uses the schema crm_masked: names,
+    phones and e-mails are hashes that still join; comments and addresses are left out.
     """
     from sync.privacy import readers
 
@@ -39,7 +39,7 @@ def grant(role: str, names: tuple[str, ...], mask: bool, revoke: bool) -> None:
     engine = at_head().engine
     if revoke:
         had = readers.revoke(engine, role)
-        click.echo(f"{role} reads nothing here any more." if had else f"{role} was not a reader.")
+        click.echo(f"{role} has no access any more." if had else f"{role} was not a reader.")
         return
     with reading(engine) as connection:
         ids = [stores.by_name(connection, name).id for name in names]

@@ -1,4 +1,4 @@
-"""Arguments as people write them: dates, resources, and where an API key comes from."""
+"""Parse the arguments people type: dates, resources, and the source of an API key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Day(click.ParamType[dt.date]):
     name = "date"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> dt.date:
-        """Read it, or say how to write it."""
+        """Parse the text as a date, or fail with a message that shows the format."""
         if isinstance(value, dt.date):
             return value
         try:
@@ -40,13 +40,13 @@ DAY = Day()
 
 
 def check_days(since: dt.date | None, until: dt.date | None) -> None:
-    """BadRequest for a range that ends before it begins."""
+    """Raise BadRequest for a range that ends before it begins."""
     if since is not None and until is not None and until < since:
         raise BadRequest(f"--until {until} is before --since {since}.")
 
 
 def check_name(name: str) -> str:
-    """A store's name: letters, digits and . _ -, as it is typed in commands and in SQL."""
+    """Return a valid store name: letters, digits and . _ -, as typed in commands and in SQL."""
     if not _NAME.fullmatch(name):
         raise BadRequest(
             f"{name!r} cannot be a store's name: write up to 63 letters, digits, dots, "
@@ -56,7 +56,7 @@ def check_name(name: str) -> str:
 
 
 def check_resources(names: Sequence[str]) -> list[str]:
-    """The names, each once; BadRequest that suggests the nearest one for an unknown name."""
+    """Return the names without duplicates; BadRequest suggests the nearest for an unknown name."""
     for name in names:
         if name not in RESOURCES:
             raise BadRequest(f"There is no resource {name!r}.{_hint(name)}")
@@ -72,9 +72,9 @@ def _hint(name: str) -> str:
 
 
 def api_key(*, variable: str | None, file: str | None) -> str:
-    """The API key from where the person says, from stdin, or asked for without an echo.
+    """Return the API key from the given variable or file, from stdin, or from a silent prompt.
 
-    Never from the command line itself, which every user of the machine can read.
+    It is never taken from the command line, which every user of the machine can read.
     """
     if variable is not None and file is not None:
         raise BadRequest("Give --api-key-env or --api-key-file, not both.")

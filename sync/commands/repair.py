@@ -1,4 +1,4 @@
-"""retry, approve, accept, reset, resource: what an operator does about a line of status."""
+"""Commands retry, approve, accept, reset, resource: answers to a line of `status`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sync.state.stores import Store
 @click.argument("name")
 @click.argument("resource", required=False)
 def retry(name: str, resource: str | None) -> None:
-    """Release what was parked or keeps failing, so that it is tried at once."""
+    """Release what is parked or keeps failing, so that it is retried at once."""
     wanted = params.check_resources([resource] if resource else [])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
@@ -37,7 +37,7 @@ def retry(name: str, resource: str | None) -> None:
 @click.argument("name")
 @click.argument("resource")
 def approve(name: str, resource: str) -> None:
-    """Let a refresh tombstone what it found absent; the list is read once more first."""
+    """Let a refresh mark the rows it found absent as deleted; the list is read once more first."""
     params.check_resources([resource])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
@@ -53,14 +53,14 @@ def approve(name: str, resource: str) -> None:
 )
 @click.argument("name")
 @click.argument("resource")
-@click.option("--because", default="", help="Why it cannot be mended; analysts read it.")
+@click.option("--because", default="", help="Reason why it cannot be mended; analysts can read it.")
 @click.option("--by", default="", help="Who accepts it; your login name by default.")
-@click.option("--yes", is_flag=True, help="Accept what is listed; nothing is done without.")
+@click.option("--yes", is_flag=True, help="Accept the listed doubts; without it nothing is done.")
 def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
-    """Accept what is in doubt and cannot be mended, so that coverage goes on without it.
+    """Accept a doubt that cannot be mended, so that coverage goes on without it.
 
-    Lists the open doubts, and does nothing more without --yes. Analysts see what was accepted in
-    crm.known_gaps. If a difference changes later, that is a new doubt.
+    Lists the open doubts, and does nothing more without --yes. Analysts see accepted doubts in
+    crm.known_gaps. If the difference changes later, that is a new doubt.
     """
     params.check_resources([resource])
     engine = at_head().engine
@@ -89,9 +89,9 @@ def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
 @click.argument("name")
 @click.argument("resource")
 def reset(name: str, resource: str) -> None:
-    """Load a resource anew. Its rows stay readable; coverage waits for the new proof.
+    """Load a resource from the start. Its rows stay readable; coverage waits for the new proof.
 
-    The feed and its bookmark stay: what changes meanwhile is followed as before.
+    The feed and its bookmark stay: changes made meanwhile are followed as before.
     """
     params.check_resources([resource])
     for attempt in attempts(at_head().engine):
@@ -112,7 +112,7 @@ def reset(name: str, resource: str) -> None:
 @click.argument("resource")
 @click.argument("turn", type=click.Choice(["on", "off"]))
 def resource(name: str, resource: str, turn: str) -> None:
-    """Choose what a store mirrors. Rows stay when it is turned off, and grow old."""
+    """Choose what a store mirrors. Rows of a resource turned off stay and are no longer updated."""
     params.check_resources([resource])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
@@ -124,7 +124,7 @@ def resource(name: str, resource: str, turn: str) -> None:
 
 
 def _turn(connection: sa.Connection, known: Store, resource: str, turn: str) -> list[str]:
-    """Turn a resource on, with what it needs, or off; the names of those that were not."""
+    """Turn a resource on, with those it needs, or off; return the names that were changed."""
     stores.register(connection, [known.id], RESOURCES.values())
     selected = accounts.selected(connection, known.id)
     names = _needed(resource) if turn == "on" else [resource]
@@ -145,8 +145,11 @@ def _turn(connection: sa.Connection, known: Store, resource: str, turn: str) -> 
 
 
 def _needed(name: str) -> list[str]:
-    """A resource and the history it is followed by; a history and what its entries name; before
-    them, what it is asked for by, with what that needs."""
+    """Return the resources to turn on for this one, dependencies first.
+
+    A list needs its history, a history needs the list of its records, and a resource that is read
+    once per parent needs the parent.
+    """
     changes, listing = RESOURCES[name].changes, RESOURCES[name].listing
     if isinstance(listing, SinceId):
         return [listing.target, name]

@@ -1,4 +1,4 @@
-"""rotate-key: seal every store's API key anew under the SYNC_SECRET_KEY that is set now."""
+"""Command rotate-key: encrypt every store's API key again under the current SYNC_SECRET_KEY."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from sync.state import stores
     multiple=True,
     required=True,
     metavar="F",
-    help="File with a SYNC_SECRET_KEY of before; repeatable.",
+    help="File with an earlier SYNC_SECRET_KEY; repeatable.",
 )
 def rotate_key(files: tuple[str, ...]) -> None:
-    """Seal every store's API key with the new SYNC_SECRET_KEY. Stop the workers first.
+    """Encrypt every store's API key with the new SYNC_SECRET_KEY. Stop the workers first.
 
-    All of them in one transaction; running it again changes nothing.
+    All keys change in one transaction; running it again changes nothing.
     """
     old = [_key_in(file) for file in files]
     found = at_head()
     key = secret_key(found)
     for attempt in attempts(found.engine):
         with attempt as connection:
-            # A store added or given another key meanwhile waits.
+            # Lock out `store add` and `store set` until the end.
             connection.execute(sa.text("LOCK TABLE sync.store IN SHARE ROW EXCLUSIVE MODE"))
             count = 0
             for store in stores.every(connection):

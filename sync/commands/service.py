@@ -1,4 +1,4 @@
-"""The service itself: migrate, health, demo."""
+"""Commands about the service itself: migrate, health, demo."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ NAMED = 5
 def migrate() -> None:
     """Upgrade the database to this release's schema.
 
-    Safe to repeat and to run twice at once; it only adds. New resources of this release are
-    registered for the stores there are.
+    Safe to repeat and to run twice at once: it only adds. Resources that are new in this release
+    are registered for the existing stores.
     """
     found = opened()
     try:
@@ -51,9 +51,9 @@ def migrate() -> None:
 )
 @click.option("--queue", type=click.Choice(["feeds", "crawls"]), required=True)
 @click.option("--seconds", type=click.IntRange(1), default=60, show_default=True)
-@click.option("--here", is_flag=True, help="Only what this host's processes consumed.")
+@click.option("--here", is_flag=True, help="Count only tasks of this host's processes.")
 def health(queue: str, seconds: int, here: bool) -> None:
-    """Whether a queue has been consumed lately: the health check of a container."""
+    """Check that a queue has been consumed lately: the health check of a container."""
     host = socket.gethostname() if here else None
     with reading(at_head().engine) as connection:
         age = look.consumed_seconds_ago(connection, queue=queue, host=host)
@@ -68,9 +68,9 @@ def health(queue: str, seconds: int, here: bool) -> None:
 @click.command(epilog=examples("demo", "demo --stay"))
 @click.option("--stay", is_flag=True, help="Stay up until Ctrl-C.")
 def demo(stay: bool) -> None:
-    """Show it all on this machine: servers, a made-up RetailCRM, a load, questions in SQL.
+    """Show the whole service on this machine: servers, a made-up RetailCRM, a load, SQL queries.
 
-    With STORE_URL and API_KEY in the environment it mirrors that account instead. Run again, it
+    With STORE_URL and API_KEY in the environment it mirrors that account instead. A second run
     resumes from the data folder.
     """
     from sync.demo import run

@@ -1,4 +1,4 @@
-"""What a command has at hand: Postgres at this release's schema, Redis, an account's API."""
+"""Connections of a command: Postgres at this release's schema, Redis, an account's API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sync.work.session import Session
 
 
 def opened() -> Services:
-    """This process's services, with the settings checked; nothing is connected yet."""
+    """Return this process's services with the settings checked; nothing is connected yet."""
     try:
         telemetry.configure(settings().log_format, level=logging.WARNING)
         return services()
@@ -29,7 +29,7 @@ def opened() -> Services:
 
 
 def at_head() -> Services:
-    """Services whose database is there and at this release's schema; NotReady otherwise."""
+    """Return services whose database is reachable and at this release's schema, or NotReady."""
     found = opened()
     try:
         with reading(found.engine) as connection:
@@ -40,7 +40,7 @@ def at_head() -> Services:
 
 
 def asking(found: Services, account: Account, *, store_id: int) -> Session:
-    """An account's API inside the shared request budget; TryLater when Redis is out of reach."""
+    """Open an account's API inside the shared request budget; TryLater if Redis is unreachable."""
     try:
         found.redis.ping()
     except redis.RedisError as error:
@@ -58,10 +58,10 @@ def asking(found: Services, account: Account, *, store_id: int) -> Session:
 
 
 def asking_store(found: Services, store: Store) -> Session:
-    """The API of a store that is mirrored."""
+    """Open the API of a mirrored store."""
     return asking(found, found.account(store), store_id=store.id)
 
 
 def secret_key(found: Services) -> vault.Key:
-    """The key that seals API keys."""
+    """Return the key that encrypts API keys."""
     return vault.key_of(found.settings)

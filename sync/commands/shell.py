@@ -1,6 +1,6 @@
-"""The group of commands: found by name, imported when asked for; errors are one line and a status.
+"""The group of commands: imported when named; errors become one line and an exit status.
 
-`celery` itself loads this package for every command line, also `celery worker`, so nothing but
+`celery` itself loads this package for every command line, even `celery worker`, so nothing but
 click is imported before a command is named.
 """
 
@@ -18,32 +18,32 @@ import click
 from sync.errors import BadRequest, NoSuchAccount, SyncError, TryLater
 
 ATTENTION, USAGE, UNKNOWN = 1, 2, 3
-"""Exit statuses besides 0: something needs attention, wrong usage, it could not find out."""
+"""Exit statuses besides 0: attention needed, wrong usage, state could not be found out."""
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: what one types, a line each."""
+    """Return the end of a command's help: example command lines, one a line."""
     shown = "\n".join(f"  celery -A sync mirror {line}" for line in lines)
     return f"\b\n{'Examples' if len(lines) > 1 else 'Example'}:\n{shown}"
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print, without what a terminal would obey: much of what is printed an account has said."""
+    """Print without terminal control sequences: much of the text comes from an account."""
     from sync.telemetry import plain_lines
 
     click.echo(plain_lines(text), err=err)
 
 
 class NotReady(SyncError):
-    """The settings, the servers or the schema do not let us look at all."""
+    """The settings, the servers or the schema do not allow any work."""
 
 
 class Failure(click.ClickException):
-    """One line for a person, and the exit status."""
+    """An error shown as one line, with its exit status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
-        vars(self)["exit_code"] = status  # click means it for the class
+        vars(self)["exit_code"] = status  # click declares it for the class
 
 
 class Shell(click.Group):
@@ -57,7 +57,7 @@ class Shell(click.Group):
         )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order an operator meets them."""
+        """Return the names in the order an operator meets them."""
         return list(self._places)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -69,26 +69,26 @@ class Shell(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands with their help, without importing any."""
+        """Write the commands with their help, without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, told) for name, (_, told) in self._places.items() if told])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A name that is nearly one gets the right one suggested."""
+        """Suggest the nearest command for a name that is misspelt."""
         insist_on_command(self, ctx, args)
         return super().resolve_command(ctx, args)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> click.Context:
-        """Parse, with mistakes in one line."""
+        """Parse the command line; mistakes become one line."""
         with in_words(show_traceback=False):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, with every error in words."""
+        """Run the command; every error becomes a line for people."""
         with in_words(show_traceback=bool(ctx.params.pop("traceback", False))):
             return super().invoke(ctx)
 
@@ -97,19 +97,19 @@ class Family(click.Group):
     """A group inside the shell, with the same suggestions."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order they were written."""
+        """Return the names in the order they were written."""
         return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A name that is nearly one gets the right one suggested."""
+        """Suggest the nearest command for a name that is misspelt."""
         insist_on_command(self, ctx, args)
         return super().resolve_command(ctx, args)
 
 
 def insist_on_command(group: click.Group, ctx: click.Context, args: list[str]) -> None:
-    """UsageError that suggests the nearest command when there is none of that name."""
+    """Raise UsageError, with the nearest command suggested, when no command has that name."""
     known = group.list_commands(ctx)
     if args and not args[0].startswith("-") and args[0] not in known:
         near = get_close_matches(args[0], known, 1)
@@ -119,7 +119,7 @@ def insist_on_command(group: click.Group, ctx: click.Context, args: list[str]) -
 
 @contextlib.contextmanager
 def in_words(*, show_traceback: bool) -> Iterator[None]:
-    """Turn whatever goes wrong into one line and an exit status; a traceback only when asked."""
+    """Turn any error into one line and an exit status; with a traceback only when asked for."""
     try:
         yield
     except click.UsageError as error:
@@ -135,7 +135,7 @@ def in_words(*, show_traceback: bool) -> Iterator[None]:
 
 
 def status_of(error: Exception) -> int:
-    """The exit status an error ends a command with."""
+    """Return the exit status for an error."""
     if isinstance(error, BadRequest):
         return USAGE
     unreached = isinstance(error, NoSuchAccount) and isinstance(error.__cause__, TryLater)

@@ -25,7 +25,7 @@ WATCH_SECONDS = 2.0
 PIPE_SECONDS = 10.0
 QUIET_SECONDS = 60.0
 SILENT_SECONDS = 900.0
-"""Nothing consumed for this long needs a person, as an account that refuses for as long does."""
+"""Seconds without a consumed task that need a person; the same as for an account that refuses."""
 _COLOURS = {
     "following": "green", "fresh": "green", "loading": "cyan", "pending": "cyan",
     "attention": "bold red", "unavailable": "yellow", "disabled": "dim",
@@ -37,9 +37,9 @@ _COLOURS = {
 )
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
-@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Repeat until Ctrl-C.")
 def status(name: str | None, as_json: bool, watch: bool) -> None:
-    """What is mirrored, how far, how fresh, and what needs a person.
+    """Show what is mirrored, how far, how fresh, and what needs a person.
 
     Exit status 0: nothing needs attention; 1: something does; 3: it could not find out.
     """
@@ -52,7 +52,7 @@ def status(name: str | None, as_json: bool, watch: bool) -> None:
 
 
 def _look(engine: sa.Engine, name: str | None) -> tuple[list[StoreStatus], float | None]:
-    """The statuses, and for how long no worker has consumed (None when one does)."""
+    """Return the statuses, and the seconds that no worker has consumed (None when one does)."""
     with reading(engine) as connection:
         told = look.statuses(connection, look.chosen(connection, name), order=list(RESOURCES))
         ages = [look.consumed_seconds_ago(connection, queue=queue) for queue in ("feeds", "crawls")]
@@ -73,7 +73,7 @@ def _print(told: Sequence[StoreStatus], silent: float | None, *, as_json: bool) 
     else:
         from rich.console import Console
 
-        # A pipe has no width of its own, and a cut line helps nobody.
+        # A pipe has no width of its own, and cut lines would be unreadable.
         wide = Console().is_terminal
         console = Console(highlight=False) if wide else Console(highlight=False, width=160)
         console.print(_rendered(told))
@@ -90,7 +90,7 @@ def _silence(silent: float) -> str:
 
 
 def as_object(told: Sequence[StoreStatus]) -> dict[str, Any]:
-    """The promised shape of --json."""
+    """Return the object that --json prints; its shape is a promise to scripts."""
     return {
         "stores": [
             {
@@ -134,7 +134,7 @@ def _rendered(told: Sequence[StoreStatus]) -> Any:
         title = f"{each.store.name}  {each.store.url}  {each.store.zone}"
         if not each.store.enabled:
             title += "  disabled"
-        # As Text: brackets in what an account said are no markup of ours.
+        # As Text: brackets in an account's words are not rich markup.
         table = Table(title=Text(plain(title)), title_justify="left", box=None, pad_edge=False)
         for column in ("resource", "state", "mirrored", "expected", "lag", "rejects", "note"):
             table.add_column(
@@ -159,7 +159,7 @@ def _rendered(told: Sequence[StoreStatus]) -> Any:
 
 
 def _progress(line: ResourceStatus) -> str:
-    """`load: 12 of 60 pages, 1,200 rows, 25 s left`, while something is under way."""
+    """Return `load: 12 of 60 pages, 1,200 rows, 25 s left` while work is under way."""
     at = line.progress
     if at is None:
         return ""
@@ -172,7 +172,7 @@ def _progress(line: ResourceStatus) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`4 s`, `3 min`, `2.5 h`, `3 d`."""
+    """Format seconds as `4 s`, `3 min`, `2.5 h`, `3 d`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5_400:
@@ -181,7 +181,7 @@ def duration(seconds: float) -> str:
 
 
 def _watch(engine: sa.Engine, name: str | None, *, as_json: bool) -> int:
-    """Until Ctrl-C; the exit status is that of the last look."""
+    """Show the status again and again until Ctrl-C; return the last exit status."""
     last = 0
     try:
         if as_json or not sys.stdout.isatty():
@@ -196,7 +196,7 @@ def _watch(engine: sa.Engine, name: str | None, *, as_json: bool) -> int:
         last = _live(engine, name)
     except KeyboardInterrupt:
         pass
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` has closed the pipe
         sys.stderr.close()
     return last
 
@@ -217,7 +217,7 @@ def _live(engine: sa.Engine, name: str | None) -> int:
                     if silent is not None:
                         parts.append(Text(_silence(silent), style="bold red"))
                     live.update(Group(*parts), refresh=True)
-                except TryLater as error:  # the database restarts: keep looking
+                except TryLater as error:  # the database is restarting: keep looking
                     live.update(Text(plain(error), style="bold red"), refresh=True)
                 pause(WATCH_SECONDS)
     except KeyboardInterrupt:

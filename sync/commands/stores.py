@@ -1,4 +1,4 @@
-"""store add, set, list, check, enable, disable, remove."""
+"""Commands store add, set, list, check, enable, disable, remove."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ADD = "celery -A sync mirror store"
 
 @click.group(cls=Family)
 def store() -> None:
-    """Add, change and remove the accounts that are mirrored."""
+    """Add, change and remove mirrored accounts."""
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -43,7 +43,7 @@ _key_from = (
 
 
 def key_options(command: Command) -> Command:
-    """--api-key-env and --api-key-file."""
+    """Add the options --api-key-env and --api-key-file to a command."""
     for option in reversed(_key_from):
         command = option(command)
     return command
@@ -71,10 +71,10 @@ def add(
     since: dt.date | None,
     no_load: bool,
 ) -> None:
-    """Mirror another account: check its key, save it, start the full load.
+    """Mirror another account: check its key, save it, queue the full load.
 
-    The key comes from a variable, a file, stdin, or a prompt without an echo; never from the
-    command line. The account tells its time zone, currency, and what the key may see.
+    The key comes from a variable, a file, stdin, or a silent prompt; never from the command line.
+    The account itself gives its time zone, its currency, and what the key may see.
     """
     params.check_name(name)
     found = at_head()
@@ -91,7 +91,7 @@ def add(
             mine = kept.id if kept is not None else store_id
             if kept is not None:
                 _insist_on_sites(kept, chosen)
-                # Its rows are still there, also those this key does not see.
+                # Kept rows include sites this key does not see.
                 stores.keep_access(connection, mine, told.access, as_of=began)
             accounts.save(
                 connection,
@@ -123,7 +123,7 @@ def add(
 
 
 def _insist_on_sites(kept: Store, chosen: Sequence[str] | None) -> None:
-    """BadRequest when a removed store is to be taken up for other sites than its rows are of."""
+    """Raise BadRequest when a removed store is added again for other sites than its rows have."""
     if set(kept.chosen_sites or ()) != set(chosen or ()):
         before = " ".join(f"--site {site}" for site in kept.chosen_sites or ()) or "no --site"
         raise BadRequest(
@@ -133,7 +133,7 @@ def _insist_on_sites(kept: Store, chosen: Sequence[str] | None) -> None:
 
 
 def _look_up(api: Session, url: str) -> AccountInfo:
-    """Ask the account who it is; a host that does not exist is said in plain words."""
+    """Ask the account for its identity and rights; say so in words if the host does not exist."""
     try:
         return look_up(api, url=url)
     except NoSuchAccount as error:
@@ -144,7 +144,7 @@ def _look_up(api: Session, url: str) -> AccountInfo:
 
 
 def _chosen(api: Session, told: AccountInfo, sites: Sequence[str]) -> list[str] | None:
-    """The sites asked for, checked against those the key sees."""
+    """Return the chosen sites, checked against those the key sees."""
     if not sites:
         return None
     known = told.access.sites
@@ -172,7 +172,7 @@ def _chosen(api: Session, told: AccountInfo, sites: Sequence[str]) -> list[str] 
 @click.option("--url", help="Its new address; the key stays unless one is given.")
 @key_options
 def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str | None) -> None:
-    """Give a store another key or address; refused when it is another account."""
+    """Give a store another key or address; refused when it belongs to another account."""
     found = at_head()
     with reading(found.engine) as connection:
         before = _known(connection, name)
@@ -186,11 +186,11 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
     with reading(found.engine) as connection:
         began = clock.now(connection)
     told = _look_up(asking(found, Account(url, key), store_id=before.id), url)
-    # Where system-info tells no account, the address stands for it, and an address may change.
+    # Where system-info names no account, the address identifies it, and an address may change.
     if told.account not in {before.account, url}:
         raise BadRequest(
             f"{url} is another account ({told.account}); {name} mirrors {before.account}. "
-            f"Mirror it beside: {ADD} add NEWNAME {url}"
+            f"To mirror it too: {ADD} add NEWNAME {url}"
         )
     sealed = vault.seal(key, key=secret_key(found), store_id=before.id)
 
@@ -210,7 +210,7 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
 
 @store.command(name="list", epilog=examples("store list"))
 def list_() -> None:
-    """The stores, where they are, and what is wrong with them."""
+    """List the stores with their addresses and errors."""
     with reading(at_head().engine) as connection:
         found = stores.every(connection)
     if not found:
@@ -227,9 +227,9 @@ def list_() -> None:
 @store.command(epilog=examples("store check shop"))
 @click.argument("name")
 def check(name: str) -> None:
-    """Ask the account what it is and what the key sees, and go by it from now on.
+    """Ask the account for its settings and the key's rights again, and use them from now on.
 
-    Also accepts a key that sees less than before, and lifts an error that is gone.
+    Also accepts a key that sees less than before, and clears an error that is over.
     """
     found = at_head()
     with reading(found.engine) as connection:
@@ -269,7 +269,7 @@ def enable(name: str) -> None:
 @store.command(epilog=examples("store disable shop"))
 @click.argument("name")
 def disable(name: str) -> None:
-    """Stop mirroring a store; its rows stay and grow old. Work under way ends with its slice."""
+    """Stop mirroring a store; its rows are no longer updated. A slice under way is finished."""
     _turn(name, enabled=False)
 
 
@@ -285,15 +285,15 @@ def _turn(name: str, *, enabled: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--purge", is_flag=True, help="Delete its rows too.")
 def remove(name: str, yes: bool, purge: bool) -> None:
-    """Forget a store's key and its planned work; its rows stay unless --purge.
+    """Forget a store's key and its planned work; its rows stay unless --purge is given.
 
-    Adding the same account again takes the rows up.
+    If the same account is added again, its kept rows are used.
     """
     engine = at_head().engine
     with reading(engine) as connection:
         gone = stores.by_name(connection, name)
     if accounts.is_removed(gone) and not purge:
-        raise BadRequest(f"{name} is removed already; its rows go with --purge.")
+        raise BadRequest(f"{name} is removed already; --purge removes its rows too.")
     what = "its key, its planned work and all its rows" if purge else "its key and planned work"
     if not yes and not click.confirm(f"Forget {name} ({gone.url}): {what}?", err=True):
         click.echo("Nothing was changed.")
@@ -309,7 +309,7 @@ def remove(name: str, yes: bool, purge: bool) -> None:
 
 
 def _known(connection: sa.Connection, name: str) -> Store:
-    """A store that still has its key."""
+    """Return a store that still has its key."""
     known = stores.by_name(connection, name)
     if accounts.is_removed(known):
         raise BadRequest(f"{name} was removed; add it again: {ADD} add {name} {known.url}")
@@ -324,7 +324,7 @@ def _seen(url: str, told: AccountInfo) -> str:
 
 
 def _warn(engine: sa.Engine, name: str, access: Access) -> None:
-    """Say which of the rows and resources of a store its key does not see."""
+    """Warn of the rows and resources of a store that its key does not see."""
     with reading(engine) as connection:
         known = _known(connection, name)
         selected = accounts.selected(connection, known.id)
@@ -334,7 +334,7 @@ def _warn(engine: sa.Engine, name: str, access: Access) -> None:
 
 
 def _warn_of_scopes(access: Access, selected: Sequence[str]) -> None:
-    """Name the resources a key without the scope will not give."""
+    """Name the resources that cannot be read because the key lacks a scope."""
     if access.scopes is None:
         return
     lacking: dict[str, list[str]] = {}
@@ -346,6 +346,6 @@ def _warn_of_scopes(access: Access, selected: Sequence[str]) -> None:
         click.echo(f"Without the scope {scope} the key cannot read: {', '.join(names)}", err=True)
     if lacking:
         click.echo(
-            "Allow them in Administration → Integration → API keys; they follow by themselves.",
+            "Allow them in Administration → Integration → API keys; then they will be mirrored.",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""versions: earlier contents of orders and customers, on or off."""
+"""Command versions: turn earlier contents of orders and customers on or off."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sync.state import stores
 @click.argument("turn", type=click.Choice(["on", "off"]))
 @click.option("--keep", type=click.IntRange(1), metavar="DAYS", help="Days after a content ended.")
 def versions(name: str, turn: str, keep: int | None) -> None:
-    """Keep what orders and customers held before, in crm.order_versions and customer_versions.
+    """Keep earlier contents of orders and customers in crm.order_versions and customer_versions.
 
-    From now on each change keeps the content it replaces, from when until when it held. Without
-    --keep they stay for ever, or as long as was said before. Off keeps what is there.
+    From now on each change keeps the replaced content, with the time it was valid from and until.
+    Without --keep contents stay for ever, or as long as was set before. Off keeps what is there.
     """
     for attempt in attempts(at_head().engine):
         with attempt as connection:

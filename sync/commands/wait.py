@@ -1,4 +1,4 @@
-"""--wait: how crawls come along, until they are done, parked, or nobody works."""
+"""--wait: show progress of crawls until they are done or parked, or no worker runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _IDLE = (
     "celery -A sync beat)."
 )
 
-# `stopped`: a worker has looked since, and put it off for long.
+# `stopped`: a worker has looked at the crawl since, and postponed it for long.
 _CRAWLS = sa.text(
     """
     SELECT w.id, w.resource, w.state, w.phase, w.pages_planned, w.pages_done, w.rows_seen,
@@ -50,7 +50,7 @@ _CRAWLS = sa.text(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A crawl as it stands."""
+    """The current state of a crawl."""
 
     resource: str
     state: str
@@ -65,7 +65,7 @@ class Line:
 
     @property
     def is_over(self) -> bool:
-        """Whether there is nothing to wait for any more."""
+        """True when there is nothing left to wait for."""
         return self.state in {"done", "dropped"} or self.problem is not None
 
     @property
@@ -88,14 +88,14 @@ class Line:
 
     @property
     def left_seconds(self) -> float | None:
-        """How long the rest takes at the pace so far; None when there is no telling."""
+        """Seconds that the rest takes at the pace so far; None when unknown."""
         if not self.seconds or not self.pages_done or self.pages_planned <= self.pages_done:
             return None
         return self.seconds / self.pages_done * (self.pages_planned - self.pages_done)
 
 
 def lines(connection: sa.Connection, ids: Sequence[int]) -> list[Line]:
-    """The crawls as they stand."""
+    """Return the current state of the crawls."""
     return [
         Line(
             resource=row.resource,
@@ -125,10 +125,10 @@ def _problem(row: sa.Row[Any]) -> str | None:
 
 
 def wait(ids: Sequence[int]) -> int:
-    """Show progress until every crawl is over; the exit status.
+    """Show progress until every crawl is over; return the exit status.
 
-    Ctrl-C ends only the waiting. Without a worker it says so at once, and gives up soon: the
-    crawls stay queued.
+    Ctrl-C ends only the waiting. Without a worker it says so at once and gives up after
+    GIVE_UP_SECONDS; the crawls stay queued.
     """
     try:
         return _Waiting(ids).run()
@@ -159,7 +159,7 @@ class _Waiting:
             pause(LOOK_SECONDS)
 
     def _look(self) -> list[Line] | None:
-        """None while the database is away: it may come back."""
+        """Return the crawls; None while the database is unreachable, since it may come back."""
         try:
             with reading(services().engine) as connection:
                 return lines(connection, self._ids)
@@ -169,7 +169,7 @@ class _Waiting:
             return None
 
     def _is_idle(self) -> bool:
-        """Say at once that no worker consumes; True when that has lasted too long."""
+        """Say at once that no worker consumes; return True when that has lasted too long."""
         now = time.monotonic()
         try:
             with reading(services().engine) as connection:
@@ -184,11 +184,11 @@ class _Waiting:
             self._said_idle = True
         if now - self._consumed < GIVE_UP_SECONDS:
             return False
-        click.echo("Not waiting any longer; the crawls stay queued.", err=True)
+        click.echo("Stopped waiting; the crawls stay queued.", err=True)
         return True
 
     def _print(self, found: Sequence[Line], *, all_: bool) -> None:
-        """Lines that have news: at once when a crawl is over, else every few seconds."""
+        """Print lines with news: at once when a crawl is over, otherwise every few seconds."""
         now = time.monotonic()
         is_turn = all_ or now - self._printed_at >= PIPE_SECONDS
         for line in found:

@@ -1,4 +1,4 @@
-"""web: the status page, metrics and health."""
+"""Command web: serve the status page, metrics and health checks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sync.errors import BadRequest
 def web(host: str, port: int) -> None:
     """Serve the status page, /metrics, /healthz and /readyz until Ctrl-C.
 
-    Buttons need SYNC_WEB_TOKEN, which is what one logs in with. Without it the page is read-only
-    and listens at this machine's own addresses only.
+    Buttons need SYNC_WEB_TOKEN, which is also the token to log in with. Without it the page is
+    read-only and listens on this machine's own addresses only.
 
-    To others show it through a proxy that speaks https and is named in SYNC_WEB_PROXIES: over plain
-    http the token and the session can be read on the way.
+    To show the page to others, put an https proxy in front and name it in SYNC_WEB_PROXIES: over
+    plain http the token and the session can be read on the way.
     """
     found = at_head()
     try:
@@ -35,7 +35,7 @@ def web(host: str, port: int) -> None:
     if found.settings.web_token is None and not is_loopback(host):
         raise BadRequest(
             f"SYNC_WEB_TOKEN is not set, so the page is shown to this machine only, not at {host}. "
-            "Set it to 20 characters or more that nobody guesses."
+            "Set it to 20 characters or more that nobody can guess."
         )
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"The status page is at http://{shown}:{port} (Ctrl-C stops it).")

@@ -1,4 +1,4 @@
-"""Three questions an analyst would ask, in SQL."""
+"""Three SQL queries an analyst would write."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ GROUP BY s.name ORDER BY s.name
 def answer(
     connection: sa.Connection, question: str, *, stores: Sequence[str]
 ) -> tuple[list[str], list[list[str]]]:
-    """Column names and rows, as text; `:stores` in the question are the names of these stores."""
+    """Return column names and rows, as text; `:stores` is bound to the names of these stores."""
     result = connection.execute(sa.text(question), {"stores": list(stores)})
     return list(result.keys()), [[_text(value) for value in row] for row in result]
 
@@ -69,7 +69,7 @@ def _text(value: Any) -> str:
 
 
 def table(columns: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a plain table; numbers to the right."""
+    """Return the lines of a plain table; numbers are aligned to the right."""
     widths = [max(len(row[n]) for row in [columns, *rows]) for n in range(len(columns))]
     right = [bool(rows) and all(_is_number(row[n]) for row in rows) for n in range(len(columns))]
 

@@ -1,4 +1,4 @@
-"""Processes of the demo: started apart from the terminal, watched, and stopped by their ids."""
+"""Processes of the demo: started apart from the terminal, watched, and stopped by process id."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Died(SyncError):
-    """A process of the demo ended by itself."""
+    """A process of the demo ended although nobody stopped it."""
 
 
 def environment(**values: str) -> dict[str, str]:
-    """This process's environment with `values`; the API key of a real account is not passed on."""
+    """Return this process's environment with `values`, without the API key of a real account."""
     inherited = {name: value for name, value in os.environ.items() if name != "API_KEY"}  # noqa: TID251
     return {**inherited, **values}
 
 
 def variable(name: str) -> str:
-    """A variable of the person who runs the demo; empty when it is not set."""
+    """Return an environment variable of the person who runs the demo; empty when not set."""
     return os.environ.get(name, "").strip()  # noqa: TID251  STORE_URL and API_KEY are no settings
 
 
 class Child:
-    """A running process, and the file it writes to."""
+    """A running process, and the file with its output."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.name, self.process, self.log = name, process, log
 
     @property
     def last_lines(self) -> str:
-        """The end of what it wrote."""
+        """Return the last lines of the output."""
         lines = self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []
         return "\n".join(f"    {line}" for line in lines[-LAST_LINES:])
 
 
 class Children:
-    """All processes of a demo; the last started is the first stopped."""
+    """All processes of a demo; the last one started is stopped first."""
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self._folder, self._env = folder, dict(env)
@@ -65,7 +65,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if read_output else file,
                 stderr=file,
-                start_new_session=True,  # Ctrl-C is for us: we stop them in order
+                start_new_session=True,  # Ctrl-C reaches the demo alone, which stops them in order
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  no thread has been started yet
             )
         child = Child(name, process, log)
@@ -73,11 +73,11 @@ class Children:
         return child
 
     def value(self, name: str) -> str:
-        """A variable the children see."""
+        """Return a variable of the children's environment."""
         return self._env.get(name, "")
 
     def first_line(self, child: Child) -> bytes:
-        """What a child says when it is ready."""
+        """Return the line a child prints when it is ready."""
         output: IO[bytes] | None = child.process.stdout
         assert output is not None
         line = output.readline()
@@ -87,7 +87,7 @@ class Children:
         return line
 
     def check(self) -> None:
-        """Died, with its last lines, when a child has ended."""
+        """Raise Died, with the last lines of output, when a child has ended."""
         for child in self._children:
             status = child.process.poll()
             if status is not None:
@@ -97,7 +97,7 @@ class Children:
                 )
 
     def command(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        """Run one of our commands to its end."""
+        """Run one of our commands until it ends."""
         return subprocess.run(  # noqa: S603  our own module
             [sys.executable, "-m", "celery", "-A", "sync", "mirror", *arguments],
             env={**self._env, **extra},
@@ -108,7 +108,7 @@ class Children:
         )
 
     def stop(self) -> None:
-        """SIGTERM, one after the other; SIGKILL for who does not go."""
+        """Send SIGTERM to one after the other; SIGKILL to those that do not end."""
         while self._children:
             child = self._children.pop()
             if child.process.poll() is None:
@@ -129,16 +129,16 @@ class Children:
 
 
 def _end_with_parent() -> None:
-    """Linux: have the kernel send SIGTERM when the parent is gone."""
+    """Let the Linux kernel send SIGTERM to this process when its parent has ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def shown(arguments: Sequence[str]) -> str:
-    """A command line as a person types it."""
+    """Return a command line as a person types it."""
     return shlex.join(arguments)
 
 
 def pause(seconds: float) -> None:
-    """Wait a little between two looks."""
+    """Wait a little between two checks."""
     time.sleep(seconds)  # noqa: TID251  the person watches on the same clock

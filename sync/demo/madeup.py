@@ -1,4 +1,4 @@
-"""The made-up RetailCRM: a sandbox in a process of its own, spoken to over HTTP alone."""
+"""The made-up RetailCRM: a sandbox in a process of its own, reached over HTTP only."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from sync.demo.children import Child, Children
 NAMES = ("demo", "tienda")
 ORDERS, CUSTOMERS = 5_000, 2_000
 CHURN_PER_SECOND = 1
-"""Saves of one record, in all accounts together."""
+"""Saves a second, each of one record, in all accounts together."""
 RATE = 10
 LATENCY_MS = "60,250"
 HISTORY_DAYS = 30
-"""How far back its histories go; two years of them would take a minute more to read."""
+"""Days its histories go back; two years of them would take a minute more to read."""
 ENTRIES_LATE_SHARE, ENTRIES_LATE_SECONDS = 0.1, (0.5, 3.0)
 LISTS_LAG_SECONDS = 1.5
 LATENESS_SECONDS = 5.0
-"""The lateness bound its stores are given. A real account has one of 60 s, which is waited for
-before a first load is sealed, and learns a longer one."""
+"""Lateness bound of its stores, in seconds. A real account begins with 60 s, which pass before a
+first load is sealed, and may learn a longer bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account of it, as it introduces itself."""
+    """An account of the made-up CRM, as its first line of output describes it."""
 
     name: str
     key: str
@@ -38,13 +38,13 @@ class Account:
 
 
 class MadeUp:
-    """A running sandbox whose accounts live on in `folder`."""
+    """A running sandbox whose accounts are kept in `folder`."""
 
     def __init__(self, url: str, accounts: list[Account], *, is_new: bool, port: int) -> None:
         self.url, self.accounts, self.is_new, self.port = url, accounts, is_new, port
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """GET, or POST with a body; the answer's JSON."""
+        """GET, or POST with a body; return the JSON of the answer."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data)  # noqa: S310  our own http
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
@@ -52,13 +52,13 @@ class MadeUp:
 
 
 def address(folder: Path) -> str | None:
-    """Where the made-up accounts are, or were when they last ran; None before the first time."""
+    """Return the last known address of the made-up accounts; None before the first run."""
     place = folder / "port"
     return f"http://127.0.0.1:{place.read_text('ascii')}" if place.exists() else None
 
 
 def begin(children: Children, folder: Path) -> tuple[Child, int, bool]:
-    """Start it at the port it had, so that the stores' URLs stay: its child, port, is it new."""
+    """Start it at its previous port, so that store URLs stay; return child, port, is it new."""
     journal, place = folder / "journal.jsonl", folder / "port"
     is_new = not journal.exists()
     port = int(place.read_text("ascii")) if place.exists() else 0
@@ -80,7 +80,7 @@ def begin(children: Children, folder: Path) -> tuple[Child, int, bool]:
 
 
 def _knobs() -> dict[str, Any]:
-    """Late entries, lists behind the history: a real account's manners, in small."""
+    """Return knobs that imitate a real account on a small scale: late entries, lagging lists."""
     return {
         "history_retention": HISTORY_DAYS * 86_400,
         "entry_delay_share": ENTRIES_LATE_SHARE,
@@ -90,7 +90,7 @@ def _knobs() -> dict[str, Any]:
 
 
 def ready(children: Children, child: Child, port: int, *, is_new: bool) -> MadeUp:
-    """Wait until it answers."""
+    """Wait until it answers requests."""
     told = json.loads(children.first_line(child))
     accounts = [
         Account(a["name"], a["key"], a["zone"], a["orders"], a["customers"])
@@ -100,7 +100,7 @@ def ready(children: Children, child: Child, port: int, *, is_new: bool) -> MadeU
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Tell whether nothing listens on this port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -111,7 +111,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port nobody listens at."""
+    """Return a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""How far the load is: resources complete, rows, pages; a bar for people, lines for a pipe."""
+"""Progress of the load: resources complete, rows, pages; a bar in a terminal, lines in a pipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Pages and rows of some stores' first loads so far, over all time."""
+    """Pages and rows that some stores' first loads have read so far, all runs together."""
 
     pages: int
     changed: int
@@ -31,12 +31,12 @@ class Pages:
 
 
 def pages(connection: sa.Connection, names: Sequence[str]) -> Pages:
-    """What these stores' first loads have read, and the entries their feeds have followed."""
+    """Return what these stores' first loads have read, and the entries their feeds followed."""
     row = connection.execute(
         sa.text(
             "WITH mine AS (SELECT id FROM sync.store WHERE name = ANY (:names))"
             "SELECT coalesce(sum(pages_done), 0), coalesce(sum(rows_changed), 0),"
-            # Without those the tail alone met: at first it reads what the walk reads too.
+            # late_entries are those that only the tail met: at first it reads what the walk reads.
             " (SELECT coalesce(sum(entries - late_entries), 0) FROM sync.feed"
             " WHERE store_id IN (SELECT id FROM mine))"
             " FROM sync.crawl WHERE kind = 'load' AND store_id IN (SELECT id FROM mine)"
@@ -47,7 +47,7 @@ def pages(connection: sa.Connection, names: Sequence[str]) -> Pages:
 
 
 def is_complete(line: ResourceStatus, *, seconds: float) -> bool:
-    """Proven, and followed to its end within the last `seconds`."""
+    """Tell whether a resource is proven, and was followed to its end in the last `seconds`."""
     if line.state == "following":
         return line.lag_seconds is not None and line.lag_seconds < seconds
     return line.state in SETTLED
@@ -115,7 +115,7 @@ def _shown(names: Sequence[str]) -> Iterator[Show]:
 
 
 class _Lines:
-    """A line every few seconds, and one at the end."""
+    """Progress as text: a line every few seconds, and one at the end."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -140,7 +140,7 @@ def _rows(each: StoreStatus) -> str:
 
 
 def _current(each: StoreStatus) -> str:
-    """The resource whose crawl has the most pages before it."""
+    """Return the resource whose crawl has the most pages left."""
     going = [line for line in each.resources if line.progress and line.progress.seconds]
     if not going:
         return ""

@@ -1,4 +1,4 @@
-"""The play. Each step says what it does and how long it took."""
+"""The steps of the demo. Each prints what it does and how long it took."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ PAGE_PORT = 8080
 
 
 class Stopped(BaseException):
-    """Ctrl-C or SIGTERM: put everything away."""
+    """Ctrl-C or SIGTERM was received: stop everything."""
 
 
 class Failed(SyncError):
-    """A step did not go as it should."""
+    """A step of the demo failed."""
 
 
 def run(settings: Settings, *, stay: bool) -> int:
-    """Play it to its end, or until stopped; everything it started is stopped then. Exit status."""
+    """Run the demo to its end, or until stopped, then stop all it started; return exit status."""
     folder = settings.data_dir / "demo"
     values = {"SYNC_DATA_DIR": str(settings.data_dir)}
     if stay and not variable("SYNC_WEB_TOKEN"):
@@ -58,14 +58,14 @@ def run(settings: Settings, *, stay: bool) -> int:
     except BadRequest:
         raise
     except SyncError as error:
-        say(f"\nIt did not work: {error}")
+        say(f"\nIt failed: {error}")
         return 1
     say(f"Everything is stopped; the data stays in {_short(settings.data_dir)}.")
     return 0
 
 
 class Play:
-    """The steps, in order."""
+    """The steps of the demo, in order."""
 
     def __init__(
         self, settings: Settings, children: Children, folder: Path, *, with_page: bool = False
@@ -77,7 +77,7 @@ class Play:
         self.is_shown = False
 
     def run(self) -> None:
-        """All of it."""
+        """Run all steps."""
         began = time.monotonic()
         real = (variable("STORE_URL"), variable("API_KEY"))
         if any(real) and not all(real):
@@ -85,7 +85,7 @@ class Play:
                 "Set both STORE_URL and API_KEY to mirror your own account, or neither."
             )
         self._folder.mkdir(parents=True, exist_ok=True)
-        # It takes seconds to make up two years of orders: meanwhile the servers start.
+        # Two years of orders take seconds to make up: the servers start meanwhile.
         crm = None if any(real) else madeup.begin(self._children, self._folder)
         self._servers()
         self._command("migrate")
@@ -122,7 +122,7 @@ class Play:
         say(f"\nThat took {time.monotonic() - began:.0f} s.")
 
     def stay(self) -> None:
-        """Until Ctrl-C, or until a process ends by itself."""
+        """Wait until Ctrl-C, or until a process ends by itself."""
         say("Staying up: worker, beat" + (" and the made-up RetailCRM" if self._crm else "")
             + f"; logs are in {_short(self._folder)}. Ctrl-C stops all of it.")  # fmt: skip
         if self._address:
@@ -150,7 +150,7 @@ class Play:
             say(f"$ {shown(line):<44} # pid {child.process.pid}, {_short(child.log)}")
 
     def _page(self) -> None:
-        """The status page, for who stays to look at it."""
+        """Start the status page and print its address and token."""
         if find_spec("jinja2") is None:
             return
         port = PAGE_PORT if madeup.is_free(PAGE_PORT) else madeup.free_port()
@@ -162,7 +162,7 @@ class Play:
         return self._children.value("SYNC_WEB_TOKEN")
 
     def _command(self, *arguments: str, **extra: str) -> None:
-        """Run a command as an operator would, and show what it said."""
+        """Run a command as an operator would, and print its output."""
         say(f"$ celery -A sync mirror {shown(arguments)}")
         done = self._children.command(*arguments, **extra)
         for line in (done.stdout + done.stderr).splitlines():
@@ -181,7 +181,7 @@ class Play:
             yield account.name, self._crm.url, account.key
 
     def _put_aside(self) -> None:
-        """Turn the made-up stores off: a real account's budget and answers are not for them."""
+        """Disable the made-up stores, so that they use none of a real account's request budget."""
         address = madeup.address(self._folder)
         with self._reading() as connection:
             known = stores.every(connection)
@@ -191,11 +191,11 @@ class Play:
                 self._command("store", "disable", store.name)
 
     def _store(self, name: str, url: str, key: str) -> None:
-        """Add it, or take it up where it was."""
+        """Add a store, or set the address and key of one that exists."""
         with self._reading() as connection:
             known = next((s for s in stores.every(connection) if s.name == name), None)
         if known is not None and self._crm is not None and self._crm.is_new:
-            # Its journal is gone, and with it the accounts the rows were read from.
+            # Its journal is gone, and so are the accounts the rows were read from.
             self._command("store", "remove", name, "--purge", "--yes")
             known = None
         if known is None or accounts.is_removed(known):
@@ -255,7 +255,7 @@ class Play:
                 say(f"  {line}")
 
     def _change(self, crm: MadeUp) -> None:
-        """One change made in the CRM, and the seconds until SQL shows it."""
+        """Make one change in the CRM, and measure the seconds until SQL shows it."""
         account = crm.accounts[0].name
         with self._reading() as connection:
             order = _newest_order(connection, account)
@@ -300,7 +300,7 @@ class Play:
 
 
 def _coverage(connection: sa.Connection, names: Sequence[str]) -> list[str]:
-    """crm.coverage of what matters most, as a table."""
+    """Return crm.coverage of the most important resources as a table."""
     columns, rows = answers.answer(
         connection,
         "SELECT store, resource, expected, mirrored, state, to_char(complete_as_of,"
@@ -344,20 +344,20 @@ def _untidiness() -> str:
 
 
 def say(text: str) -> None:
-    """A line, at once."""
+    """Print a line at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def _short(path: Path) -> str:
-    """Relative to where the person is, when it is below."""
+    """Return the path relative to the current folder when it is below it."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped, once; a second one is ignored: we are stopping."""
+    """Turn SIGINT and SIGTERM into Stopped, once; a second signal is ignored while stopping."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(*_: object) -> NoReturn:

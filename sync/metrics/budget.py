@@ -1,10 +1,10 @@
 """Metrics from Redis: the request budget by egress, bucket, store and class; messages waiting.
 
-Redis keeps counts since it was made. `sample` copies them to Postgres now and then, so that the
+Redis keeps counts since its start. `sample` copies them to Postgres now and then, so that the
 status page can show the last hour by store.
 
-Every address that shares this Redis is told of, whichever one the process itself sends from. Limits
-are not in Redis: another address's pace and use are told by this process's SYNC_RATE_LIMIT.
+All addresses that share this Redis are reported, whichever one this process sends from. Limits are
+not in Redis: pace and use of the others are computed from this process's SYNC_RATE_LIMIT.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SAMPLE = sa.text(
     ON CONFLICT DO NOTHING
     """
 )
-# The newest sample of each store stays: what comes next is counted from it.
+# The newest sample of each store stays: the next one is counted from it.
 _FORGET = sa.text(
     f"""
     DELETE FROM sync.budget_use AS u WHERE u.at < now() - interval '{KEPT}' AND EXISTS (
@@ -48,7 +48,7 @@ _FORGET = sa.text(
 
 
 def sample(engine: sa.Engine, limiter: Limiter) -> None:
-    """Copy the counts of this egress to Postgres, where they changed; TryLater without Redis."""
+    """Copy changed counts of this egress to Postgres; TryLater without Redis."""
     reports = limiter.report()
     with writing(engine) as connection:
         for report in reports:
@@ -74,7 +74,7 @@ def sample(engine: sa.Engine, limiter: Limiter) -> None:
 
 
 def budget_metrics(services: Services, names: Mapping[int, str]) -> Iterator[Metric]:
-    """What the limiters of all addresses report; TryLater without Redis."""
+    """Yield the metrics of all addresses' limiters; TryLater without Redis."""
     reports = services.limiter.reports()
     labels = (*_BUDGET, "store", "class")
     granted = CounterMetricFamily(

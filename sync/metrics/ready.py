@@ -1,4 +1,4 @@
-"""`/readyz`: whether this service can do its work."""
+"""`/readyz`: the readiness check of this service."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CONSUMED_SECONDS = 60.0
 
 
 def readiness(services: Services) -> dict[str, dict[str, Any]]:
-    """What has to be so: database at this release's schema, Redis there, both queues consumed.
+    """Check the database and its schema, Redis, and that both queues are consumed.
 
-    Anybody may ask, so no error's own words are told: they name hosts, ports and users.
+    Anybody may ask, so the texts of errors are left out: they name hosts, ports and users.
     """
     checks: dict[str, dict[str, Any]] = {}
     try:

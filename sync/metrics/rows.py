@@ -1,4 +1,4 @@
-"""Metrics from Postgres. Labels are the glossary's words: store and resource are names."""
+"""Metrics from Postgres. The labels store and resource are names, as in the glossary."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ _SINGLE = sa.text(
 
 
 def names_of_stores(connection: sa.Connection) -> dict[int, str]:
-    """Stores' names by id."""
+    """Return the names of stores by id."""
     rows = connection.execute(sa.text("SELECT id, name FROM sync.store"))
     return {row.id: row.name for row in rows}
 
 
 def database_metrics(connection: sa.Connection) -> Iterator[Metric]:
-    """All that Postgres tells."""
+    """Yield all metrics that are read from Postgres."""
     yield from _of_stores(connection)
     yield from _of_resources(connection)
     yield from _of_lanes(connection)

@@ -1,4 +1,4 @@
-"""`/metrics`: everything there is to tell at this moment, in Prometheus's words."""
+"""`/metrics`: the current state in Prometheus's text format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sync.work.services import Services
 
 
 class _Now(Collector):
-    """Everything there is to tell at this moment."""
+    """A collector that reads the current state at each scrape."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -45,7 +45,7 @@ class _Now(Collector):
 
 
 def scrape(services: Services) -> tuple[bytes, str]:
-    """The metrics as Prometheus's text, and its content type."""
+    """Return the metrics as Prometheus's text, and its content type."""
     registry = CollectorRegistry()
     registry.register(_Now(services))
     return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -1,4 +1,4 @@
-"""A RetailCRM that lives on this machine: for tests, for the demo, for measuring.
+"""A RetailCRM that runs on this machine: for tests, for the demo, for measurements.
 
     from sync.sandbox import Sandbox, running
 
@@ -8,26 +8,26 @@
         httpx.get(f"{url}/api/v5/orders", headers={"X-API-KEY": demo.key})
         demo.update_order(17, status="complete")
 
-It knows nothing of the rest of `sync`, so that a mistake there cannot agree with itself here.
+It imports nothing else of `sync`, so that a mistake there cannot be repeated here and go unseen.
 
 The map, from the socket down:
 
-    serve, app          HTTP with its limits and faults; control and oracle are the doors beside it
+    serve, app          HTTP with limits and faults; beside it the routes of control and oracle
     sandbox             the accounts on one server; api answers, churn edits, journal resumes
     registry            the list of kinds; methods, histories, mutations and churn follow from it
-    kinds/              one file a kind of record: methods and filters, mutations, churn, seeding
-    service             what is of no kind: settings, dictionaries, keys, backups, look-ups
+    kinds/              one file for each kind: methods and filters, mutations, churn, seeding
+    service             settings, dictionaries, keys, backups, look-ups: all that has no kind
     lists, singles      how a list, a history and one record are answered, by filters and sending
     account             its parts: store (records), histories and their writer, saves, aggregates,
-                        timeline, backups, keys; each is given what it needs
-    people, shop, catalogue, reference, names    what is made up
+                        timeline, backups, keys; each part gets only what it needs
+    people, shop, catalogue, reference, names    generators of invented data
 
-To add a kind, write a file in `kinds/` whose `Kind` names its collection, its methods and their
-scope, and, if the API has a history of it, the `subject` of an entry. Its mutations are functions
-of an account that open a save with `account.saving(...)` and tell of it with `came`, `say` and
-`went`; its `seed`, or `left_by` an order or customer, makes the first records. List it in
+To add a kind, write a file in `kinds/` whose `Kind` names its collection, its methods, their scope,
+and, if the API has a history of it, the `subject` of an entry. Its mutations are functions of an
+account: they open a save with `account.saving(...)` and record changes with `came`, `say` and
+`went`. Its `seed`, or `left_by` an order or customer, makes the first records. List it in
 `registry.KINDS`: routes, filters, scopes, the oracle's tables, the timeline, the controls, the
-journal and churn have it from there.
+journal and churn follow from that list.
 """
 
 from sync.sandbox.account import Account

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def build(options: argparse.Namespace) -> Sandbox:
-    """The sandbox the options ask for."""
+    """Build the sandbox that the options describe."""
     latency = [float(part) for part in options.latency.split(",")]
     knobs = Knobs(
         rate=options.rate, churn_per_second=options.churn, latency_ms=(latency[0], latency[-1])
@@ -99,7 +99,7 @@ def announce(sandbox: Sandbox, url: str, *, as_json: bool) -> None:
 
 
 async def serve(sandbox: Sandbox, options: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT, then end at once: nothing here is worth waiting for."""
+    """Serve until SIGTERM or SIGINT, then end at once: nothing has to be finished."""
     sock = listen(options.host, options.port)
     served = server(sandbox)
     task = asyncio.create_task(served._serve([sock]))

@@ -1,4 +1,4 @@
-"""One RetailCRM account, put together from its parts. It knows no kind of record by name."""
+"""One RetailCRM account, put together from its parts. No kind of record is named here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LANGUAGES = {"RUB": "RU", "EUR": "ES", "MXN": "ES"}
 class Account:
     """An account; build it with `Sandbox.account`.
 
-    `mutations` holds by name what an editor may do: the same function serves the controls, the
+    `mutations` holds by name all that an editor may do. The same function serves the controls, the
     churn, the journal and `account.update_order(...)` in a test.
     """
 
@@ -39,7 +39,7 @@ class Account:
         collections: Iterable[str], subjects: Mapping[str, str],
         mutations: Mapping[str, Callable[..., Any]],
     ) -> None:  # fmt: skip
-        """`collections` and `subjects` (history -> key of its object) are those of the kinds."""
+        """Take `collections` and `subjects` (history -> key of its object) from the kinds."""
         self.name, self.currency = name, currency
         self.language = language or LANGUAGES.get(currency, "EN")
         self.country = COUNTRIES.get(currency, "US")
@@ -84,7 +84,7 @@ class Account:
         self.mutations: dict[str, Callable[..., Any]] = {
             name: partial(edit, self) for name, edit in mutations.items()
         }
-        # Looking, for tests that hold the account.
+        # Read-only methods, for tests that hold the account.
         store = self.store
         self.must, self.ids, self.read, self.entities = (
             store.must, store.ids, store.read, store.entities,
@@ -100,7 +100,7 @@ class Account:
 
     @property
     def key(self) -> str:
-        """The account's first key that still works."""
+        """Return the account's first key that still works."""
         return self.keyring.first
 
     def count(self, what: str) -> int:
@@ -108,7 +108,7 @@ class Account:
         return self.counters[what]
 
     def next_replica(self, path: str) -> float:
-        """The lag of the replica whose turn it is to answer this method."""
+        """Return the lag of the replica that answers this method next, in turn."""
         lags = self.knobs.replica_lag_seconds
         if not lags:
             return 0.0
@@ -116,7 +116,7 @@ class Account:
         return lags[turn % len(lags)]
 
     def set_zone(self, zone: str) -> None:
-        """Change the zone; dates stored before keep their text."""
+        """Change the zone; dates stored earlier keep their text."""
         with self.lock:
             self.time.move_to(zone)
             self.settings_changed_at = self.local(self.clock.now())

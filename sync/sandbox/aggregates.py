@@ -1,4 +1,4 @@
-"""The aggregates a customer carries: they follow its orders, and no history tells."""
+"""The aggregates of a customer: computed from its orders, without history entries."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from sync.sandbox.reference import CANCELLED
 from sync.sandbox.store import Store
 
 Sums = tuple[int, int, int]
-"""Orders, their totals and their costs, in cents: a sum that is added to and taken from for days
-must come out the same, or it would change where no order did."""
+"""Number of orders, their total and their costs, in cents: integers, so that adding and subtracting
+for days gives the same sum as counting anew."""
 
 NONE: Sums = (0, 0, 0)
-BUYERS = ("customers", "customers-corporate")  # one id space
+BUYERS = ("customers", "customers-corporate")  # they share one id space
 
 
 class Puts(Protocol):
-    """A save, as far as aggregates are written by it."""
+    """The part of a save that aggregates are written through."""
 
     def put(self, collection: str, record: Record) -> None: ...
 
 
 class Aggregates:
-    """The sums of every customer of an account."""
+    """The sums of all customers of an account."""
 
     def __init__(self, store: Store) -> None:
         self.sums: dict[int, Sums] = {}
@@ -35,7 +35,7 @@ class Aggregates:
         return rendered(self.sums.get(customer_id, NONE))
 
     def credit(self, customer_id: int, order: Json, sign: int) -> None:
-        """Count an order in (1) or out (-1) of a customer's sums; a cancelled one never counts."""
+        """Add (1) or subtract (-1) an order in a customer's sums; cancelled orders never count."""
         if order.get("status") in CANCELLED:
             return
         count, total, cost = self.sums.get(customer_id, NONE)
@@ -54,7 +54,7 @@ class Aggregates:
                 save.put(name, self._store.record(changed))
 
     def recount(self, save: Puts, *orders: tuple[Record, Json, int]) -> None:
-        """Count orders in or out by their sign, and write the sums of all customers they name."""
+        """Add or subtract orders by their sign, and write the sums of all customers concerned."""
         for record, order, sign in orders:
             if record.customer is not None:
                 self.credit(record.customer, order, sign)
@@ -63,7 +63,7 @@ class Aggregates:
 
 
 def buyers(store: Store, customer_id: int) -> Iterator[tuple[str, Record]]:
-    """The live customer or corporate customer of an id, with its collection."""
+    """Yield the live customer or corporate customer with an id, with its collection."""
     for name in BUYERS:
         record = store.collections[name].truth.live.get(customer_id)
         if record is not None:
@@ -71,7 +71,7 @@ def buyers(store: Store, customer_id: int) -> Iterator[tuple[str, Record]]:
 
 
 def rendered(sums: Sums) -> Json:
-    """The numbers a customer carries about its orders."""
+    """Return the aggregate fields of a customer."""
     count, total, cost = sums
     return {
         "marginSumm": loose((total - cost) / 100), "totalSumm": loose(total / 100),
@@ -81,5 +81,5 @@ def rendered(sums: Sums) -> Json:
 
 
 def _cents(amount: object) -> int:
-    """A sum as the API writes it, which may be a text."""
+    """Return an amount of the API, number or text, in cents."""
     return round(float(str(amount)) * 100)

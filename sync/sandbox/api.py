@@ -1,4 +1,4 @@
-"""One request answered: whose key, which method, which scope. No HTTP, no limits, no faults."""
+"""The answer to one request: key, method, scope. No HTTP, no limits, no faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON, HTML = b"application/json", b"text/html; charset=utf-8"
 
 
 class Api:
-    """Answers for all accounts of a sandbox; a request's key says which one it means."""
+    """Answers requests for all accounts of a sandbox; the key selects the account."""
 
     def __init__(self, accounts: Mapping[str, Account], knobs: Knobs, clock: Clock) -> None:
         self._accounts, self._knobs, self._clock = accounts, knobs, clock
@@ -28,7 +28,7 @@ class Api:
     def answer(
         self, verb: str, path: str, params: Json, key: str | None
     ) -> tuple[int, bytes, bytes]:
-        """Status, body and content type."""
+        """Return status, body and content type."""
         owner = self.account_of(key)
         if owner is not None and any(fnmatch(owner.name, p) for p in self._knobs.html_always):
             return 200, PAGE, HTML
@@ -57,7 +57,7 @@ class Api:
         return 200, method.answer(call), method.kind
 
     def _holder(self, key: str | None) -> tuple[Account, Key]:
-        """The account and key of a request, or the refusal."""
+        """Return the account and key of a request, or raise the refusal."""
         if not key:
             raise Refusal(403, '"apiKey" is missing.')
         for account in list(self._accounts.values()):
@@ -67,7 +67,7 @@ class Api:
         raise Refusal(403, 'Wrong "apiKey" value.')
 
     def account_of(self, key: str | None) -> Account | None:
-        """The account a key is or was of; for the log and for faults of one account."""
+        """Return the account of a key, even a revoked one: for the log and faults by account."""
         for account in list(self._accounts.values()):
             if key in account.keyring.keys:
                 return account

@@ -1,4 +1,4 @@
-"""The server: the API with its limits and faults, and beside it the oracle and the controls."""
+"""The server: the API with its limits and faults; beside it the oracle and the controls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class App:
-    """An ASGI application. /api is answered here, the rest by Starlette (control.py, oracle.py)."""
+    """An ASGI application. It answers /api itself; Starlette the rest (control.py, oracle.py)."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -54,7 +54,7 @@ class App:
         refused = self._over_limit(client, path, arrived)
         low, high = knobs.latency_ms
         delay = self._rng.uniform(low, high) / 1000
-        before = delay * self._rng.random()  # the answer is of some moment on the way
+        before = delay * self._rng.random()  # the state is read at a random moment on the way
         if delay > 0:
             await asyncio.sleep(before)
         if refused:
@@ -95,7 +95,7 @@ class App:
 
 
 def _key(scope: Scope, params: Json) -> str | None:
-    """The key of a request; it is taken out of the parameters so that no log holds it."""
+    """Take the key of a request out of the parameters, so that no log holds it."""
     given = params.pop("apiKey", None)
     for name, value in scope["headers"]:
         if name == b"x-api-key":
@@ -118,7 +118,7 @@ async def _reply(
     send: Send, status: int, body: bytes, kind: bytes, *, promised: int,
     headers: list[tuple[bytes, bytes]] | None = None, torn: bool = False,
 ) -> None:  # fmt: skip
-    """Send an answer; a torn one ends, connection and all, half way through its body."""
+    """Send an answer; a truncated one ends the connection half way through its body."""
     head = [(b"content-type", kind), (b"content-length", b"%d" % promised), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": head})
     if torn:
@@ -130,7 +130,7 @@ async def _reply(
 
 
 async def _hang_up(send: Send, *, politely: bool = False) -> None:
-    """End the connection under the answer: uvicorn's `send` is a method of what holds it."""
+    """Close the connection under the answer: uvicorn's `send` is a method of its owner."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionResetError("the connection is reset on purpose")
@@ -141,4 +141,4 @@ async def _hang_up(send: Send, *, politely: bool = False) -> None:
         transport.close()
     else:
         transport.abort()
-    await asyncio.sleep(0.01)  # let the loop notice, so that uvicorn sends nothing more
+    await asyncio.sleep(0.01)  # uvicorn notices in this pause, and sends nothing more

@@ -1,4 +1,4 @@
-"""Backups of an account: records, histories and the next ids of both, as they were."""
+"""Backups of an account: records, histories and the next ids of both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sync.sandbox.timeline import Timeline
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """An account as it was."""
+    """A copy of an account at one moment."""
 
     collections: dict[str, records.Backup]
     histories: dict[str, tuple[list[Entry], int]]
@@ -26,7 +26,7 @@ class Backup:
 
 @dataclass
 class Backups:
-    """The backups made of an account, by number."""
+    """The backups of an account, by number."""
 
     store: Store
     histories: Mapping[str, History]
@@ -38,7 +38,7 @@ class Backups:
     made: list[Backup] = field(default_factory=list)
 
     def back_up(self) -> int:
-        """Keep the account as it is; the number to restore it by."""
+        """Copy the account; return the number to restore it by."""
         with self.lock:
             self.made.append(
                 Backup(
@@ -50,9 +50,9 @@ class Backups:
             return len(self.made) - 1
 
     def restore(self, backup: int = -1) -> int:
-        """The account as it was at a backup: records, histories and the next ids of both.
+        """Restore records, histories and the next ids of both; return how many records changed.
 
-        What happens from then on gets the ids of what was undone. How many records changed.
+        Later records and entries get ids that were given before to what the restore undid.
         """
         with self.lock:
             kept, now = self.made[backup], self.clock.now()

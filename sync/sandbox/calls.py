@@ -1,4 +1,4 @@
-"""One request to the API, as methods see it."""
+"""One request to the API, in the form that methods work on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Call:
     params: Json
     args: tuple[str, ...]
     now: float
-    replica: float = 0.0  # seconds that lists and histories are behind for this request
+    replica: float = 0.0  # lag in seconds of lists and histories for this request
 
     def filter(self) -> Json:
-        """`filter[...]` as a mapping; anything else in its place (`filter=`) is ignored."""
+        """Return `filter[...]` as a mapping; anything else in its place (`filter=`) is ignored."""
         given = self.params.get("filter")
         return given if isinstance(given, dict) else {}
 
@@ -33,7 +33,7 @@ class Call:
         return any(fnmatch(self.path.removeprefix("/api/v5/"), p) for p in paths)
 
     def sites(self) -> list[str]:
-        """The sites the key sees."""
+        """Return the sites that the key sees."""
         return [s for s in self.account.sites if self.key.sees(s)]
 
     def by(self) -> str:

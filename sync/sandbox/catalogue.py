@@ -26,14 +26,14 @@ def unit(language: str) -> Json:
 
 
 def groups(language: str, site: str) -> list[Json]:
-    """A root with the groups of goods below it; ids are given by the caller."""
+    """Return a root group with the groups of goods below it; the caller gives the ids."""
     found = list(dict.fromkeys(group for group, *_ in names.GOODS[language]))
     return [{"site": site, "name": g, "externalId": f"g-{n}", "active": True, "lvl": 1}
             for n, g in enumerate(found, 1)]  # fmt: skip
 
 
 def product(rng: Random, language: str, currency: str, number: int, *, site: str) -> Json:
-    """A product with its offers; `id`s and groups are filled in by the seeding."""
+    """Return a product with its offers; seeding fills in ids and groups."""
     group, noun, euros, months = names.GOODS[language][number % len(names.GOODS[language])]
     price = loose(euros * names.RATES[currency] * rng.uniform(0.7, 1.5))
     brand = rng.choice(names.BRANDS)

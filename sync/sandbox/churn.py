@@ -1,4 +1,4 @@
-"""Churn: people at work in the accounts, so that lists shift and histories grow while one reads."""
+"""Churn: random saves in the accounts, so that lists shift and histories grow during a read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sync.sandbox.registry import CHURN
 
 
 class Churn:
-    """Random saves of orders and customers, `churn_per_second` of them over all accounts."""
+    """Random saves of orders and customers, `churn_per_second` of them in all accounts together."""
 
     def __init__(self, seed: int, known: Mapping[str, Account], knobs: Knobs, lock: RLock) -> None:
         self._known, self._knobs, self._lock = known, knobs, lock
@@ -28,13 +28,13 @@ class Churn:
         return self._task is not None
 
     def start(self, accounts: list[str] | None = None) -> None:
-        """Begin on the running event loop; `accounts` None: all of them."""
+        """Start on the running event loop; `accounts` None: all of them."""
         self.accounts = accounts
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._live())
 
     async def stop(self) -> dict[str, int]:
-        """Stop; when this returns, no save is under way. The counts start again at zero."""
+        """Stop, once no save is under way; return the counts and reset them to zero."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -43,7 +43,7 @@ class Churn:
         return counts
 
     async def _live(self) -> None:
-        """Save at the pace of the knob, in small steps that keep up with the wall clock."""
+        """Save at the pace of the knob, in small steps that follow the wall clock."""
         loop = asyncio.get_running_loop()
         before, owed = loop.time(), 0.0
         while True:
@@ -56,7 +56,7 @@ class Churn:
             owed = min(owed - int(owed), 1.0) if owed < 50 else owed - 50
 
     def once(self) -> str | None:
-        """One save of a kind drawn from the mix; its name, or None if there was nothing to do."""
+        """Do one save drawn from the mix; return its name, or None if there was nothing to do."""
         with self._lock:
             names = [n for n in self.accounts or self._known if n in self._known]
             if not names:
@@ -74,7 +74,7 @@ class Churn:
             return kind
 
     def many(self, saves: int) -> dict[str, int]:
-        """So many saves at once, by hand: churn for tests that own the clock."""
+        """Do a number of saves at once: churn for tests that control the clock."""
         counts: dict[str, int] = {}
         for _ in range(saves):
             kind = self.once()

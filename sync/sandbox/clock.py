@@ -23,7 +23,7 @@ class Clock:
         return self._frozen_at
 
     def advance(self, seconds: float) -> float:
-        """Move on, frozen or not."""
+        """Move the clock forward, frozen or not."""
         if self._frozen_at is None:
             self._shift += seconds
         else:
@@ -31,7 +31,7 @@ class Clock:
         return self.now()
 
     def release(self) -> float:
-        """Run on from where the clock stands."""
+        """Let a frozen clock run again from its present time."""
         if self._frozen_at is not None:
             self._shift = self._frozen_at - time.time()
             self._frozen_at = None
@@ -39,7 +39,7 @@ class Clock:
 
 
 class LocalTime:
-    """A clock as the CRM writes it: `offset` seconds off, in the zone of the account."""
+    """The CRM's local time: `offset` seconds off, in the zone of the account."""
 
     def __init__(self, clock: Clock, zone: str, offset: Callable[[], float]) -> None:
         self.clock, self._offset = clock, offset
@@ -49,22 +49,22 @@ class LocalTime:
         return local_text(at + self._offset(), self.zone)
 
     def move_to(self, zone: str) -> None:
-        """Change the zone; dates written before keep their text."""
+        """Change the zone; dates written earlier keep their text."""
         self.zone_name, self.zone = zone, ZoneInfo(zone)
 
 
 def local_text(at: float, zone: ZoneInfo) -> str:
-    """`Y-m-d H:i:s` of a moment in a zone: the only form the API knows, without an offset."""
+    """Format as `Y-m-d H:i:s` in a zone: the usual form of the API, without an offset."""
     return datetime.fromtimestamp(int(at), zone).isoformat(" ")[:19]
 
 
 def offset_text(at: float, zone: ZoneInfo) -> str:
-    """`Y-m-d H:i:sP`, as carts and bonus cursors carry it."""
+    """Format as `Y-m-d H:i:sP`, as in carts and bonus cursors."""
     return datetime.fromtimestamp(int(at), zone).isoformat(" ")
 
 
 def doubled_hours(zone: ZoneInfo, since: float, until: float) -> list[float]:
-    """Moments at which an hour of local time begins for the first time of two (clocks go back)."""
+    """Return the moments at which an hour that occurs twice begins first (clocks go back)."""
     found: list[float] = []
     at = datetime.fromtimestamp(since - since % 3600, UTC)
     end = datetime.fromtimestamp(until, UTC)

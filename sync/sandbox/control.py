@@ -56,7 +56,7 @@ async def asked(request: Request) -> dict[str, Any]:
 
 
 class Control:
-    """The levers behind the routes; a wrong use answers 400 with the reason."""
+    """The handlers behind the routes; wrong use is answered with 400 and the reason."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -133,7 +133,7 @@ class Control:
 
 
 class LoopbackOnly:
-    """Refuses whoever is not on this machine."""
+    """Refuses clients that are not on this machine."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -147,6 +147,6 @@ class LoopbackOnly:
 
 
 def application(sandbox: Sandbox) -> Starlette:
-    """The oracle and the controls: loopback only, never limited."""
+    """Return the oracle and the controls: loopback only, without limits."""
     routes: list[Route] = [*oracle.routes(sandbox), *_routes(sandbox)]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)])

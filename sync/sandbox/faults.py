@@ -1,4 +1,4 @@
-"""Faults: by share of all requests, or one shot on a path."""
+"""Faults: for a share of all requests, or one shot on a path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 KINDS = ("500", "502", "503", "html", "cut", "short", "slow", "reset")
-# What the log says of the kinds that send no true answer; 0: nothing was sent.
+# Statuses in the log for kinds that send no true answer; 0: nothing was sent.
 STATUS = {"500": 500, "502": 502, "503": 503, "html": 200, "reset": 0}
 PAGE = (
     b"<html><head><title>502 Bad Gateway</title></head>"
@@ -18,7 +18,7 @@ PAGE = (
 
 @dataclass
 class OneShot:
-    """The `nth` matching request from now, and the `times - 1` after it, go wrong."""
+    """A fault for the `nth` matching request from now, and the `times - 1` after it."""
 
     kind: str
     path: str = "*"
@@ -40,7 +40,7 @@ class OneShot:
 
 
 class Faults:
-    """Decides which request goes wrong, and how."""
+    """Decides which requests fail, and how."""
 
     def __init__(self, seed: int) -> None:
         self._rng = Random(f"{seed}/faults")
@@ -56,7 +56,7 @@ class Faults:
     def next(
         self, account: str | None, path: str, query: str, share: dict[str, float]
     ) -> str | None:
-        """The fault of this request, or None."""
+        """Return the fault of this request, or None."""
         found: str | None = None
         for shot in self.shots:
             if shot.hits(account, path, query):

@@ -1,4 +1,4 @@
-"""Filters of lists: one small test for each name, built from a record's path."""
+"""Filters of lists: a small predicate for each name, built from a record's path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 @dataclass(frozen=True)
 class Filter:
-    """`build(name, value)` gives the test of one request; dates may be switched off by a knob."""
+    """`build(name, value)` gives the predicate of a request; a knob may switch date filters off."""
 
     build: Build
     is_date: bool = False
@@ -31,7 +31,7 @@ def at(entity: Any, path: str) -> Any:
 
 
 def spread(entity: Any, path: str) -> list[Any]:
-    """Values at a dotted path, through lists and the values of maps (`items[].offer.id`)."""
+    """Return the values at a dotted path, through lists and values of maps (`items[].offer.id`)."""
     here = [entity]
     for step in path.split("."):
         name, many = step.removesuffix("[]"), step.endswith("[]")
@@ -50,7 +50,7 @@ def invalid(name: str) -> Refusal:
 
 
 def day(name: str, given: Any) -> str:
-    """A `Y-m-d` value, or the refusal that names the child."""
+    """Return a `Y-m-d` value, or raise the refusal that names the child."""
     text = (values(given) or [""])[0]
     if not _DAY.fullmatch(text):
         raise invalid(name)
@@ -69,15 +69,15 @@ def number(name: str, given: Any) -> float:
 
 
 def moment(name: str, given: Any) -> str:
-    """A `Y-m-d H:i:s` value, or the refusal that names the child."""
+    """Return a `Y-m-d H:i:s` value, or raise the refusal that names the child."""
     found = (values(given) or [""])[0]
     if not re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", found):
         raise invalid(name)
     return found
 
 
-# --- tables of filters, by what they test. `table("email", city="address.city")`: names that are
-# --- paths themselves, then name=path for the others; a tuple of paths is any of them.
+# --- tables of filters, by kind of test. `table("email", city="address.city")`: first the names
+# --- that are paths too, then name=path; of a tuple of paths, a match at one is enough.
 
 Table = dict[str, Filter]
 Paths = str | tuple[str, ...]
@@ -95,7 +95,7 @@ def _bounded(
     read: Callable[[str, Any], Any], fits: Callable[[Any, Any], bool], *, is_date: bool = False,
     found: Callable[[Any, str], Any] = at,
 ) -> Callable[[str], Filter]:  # fmt: skip
-    """A test of the value found at a path against the bound that `read` takes from a request."""
+    """Return a maker of filters that compare the value at a path with the bound of a request."""
 
     def make(path: str) -> Filter:
         def build(name: str, given: Any) -> Deep:
@@ -152,17 +152,17 @@ _to = _tables(_bounded(moment, lambda v, bound: str(v or "") <= bound, is_date=T
 
 
 def dates(**paths: str) -> Table:
-    """`name=path` -> nameFrom and nameTo, days."""
+    """Build filters from `name=path`: nameFrom and nameTo, days."""
     return since(**_with("{}From", paths)) | until(**_with("{}To", paths))
 
 
 def moments(**paths: str) -> Table:
-    """`name=path` -> nameFrom and nameTo, moments."""
+    """Build filters from `name=path`: nameFrom and nameTo, moments."""
     return _from(**_with("{}From", paths)) | _to(**_with("{}To", paths))
 
 
 def bounds(**paths: str) -> Table:
-    """`Name=path` -> minName and maxName."""
+    """Build filters from `Name=path`: minName and maxName."""
     return least(**_with("min{}", paths)) | most(**_with("max{}", paths))
 
 
@@ -171,12 +171,12 @@ def _with(form: str, paths: dict[str, str]) -> dict[str, str]:
 
 
 def idle(*names: str) -> Table:
-    """Known to the API, without effect here."""
+    """Accept filters the API knows, without effect here."""
     return dict.fromkeys(names, Filter(lambda _name, _given: lambda _entity: True))
 
 
 def custom_fields() -> Table:
-    """`filter[customFields][code]=v`, or [min]/[max] below the code."""
+    """Build filters `filter[customFields][code]=v`, or [min]/[max] below the code."""
 
     def build(_: str, given: Any) -> Deep:
         wanted = given if isinstance(given, dict) else {}

@@ -1,4 +1,4 @@
-"""A history method: entries by ascending id, stubs, late commits, retention, hidden rows."""
+"""A history method: entries by ascending id, stubs, late publication, retention, hidden entries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sync.sandbox.knobs import Knobs
 
 @dataclass(slots=True)
 class Entry:
-    """One history record. `body` is everything after `createdAt`, without braces."""
+    """One history entry. `body` is everything after `createdAt`, without braces."""
 
     id: int
     at: float
@@ -22,11 +22,11 @@ class Entry:
     whole: bytes | None = None  # the full object of a `created` record, rendered when asked for
     customer: int | None = None
     contact: int | None = None
-    seen_at: float = 0.0  # when it is published, which may be later than its save's commit
+    seen_at: float = 0.0  # when it is published, perhaps after its save's commit
 
 
 def is_chosen(entry_id: int, share: float) -> bool:
-    """Decided by the id alone, so that the knob can be turned at any time."""
+    """Tell whether an entry is in the share; depends on the id alone, so the knob may change."""
     return share > 0 and (entry_id * 2654435761) % 4294967296 < share * 4294967296
 
 
@@ -34,7 +34,7 @@ class History:
     """The entries of one history method."""
 
     def __init__(self, subject: str, *, first_id: int = 1) -> None:
-        self.subject = subject  # the key of the object its entries are about
+        self.subject = subject  # key of the object that entries are about
         self.entries: list[Entry] = []
         self.next_id = first_id
         self._late: dict[int, float] = {}  # by id: when it is published; kept for the replicas
@@ -46,9 +46,9 @@ class History:
         self, entry: Entry, *, now: float, committed: float, delay: float = 0.0,
         replicas: Iterable[float] = (),
     ) -> int:  # fmt: skip
-        """Allot the next id; the entry is seen `delay` seconds after its save is committed.
+        """Allot the next id; the entry is published `delay` seconds after its save is committed.
 
-        Saves of one record are committed one after the other; delays know no order.
+        Saves of one record are committed in order; delays may reorder the publication.
         """
         entry.id = self.next_id
         self.next_id += 1
@@ -63,7 +63,7 @@ class History:
         return entry.id
 
     def _unseen(self, now: float, replica: float) -> set[int]:
-        """Ids of the entries that a replica so many seconds behind does not show yet."""
+        """Return the ids of entries that a replica so many seconds behind does not show yet."""
         if not self._late:
             return set()
         kept = now - self._furthest
@@ -72,11 +72,11 @@ class History:
         return {i for i, at in self._late.items() if at > now - replica}
 
     def pending(self, now: float) -> int:
-        """Entries that not every replica shows yet."""
+        """Count the entries that some replica does not show yet."""
         return len(self._unseen(now, self._furthest))
 
     def newest_id(self, now: float) -> int:
-        """Id of the newest entry anybody may see; 0 when there is none."""
+        """Return the id of the newest published entry; 0 when there is none."""
         unseen = self._unseen(now, 0.0)
         for entry in reversed(self.entries):
             if entry.id not in unseen:
@@ -84,7 +84,7 @@ class History:
         return 0
 
     def of_sites(self, sites: tuple[str, ...] | None) -> list[Entry]:
-        """The entries a key sees; they only grow, so those of a selective key are kept."""
+        """Return the entries a key sees; those of selective keys are cached and only extended."""
         if sites is None:
             return self.entries
         upto, kept = self._narrowed.get(sites, (0, []))
@@ -96,7 +96,7 @@ class History:
         self, entries: list[Entry], *, since: int, now: float, replica: float = 0.0, knobs: Knobs,
         sieve: Callable[[Entry], bool] | None,
     ) -> tuple[int, Iterator[Entry]]:  # fmt: skip
-        """The number of `entries` after `since` (totalCount), and those a page may show."""
+        """Return the number of `entries` after `since` (totalCount), and those a page may show."""
         unseen = self._unseen(now, replica)
         start = bisect_right(entries, since, key=lambda e: e.id)
         if knobs.history_retention is not None:
@@ -112,7 +112,7 @@ class History:
         return total, self._shown(entries, start, unseen, knobs, sieve)
 
     def _within(self, entries: list[Entry], unseen: set[int], first: int) -> int:
-        """The number of unseen entries, from id `first` on, that are among these."""
+        """Count the unseen entries, from id `first` on, that are among these."""
         late = [i for i in unseen if i >= first]
         if entries is self.entries:
             return len(late)
@@ -136,11 +136,11 @@ class History:
     # --- a backup
 
     def back_up(self) -> tuple[list[Entry], int]:
-        """Copy its entries and the next id; what is on its way counts as published."""
+        """Copy the entries and the next id; pending entries count as published."""
         return list(self.entries), self.next_id
 
     def restore(self, backup: tuple[list[Entry], int]) -> None:
-        """Bring its entries back: the ids of later ones are given again, to others."""
+        """Restore the entries of a backup; later ids will be given to other entries."""
         entries, self.next_id = backup
         self.entries = list(entries)
         self._late.clear()

@@ -1,4 +1,4 @@
-"""The format of histories: field names, value shapes, the stub beside them."""
+"""The format of histories: field names, shapes of values, and the stub of the subject."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CUSTOMER = {
     "mainCustomerContact.id": ("main_contact", "id"),
 }
 _NAMES: dict[str, dict[str, tuple[str, str]]] = {"order": _ORDER, "customer": _CUSTOMER}
-# What the API computes itself: it changes without an entry of its own.
+# Fields that the API computes itself: they change without an entry.
 DERIVED = {
     "summ", "totalSumm", "purchaseSumm", "statusUpdatedAt", "prepaySum", "slug",
     "avgMarginSumm", "marginSumm", "averageSumm", "ordersCount", "costSumm", "cumulativeDiscount",
@@ -47,7 +47,7 @@ AGGREGATES = ("marginSumm", "totalSumm", "averageSumm", "ordersCount", "costSumm
 
 @dataclass(slots=True)
 class Word:
-    """One entry to be written: field, old and new value, and the stubs of what it is about."""
+    """One entry to be written: field, old and new value, and the stubs of its subject."""
 
     field: str
     old: Any
@@ -64,7 +64,7 @@ def shaped(value: Any, shape: str) -> Any:
 
 
 def merged(before: Json, changes: Json) -> Json:
-    """`before` with `changes` laid over it; objects merge, None removes, all else replaces."""
+    """Return `before` updated with `changes`; objects merge, None removes, the rest replaces."""
     after = dict(before)
     for name, value in changes.items():
         old = after.get(name)
@@ -80,7 +80,7 @@ def merged(before: Json, changes: Json) -> Json:
 
 
 def flat(entity: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves by dotted path; a list is a leaf."""
+    """Yield the leaves by dotted path; a list is a leaf."""
     for name, value in entity.items():
         if isinstance(value, dict) and name != "time":
             yield from flat(value, f"{prefix}{name}.")
@@ -89,7 +89,7 @@ def flat(entity: Json, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def words(kind: str, before: Json, after: Json) -> Iterator[Word]:
-    """The plain fields that differ, as the history of `kind` ("order", "customer"…) words them."""
+    """Yield an entry for each plain field that differs; `kind` is "order", "customer"…"""
     skipped = ("items", "payments", "customer", "contact", "company")
     old = dict(flat({k: v for k, v in before.items() if k not in skipped}))
     new = dict(flat({k: v for k, v in after.items() if k not in skipped}))
@@ -113,7 +113,7 @@ def words(kind: str, before: Json, after: Json) -> Iterator[Word]:
 
 
 def _list_words(name: str, was: list[Any], now: list[Any]) -> Iterator[Word]:
-    """One entry per element that went or came: values are never lists."""
+    """Yield one entry for each element added or removed: values are never lists."""
     for element in was:
         if element not in now:
             yield Word(name, _element(element), None)
@@ -146,13 +146,13 @@ _PAYMENT = {"paidAt": "plain", "status": "code", "type": "code"} | dict.fromkeys
 
 
 def item_words(before: list[Json], after: list[Json]) -> Iterator[Word]:
-    """Items that came, went or changed: `order_product`, `order_product.quantity`…"""
+    """Yield entries of added, removed, changed items: `order_product`, `order_product.quantity`…"""
     old, new = ({item["id"]: item for item in items} for items in (before, after))
     yield from _part_words("order_product", "item", _ITEM, old, new, item_stub, ("id",))
 
 
 def payment_words(before: Json, after: Json) -> Iterator[Word]:
-    """Payments that came, went or changed: `payments`, `payments.status`…"""
+    """Yield entries for added, removed or changed payments: `payments`, `payments.status`…"""
     value = ("id", "type")
     yield from _part_words("payments", "payment", _PAYMENT, before, after, payment_stub, value)
 

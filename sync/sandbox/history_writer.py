@@ -1,4 +1,4 @@
-"""Writes histories: the entries of one save after the other, and those of seeding by their time."""
+"""Writes histories: entries save by save, and those of seeding in the order of their time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sync.sandbox.records import Press, Record
 
 @dataclass
 class HistoryWriter:
-    """Appends the entries of saves, each published as late as the knobs make it."""
+    """Appends the entries of saves; the knobs decide how late each is published."""
 
     histories: Mapping[str, History]
     press: Press
@@ -30,7 +30,7 @@ class HistoryWriter:
         self, history: str, record: Record, body: Json, *, at: float, committed: float, text: str,
         whole: bytes | None = None,
     ) -> None:  # fmt: skip
-        """Write one entry about a record: `text` is its createdAt, `body` all after it."""
+        """Write one entry about a record: `text` is its createdAt, `body` all that follows it."""
         knobs = self.knobs
         entry = Entry(
             0, at, text, record.id, record.site,
@@ -42,7 +42,7 @@ class HistoryWriter:
         )  # fmt: skip
 
     def _delay(self) -> float:
-        """Seconds that the next entry is published after its save's commit."""
+        """Return the seconds between the commit of a save and the publication of the next entry."""
         knobs, draw = self.knobs, self.lateness
         if not (knobs.entry_delay_share or knobs.entry_delay_long_share):
             return 0.0
@@ -56,18 +56,18 @@ class HistoryWriter:
     def made(
         self, history: str, record: Record, body: Json, *, at: float, text: str | None = None
     ) -> None:
-        """Tell, while seeding, that a record came: told at once, and dated otherwise by `text`."""
+        """Write a `created` entry while seeding: published at once, dated by `text`."""
         packed = self.press.pack(orjson.dumps(body)[1:-1])
         entry = Entry(0, at, text or self.time.local(at), record.id, record.site, packed)
         self.histories[history].append(entry, now=at, committed=at)
 
     def drafts(self, history: str) -> Drafts:
-        """A history written in any order, for seeding."""
+        """Return drafts of a history whose entries are written in any order, for seeding."""
         return Drafts(self.histories[history], self.press, self.time)
 
 
 class Drafts:
-    """Drafts of one history, until `publish` gives them their ids, in the order of their time."""
+    """Drafts of one history; `publish` gives them ids in the order of their time."""
 
     def __init__(self, history: History, press: Press, time: LocalTime) -> None:
         self._history, self._press, self._time = history, press, time
@@ -86,12 +86,12 @@ class Drafts:
         )
 
     def lifespan(self, at: float, person: Json, flag: str, blob: bytes) -> None:
-        """A customer came (`created`) or went (`deleted`): the entry carries all of it."""
+        """Write a customer's `created` or `deleted` entry, which carries the whole customer."""
         old, new = (None, person["id"])[:: 1 if flag == "created" else -1]
         self.say(at, person, {flag: True, "source": "code"}, Word("id", old, new), whole=blob)
 
     def said(self, at: float, person: Json, word: Word, author: Json) -> None:
-        """A change of a customer, with the stub of it."""
+        """Write a change of a customer, with its stub."""
         self.say(at, person, author, word, {**word.about, "customer": customer_stub(person)})
 
     def publish(self) -> None:

@@ -1,9 +1,8 @@
-"""A life that goes on after a restart: what happened to the accounts, written down and lived again.
+"""A journal that lets accounts live on after a restart: it records every save and repeats them.
 
-The same seed, the same moments and the same saves in the same order give the same accounts, byte
-for byte. So a journal of the moments is the whole state: its first line is when the accounts were
-made, each further one is a save. The clock stands still during a save, so that it is read alike
-both times.
+The same seed, moments and saves in the same order give the same accounts, byte for byte. So the
+journal is the whole state: its first line is when the accounts were made, each further line is one
+save. The clock stands still during a save, so that both runs read the same time.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from sync.sandbox.sandbox import Sandbox
 
 
 class Journal:
-    """`begin` before the accounts are made, `resume` after."""
+    """The journal of a sandbox: `begin` before the accounts are made, `resume` after."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lines = [
             orjson.loads(line)
             for line in (path.read_bytes().splitlines() if path.exists() else ())
-            if line.endswith(b"}")  # a line cut by a power failure is the last one
+            if line.endswith(b"}")  # only the last line can be cut by a power failure
         ]
         self._inside = False
 
     def begin(self, sandbox: Sandbox) -> None:
-        """Stand at the moment the accounts are, or were first, made."""
+        """Set the clock to the moment the accounts are made, or were made first."""
         if not self._lines:
             self._write({"began": int(sandbox.clock.now())})
         sandbox.clock.freeze(self._lines[0]["began"])
 
     def resume(self, sandbox: Sandbox) -> None:
-        """Live through what is written, then go on at the present moment, writing."""
+        """Repeat the recorded saves, then continue in the present and record."""
         for line in self._lines[1:]:
             sandbox.clock.freeze(line["at"])
             with contextlib.suppress(Refusal, ValueError, TypeError, KeyError):
@@ -58,7 +57,7 @@ class Journal:
     def _kept(
         self, sandbox: Sandbox, save: Callable[..., Any], about: dict[str, Any]
     ) -> Callable[..., Any]:
-        """`save`, written down first; a save inside a save is part of it."""
+        """Wrap `save` so that it is recorded first; a save inside a save is part of it."""
 
         def kept(**arguments: Any) -> Any:
             with sandbox.lock:
@@ -87,6 +86,6 @@ class Journal:
 
 
 def _go_on(sandbox: Sandbox) -> None:
-    """The clock runs again, at the present moment."""
+    """Let the clock run again from the present moment."""
     sandbox.clock.release()
     sandbox.clock.advance(time.time() - sandbox.clock.now())

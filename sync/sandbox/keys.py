@@ -1,4 +1,4 @@
-"""The API keys of an account: what they may read, and of which sites."""
+"""The API keys of an account, with their scopes and sites."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCOPES = (
 
 @dataclass
 class Key:
-    """`sites` None is access_full; a tuple is access_selective: other sites do not exist for it."""
+    """`sites` None is access_full; a tuple is access_selective: other sites are invisible."""
 
     value: str
     scopes: set[str]
@@ -35,12 +35,12 @@ class Key:
 
 
 def derived_key(seed: int, account: str, number: int) -> str:
-    """A key that follows from the seed, so that none is kept anywhere."""
+    """Return a key derived from the seed, so that none is stored."""
     return hashlib.sha256(f"{seed}/{account}/{number}".encode()).hexdigest()[:32]
 
 
 class Keyring:
-    """All keys of an account, working or revoked; methods without a value mean the first."""
+    """All keys of an account, valid or revoked; methods without a value use the first."""
 
     def __init__(self, seed: int, account: str, sites: list[str], lock: RLock) -> None:
         self.keys: dict[str, Key] = {}
@@ -48,14 +48,14 @@ class Keyring:
 
     @property
     def first(self) -> str:
-        """The first key that still works."""
+        """Return the first valid key."""
         return next(k.value for k in self.keys.values() if k.active)
 
     def add_key(
         self, value: str | None = None, *, scopes: Iterable[str] | None = None,
         sites: Iterable[str] | None = None,
     ) -> str:  # fmt: skip
-        """A key that may read `scopes` (None: all) of `sites` (None: access_full)."""
+        """Return a new key that may read `scopes` (None: all) of `sites` (None: access_full)."""
         with self._lock:
             text = value or derived_key(self._seed, self._account, len(self.keys))
             self.keys[text] = Key.of(text, scopes=scopes, sites=sites)
@@ -83,7 +83,7 @@ class Keyring:
             self.keys[value or self.first].sites = None if sites is None else tuple(sites)
 
     def revoke_site(self, site: str, value: str | None = None) -> None:
-        """Take one site from a key; a full key becomes selective for all others."""
+        """Remove one site from a key; a full key becomes selective for all others."""
         with self._lock:
             key = self.keys[value or self.first]
             key.sites = tuple(s for s in key.sites or self._sites if s != site)

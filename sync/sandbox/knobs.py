@@ -26,7 +26,7 @@ ORDERS_OF_LISTS = ("newest", "oldest", "id_desc", "id_asc", "shuffled")
 
 @dataclass
 class Knobs:
-    """Switches of a sandbox, with their units. A list of accounts or paths may hold `*` patterns.
+    """Switches of a sandbox, with their units. Lists of accounts or paths may hold `*` patterns.
 
     Limits
       rate                    requests in any sliding second from one client address; above it 503.
@@ -42,7 +42,7 @@ class Knobs:
       fault_accounts          accounts that fault_share strikes; [] = all.
       slow_seconds            how long "slow" waits before the true answer.
       html_always             accounts whose host answers every request with an HTML page.
-      missing                 paths below /api/v5/ that this server does not know (404).
+      missing                 paths below /api/v5/ that this server does not have (404).
       forbidden               paths below /api/v5/ that no key may read (403 "Access denied.").
       poison                  collection -> ids; every answer that would hold one of these records
                               (a page, filter[ids], GET by id) is a 500.
@@ -152,7 +152,7 @@ class Knobs:
         self.turn(**{f.name: getattr(self, f.name) for f in fields(self)})
 
     def turn(self, **values: Any) -> None:
-        """Set knobs by name; an unknown name or value is an error, and then nothing is set."""
+        """Set knobs by name; an unknown name or a wrong value raises, and then nothing is set."""
         known = {f.name for f in fields(self)}
         for name, value in values.items():
             if name not in known:
@@ -172,18 +172,18 @@ class Knobs:
 
     @property
     def replica_lags(self) -> tuple[float, ...]:
-        """The lags of the replicas that are behind."""
+        """Return the lags of the replicas that are behind."""
         return tuple(lag for lag in self.replica_lag_seconds if lag > 0)
 
     def as_json(self) -> dict[str, Any]:
         found = asdict(self)
-        for name in _BY_ID:  # JSON has no numbers for names
+        for name in _BY_ID:  # JSON has no numbers as keys
             found[name] = {c: {str(i): v for i, v in ids.items()} for c, ids in found[name].items()}
         return found
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value as code reads it: JSON has no tuples, and no numbers for names."""
+    """Convert a value from JSON, which has no tuples and no numbers as keys."""
     if name in _RANGES:
         low, high = value if isinstance(value, list | tuple) else (value, value)
         return float(low), float(high)

@@ -1,4 +1,4 @@
-"""The request limit in any sliding second, and the log of what arrived when."""
+"""The request limit in any sliding second, and the log of arrived requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class SlidingWindow:
-    """At most `rate` grants in any second of one client: strict, nothing is averaged."""
+    """A limit of `rate` grants in any second for one client: strict, nothing is averaged."""
 
     def __init__(self) -> None:
         self._granted: dict[tuple[str, str], deque[float]] = {}
@@ -26,7 +26,7 @@ class SlidingWindow:
 
 @dataclass(slots=True)
 class Arrival:
-    """One request of the API: `at` is monotonic, `time` wall clock, both at arrival."""
+    """One API request: `at` is monotonic, `time` wall clock, both at arrival."""
 
     at: float
     time: float
@@ -46,7 +46,7 @@ class Arrival:
 
 
 class RequestLog:
-    """The latest requests; keys never get into it."""
+    """The latest requests, without their keys."""
 
     def __init__(self, keep: int = 300_000) -> None:
         self._arrivals: deque[Arrival] = deque(maxlen=keep)
@@ -62,7 +62,7 @@ class RequestLog:
     ) -> list[Arrival]:
         return [
             a
-            for a in list(self._arrivals)  # a copy in one step: the server appends meanwhile
+            for a in list(self._arrivals)  # copied in one step: the server appends meanwhile
             if a.time >= since
             and (account is None or a.account == account)
             and (path is None or path in a.path)
@@ -70,7 +70,7 @@ class RequestLog:
 
 
 def busiest_second(arrivals: list[Arrival]) -> int:
-    """The most requests of one client in any sliding second, refused ones included."""
+    """Return the most requests of one client in any sliding second, refused ones included."""
     busiest = 0
     windows: dict[str, deque[float]] = {}
     for arrival in sorted(arrivals, key=lambda a: a.at):

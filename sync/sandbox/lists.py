@@ -1,4 +1,4 @@
-"""List and history methods: sieve, order, page; and the pagination block around a page."""
+"""List and history methods: filter, order, page; and the pagination block beside a page."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from sync.sandbox.singles import find
 T = TypeVar("T")
 LIMITS = (20, 50, 100)
 MORE = (*LIMITS, 250)
-CREATED = ("createdAtFrom", "createdAtTo")  # the usual names of the filters on the creation date
+CREATED = ("createdAtFrom", "createdAtTo")  # the usual names of the creation date filters
 OWNER = "_owner"
 _ALWAYS = among(_owner="_customer", _channel="mgChannelId")
 PAGING = "Errors in the pagination parameters"
 USE_SINCE_ID = "Use the shift of the `filter[sinceId]` instead of `page` parameter"
-DEEPEST = 10_000  # rows of a history that may be paged over without sinceId
+DEEPEST = 10_000  # most entries of a history that may be paged over without sinceId
 
 
 @dataclass(frozen=True)
 class ListMethod:
-    """A paged list: of which collection, under which key, sieved how, in which order."""
+    """A paged list: its collection, the key of its answer, its filters, its order."""
 
     collection: str
     key: str
     filters: dict[str, Filter] = field(default_factory=dict)
     limits: Sequence[int] = LIMITS
     order: str = "newest"  # newest | id_desc | id_asc
-    created: tuple[str, str] | None = None  # names of the filters on the creation date
-    parent: str | None = None  # per-parent lists: the collection the path's id is of
+    created: tuple[str, str] | None = None  # names of the creation date filters
+    parent: str | None = None  # per-parent lists: collection of the id in the path
     external: bool = False  # the parent may be named by externalId
-    shape: Callable[[Call, Json], Json] | None = None  # another view of the record
+    shape: Callable[[Call, Json], Json] | None = None  # changes the record for this list
     buyer: str | None = None  # the filter that names a record's customer by externalId
 
     def __call__(self, call: Call) -> bytes:
@@ -59,7 +59,7 @@ class ListMethod:
         return answer(call, self.key, rows, asked, len(ids) + self._phantoms(call))
 
     def _phantoms(self, call: Call) -> int:
-        """The number a knob adds to the total of windows: all, or those that hold a day."""
+        """Return the knob's addition to the total of windows: of all, or of those with a day."""
         off = call.account.knobs.totals_off.get(self.collection)
         given = call.filter()
         if off is None or any(name not in (self.created or ()) for name in given):
@@ -71,7 +71,7 @@ class ListMethod:
         return int(off["add"]) if holds else 0
 
     def select(self, call: Call) -> Sequence[int]:
-        """Ids of the whole answer, in its order."""
+        """Return the ids of the whole answer, in its order."""
         account, key = call.account, call.key
         view = account.collections[self.collection].view(call.now, call.replica)
         given = {k: v for k, v in call.filter().items() if not k.startswith("_")}
@@ -98,7 +98,7 @@ class ListMethod:
         return found
 
     def _kept(self, call: Call, view: View, given: Json) -> list[int]:
-        """Ids that pass, in ascending (created, id) order."""
+        """Return the ids that pass the filters, in ascending (created, id) order."""
         tests, ids, low, high = self._tests(call, given)
         keys: Iterable[tuple[str, int]] = view.order[low_index(view, low) : high_index(view, high)]
         key, collection = call.key, call.account.collections[self.collection]
@@ -177,7 +177,7 @@ def ordered(call: Call, ascending: list[int], order: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Paging:
-    """The page a request asks for."""
+    """The requested page."""
 
     limit: int
     number: int
@@ -188,7 +188,7 @@ class Paging:
 
 
 def paging(call: Call, limits: Sequence[int]) -> Paging:
-    """limit and page of a request, or the refusal the API sends for others."""
+    """Return limit and page of a request, or raise the API's refusal."""
     try:
         asked = Paging(int(call.params.get("limit", "20")), int(call.params.get("page", "1")))
     except (TypeError, ValueError):
@@ -199,7 +199,7 @@ def paging(call: Call, limits: Sequence[int]) -> Paging:
 
 
 def page(call: Call, rows: Sequence[T], asked: Paging) -> Sequence[T]:
-    """One page; what a page beyond the end is, a knob says."""
+    """Return one page; a knob decides how a page beyond the end is answered."""
     knobs = call.account.knobs
     start = 0 if knobs.same_page_again else asked.start
     chosen = rows[start : start + asked.limit]
@@ -211,7 +211,7 @@ def page(call: Call, rows: Sequence[T], asked: Paging) -> Sequence[T]:
 
 
 def pagination(call: Call, asked: Paging, total: int, *, most: int | None = None) -> bytes:
-    """The block beside a page; `most` caps the number of pages it tells of."""
+    """Return the block beside a page; `most` limits the number of pages in it."""
     pages = -(-total // asked.limit)
     if most is not None:
         pages = min(pages, most)
@@ -229,7 +229,7 @@ def answer(call: Call, key: str, rows: Iterable[bytes], asked: Paging, total: in
 
 @dataclass(frozen=True)
 class FeedMethod:
-    """`orders/history` and its like; `owner` names the filter on the object's own id."""
+    """`orders/history` and the like; `owner` names the filter on the object's own id."""
 
     history: str
     owner: str

@@ -1,4 +1,4 @@
-"""Words the generators draw from: names, cities, goods. All combinations are invented."""
+"""Words for the generators: names, cities, goods. All combinations are invented."""
 
 from __future__ import annotations
 

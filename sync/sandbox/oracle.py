@@ -1,4 +1,4 @@
-"""The oracle: the whole truth about every account, for the judge of a mirror.
+"""The oracle: the true state of every account, to compare a mirror with.
 
 GET /oracle/requests?account=&path=&since=   requests, counts by status, busiest sliding second
 GET /oracle/{account}                        summary: counts, zone, newest history ids, pending
@@ -31,7 +31,7 @@ from sync.sandbox.limit import busiest_second
 from sync.sandbox.sandbox import Sandbox
 from sync.sandbox.sending import lines, sent_entry
 
-# What Python's splitlines() would take for the end of a line; JSON has another spelling for it.
+# Python's splitlines() would split at these characters; JSON can escape them.
 _BREAKS = tuple((c.encode(), b"\\u%04x" % ord(c)) for c in "\u2028\u2029\x85")
 
 
@@ -56,7 +56,7 @@ def answer(value: Any, status: int = 200) -> Response:
 
 
 def summary(account: Account, now: float) -> dict[str, Any]:
-    """Counts of live records, newest history ids, and whether anything is still on its way."""
+    """Return counts of live records, newest history ids, and whether changes are pending."""
     pending = sum(c.pending(now) for c in account.collections.values())
     return {
         "name": account.name, "zone": account.time.zone_name, "currency": account.currency,
@@ -79,7 +79,7 @@ def deleted(account: Account, collection: str) -> list[dict[str, Any]]:
 
 
 class Oracle:
-    """The answers behind the routes."""
+    """The handlers behind the routes."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -124,7 +124,7 @@ class Oracle:
         if kept is None or name not in kept.versions:
             known = account.timeline.names
             return answer({"error": "no timeline: is the knob on?", "known": known}, 404)
-        # Versions never change, so that the lock need not be held while they are rendered.
+        # Versions never change, so they are rendered without the lock.
         return _stream(kept.lines(name, int(request.query_params.get("since", 0))))
 
     async def history(self, request: Request) -> Response:
@@ -154,7 +154,7 @@ class Oracle:
             return answer(self._account(request).references[request.path_params["name"]])
 
     async def requests(self, request: Request) -> Response:
-        """`requests` are the newest 10,000 that match; counts are of all that match."""
+        """Return the newest 10,000 matching `requests`; the counts are of all matching ones."""
         asked = request.query_params
         found = self._sandbox.log.matching(
             asked.get("account"), asked.get("path"), float(asked.get("since", 0))
@@ -176,7 +176,7 @@ class Oracle:
 
 
 def _stream(rows: Iterable[bytes]) -> StreamingResponse:
-    """JSON lines in blocks, so that a large answer needs no second copy."""
+    """Send JSON lines in blocks, so that a large answer is not copied."""
     return StreamingResponse(_blocks(rows), media_type="application/x-ndjson")
 
 

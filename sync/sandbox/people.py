@@ -1,4 +1,4 @@
-"""Generator of customers: people and their addresses, now and then an awkward value."""
+"""Generator of customers: people and addresses, some with an awkward value."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SHADOW = str.maketrans("áéíóúñüÁÉÍÓÚÑ ", "aeiounuAEIOUN_")
 
 
 def tongue(rng: Random, language: str) -> str:
-    """The language of a customer's name: mostly the account's, not always."""
+    """Return the language of a customer's name: mostly the account's, not always."""
     weights = _WEIGHTS[language]
     return rng.choices([kind for kind, _ in weights], [weight for _, weight in weights])[0]
 
 
 def full_name(rng: Random, kind: str) -> tuple[str, str, str | None, str]:
-    """First name, last name, patronymic, sex."""
+    """Return first name, last name, patronymic, sex."""
     sex = rng.choice(("female", "male"))
     first, last = rng.choice(names.FIRST[kind][sex]), rng.choice(names.LAST[kind])
     if kind == "RU":
@@ -58,7 +58,7 @@ def customer(
     rng: Random, language: str, customer_id: int, *, created: str, site: str, manager: int,
     external: int, awkward: float,
 ) -> Json:  # fmt: skip
-    """One customer in the field order of the API, aggregates still at zero."""
+    """Return a customer in the API's field order, with aggregates of zero."""
     kind = tongue(rng, language)
     first, last, patronymic, sex = full_name(rng, kind)
     person: Json = {"type": "customer", "id": customer_id}
@@ -98,7 +98,7 @@ def customer(
 
 
 def _twist(rng: Random, person: Json) -> None:
-    """Something legal that breaks naive readers."""
+    """Add something that is allowed but breaks naive readers."""
     match rng.randint(0, 5):
         case 0:
             person["birthday"] = "0000-00-00"

@@ -1,4 +1,4 @@
-"""The API's manner of speaking: PHP's nested parameters in, PHP's JSON out."""
+"""The encoding of the API: PHP's nested parameters in, PHP's JSON out."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Refusal(Exception):
 def nested(query: str) -> Json:
     """`filter[ids][]=1&filter[ids][]=2&limit=20` -> {"filter": {"ids": ["1", "2"]}, "limit": "20"}.
 
-    As in PHP, a later value wins over an earlier one of the same name, and `[0]`, `[1]` are a list
-    as good as `[]`: callers read both through `values`.
+    As in PHP, a later value replaces an earlier one of the same name. `[0]`, `[1]` make a list
+    as `[]` does: callers read both through `values`.
     """
     tree: Json = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
@@ -44,13 +44,13 @@ def nested(query: str) -> Json:
 
 
 def values(given: Any) -> list[str]:
-    """The values of a parameter that may come alone, as `[]` or as `[0]`, `[1]`…"""
+    """Return the values of a parameter that may come alone, as `[]` or as `[0]`, `[1]`…"""
     if isinstance(given, dict):
         return [str(v) for v in given.values() if not isinstance(v, dict)]
     return [str(given)]
 
 
 def loose(number: float) -> int | float:
-    """A number as the API writes it: whole ones as int, others with at most two decimals."""
+    """Return a number as the API writes it: whole ones as int, others with at most two decimals."""
     rounded = round(number, 2)
     return int(rounded) if rounded == int(rounded) else rounded

@@ -1,6 +1,6 @@
-"""Records of one kind: what is true, and what lists show while they lag behind it.
+"""Records of one kind: the current state, and the older state that lagging lists show.
 
-A record is kept as the bytes it is sent as; it is never changed, only replaced, so that a lagging
+A record is kept as the bytes that are sent. It is never changed, only replaced, so that a lagging
 view can share it.
 """
 
@@ -32,7 +32,7 @@ _ZDICT = (
 
 @dataclass(slots=True)
 class Record:
-    """One record as sent, and the few values that lists are sorted and sieved by."""
+    """One record as sent, with the values that lists are sorted and filtered by."""
 
     id: int
     created: str
@@ -54,7 +54,7 @@ class Gone:
 
 
 class Press:
-    """Keeps bytes as they are, or compressed when memory matters more than time."""
+    """Stores bytes as they are, or compressed where memory matters more than time."""
 
     def __init__(self, lean: bool) -> None:
         self.lean = lean
@@ -76,7 +76,7 @@ class View:
         self.live: dict[int, Record] = {}
         self.order: list[tuple[str, int]] = []
         self.version = 0
-        self.found: dict[Any, list[int]] = {}  # sieved lists, until the next change
+        self.found: dict[Any, list[int]] = {}  # filtered lists, until the next change
 
     def put(self, record: Record) -> None:
         before = self.live.get(record.id)
@@ -94,13 +94,13 @@ class View:
             self._changed()
 
     def fill(self, records: list[Record]) -> None:
-        """Put many at once, while seeding."""
+        """Add many records at once, while seeding."""
         self.live.update((record.id, record) for record in records)
         self.order = sorted((record.created, record.id) for record in self.live.values())
         self._changed()
 
     def keep(self, asked: Any, found: list[int]) -> None:
-        """Remember an answer until the next change, but not too many of them."""
+        """Cache an answer until the next change; the cache is bounded."""
         if len(self.found) >= 500:
             self.found.clear()
         self.found[asked] = found
@@ -117,7 +117,7 @@ class View:
 
 @dataclass(slots=True, order=True)
 class Change:
-    """A save that lists do not show yet; `committed_at` later than now: nobody sees it yet."""
+    """A save that lists do not show yet; nobody sees it before `committed_at`."""
 
     visible_at: float
     sequence: int
@@ -129,13 +129,13 @@ class Change:
 
 @dataclass(slots=True)
 class Behind:
-    """A view some seconds behind the truth, and the changes it waits for."""
+    """A view some seconds behind the current state, and the changes not shown yet."""
 
     view: View
     waiting: list[Change] = field(default_factory=list)
 
     def catch_up(self, until: float) -> list[Change]:
-        """Show the changes visible at a moment; those shown now for the first time."""
+        """Show the changes visible at a moment; return those shown now for the first time."""
         due = 0
         while due < len(self.waiting) and self.waiting[due].visible_at <= until:
             change = self.waiting[due]
@@ -158,7 +158,7 @@ class Collection:
         self.gone: dict[int, Gone] = {}
         self.next_id = first_id
         self._behind: dict[float, Behind] = {}  # by the replica's lag; 0: the list itself
-        self._latest: dict[int, Change] = {}  # the last change of an id that the list waits for
+        self._latest: dict[int, Change] = {}  # the last change of an id, not shown by the list yet
         self._sequence = 0
 
     def take_id(self) -> int:
@@ -176,10 +176,10 @@ class Collection:
         self, record_id: int, record: Record | None, *, now: float, committed: float,
         visible: float, replicas: Iterable[float] = (),
     ) -> float:  # fmt: skip
-        """Make `record` (None: nothing) the truth about an id, and lists show it in due time.
+        """Make `record` (None: nothing) the current state of an id; lists show it when it is due.
 
         A change of a record whose last change is not committed yet waits for it, like the second
-        of two transactions that lock one row. Returns when this one is committed.
+        of two transactions that lock one row. Returns the time at which this one is committed.
         """
         earlier = self._latest.get(record_id)
         if earlier is not None:
@@ -204,14 +204,14 @@ class Collection:
         return committed
 
     def _fall_behind(self) -> Behind:
-        """A copy of what the list itself shows and waits for: there a replica begins to lag."""
+        """Return a copy of the shown records and the pending changes, as the start of a replica."""
         listed = self._behind.get(0.0)
         if listed is None:
             return Behind(self.truth.copy())
         return Behind(listed.view.copy(), list(listed.waiting))
 
     def view(self, now: float, replica: float = 0.0) -> View:
-        """The records a list shows now, on a replica so many seconds behind."""
+        """Return the records a list shows now, on a replica so many seconds behind."""
         behind = self._behind.get(replica)
         if behind is None:
             return self.truth if replica == 0 else self.view(now)
@@ -224,7 +224,7 @@ class Collection:
         return behind.view
 
     def get(self, record_id: int, now: float) -> Record | None:
-        """The newest committed state of one id: what GET by id answers."""
+        """Return the newest committed state of an id, as GET by id answers it."""
         latest = self._latest.get(record_id)
         if latest is not None and latest.committed_at > now:
             for change in self._behind[0.0].waiting:
@@ -239,18 +239,18 @@ class Collection:
         return None
 
     def pick(self, rng: Random) -> int:
-        """The id of a live record, more often a recent one; IndexError when there is none."""
+        """Return the id of a random live record, more often a recent one; IndexError if none."""
         order = self.truth.order
         if not order:
             raise IndexError(self.name)
         return order[-1 - int(len(order) * rng.random() ** 3)][1]
 
     def pick_gone(self, rng: Random) -> int:
-        """The id of a record whose deletion a history told."""
+        """Return the id of a record whose deletion is in a history."""
         return rng.choice([i for i, gone in self.gone.items() if gone.reason == "history"])
 
     def pending(self, now: float) -> int:
-        """Saves that lists, or the replica that is furthest behind, do not show yet."""
+        """Count the saves that lists, or the replica furthest behind, do not show yet."""
         for lag in list(self._behind):
             self.view(now, lag)
         return max((len(behind.waiting) for behind in self._behind.values()), default=0)
@@ -258,11 +258,11 @@ class Collection:
     # --- a backup
 
     def back_up(self) -> Backup:
-        """All of it as it is; what is on its way counts as arrived."""
+        """Return a copy of the collection; pending changes count as shown."""
         return Backup(self.truth.copy(), dict(self.gone), self.next_id)
 
     def restore(self, backup: Backup) -> None:
-        """All of it as it was; lists and replicas show it at once."""
+        """Replace the collection by a backup; lists and replicas show it at once."""
         self.truth, self.gone = backup.truth.copy(), dict(backup.gone)
         self.next_id = backup.next_id
         self._behind.clear()
@@ -271,7 +271,7 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A collection as it was."""
+    """A copy of a collection at one moment."""
 
     truth: View
     gone: dict[int, Gone]

@@ -1,7 +1,7 @@
 """The dictionaries of an account, in its language: statuses, deliveries, payments, sites…
 
-Kept here as code -> entry; which of them the API sends as a map and which as a list is decided by
-the method (service.py).
+They are kept as code -> entry; the method decides whether one is sent as a map or as a list
+(service.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from sync.sandbox.php import Json
 
-# Each with its group, and its name in Russian, Spanish and English.
+# Each with its group and its name in Russian, Spanish and English.
 STATUSES = (
     ("new", "new", ("Новый", "Nuevo", "New")),
     ("availability-confirmed", "approval", ("Наличие подтверждено", "Disponible", "Available")),
@@ -57,7 +57,7 @@ def entry(code: str, name: str, **more: Any) -> Json:
 def references(
     language: str, currency: str, country: str, sites: list[str], when: str
 ) -> dict[str, dict[str, Json]]:
-    """All dictionaries by method name. `when` is the date their entries were made."""
+    """Return all dictionaries by method name. `when` is the date their entries were made."""
     i = {"RU": 0, "ES": 1}.get(language, 2)
     pays = [code for code, _ in PAYMENTS]
     by_code: dict[str, list[Json]] = {
@@ -153,7 +153,7 @@ def _legal_entity(country: str) -> Json:
 
 
 def _listed(i: int, currency: str, country: str, sites: list[str]) -> dict[str, list[Json]]:
-    """The dictionaries sent as lists. The API knows couriers and channels by id; code is ours."""
+    """Return the dictionaries sent as lists. Couriers and channels have ids there, no codes."""
     return {
         "cost-groups": [
             {"code": "product-cost", "name": ("Товары", "Productos", "Goods")[i], "ordering": 10,

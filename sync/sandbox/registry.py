@@ -1,4 +1,4 @@
-"""The kinds of record, and what follows from them: methods, histories, mutations, churn."""
+"""The list of kinds, and what follows from it: methods, histories, mutations, churn."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ CHURN: dict[str, Move] = {name: move for kind in KINDS for name, move in kind.ch
 
 @dataclass(frozen=True)
 class Method:
-    """The answer of a path. `scope` None: any key that works."""
+    """The answer to a path. `scope` None: any valid key."""
 
     answer: Answer
     scope: str | None = None
 
     @property
     def kind(self) -> bytes:
-        """Content type: everything is JSON but the downloads."""
+        """Content type: JSON for all but downloads."""
         return b"application/pdf" if isinstance(self.answer, Download) else b"application/json"
 
 
@@ -62,7 +62,7 @@ METHODS = {f"/api/{path}": Method(*method) for path, method in service.METHODS.i
 
 
 def _patterns() -> dict[int, list[tuple[list[str], str]]]:
-    """Paths with variable parts by their length, the most definite ones first."""
+    """Return paths with variable parts by their length, the most specific ones first."""
     found: dict[int, list[tuple[list[str], str]]] = {}
     for path in sorted((p for p in METHODS if "{" in p), key=lambda p: p.count("{")):
         parts = path.split("/")
@@ -74,7 +74,7 @@ _PATTERNS = _patterns()
 
 
 def find(path: str) -> tuple[Method, tuple[str, ...]] | None:
-    """The method of a path and the variable parts; None: unknown path."""
+    """Return the method of a path and the variable parts; None for an unknown path."""
     exact = METHODS.get(path)
     if exact is not None and "{" not in path:
         return exact, ()

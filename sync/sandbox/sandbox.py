@@ -26,9 +26,9 @@ CURRENCIES = {"Europe/Moscow": "RUB", "Asia/Vladivostok": "RUB", "Asia/Yekaterin
 
 
 class Sandbox:
-    """Build it, add accounts, serve it with `running(sandbox)`.
+    """A server with accounts: build it, add accounts, serve it with `running(sandbox)`.
 
-    Every change takes `sandbox.lock`, as every request does, so that a test may use the accounts
+    Every change and every request takes `sandbox.lock`, so that a test may use the accounts
     directly while the server runs in a thread.
     """
 
@@ -70,7 +70,7 @@ class Sandbox:
         return made
 
     def get(self, path: str, *, key: str | None = None) -> tuple[int, Any]:
-        """Status and body of `GET path?query`, without HTTP, limits or faults.
+        """Return status and body of `GET path?query`, without HTTP, limits or faults.
 
         Paths are relative to /api/v5/ unless they begin with a slash. Without `key`, the first
         account's is used.
@@ -83,9 +83,9 @@ class Sandbox:
         return status, orjson.loads(body) if kind == JSON else body
 
     def truth(self, account: str, collection: str, *, steady: bool = False) -> list[Json]:
-        """All live records as their list sends them when nothing lags, newest first.
+        """Return all live records as their list sends them when nothing lags, newest first.
 
-        `steady` leaves out what changes unannounced: aggregates, and people inside orders.
+        `steady` leaves out what changes without an entry: aggregates, and people inside orders.
         """
         with self.lock:
             rows = lines(self.accounts[account], collection, self.clock.now(), only_steady=steady)
@@ -93,5 +93,5 @@ class Sandbox:
 
 
 def demo_key(seed: int, name: str) -> str:
-    """The first key of an account: derived, so that none is kept anywhere."""
+    """Return the first key of an account: derived from the seed, so that none is stored."""
     return derived_key(seed, name, 0)

@@ -1,4 +1,4 @@
-"""One save of an account as one commit: its records and the entries of its histories."""
+"""A save of an account as one commit: its records and their history entries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sync.sandbox.timeline import Timeline
 
 
 class Save:
-    """One save: all its entries carry one createdAt and become visible together."""
+    """One save: all its entries have the same createdAt and become visible together."""
 
     def __init__(self, saves: Saves, source: str, *, silent: bool) -> None:
         self._saves, self.silent = saves, silent
@@ -38,7 +38,7 @@ class Save:
             self._author["apiKey"] = {"current": rng.random() < 0.2}
 
     def came(self, history: str, record: Record, word: Word, *, stub: Json | None = None) -> None:
-        """Put a new record; without a stub its entry carries all of it."""
+        """Put a new record; without a stub its entry carries the whole record."""
         self.put(history, record)
         whole = record.blob if stub is None else None
         self.say(history, record, word, stub=stub, flags={"created": True}, whole=whole)
@@ -47,7 +47,7 @@ class Save:
         self, history: str, record: Record, reason: str, word: Word, *, stub: Json | None = None,
         survivor: int | None = None,
     ) -> None:  # fmt: skip
-        """Drop a record; without a stub its entry carries all of it."""
+        """Drop a record; without a stub its entry carries the whole record."""
         self.drop(history, record.id, reason, survivor)
         whole = record.blob if stub is None else None
         self.say(history, record, word, stub=stub, flags={"deleted": True}, whole=whole)
@@ -93,7 +93,7 @@ class Save:
 
 @dataclass
 class Saves:
-    """Opens the saves of an account; all that changes its records goes through here."""
+    """Opens the saves of an account; its records change through saves only."""
 
     store: Store
     writer: HistoryWriter
@@ -112,7 +112,7 @@ class Saves:
 
     @contextmanager
     def saving_together(self, source: str, *, commit_seconds: float = 0.0) -> Iterator[Save]:
-        """One transaction around all saves inside: ids allotted now, seen at its commit."""
+        """Join all saves inside in one transaction: ids allotted now, visible at its commit."""
         with self.lock:
             save = Save(self, source, silent=False)
             lag = save.visible - save.committed

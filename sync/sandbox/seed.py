@@ -1,4 +1,4 @@
-"""Fills an account from its seed: two years up to now, kind by kind."""
+"""Fills an account with data derived from a seed: two years up to now, kind by kind."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
 
-SAMPLE_ORDERS, SAMPLE_CUSTOMERS = 3000, 1500  # of so many, what they left behind is made
+SAMPLE_ORDERS, SAMPLE_CUSTOMERS = 3000, 1500  # related records are made of so many
 
 
 def populate(
     account: Account, kinds: Iterable[Kind], *, orders: int, customers: int, products: int
 ) -> None:
-    """The same seed and clock give the same bytes."""
+    """Fill the account; the same seed and clock give the same bytes."""
     rng = Random(f"{account.seed}/{account.name}/seed")
     seeding = Seeding(account, rng, orders, customers, products)
     turns = in_turn(kinds)
@@ -37,7 +37,7 @@ def populate(
 
 
 def in_turn(kinds: Iterable[Kind]) -> list[Kind]:
-    """The kinds in the order they are seeded: each after those it names."""
+    """Return the kinds in seeding order: each after the kinds it names."""
     known = {kind.name: kind for kind in kinds}
     turns: dict[str, Kind] = {}
 
@@ -52,7 +52,7 @@ def in_turn(kinds: Iterable[Kind]) -> list[Kind]:
 
 
 def _left_behind(seeding: Seeding, turns: list[Kind]) -> dict[str, list[Record]]:
-    """Packs, tasks, notes, costs, files, bonuses: about one for every few orders or customers."""
+    """Make packs, tasks, notes, costs, files, bonuses: one for every few orders or customers."""
     placed = seeding.account.collections["orders"]
     some = islice(placed.truth.live.values(), SAMPLE_ORDERS)
     owners: dict[str, Iterable[Json]] = {

@@ -1,4 +1,4 @@
-"""A record as it is sent. An order embeds its customer as that customer is now."""
+"""Records as they are sent. An order embeds its customer as that customer is now."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = [
 
 
 def answered(call: Call, collection: str, record: Record) -> bytes:
-    """The record's bytes in an answer of the API, unless it spoils the whole of it."""
+    """Return the record's bytes in an answer; a record of the knob `poison` fails the answer."""
     if record.id in call.account.knobs.poison.get(collection, ()):
         raise Refusal(500, "Internal Server Error")
     return sent(call.account, collection, record, call.now)
 
 
 def sent(account: Account, collection: str, record: Record, now: float) -> bytes:
-    """The record's bytes in a list or by GET."""
+    """Return the record's bytes as a list or GET sends them."""
     blob = account.store.press.unpack(record.blob)
     if collection == "orders":
         blob = with_people(account, blob, record, now)
@@ -44,7 +44,7 @@ def sent(account: Account, collection: str, record: Record, now: float) -> bytes
 
 
 def lines(account: Account, collection: str, now: float, *, only_steady: bool) -> Iterator[bytes]:
-    """All live records as their list sends them when nothing lags, newest first."""
+    """Yield all live records as their list sends them when nothing lags, newest first."""
     truth = account.collections[collection].truth
     for _, record_id in reversed(list(truth.order)):
         record = truth.live.get(record_id)
@@ -55,7 +55,7 @@ def lines(account: Account, collection: str, now: float, *, only_steady: bool) -
 
 
 def with_people(account: Account, blob: bytes, about: Record | Entry, now: float) -> bytes:
-    """An order with the customer and the contact it belongs to."""
+    """Return an order with its customer and its contact embedded."""
     if about.customer is None:
         return blob
     who = embedded(account, about.customer, about.site, now)
@@ -68,7 +68,7 @@ def with_people(account: Account, blob: bytes, about: Record | Entry, now: float
 
 
 def embedded(account: Account, customer: int, site: str | None, now: float) -> bytes:
-    """The customer inside an order; of one that is deleted only its id is left."""
+    """Return the customer inside an order; a deleted customer is an id alone."""
     for name in BUYERS:
         record = account.collections[name].view(now).live.get(customer)
         if record is not None:
@@ -77,7 +77,7 @@ def embedded(account: Account, customer: int, site: str | None, now: float) -> b
 
 
 def sent_entry(account: Account, history: str, entry: Entry, now: float) -> bytes:
-    """A history entry; a `created` one carries the whole object as it was then."""
+    """Return a history entry; a `created` one carries the whole object as it was then."""
     body = account.store.press.unpack(entry.body)
     if entry.whole is not None:
         whole = account.store.press.unpack(entry.whole)
@@ -88,7 +88,7 @@ def sent_entry(account: Account, history: str, entry: Entry, now: float) -> byte
 
 
 def answered_entry(call: Call, history: str, entry: Entry) -> bytes:
-    """A history entry in an answer of the API: of some, a knob spoils the subject's shape."""
+    """Return a history entry in an answer; a knob gives some entries an unreadable subject."""
     sent_as = sent_entry(call.account, history, entry, call.now)
     shape = _shape(call.account.knobs, history, entry.id)
     if shape is None:

@@ -1,4 +1,4 @@
-"""Running a sandbox: in a daemon thread beside a test, or as a process of its own."""
+"""Functions that run a sandbox: in a daemon thread beside a test, or in its own process."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sync.sandbox.sandbox import Sandbox
 
 
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A bound socket; port 0 takes a free one."""
-    # asyncio switches Nagle off only for sockets that say they are TCP.
+    """Return a bound socket; port 0 takes a free one."""
+    # asyncio switches Nagle off only for sockets created with IPPROTO_TCP.
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((host, port))
@@ -38,9 +38,9 @@ def server(sandbox: Sandbox) -> uvicorn.Server:
 
 @contextmanager
 def running(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve `sandbox` in a daemon thread; yields its URL.
+    """Serve `sandbox` in a daemon thread; yield its URL.
 
-    The test keeps using `sandbox.accounts[...]` directly: requests and mutations share one lock.
+    The test may go on using `sandbox.accounts[...]`: requests and mutations share one lock.
     """
     sock = listen(host, port)
     served = server(sandbox)
@@ -68,7 +68,7 @@ def _wait_until_started(served: uvicorn.Server, thread: threading.Thread) -> Non
 
 @dataclass
 class Spawned:
-    """A sandbox in a process of its own."""
+    """A sandbox that runs in its own process."""
 
     url: str
     keys: dict[str, str]

@@ -1,4 +1,4 @@
-"""Methods and mutations of no kind of its own: settings, dictionaries, look-ups, any record."""
+"""Methods and mutations that belong to no kind: settings, dictionaries, look-ups, any record."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ROWS = {
     "couriers": "couriers", "currencies": "currencies", "legal-entities": "legalEntities",
     "mg-channels": "mgChannels", "price-types": "priceTypes", "stores": "stores",
 }  # fmt: skip
-_OURS = ("couriers", "mg-channels")  # the API knows them by id, not by code
+_OURS = ("couriers", "mg-channels")  # the API has ids of them, no codes
 
 
 # --- mutations
@@ -52,7 +52,7 @@ def create(account: Account, collection: str, **fields: Any) -> int:
 
 
 def update(account: Account, collection: str, record_id: int, **changes: Any) -> int:
-    """Change a record; a product's `updatedAt` moves with it, as in the API."""
+    """Change a record; a product's `updatedAt` moves too, as in the API."""
     with account.saving(silent=True) as save:
         before, old = account.store.loaded(collection, record_id)
         new = merged(old, changes)
@@ -67,7 +67,7 @@ def update(account: Account, collection: str, record_id: int, **changes: Any) ->
 
 
 def delete(account: Account, collection: str, record_id: int) -> int:
-    """Remove a record: no history tells."""
+    """Remove a record without a history entry."""
     with account.saving(silent=True) as save:
         save.drop(collection, account.must(collection, record_id).id, "removed")
         return int(record_id)
@@ -88,7 +88,7 @@ def remove_reference(account: Account, dictionary: str, code: str) -> None:
 
 
 def _of(part: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of an account's part as a mutation of the account."""
+    """Turn a method of an account's part into a mutation of the account."""
 
     @wraps(method)
     def edit(account: Account, *positional: Any, **arguments: Any) -> Any:
@@ -112,7 +112,7 @@ MUTATIONS: tuple[Callable[..., Any], ...] = (
 
 @dataclass(frozen=True)
 class ReferenceMethod:
-    """An unpaged dictionary: a map by code, or a list; `strip` drops a code that is only ours."""
+    """An unpaged dictionary: a map by code, or a list; `strip` leaves out a code the API lacks."""
 
     name: str
     key: str
@@ -204,7 +204,7 @@ def features(call: Call) -> bytes:
 
 
 def manager_by_phone(call: Call) -> bytes:
-    """The manager of the customer with this phone."""
+    """Return the manager of the customer with this phone."""
     phone = str(call.params.get("phone", "")).lstrip("+")
     account, people = call.account, call.account.collections["customers"]
     users = account.collections["users"]
@@ -233,12 +233,12 @@ def sms_status(call: Call) -> bytes:
 
 
 def nothing_here(_: Call) -> bytes:
-    """A method whose objects this account has none of."""
+    """Answer 404: this account has no such objects."""
     raise Refusal(404, "Not found")
 
 
 def recalculate(call: Call) -> bytes:
-    """GET with a side effect; again within a minute it is refused."""
+    """Answer a GET with a side effect; a second one within a minute is refused."""
     account = call.account
     last = account.counters.get("statistic", 0)
     if call.now - last < 60:
@@ -248,7 +248,7 @@ def recalculate(call: Call) -> bytes:
 
 
 def cart(call: Call) -> bytes:
-    """A cart; one customer in five left something in it. Times here carry their offset."""
+    """Return a cart; one customer in five has one. Times here carry their UTC offset."""
     customer = _visitor(call)
     account = call.account
     shelf = account.shop.articles[call.args[0]]
@@ -289,7 +289,7 @@ def _visitor(call: Call) -> Record:
     return find(asked, "customers", text, by_external=True)
 
 
-# path below /api/ -> what answers it and the scope it needs; None: any key that works
+# path below /api/ -> its answer and the scope it needs; None: any valid key
 METHODS: dict[str, tuple[Answer, str | None]] = {
     "api-versions": (api_versions, None),
     "credentials": (credentials, None),

@@ -1,4 +1,4 @@
-"""Generator of orders: what is bought, when, by whom, and how the order then goes on."""
+"""Generator of orders: goods, time, buyer, and the steps of the order afterwards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sync.sandbox.php import Json, loose
 from sync.sandbox.reference import METHODS
 
 DAY = 86400.0
-DAYS = 730.0  # orders go back so far
+DAYS = 730.0  # age of the oldest orders
 _GOOD = ("availability-confirmed", "client-confirmed", "send-to-assembling", "assembling",
          "assembling-complete", "send-to-delivery", "delivering", "complete")  # fmt: skip
 _BAD = ("no-call", "no-product", "cancel-other")
@@ -22,7 +22,7 @@ SEASON = (0.8, 0.9, 1.0, 0.9, 0.9, 0.8, 0.7, 0.8, 1.0, 1.1, 1.5, 1.7)
 
 @dataclass
 class Shop:
-    """Goods and people an order is made from; `item_id` and `payment_id` count."""
+    """Goods and people that orders are made from; `item_id` and `payment_id` count up."""
 
     language: str
     currency: str
@@ -34,13 +34,13 @@ class Shop:
     item_id: Callable[[], int]
     payment_id: Callable[[], int]
     awkward: float
-    external: Callable[[str], int]  # externalIds are counted per site, and repeat between sites
+    external: Callable[[str], int]  # externalIds count per site, so sites repeat them
     dictionary: list[str] = field(default_factory=lambda: ["red", "green", "blue"])
 
 
 @dataclass
 class Step:
-    """One later save of an order: when, by whom, and what it changes."""
+    """One later save of an order: its time, its author, its changes."""
 
     at: float
     source: str
@@ -50,7 +50,7 @@ class Step:
 
 
 def moment(rng: Random, now: float, days: float) -> float:
-    """A creation time within the last `days`, more often in the season and by day."""
+    """Return a creation time in the last `days`, more often in the season and by day."""
     while True:
         at = now - rng.random() * days * DAY
         month = int((at % (365.25 * DAY)) / (30.44 * DAY)) % 12
@@ -60,7 +60,7 @@ def moment(rng: Random, now: float, days: float) -> float:
 
 
 def items(rng: Random, shop: Shop, site: str, created: str) -> list[Json]:
-    """One to four lines; goods of the season come first."""
+    """Return one to four items; goods in season are preferred."""
     shelf = shop.articles[site]
     month = int(created[5:7])
     found: list[Json] = []
@@ -88,7 +88,7 @@ def items(rng: Random, shop: Shop, site: str, created: str) -> list[Json]:
 
 
 def totals(order: Json) -> None:
-    """Bring the sums in line with items and delivery."""
+    """Recompute the sums from items and delivery."""
     lines = order["items"]
     goods = sum(i["initialPrice"] * i["quantity"] for i in lines)
     paid = sum((i["initialPrice"] - i["discountTotal"]) * i["quantity"] for i in lines)
@@ -101,7 +101,7 @@ def totals(order: Json) -> None:
 def order(
     rng: Random, shop: Shop, order_id: int, *, at: float, site: str, buyer: Json | None
 ) -> Json:
-    """A new order in the field order of the API; its customer is embedded when it is sent."""
+    """Return a new order in the API's field order; its customer is embedded when it is sent."""
     created = shop.local(at)
     who = buyer or {}
     lines = items(rng, shop, site, created)
@@ -180,7 +180,7 @@ def order(
 
 
 def short(order: Json) -> Json:
-    """An order as other records name it."""
+    """Return an order as other records refer to it."""
     return {k: order[k] for k in ("id", "number", "externalId") if k in order}
 
 
@@ -193,13 +193,13 @@ def custom(rng: Random, shop: Shop) -> Json:
 
 
 def steps(rng: Random, shop: Shop, *, at: float, now: float, has_manager: bool) -> list[Step]:
-    """Steps of an order until now: confirmed, packed, delivered, or cancelled, or returned."""
+    """Return the steps of an order until now: confirmed, packed, delivered, cancelled, returned."""
     fate = rng.random()
     path = list(_GOOD) if fate < 0.80 else [*_GOOD[: rng.randint(0, 2)], rng.choice(_BAD)]
     if 0.76 < fate < 0.80:
         path.append("returned")
     skip = rng.random()
-    if skip > 0.15:  # most shops do not walk through every status
+    if skip > 0.15:  # most shops do not set every status
         rare = ("send-to-assembling", "assembling-complete", "send-to-delivery")
         path = [s for s in path if s not in rare]
     if skip > 0.5:
@@ -220,7 +220,7 @@ def steps(rng: Random, shop: Shop, *, at: float, now: float, has_manager: bool) 
 
 
 def _twist(rng: Random, made: Json) -> None:
-    """Something legal that breaks naive readers."""
+    """Add something that is allowed but breaks naive readers."""
     match rng.randint(0, 7):
         case 0:
             made["delivery"]["date"] = "0000-00-00"

@@ -1,4 +1,4 @@
-"""Methods that answer one object: by id, by externalId or by codes."""
+"""Methods that return one object: by id, by externalId or by codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sync.sandbox.sending import answered
 
 @dataclass(frozen=True)
 class SingleMethod:
-    """`/{collection}/{id}`; with `by_external` the path names an externalId unless by=id."""
+    """`/{collection}/{id}`; with `by_external` the path holds an externalId unless by=id."""
 
     collection: str
     key: str
@@ -56,7 +56,7 @@ class Download:
 
 
 def find(call: Call, collection: str, text: str, *, by_external: bool) -> Record:
-    """The record a path means, or "Not found", with combinedTo when it was merged away."""
+    """Return the record a path names, or raise "Not found", with combinedTo after a merge."""
     target = call.account.collections[collection]
     if by_external and call.by() == "externalId":
         site = call.params.get("site")

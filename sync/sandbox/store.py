@@ -1,4 +1,4 @@
-"""The records of an account: its collections, and how an entity becomes a record of one."""
+"""The records of an account: its collections, and the conversion of entities to records."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ class Store:
         self._lock = lock
 
     def must(self, collection: str, record_id: int) -> Record:
-        """A live record, or a refusal."""
+        """Return a live record, or raise a refusal."""
         record = self.collections[collection].truth.live.get(int(record_id))
         if record is None:
             raise Refusal(404, f"{collection} has no live record {record_id}")
         return record
 
     def loaded(self, collection: str, record_id: int) -> tuple[Record, Json]:
-        """A live record and what it holds, or a refusal."""
+        """Return a live record and its content, or raise a refusal."""
         record = self.must(collection, record_id)
         return record, self.collections[collection].load(record)
 
     def ids(self, collection: str) -> list[int]:
-        """Ids of all live records, ascending."""
+        """Return the ids of all live records, ascending."""
         with self._lock:
             return sorted(self.collections[collection].truth.live)
 
     def read(self, collection: str, record_id: int) -> Json:
-        """A live record, without the customer an order is sent with."""
+        """Return the content of a live record, without the customer that is sent with an order."""
         with self._lock:
             return self.loaded(collection, record_id)[1]
 
     def entities(self, collection: str) -> list[Json]:
-        """All live records of a small collection."""
+        """Return the contents of all live records of a small collection."""
         held = self.collections[collection]
         return [held.load(record) for record in held.truth.live.values()]
 
@@ -56,21 +56,21 @@ class Store:
         return self.press.pack(orjson.dumps(entity))
 
     def record(self, entity: Json, **slots: Any) -> Record:
-        """A record as sent, its sorting values taken from the entity itself."""
+        """Return a record as sent; its sort values are taken from the entity."""
         return Record(
             entity["id"], entity.get("createdAt", ""), slots.pop("site", entity.get("site")),
             entity.get("externalId"), self.pack(entity), **slots,
         )  # fmt: skip
 
     def nameless(self, number: int, entity: Json) -> Record:
-        """A record whose id stays inside: the API knows it by codes."""
+        """Return a record whose id is not sent: the API identifies it by codes."""
         return Record(number, "", None, None, self.pack(entity))
 
     def fill(self, collection: str, entities: Iterable[Json]) -> None:
         self.fill_records(collection, [self.record(e, site=site_of(e)) for e in entities])
 
     def fill_records(self, collection: str, records: list[Record]) -> None:
-        """Put many at once, while the account is seeded."""
+        """Add many records at once, while the account is seeded."""
         target = self.collections[collection]
         target.truth.fill(records)
         target.next_id = max([target.next_id, *(r.id + 1 for r in records)])

@@ -1,9 +1,9 @@
-"""The past of an account: every version of the records that a mirror is judged by.
+"""The past of an account: every version of the records a mirror is compared with.
 
-A moment is the sandbox's clock, which is the host's unless a test moved it, and never the CRM's own
-(`clock_offset_seconds`). A save counts from its commit: from then on GET by id, and a list that
-does not lag, show it. Requests and saves take one lock and a save's moment is read inside it, so
-that whatever was asked after a moment was answered with all that was true at it.
+Moments are of the sandbox's clock, which is the host's unless a test moved it; never of the CRM's
+own clock (`clock_offset_seconds`). A save counts from its commit: from then on GET by id shows it,
+and so do lists that do not lag. Requests and saves take one lock, and a save's moment is read
+while holding it. So a request sent after a moment is answered with all that was true then.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ PADDING = "padding"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A record from a moment on; `record` None: it is deleted."""
+    """A state of a record from a moment on; `record` None: it is deleted."""
 
     at: float
     id: int
     record: Record | None
-    of_firm: bool = False  # an order's customer is a corporate one
+    of_firm: bool = False  # an order's customer is a corporate customer
 
 
 class Past:
-    """The versions of an account's records in the order they were made, since `began`."""
+    """The versions of an account's records since `began`, in the order they were made."""
 
     def __init__(self, store: Store, kept: Iterable[str], began: float) -> None:
         self.began, self._store = began, store
@@ -52,7 +52,7 @@ class Past:
         return Version(at, record_id, record, record is not None and record.customer in firms)
 
     def lines(self, collection: str, since: int) -> Iterator[bytes]:
-        """The versions after the first `since`, one JSON a line; each says its number."""
+        """Yield the versions after the first `since`, one JSON a line, each with its number."""
         upto = len(self.versions[collection])
         told = islice(self.versions[collection], since, upto)
         for number, version in enumerate(told, since + 1):
@@ -67,14 +67,14 @@ class Past:
 
 
 class Timeline:
-    """The past of an account, kept while the knob `timeline` is on."""
+    """The past of an account, recorded while the knob `timeline` is on."""
 
     def __init__(self, store: Store, names: Iterable[str], knobs: Knobs) -> None:
         self._store, self.names, self._knobs = store, list(names), knobs
         self.past: Past | None = None
 
     def kept(self, now: float) -> Past | None:
-        """The past, begun or forgotten as the knob says."""
+        """Return the past; start or drop it when the knob was turned."""
         if not self._knobs.timeline:
             self.past = None
         elif self.past is None:
@@ -83,7 +83,7 @@ class Timeline:
 
 
 def _people(order: Record, *, of_firm: bool) -> Json:
-    """The customer and contact of an order, as `steady` leaves them of what is sent."""
+    """Return the customer and contact of an order, reduced to what `steady` leaves of them."""
     found: Json = {}
     if order.customer is not None:
         kind = "customer_corporate" if of_firm else "customer"
@@ -95,9 +95,9 @@ def _people(order: Record, *, of_firm: bool) -> Json:
 
 
 def steady(entity: Json) -> Json:
-    """A record without what changes unannounced: aggregates, and people inside orders.
+    """Return a record without what changes unannounced: aggregates, and people inside orders.
 
-    Nor with the padding of the knob `huge`.
+    The padding of the knob `huge` is left out too.
     """
     kept = {k: v for k, v in entity.items() if k not in AGGREGATES or entity.get("type") is None}
     kept.pop(PADDING, None)

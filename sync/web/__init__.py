@@ -1,14 +1,14 @@
-"""The status page: what an operator looks at, and the few things they ask for from it.
+"""The status page: what an operator looks at, and the few actions on it.
 
-app.py         routes, and what happens when something cannot be answered
-state.py       what every page has at hand, and who may see what
+app.py         routes, and the pages shown for errors
+state.py       shared state of all pages: services, sessions, templates; access rights
 views.py       pages to read: overview, a store, crawls, rejects, unknown fields
 actions.py     buttons: backfill, reconcile, enable, disable, retry, approve, log in and out
-queries.py     questions to Postgres beyond those of status
-charts.py      the request budget as a picture
-security.py    sessions, CSRF, attempts to log in, headers
-formatting.py  numbers, moments and states for people
+queries.py     Postgres queries beyond those of status
+charts.py      the chart of the request budget
+security.py    sessions, CSRF, log-in attempts, headers
+formatting.py  numbers, times and states as text
 
-Rendered on the server and readable without JavaScript; static/page.js only keeps a page fresh. All
-that is shown passes Jinja's escaping: store names, error texts and rejected values are hostile.
+Rendered on the server and readable without JavaScript; static/page.js only refreshes a page. All
+shown values pass Jinja's escaping: store names, error texts and rejected values are untrusted.
 """

@@ -1,4 +1,4 @@
-"""What a person who is logged in may ask for. Every action ends by showing a page."""
+"""Actions of a logged-in person. Every action ends by showing a page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Form = Mapping[str, list[str]]
 
 
 async def form_of(request: Request) -> Form:
-    """The fields of a form; Refusal for what is too long to be one."""
+    """Return the fields of a form; Refusal when the body is too long for one."""
     body = b""
     try:
         async for chunk in request.stream():
@@ -41,12 +41,12 @@ async def form_of(request: Request) -> Form:
 
 
 def first(form: Form, name: str) -> str:
-    """A field's first value; empty when it is missing."""
+    """Return a field's first value; empty when the field is missing."""
     return next(iter(form.get(name, [])), "").strip()
 
 
 def insist_on_this_site(request: Request) -> None:
-    """Refusal for a form another site sent."""
+    """Raise Refusal for a form sent from another site."""
     origin = request.headers.get("origin")
     host = request.headers.get("host", "")
     if origin is not None and origin.partition("://")[2] != host:
@@ -59,7 +59,7 @@ def insist_on_this_site(request: Request) -> None:
 
 
 def login_page(site: Site, request: Request) -> Response:
-    """The form, or on to the overview for who is in already."""
+    """Show the log-in form; redirect to the overview when already logged in."""
     if site.sessions is None or site.session(request) is not None:
         return RedirectResponse("/", status_code=303)
     wanted = _local(request.query_params.get("next", "/"))
@@ -67,7 +67,7 @@ def login_page(site: Site, request: Request) -> Response:
 
 
 async def login(site: Site, request: Request) -> Response:
-    """Compare the token; who fails too often waits."""
+    """Compare the token and log in; after too many failures the client has to wait."""
     insist_on_this_site(request)
     form = await form_of(request)
     if site.sessions is None:
@@ -104,7 +104,7 @@ async def login(site: Site, request: Request) -> Response:
 
 
 async def logout(site: Site, request: Request) -> Response:
-    """End the session."""
+    """End the session of the request."""
     await _insist_on_operator(site, request)
     session = site.session(request)
     if site.sessions is not None and session is not None:
@@ -115,7 +115,7 @@ async def logout(site: Site, request: Request) -> Response:
 
 
 def _local(path: str) -> str:
-    """A path of this site; the overview for anything else."""
+    """Return the path if it belongs to this site, else that of the overview."""
     fine = path.startswith("/") and not path.startswith("//") and "\\" not in path
     return path if fine and path.isascii() and path.isprintable() else "/"
 
@@ -135,11 +135,11 @@ async def _insist_on_operator(site: Site, request: Request) -> Form:
     return form
 
 
-# --- what is asked of a store
+# --- actions on a store
 
 
 async def act(site: Site, request: Request) -> Response:
-    """Do it, say what was done, and show where it can be seen."""
+    """Perform the action, say what was done, and redirect to the page that shows the result."""
     form = await _insist_on_operator(site, request)
     name, what = request.path_params["name"], request.path_params["what"]
     action = ACTIONS.get(what)
@@ -155,7 +155,7 @@ async def act(site: Site, request: Request) -> Response:
 
 
 def _done(site: Site, action: Action, name: str, form: Form) -> tuple[str, str | None]:
-    """Do what was asked of a store: what was done, and the page that shows it."""
+    """Perform an action on a store; return a sentence about it, and the page that shows it."""
     for attempt in attempts(site.services.engine):
         with attempt as connection:
             done = action(connection, operations.store_with_key(connection, name), form)
@@ -197,7 +197,7 @@ def _retry(connection: sa.Connection, store: Store, form: Form) -> tuple[str, st
     name = first(form, "resource")
     released = operations.retry(connection, store, _resource(name) if name else None)
     what = name or store.name
-    return (f"{what} is tried again now." if released else f"{what} is asked for again."), None
+    return (f"{what} is tried again now." if released else f"{what} is requested again."), None
 
 
 def _approve(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
@@ -208,12 +208,12 @@ def _approve(connection: sa.Connection, store: Store, form: Form) -> tuple[str, 
 
 def _enable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str | None]:
     accounts.turn(connection, store.id, enabled=True)
-    return f"{store.name} is enabled: it goes on from where it stopped.", None
+    return f"{store.name} is enabled: it continues where it stopped.", None
 
 
 def _disable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str | None]:
     accounts.turn(connection, store.id, enabled=False)
-    return f"{store.name} is disabled: its rows stay and grow old.", None
+    return f"{store.name} is disabled: its rows stay and are no longer updated.", None
 
 
 Action = Callable[[sa.Connection, Store, Form], tuple[str, str | None]]

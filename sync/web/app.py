@@ -1,4 +1,4 @@
-"""Routes, and what happens when something cannot be answered."""
+"""Routes, and the pages shown when a request cannot be answered."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ View = Callable[[Site, Request], Response] | Callable[[Site, Request], Awaitable
 
 
 def create_app(services: Services) -> ASGIApp:
-    """The application over a process's services.
+    """Build the application over a process's services.
 
-    It reads what proxies say by itself: tell the server not to (`proxy_headers=False`).
+    It evaluates the headers of proxies itself: start the server with `proxy_headers=False`.
     """
     site = Site(services)
 
     def open_to(view: View, *, everybody: bool = False) -> Callable[[Request], Awaitable[Response]]:
-        """The endpoint of a view: for readers, or for everybody."""
+        """Return the endpoint of a view: for readers only, or for everybody."""
 
         async def endpoint(request: Request) -> Response:
             if not everybody:
@@ -73,7 +73,7 @@ def create_app(services: Services) -> ASGIApp:
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
     handled = (Refusal, SyncError, HTTPException, OverflowError, Exception)
-    # Around everything: a page that says what went wrong has the same headers.
+    # Outermost, so that error pages get the same headers.
     app = _Headers(Starlette(routes=routes, exception_handlers=dict.fromkeys(handled, refuse)))
     proxies = trusted(services.settings.web_proxies)
     return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), trusted_hosts=proxies))
@@ -91,11 +91,11 @@ def _in_words(error: Exception) -> tuple[int, str, str]:
             "There is no such page." if error.status_code == 404 else error.detail
         )  # fmt: skip
     log().error("page failed", error=told(error))
-    return 500, "A mistake of ours", "The page could not be made; the log says why."
+    return 500, "Internal error", "The page could not be built; the log has the reason."
 
 
 class _Headers:
-    """The same headers on every answer; what is in static/ may be kept."""
+    """Middleware: the same headers on every answer; files in static/ may be cached."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -120,23 +120,23 @@ class _Headers:
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-# --- for machines
+# --- routes for machines
 
 
 def _alive(_: Site, __: Request) -> Response:
-    """This process answers; it says nothing of the mirror."""
+    """Answer 200 while this process works; says nothing about the mirror."""
     return JSONResponse({"alive": True})
 
 
 def _ready(site: Site, _: Request) -> Response:
-    """Database, Redis, consumption proven: 503 when one of them is not."""
+    """Answer 200 when database, Redis and both queues work, 503 when one of them does not."""
     checks: dict[str, Any] = readiness(site.services)
     ready = all(each["ok"] for each in checks.values())
     return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
 
 
 def _metrics(site: Site, request: Request) -> Response:
-    """Prometheus's text, for who has the token (or this machine, where there is none)."""
+    """Return the metrics to a client with the token (or on this machine, where none is set)."""
     if site.sessions is not None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not site.sessions.is_token(token.strip()):

@@ -1,4 +1,4 @@
-"""The request budget of the last hour as a picture: used, waited, refused, by store."""
+"""A chart of the request budget's last hour: used, waited, refused, by store."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sync.web.queries import Use
 
 MINUTES = 60
 SHOWN = 5
-"""Stores with a colour of their own; the rest share one."""
+"""Stores with a colour of their own; all others share one."""
 WIDTH, HEIGHT = 600, 120
 _STEP = WIDTH / MINUTES
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A rectangle in the picture; `kind` is its CSS class."""
+    """A rectangle of the chart; `kind` is its CSS class."""
 
     x: float
     y: float
@@ -27,7 +27,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class StoreUse:
-    """A store's hour."""
+    """The use of one store in the hour."""
 
     name: str
     kind: str
@@ -37,13 +37,13 @@ class StoreUse:
 
     @property
     def mean_wait_seconds(self) -> float | None:
-        """How long a request waited for its slot, on average."""
+        """Average seconds a request waited for its slot."""
         return self.waited_seconds / self.granted if self.granted else None
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetPicture:
-    """Bars of used requests with refusals above, a line for the limit, waits below."""
+    """Bars of used requests with refusals on top, a line for the limit, waits below."""
 
     bars: Sequence[Bar]
     waits: Sequence[Bar]
@@ -58,12 +58,12 @@ class BudgetPicture:
 
     @property
     def mean_wait_seconds(self) -> float | None:
-        """Of all stores together."""
+        """Average seconds a request waited for its slot, over all stores."""
         return self.waited_seconds / self.total if self.total else None
 
 
 def budget(uses: Iterable[Use], *, limit: float) -> BudgetPicture:
-    """The picture; `limit` is requests a second."""
+    """Build the chart; `limit` is in requests a second."""
     uses = list(uses)
     by_store: dict[str, list[Use]] = defaultdict(list)
     for use in uses:

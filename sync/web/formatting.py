@@ -1,4 +1,4 @@
-"""Numbers, moments and states for people."""
+"""Format numbers, times and states for people."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterable
 from sync.state.status import ResourceStatus
 
 STATES = ("attention", "loading", "pending", "unavailable", "following", "fresh", "disabled")
-"""As a person wants to see them: what needs something first."""
+"""States in the order a person wants to see them: those that need action first."""
 GOOD = frozenset({"following", "fresh"})
 _MEANING = {
     "attention": "needs a person",
     "loading": "being loaded for the first time",
     "pending": "waiting for its first load",
-    "unavailable": "not given by the account or the key",
-    "following": "complete, and followed change by change",
-    "fresh": "complete, read again within its cadence",
+    "unavailable": "the key or the account gives no access",
+    "following": "complete, and every change is followed",
+    "fresh": "complete, read again at its interval",
     "disabled": "turned off",
 }
 SPACE = "\N{NO-BREAK SPACE}"
 
 
 def duration(seconds: float | None) -> str:
-    """`4 s`, `3 min`, `2.5 h`, `3 d`, and a dash when there is no telling."""
+    """Format as `4 s`, `3 min`, `2.5 h`, `3 d`; a dash when unknown."""
     if seconds is None:
         return "–"
     if seconds < 90:
@@ -36,12 +36,12 @@ def duration(seconds: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Thousands apart by a thin space; a dash for none."""
+    """Format with a thin space between thousands; a dash for None."""
     return "–" if value is None else f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def size(count: float | None) -> str:
-    """Bytes: `512 B`, `1.2 MB`, `3.4 GB`."""
+    """Format a number of bytes: `512 B`, `1.2 MB`, `3.4 GB`."""
     value, unit = float(count or 0), "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
@@ -51,28 +51,28 @@ def size(count: float | None) -> str:
 
 
 def moment(value: dt.datetime | None) -> str:
-    """`2024-01-31 10:20:30 UTC`."""
+    """Format as `2024-01-31 10:20:30 UTC`."""
     return "–" if value is None else value.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def age(value: dt.datetime | None, now: dt.datetime) -> str:
-    """How long ago, in words."""
+    """Format the time since `value`, in words."""
     return "never" if value is None else f"{duration((now - value).total_seconds())} ago"
 
 
 def meaning(state: str) -> str:
-    """What a state means."""
+    """Return the explanation of a state."""
     return _MEANING.get(state, state)
 
 
 def state_counts(lines: Iterable[ResourceStatus]) -> list[tuple[str, int]]:
-    """States that occur and how often, those that need something first."""
+    """Return the occurring states with their counts, those that need action first."""
     states = [line.state for line in lines]
     return [(state, states.count(state)) for state in STATES if state in states]
 
 
 def days(since: dt.date | None, until: dt.date | None) -> str:
-    """The creation days of a crawl."""
+    """Format the creation days of a crawl."""
     if since is None and until is None:
         return "everything"
     if since is None:
@@ -81,5 +81,5 @@ def days(since: dt.date | None, until: dt.date | None) -> str:
 
 
 def command(*words: str) -> str:
-    """What an operator types."""
+    """Return the command line an operator types."""
     return " ".join(("celery -A sync mirror", *words))

@@ -1,4 +1,4 @@
-"""Questions to Postgres beyond those of status: crawls, failures, the budget, rejects."""
+"""Postgres queries of the status page beyond those of `status`: crawls, failures, rejects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sync.state.status import Progress
 
 AT_ONCE = 100
-"""Lines of a long list on a page."""
+"""Most lines of one list on a page."""
 
 _CRAWLS = """
     SELECT w.id, s.name AS store, w.resource, w.kind, w.asked_by, w.since, w.until, w.deep, w.phase,
@@ -29,13 +29,13 @@ _CRAWLS = """
 
 @dataclass(frozen=True, slots=True)
 class CrawlLine:
-    """A crawl as it stands."""
+    """The current state of a crawl."""
 
     row: sa.Row[Any]
 
     @property
     def progress(self) -> Progress:
-        """How far it is, and how long the rest takes."""
+        """Pages done and planned, and the time the rest takes."""
         row = self.row
         seconds = None if row.seconds is None else float(row.seconds)
         return Progress(
@@ -44,12 +44,12 @@ class CrawlLine:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """True when the crawl has ended."""
         return self.row.state in {"done", "dropped"}
 
     @property
     def trouble(self) -> str | None:
-        """What keeps it from going on and what to do; None when nothing does."""
+        """The obstacle and its cure, in words; None when nothing holds the crawl up."""
         row = self.row
         if self.is_over:
             return None
@@ -65,7 +65,7 @@ class CrawlLine:
 
 
 def open_crawls(connection: sa.Connection, *, store: str | None) -> list[CrawlLine]:
-    """Crawls that are being worked on or wait, a person's first."""
+    """Return crawls that are worked on or wait, those a person asked for first."""
     return _crawls(
         connection,
         "w.state IN ('pending', 'running', 'parked') AND l.enabled ORDER BY w.state <> 'running',"
@@ -75,7 +75,7 @@ def open_crawls(connection: sa.Connection, *, store: str | None) -> list[CrawlLi
 
 
 def ended_crawls(connection: sa.Connection, *, store: str | None) -> list[CrawlLine]:
-    """Crawls that ended lately; refreshes by schedule only where they changed something."""
+    """Return crawls that ended lately; scheduled refreshes only where they changed something."""
     return _crawls(
         connection,
         "w.state IN ('done', 'dropped') AND (w.kind <> 'refresh' OR w.asked_by = 'operator'"
@@ -85,7 +85,7 @@ def ended_crawls(connection: sa.Connection, *, store: str | None) -> list[CrawlL
 
 
 def crawl(connection: sa.Connection, crawl_id: int) -> CrawlLine | None:
-    """One crawl."""
+    """Return one crawl, or None when there is no crawl of this id."""
     row = connection.execute(sa.text(f"{_CRAWLS} WHERE w.id = :id"), {"id": crawl_id}).one_or_none()
     return None if row is None else CrawlLine(row)
 
@@ -101,7 +101,7 @@ def _crawls(connection: sa.Connection, rest: str, *, store: str | None) -> list[
 
 
 def windows(connection: sa.Connection, crawl_id: int) -> list[sa.Row[Any]]:
-    """The windows of a crawl, oldest days first."""
+    """Return the windows of a crawl, oldest days first."""
     return list(
         connection.execute(
             sa.text(
@@ -115,7 +115,7 @@ def windows(connection: sa.Connection, crawl_id: int) -> list[sa.Row[Any]]:
 
 
 def failing(connection: sa.Connection, *, store: str | None) -> list[sa.Row[Any]]:
-    """Lanes that fail or are parked, the longest failing first."""
+    """Return lanes that fail or are parked, those that have failed longest first."""
     return list(
         connection.execute(
             sa.text(
@@ -136,7 +136,7 @@ class Use:
     """Requests of a store in one minute."""
 
     store: str
-    minute: int  # minutes ago, 0 for the present one
+    minute: int  # minutes ago, 0 for the current one
     granted: int
     waited_seconds: float
     refused: int
@@ -167,7 +167,7 @@ _USE = sa.text(
 
 
 def budget_use(connection: sa.Connection) -> list[Use]:
-    """What the last hour's requests were, by minute and store."""
+    """Return the requests of the last hour, by minute and store."""
     return [
         Use(r.store, r.minute, int(r.granted), float(r.waited_ms) / 1000, int(r.refused))
         for r in connection.execute(_USE)
@@ -177,7 +177,7 @@ def budget_use(connection: sa.Connection) -> list[Use]:
 def rejects(
     connection: sa.Connection, *, store: str | None, resource: str | None, page: int
 ) -> list[sa.Row[Any]]:
-    """Values that could not be taken, the latest first."""
+    """Return the values that could not be normalised, the latest first."""
     return list(
         connection.execute(
             sa.text(
@@ -200,7 +200,7 @@ def rejects(
 
 
 def unknown_fields(connection: sa.Connection, *, store: str | None) -> list[sa.Row[Any]]:
-    """Paths no declaration names, once for all stores that send them."""
+    """Return fields that have no column yet, each once for all stores that send it."""
     return list(
         connection.execute(
             sa.text(
@@ -216,7 +216,7 @@ def unknown_fields(connection: sa.Connection, *, store: str | None) -> list[sa.R
 
 
 def parked_answers(connection: sa.Connection, *, store: str | None) -> list[sa.Row[Any]]:
-    """Answers that were not what was declared."""
+    """Return parked answers: those that did not have the declared shape."""
     return list(
         connection.execute(
             sa.text(
@@ -233,6 +233,6 @@ def parked_answers(connection: sa.Connection, *, store: str | None) -> list[sa.R
 
 
 def now(connection: sa.Connection) -> dt.datetime:
-    """Postgres's clock, by which everything here is dated."""
+    """Return Postgres's time, the clock of all dates on the page."""
     found: dt.datetime = connection.execute(sa.text("SELECT now()")).scalar_one()
     return found

@@ -1,8 +1,8 @@
-"""Sessions, CSRF, attempts to log in, proxies, and the headers of every answer.
+"""Sessions, CSRF, log-in attempts, proxies, and the headers of every answer.
 
-A session is a signed cookie: when it ends and a number of its own, under a key made from
-SYNC_WEB_TOKEN, so that another token ends all of them. Nothing is kept but the sessions that were
-logged out of, until they would have ended.
+A session is a signed cookie with its end and a random number. The key is derived from
+SYNC_WEB_TOKEN, so a new token ends all sessions. Only sessions that were logged out are stored,
+until they would have ended.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sync.telemetry import log
 
 SESSION_SECONDS = 12 * 3600
 TRIES, TRIES_SECONDS = 5, 60.0
-"""Failed log-ins of one address before it has to wait."""
+"""Failed log-ins of one address before that address has to wait."""
 TRIES_OF_ALL = 60
-"""Failed log-ins of all addresses in the same time: many addresses are no way around."""
+"""Failed log-ins of all addresses together, so that using many addresses does not help."""
 
 ROUTES = Path("/proc/net/route")
 
@@ -49,7 +49,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person who is logged in. `csrf` has to come with everything they ask for."""
+    """A logged-in person. `csrf` has to come with every action."""
 
     number: str
     ends_at: int
@@ -57,7 +57,7 @@ class Session:
 
 
 class Sessions:
-    """Makes and reads sessions under one token; every worker process knows its own log-outs."""
+    """Makes and reads sessions under one token; each worker process knows its own log-outs only."""
 
     def __init__(self, token: str, *, now: Callable[[], float] = time.time) -> None:
         self._token = token.encode()
@@ -67,19 +67,19 @@ class Sessions:
         self._lock = Lock()
 
     def is_token(self, text: str) -> bool:
-        """Whether this is the token; takes as long for any text."""
+        """Tell whether this is the token, in constant time."""
         return hmac.compare_digest(
             hashlib.sha256(text.encode("utf-8", "replace")).digest(),
             hashlib.sha256(self._token).digest(),
         )
 
     def begin(self) -> str:
-        """The cookie of a new session."""
+        """Return the cookie of a new session."""
         about = f"{int(self._now()) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
         return f"{about}.{self._sign('session', about)}"
 
     def read(self, cookie: str) -> Session | None:
-        """The session of a cookie; None when it is not ours, over, or logged out of."""
+        """Return the session of a cookie; None when it is forged, expired, or logged out."""
         about, _, signature = cookie.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._sign("session", about).encode()):
             return None
@@ -89,19 +89,19 @@ class Sessions:
         return Session(number, int(ends), self._sign("csrf", number))
 
     def end(self, session: Session) -> None:
-        """Log out: its cookie is worth nothing any more."""
+        """Log out: the cookie is refused from now on."""
         with self._lock:
             now = self._now()
             self._ended = {n: at for n, at in self._ended.items() if at > now}
             self._ended[session.number] = session.ends_at
 
     def seal(self, text: str) -> str:
-        """A short message for the next page, in a cookie."""
+        """Sign a short message for the next page; it travels in a cookie."""
         body = base64.urlsafe_b64encode(text.encode()).decode()
         return f"{body}.{self._sign('said', body)}"
 
     def unseal(self, cookie: str) -> str:
-        """The message of such a cookie; empty when it is not ours."""
+        """Return the message of a signed cookie; empty when the signature is wrong."""
         body, _, signature = cookie.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._sign("said", body).encode()):
             return ""
@@ -112,12 +112,12 @@ class Sessions:
 
 
 def is_same(csrf: str, session: Session) -> bool:
-    """Whether a form was made for this session."""
+    """Tell whether a form's CSRF token belongs to this session."""
     return hmac.compare_digest(csrf.encode("utf-8", "replace"), session.csrf.encode())
 
 
 class Tries:
-    """Failed attempts to log in, of the last minute."""
+    """The failed log-in attempts of the last minute."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -125,7 +125,7 @@ class Tries:
         self._lock = Lock()
 
     def wait_seconds(self, address: str) -> float:
-        """How long this address has to wait before it may try; 0 when it need not."""
+        """Return the seconds this address has to wait before its next attempt; 0 for none."""
         with self._lock:
             now = self._drop_old()
             mine = [at for at, who in self._failed if who == address]
@@ -147,11 +147,11 @@ class Tries:
 
 
 def is_secure(scheme: str, *, origin: str, host: str) -> bool:
-    """Whether a cookie is sent over https alone (`Secure`).
+    """Tell whether a cookie is marked `Secure`, so that it is sent over https only.
 
-    A proxy that speaks https need not have told us so. The Origin of a form is the browser's own
-    word for how it came here: over plain http it would drop such a cookie. Without it https is
-    taken for granted, but not on this machine itself.
+    A proxy that speaks https may not have told us so. The Origin of a form is the browser's own
+    statement of its scheme; over plain http the browser would drop a Secure cookie. Without Origin
+    https is assumed, except on this machine itself.
     """
     if scheme == "https" or origin.startswith("https://"):
         return True
@@ -159,7 +159,7 @@ def is_secure(scheme: str, *, origin: str, host: str) -> bool:
 
 
 def trusted(proxies: Sequence[str]) -> list[str]:
-    """The proxies of the settings as addresses and networks."""
+    """Return the proxies of the settings as addresses and networks."""
     found = [each for each in proxies if each != GATEWAY]
     if len(found) < len(proxies):
         address = gateway(ROUTES.read_text("ascii") if ROUTES.exists() else "")
@@ -171,7 +171,7 @@ def trusted(proxies: Sequence[str]) -> list[str]:
 
 
 def gateway(routes: str) -> str | None:
-    """Where the default route of /proc/net/route leads; in a container that is its host."""
+    """Return the default gateway in /proc/net/route; inside a container this is the host."""
     for line in routes.splitlines()[1:]:
         _, destination, address, flags, *_ = line.split()
         if int(destination, 16) == 0 and int(flags, 16) & 2:  # RTF_GATEWAY
@@ -180,7 +180,7 @@ def gateway(routes: str) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address, with or without a port, is this machine's own."""
+    """Tell whether a host name or address, with or without a port, is this machine's own."""
     if host.startswith("["):
         name = host[1:].partition("]")[0]
     else:

@@ -1,4 +1,4 @@
-"""What every page has at hand: services, sessions, templates; and who may see what."""
+"""Shared state of all pages: services, sessions, templates; and the check who may read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAID = "mirror_said"
 
 
 class Refusal(Exception):
-    """A page that is not to be had: a status and a sentence or two."""
+    """A page that cannot be shown: its status and a sentence or two."""
 
     def __init__(self, status: int, title: str, text: str) -> None:
         super().__init__(text)
@@ -41,24 +41,27 @@ class Site:
         self.tries = Tries()
 
     def reading(self) -> Transaction:
-        """Open a transaction that may only read."""
+        """Open a read-only transaction."""
         return reading(self.services.engine)
 
     def session(self, request: Request) -> Session | None:
-        """The session of a request, if it has one."""
+        """Return the session of a request, or None."""
         if self.sessions is None:
             return None
         return self.sessions.read(request.cookies.get(COOKIE, ""))
 
     def insist_on_reader(self, request: Request) -> Response | None:
-        """None when this request may read; else where to log in. Refusal without a token."""
+        """Return None when this request may read, else a redirect to the log-in.
+
+        Raises Refusal when no token is set and the request is not from this machine.
+        """
         if self.sessions is not None:
             if self.session(request) is not None:
                 return None
             wanted = quote(request.url.path, safe="/") if request.method == "GET" else "/"
             return RedirectResponse(f"/login?next={wanted}", status_code=303)
         client = request.client.host if request.client else ""
-        # The host too: a page elsewhere could have its name point here.
+        # The Host header too: another site could point its own name at this machine.
         if not is_loopback(client) or not is_loopback(request.headers.get("host", "")):
             raise Refusal(
                 403,
@@ -71,7 +74,7 @@ class Site:
     def render(
         self, request: Request, template: str, *, status: int = 200, **about: Any
     ) -> HTMLResponse:
-        """A page. What was said by the action before is shown once."""
+        """Render a page. The message of the previous action is shown once."""
         session = self.session(request)
         said = ""
         if self.sessions is not None and session is not None:
@@ -88,7 +91,7 @@ class Site:
         return response
 
     def say(self, request: Request, to: str, kind: str, text: str) -> Response:
-        """Go to a page that shows this text once."""
+        """Redirect to a page that shows this text once."""
         response = RedirectResponse(to, status_code=303)
         if self.sessions is not None:
             self.set_cookie(
@@ -99,7 +102,7 @@ class Site:
     def set_cookie(
         self, request: Request, response: Response, name: str, value: str, *, seconds: int
     ) -> None:
-        """A cookie no script reads, no other site sends, and no wire carries readable."""
+        """Set a cookie: HttpOnly, SameSite=strict, and `Secure` where `is_secure` says so."""
         response.set_cookie(
             name,
             value,
@@ -144,7 +147,7 @@ class Site:
 
 
 def _version() -> str:
-    """Changes with the files in static/, so that browsers may keep them."""
+    """Return a hash of the files in static/, so that browsers may cache them until they change."""
     digest = hashlib.sha256()
     for file in sorted((HERE / "static").iterdir()):
         digest.update(file.read_bytes())

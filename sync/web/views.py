@@ -1,4 +1,4 @@
-"""Pages to read."""
+"""Pages that only show data."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sync.web import charts, queries
 from sync.web.state import Refusal, Site
 
 SOON, LATER = 3, 10
-"""Seconds until a page is looked at again: while something moves, and otherwise."""
+"""Seconds until a page refreshes: while something moves, and otherwise."""
 SILENT_SECONDS = 60.0
 SHOWN = 60
-"""Stores on the overview; the others are in the list below it."""
+"""Stores shown as cards on the overview; the others are in the list below."""
 
 
 def overview(site: Site, request: Request) -> Response:
-    """All stores at a glance, what needs a person, and the request budget."""
+    """Show all stores at a glance, what needs a person, and the request budget."""
 
     with site.reading() as connection:
         told = look.statuses(connection, look.chosen(connection, None), order=list(RESOURCES))
@@ -48,7 +48,7 @@ def overview(site: Site, request: Request) -> Response:
 
 
 def needs(told: StoreStatus) -> list[dict[str, Any]]:
-    """What of a store needs a person: the store as a whole once, else each resource."""
+    """Return what needs a person in a store: the store itself once, else each resource."""
     lines = {line.resource: line for line in told.resources}
     return [
         {"store": told.store, "line": lines.get(each.resource), "text": each.text}
@@ -61,14 +61,14 @@ def _moves(told: StoreStatus) -> bool:
 
 
 def _silence(connection: sa.Connection) -> float | None:
-    """For how long a queue has not been consumed (infinite: never); None when both are."""
+    """Return the seconds a queue has not been consumed (inf: never); None when both are."""
     ages = [look.consumed_seconds_ago(connection, queue=queue) for queue in ("feeds", "crawls")]
     oldest = max(float("inf") if age is None else age for age in ages)
     return oldest if oldest > SILENT_SECONDS else None
 
 
 def _budget(site: Site, uses: list[queries.Use]) -> dict[str, Any]:
-    """The picture, and how the budget stands right now; without Redis the picture alone."""
+    """Return the chart and the current budget; without Redis the chart alone."""
     picture = charts.budget(uses, limit=site.services.settings.rate_limit)
     try:
         report = site.services.limiter.report()[0]
@@ -78,7 +78,7 @@ def _budget(site: Site, uses: list[queries.Use]) -> dict[str, Any]:
 
 
 def a_store(site: Site, request: Request) -> Response:
-    """One store: its resources, its crawls, and what may be asked of it."""
+    """Show one store: its resources, its crawls, and its actions."""
     name = request.path_params["name"]
 
     with site.reading() as connection:
@@ -106,7 +106,7 @@ def a_store(site: Site, request: Request) -> Response:
 
 
 def _groups(lines: list[ResourceStatus]) -> list[tuple[str, list[ResourceStatus]]]:
-    """Resources by what a person wants to know first; those at rest last."""
+    """Group resources by urgency; those that need nothing come last."""
     wanted = [
         ("Needs attention", {"attention"}),
         ("Loading", {"loading", "pending"}),
@@ -119,7 +119,7 @@ def _groups(lines: list[ResourceStatus]) -> list[tuple[str, list[ResourceStatus]
 
 
 def crawls(site: Site, request: Request) -> Response:
-    """Crawls at work, what fails, and what ended lately."""
+    """Show crawls at work, failures, and crawls that ended lately."""
     store = _store_wanted(request)
 
     with site.reading() as connection:
@@ -136,7 +136,7 @@ def crawls(site: Site, request: Request) -> Response:
 
 
 def a_crawl(site: Site, request: Request) -> Response:
-    """One crawl, followed to its end."""
+    """Show one crawl until it ends."""
     crawl_id = request.path_params["crawl_id"]
 
     with site.reading() as connection:
@@ -155,7 +155,7 @@ def a_crawl(site: Site, request: Request) -> Response:
 
 
 def rejects(site: Site, request: Request) -> Response:
-    """Values that could not be taken, and answers that were not what was declared."""
+    """Show values that could not be normalised, and answers without the declared shape."""
     store, resource = _store_wanted(request), request.query_params.get("resource") or None
     page = _page(request)
 
@@ -179,7 +179,7 @@ def rejects(site: Site, request: Request) -> Response:
 
 
 def unknown_fields(site: Site, request: Request) -> Response:
-    """Paths the API sends that no declaration names."""
+    """Show fields the API sends that have no column yet."""
     store = _store_wanted(request)
     with site.reading() as connection:
         found, names = queries.unknown_fields(connection, store=store), _names(connection)

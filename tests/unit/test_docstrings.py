@@ -10,14 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Folders and files of sync/ that keep the rule; a new one is added when it does.
-CLEAN = (
-    "crawl.py", "crm", "declare", "deletion.py", "docs.py", "embedded", "errors.py",
-    "failpoints.py", "poll_intervals.py", "records", "resources", "schema", "settings",
-    "telemetry", "vault.py", "worker/celery.py", "worker/schedule.py",
-    "analysts", "database", "privacy", "rows", "state",
-    "telemetry", "vault.py", "work", "worker/celery.py", "worker/schedule.py", "worker/tasks.py",
-)  # fmt: skip
 QUESTION = re.compile(r"(What|Who|Whose|Whether|How|Which|Where|When|Why|That|If)\b")
 
 
@@ -30,12 +22,10 @@ def questions(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, text.strip().splitlines()[0]
 
 
-@pytest.mark.parametrize("name", CLEAN)
-def test_docstrings_open_with_a_verb_or_a_noun_phrase(name: str) -> None:
+def test_docstrings_open_with_a_verb_or_a_noun_phrase() -> None:
     """No docstring opens with What, Whether, How and the like: the subject is named first."""
-    path = ROOT / "sync" / name
-    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    assert files
+    files = sorted((ROOT / "sync").rglob("*.py"))
+    assert len(files) > 200
     assert [
         f"{file.relative_to(ROOT)}:{line}: {text}"
         for file in files

@@ -249,7 +249,7 @@ class Budget:
 
 class _Script:
     def __init__(self, name: str) -> None:
-        files = resources.files("sync.crm")
+        files = resources.files("sync.crm.budget")
         parts = [files.joinpath(part).read_text("utf-8") for part in ("budget.lua", name)]
         self.text = "\n".join(parts)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""Corporate customers with their addresses, companies and contacts; one id space with customers."""
+"""Corporate customers with addresses, companies and contacts; they share ids with customers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Part:
-    """Names of a part: in a history, as an object of an entry, and as the customer's main one."""
+    """Names of a part: in a history, in an entry's object, and as the customer's main part."""
 
     noun: str
     about: str
@@ -54,7 +54,7 @@ PARTS = {
 def create_corporate(
     account: Account, *, contact: int | None = None, source: str = "user", **fields: Any
 ) -> int:
-    """A corporate customer with one company, one address and, if given, one contact person."""
+    """Create a corporate customer with one company, one address and, if given, one contact."""
     with account.saving(source) as save:
         firm = merged(_new(account, account.rng, created=save.text), fields)
         save.came(NAME, account.store.record(firm), Word("id", None, firm["id"]))
@@ -81,7 +81,7 @@ def update_corporate(
 
 
 def delete_corporate(account: Account, customer_id: int) -> int:
-    """Delete it with its addresses, companies and contacts."""
+    """Delete a corporate customer with its addresses, companies and contacts."""
     with account.saving("user") as save:
         record = account.must(NAME, customer_id)
         save.went(NAME, record, "history", Word("id", record.id, None))
@@ -92,7 +92,7 @@ def delete_corporate(account: Account, customer_id: int) -> int:
 
 
 def merge_corporate(account: Account, into: int, sources: list[int]) -> int:
-    """Combine corporate customers: as with customers, orders move, and parts with them."""
+    """Merge corporate customers: as with customers, orders move, and parts with them."""
     with account.saving("user") as save:
         survivor, firm = account.store.loaded(NAME, into)
         kept, loud = customer_stub(firm), account.knobs.merge_writes_order_history
@@ -154,7 +154,7 @@ def update_part(
 
 
 def remove_part(account: Account, part: str, part_id: int) -> int:
-    """Remove an address, company or contact; the history says the field became null."""
+    """Remove an address, company or contact; the history's new value is null."""
     with account.saving("user") as save:
         before = account.must(part, part_id)
         firm, whose = account.store.loaded(NAME, before.customer or 0)
@@ -185,7 +185,7 @@ def _part_record(account: Account, firm: Record, made: Json) -> Record:
 
 
 def _main_of(part: str, made: Json) -> Json:
-    """The main address, company or contact, as the customer itself carries it."""
+    """Return the main address, company or contact, as the customer itself carries it."""
     if part == "contacts":
         said: Json = {"id": made["id"], "customer": made["customer"], "companies": []}
     else:
@@ -194,7 +194,7 @@ def _main_of(part: str, made: Json) -> Json:
 
 
 def _part_words(part: str, made: Json) -> list[Word]:
-    """The entries of adding a part: itself, and that it is the main one."""
+    """Return the entries for an added part: the part, and that it is the main one."""
     kind, value, about = PARTS[part], {"id": made["id"]}, made
     if part == "contacts":
         about = value | {"customer": {"id": made["customer"]["id"]}}
@@ -253,7 +253,7 @@ def _new_contact(account: Account, firm: Json, customer_id: int) -> Json:
 
 
 def seed(seeding: Seeding) -> None:
-    """Corporate customers, each with an address and a company; stored as customers are."""
+    """Create corporate customers, each with an address and a company; stored like customers."""
     account, rng, drafts = seeding.account, seeding.rng, seeding.account.writer.drafts(NAME)
     rows: dict[str, list[Record]] = {"addresses": [], "companies": []}
     count = seeding.customers
@@ -281,7 +281,7 @@ def _author(account: Account) -> Json:
 
 
 def seed_contacts(seeding: Seeding) -> None:
-    """A contact among the customers for every corporate customer."""
+    """Choose a contact among the customers for every corporate customer."""
     account, drafts = seeding.account, seeding.account.writer.drafts(NAME)
     rows: list[Record] = []
     for firm in seeding.firms if seeding.persons else []:

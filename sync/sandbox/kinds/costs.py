@@ -1,4 +1,4 @@
-"""Costs: of orders here, though the API knows others."""
+"""Costs; here they always belong to orders, though the API has others too."""
 
 from __future__ import annotations
 

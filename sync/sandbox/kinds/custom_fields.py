@@ -56,7 +56,7 @@ def seed(seeding: Seeding) -> None:
 
 
 def _row(call: Call, field: Json) -> Json:
-    """A row, without the entity when filter[entity] names it."""
+    """Return a row, without the entity when filter[entity] names it."""
     return {k: v for k, v in field.items() if k != "entity" or "entity" not in call.filter()}
 
 

@@ -40,7 +40,7 @@ FILTERS = {
 def create_customer(
     account: Account, *, source: str = "user", silent: bool = False, **fields: Any
 ) -> int:
-    """A new customer; fields as the API names them override the generated ones."""
+    """Create a customer; fields, named as in the API, override the generated ones."""
     with account.saving(source, silent=silent) as save:
         rng = account.rng
         site = fields.get("site") or rng.choice(account.sites)
@@ -54,7 +54,7 @@ def create_customer(
 
 
 def undelete_customer(account: Account, customer_id: int, *, source: str = "user") -> int:
-    """Create again, under its old id, a customer that was deleted or merged away."""
+    """Create a deleted or merged customer again under its old id."""
     with account.saving(source) as save:
         customers = account.collections["customers"]
         gone = customers.gone.get(int(customer_id))
@@ -73,7 +73,7 @@ def update_customer(
     account: Account, customer_id: int, *, source: str = "user", silent: bool = False,
     **changes: Any,
 ) -> int:  # fmt: skip
-    """Change fields (objects merge, None removes); silent: without history."""
+    """Change fields (objects merge, None removes); `silent` writes no history."""
     with account.saving(source, silent=silent) as save:
         before, old = account.store.loaded("customers", customer_id)
         new = merged(old, changes)
@@ -88,7 +88,7 @@ def update_customer(
 
 
 def delete_customer(account: Account, customer_id: int, *, source: str = "user") -> int:
-    """Delete it; its orders keep naming it by id."""
+    """Delete a customer; its orders keep its id."""
     with account.saving(source) as save:
         _remove(account, save, account.must("customers", customer_id), "history")
         return int(customer_id)
@@ -97,7 +97,7 @@ def delete_customer(account: Account, customer_id: int, *, source: str = "user")
 def merge_customers(
     account: Account, into: int, sources: list[int], *, write_order_history: bool | None = None
 ) -> int:
-    """Combine: the sources are deleted with combinedTo, their orders move to the survivor."""
+    """Merge customers: the sources are deleted with combinedTo, the survivor gets their orders."""
     loud = write_order_history
     if loud is None:
         loud = account.knobs.merge_writes_order_history
@@ -113,7 +113,7 @@ def merge_customers(
 
 
 def merge_chain(account: Account, length: int = 3) -> list[int]:
-    """Merges one after the other, each survivor the next source; the last one lives on."""
+    """Merge several times, each survivor being the next source; return the ids, survivor last."""
     live = account.collections["customers"].truth.live
     chain = account.rng.sample(sorted(live), min(length, len(live) - 1) + 1)
     for source, into in pairwise(chain):
@@ -161,7 +161,7 @@ def _touch_silently(account: Account, rng: Random) -> None:
 
 
 def seed(seeding: Seeding) -> None:
-    """Live customers, oldest first; some more came and went, and only the history knows them.
+    """Create live customers, oldest first, and some that exist in the history only.
 
     They are stored at the end of seeding, with the sums of their orders.
     """

@@ -1,4 +1,4 @@
-"""Files, attached to orders or to nothing."""
+"""Files, attached to an order or to nothing."""
 
 from __future__ import annotations
 

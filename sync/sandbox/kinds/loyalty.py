@@ -1,4 +1,4 @@
-"""Loyalty programmes, their accounts, and the operations of bonuses."""
+"""Loyalty programmes, their accounts, and bonus operations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TYPES = ("credit_for_order", "charge_for_order", "credit_manual", "burn")
 def create_bonus(
     account: Account, loyalty_account: int, amount: float, kind: str = "credit_manual"
 ) -> int:
-    """Credit or charge bonuses: the balance changes, and only the operations tell."""
+    """Credit or charge bonuses; only the operations show the change of the balance."""
     with account.saving(silent=True) as save:
         before, held = account.store.loaded("loyalty-accounts", loyalty_account)
         held["amount"] = loose(held["amount"] + amount)
@@ -43,7 +43,7 @@ def create_bonus(
 def _operation(
     account: Account, loyalty_account: int, kind: str, amount: float, when: str
 ) -> Record:
-    """Operations have no id on the wire; the one here is only in the cursor."""
+    """Return an operation. The API sends no id of it; the id here is only part of the cursor."""
     made: Json = {"type": kind, "createdAt": when, "amount": amount}
     if kind.startswith("credit"):
         made["bonus"] = {"activationDate": when[:10]}
@@ -56,7 +56,7 @@ def _operation(
 
 
 def seed(seeding: Seeding) -> None:
-    """A programme that runs, and one that does not."""
+    """Create two programmes: one that is active, and one that is not."""
     account = seeding.account
     when = account.local(account.started)
     account.store.fill(
@@ -76,7 +76,7 @@ def seed(seeding: Seeding) -> None:
 
 
 def of_customer(seeding: Seeding, person: Json, die: float) -> Left:
-    """An account with some operations, for two in five."""
+    """Create an account with some operations for two customers in five."""
     if not 0.2 < die < 0.6:
         return
     account, rng, when = seeding.account, seeding.rng, person["createdAt"]
@@ -102,12 +102,12 @@ def of_customer(seeding: Seeding, person: Json, die: float) -> Left:
 
 
 def _own_operation(_: Call, operation: Json) -> Json:
-    """An operation in the list of one account: without account and programme."""
+    """Return an operation as the list of one account sends it: without account and programme."""
     return {k: v for k, v in operation.items() if k not in ("loyaltyAccount", "loyalty")}
 
 
 def bonus_operations(call: Call) -> bytes:
-    """All operations, oldest first. The cursor is [last id, its time], and opaque to callers."""
+    """List all operations, oldest first. The cursor is [last id, its time], opaque to callers."""
     limit = paging(call, LIMITS).limit
     account = call.account
     operations = account.collections["bonus-operations"].view(call.now, call.replica)
@@ -138,7 +138,7 @@ def bonus_operations(call: Call) -> bytes:
 
 
 def bonus_details(call: Call) -> bytes:
-    """Bonuses of an account that wait or burn, by day."""
+    """List the bonuses of an account that are not active yet or will expire, by day."""
     account = find(call, "loyalty-accounts", call.args[0], by_external=False)
     asked = paging(call, LIMITS)
     collection = call.account.collections["bonus-operations"]

@@ -18,7 +18,7 @@ COLLECTIONS = {"customers": "customer-notes", "customers-corporate": "corporate-
 
 
 def create_note(account: Account, customer_id: int, text: str) -> int:
-    """A note on a customer or corporate customer."""
+    """Create a note on a customer or corporate customer."""
     firm = customer_id in account.collections["customers-corporate"].truth.live
     whose = "customers-corporate" if firm else "customers"
     with account.saving(silent=True) as save:
@@ -29,7 +29,7 @@ def create_note(account: Account, customer_id: int, text: str) -> int:
 
 
 def stub(person: Json) -> Json:
-    """A customer as notes and loyalty accounts name it."""
+    """Return a customer as notes and loyalty accounts refer to it."""
     return {k: person[k] for k in ("site", "id", "externalId", "type") if k in person}
 
 

@@ -1,4 +1,4 @@
-"""Orders: create, change, re-date, move, delete, bring back; and what that does to customers."""
+"""Orders: create, change, re-date, move, delete, bring back; and the effect on customers."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def create_order(
     account: Account, *, customer: int | None = None, source: str = "api", silent: bool = False,
     **fields: Any,
 ) -> int:  # fmt: skip
-    """A new order of `customer` (None: of anybody or nobody, 0: of nobody).
+    """Create an order of `customer` (None: a random one or none, 0: none).
 
-    Fields as the API names them override the generated ones.
+    Fields, named as in the API, override the generated ones.
     """
     with account.saving(source, silent=silent) as save:
         people, rng = account.collections["customers"], account.rng
@@ -76,7 +76,7 @@ def create_order(
 
 
 def undelete_order(account: Account, order_id: int, *, source: str = "user") -> int:
-    """Create again, under its old id, an order that was deleted."""
+    """Create a deleted order again under its old id."""
     with account.saving(source) as save:
         gone = account.collections["orders"].gone.get(int(order_id))
         if gone is None or gone.last is None:
@@ -134,7 +134,7 @@ def move_order(account: Account, order_id: int, site: str | None = None) -> int:
 
 
 def reassign_order(account: Account, order_id: int) -> int:
-    """Give the order to another customer: neither customer's history tells."""
+    """Give the order to another customer; no customer's history has an entry of it."""
     live = account.collections["customers"].truth.live
     return update_order(account, order_id, customer=account.rng.choice(sorted(live)))
 
@@ -143,10 +143,10 @@ def import_orders(
     account: Account, count: int = 2000, *, commit_seconds: float = 0.0,
     orders: list[int] | None = None, **changes: Any,
 ) -> list[int]:  # fmt: skip
-    """Edit many orders in one transaction, by default some at random; their ids.
+    """Edit many orders in one transaction, by default some at random; return their ids.
 
-    The ids of all their entries are allotted now; it is committed `commit_seconds` later, and
-    until then nobody sees any of it, though larger ids of other saves are seen.
+    The ids of all entries are allotted now, but the transaction commits `commit_seconds` later.
+    Until then none of it is visible, though larger ids of other saves are.
     """
     live = sorted(account.collections["orders"].truth.live)
     chosen = orders or sorted(account.rng.sample(live, min(count, len(live))))
@@ -164,7 +164,7 @@ def delete_order(account: Account, order_id: int, *, source: str = "user") -> in
 
 
 def merge_orders(account: Account, into: int, sources: list[int]) -> int:
-    """Combine orders: the sources are deleted, and their last entry names the survivor."""
+    """Merge orders: the sources are deleted, and their last entry names the survivor."""
     with account.saving("user") as save:
         survivor, kept = account.store.loaded("orders", into)
         about = {"combinedTo": order_stub(kept)}
@@ -185,7 +185,7 @@ def _remove(
 
 
 def move_orders(account: Account, save: Save, source: int, survivor: Record, *, loud: bool) -> None:
-    """Re-point a merged customer's orders; the API is not known to write this to history."""
+    """Re-point a merged customer's orders; as far as known, the API writes no entry for this."""
     orders = account.collections["orders"]
     moved = [r for r in orders.truth.live.values() if source in (r.customer, r.contact)]
     for before in moved:
@@ -215,7 +215,7 @@ def _words(account: Account, before: Record, after: Record, old: Json, new: Json
 
 
 def _buyer(account: Account, record: Record) -> Json | None:
-    """The customer of an order, as a history names it."""
+    """Return the customer of an order as a history refers to it."""
     if record.customer is None:
         return None
     for _, person in buyers(account.store, record.customer):
@@ -230,7 +230,7 @@ _NEXT = ("availability-confirmed", "client-confirmed", "assembling", "delivering
 
 
 def _work_on(account: Account, rng: Random, order_id: int) -> None:
-    """One of the things a manager does to an order, most often its next status."""
+    """Do one of the things a manager does to an order, most often set its next status."""
     _, order = account.store.loaded("orders", order_id)
     match rng.randint(0, 5):
         case 0 | 1 | 2:
@@ -268,7 +268,7 @@ def _bring_back(account: Account, rng: Random) -> None:
 
 
 def statuses(call: Call) -> bytes:
-    """`ids[]` and `externalIds[]` are top-level parameters here."""
+    """Answer the statuses method; `ids[]` and `externalIds[]` are top-level parameters here."""
     ids = set(values(call.params.get("ids", {})))
     external = set(values(call.params.get("externalIds", {})))
     orders = call.account.collections["orders"]

@@ -1,4 +1,4 @@
-"""Packs: items of orders reserved in a warehouse."""
+"""Packs: items of orders that are reserved in a warehouse."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def create_pack(account: Account, order_id: int, **fields: Any) -> int:
 
 
 def update_pack(account: Account, pack_id: int, **changes: Any) -> int:
-    """The history of packs words its fields in camelCase and its dates with a time."""
+    """Change a pack; its history has field names in camelCase and dates with a time."""
     with account.saving("user") as save:
         before, old = account.store.loaded("packs", pack_id)
         new = merged(old, changes)
@@ -72,7 +72,7 @@ def _new(account: Account, rng: Random, order: Json, **fields: Any) -> Record:
 
 
 def _stored(pack: Json) -> Json:
-    """In the history a pack's store is an object."""
+    """Return the pack as its history sends it: the store is an object."""
     return pack | {"store": {"code": pack["store"]}}
 
 
@@ -93,7 +93,7 @@ def of_order(seeding: Seeding, order: Json, die: float) -> Left:
 
 
 def created(seeding: Seeding, record: Record, pack: Json) -> None:
-    """Tell of a pack as if it was made yesterday."""
+    """Write the pack's `created` entry, dated yesterday."""
     store = {"code": pack["store"]}
     body: Json = {"created": True, "source": "user", "user": {"id": 1}, "field": "store",
                   "oldValue": None, "newValue": store, "pack": _stored(pack)}  # fmt: skip

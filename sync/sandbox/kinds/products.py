@@ -1,4 +1,4 @@
-"""Products with their offers and groups; what orders quote from."""
+"""Products with their offers and groups; orders quote offers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GROUP_FILTERS = {
 
 
 def set_stock(account: Account, offer_id: int, quantity: float, *, bump: bool = False) -> int:
-    """Change what is in stock of an offer; the product's updatedAt moves only with `bump`."""
+    """Change the stock of an offer; the product's updatedAt moves only with `bump`."""
     with account.saving(silent=True) as save:
         _, offer = account.store.loaded("offers", offer_id)
         offer["quantity"] = quantity
@@ -58,7 +58,7 @@ def set_stock(account: Account, offer_id: int, quantity: float, *, bump: bool = 
 
 
 def seed(seeding: Seeding) -> None:
-    """Products, offers and groups of every site."""
+    """Create products, offers and groups of every site."""
     account, store = seeding.account, seeding.account.store
     rng = Random(f"{account.seed}/{account.name}/shelves")
     rows: dict[str, list[Record]] = {"product-groups": [], "products": [], "offers": []}
@@ -84,7 +84,7 @@ def seed(seeding: Seeding) -> None:
 
 
 def _groups(account: Account, site: str) -> list[Json]:
-    """A root with the groups of goods below it."""
+    """Create a root group with the groups of goods below it."""
     root = account.store.take_id("product-groups")
     found: list[Json] = [
         {"site": site, "id": root, "name": "warehouseRoot", "active": True, "lvl": 0}
@@ -96,7 +96,7 @@ def _groups(account: Account, site: str) -> list[Json]:
 
 
 def _stock(call: Call, offer: Json) -> Json:
-    """An offer as /store/inventories sends it: rows by warehouse only with details=1."""
+    """Return an offer as /store/inventories sends it: rows by warehouse only with details=1."""
     names = ("id", "externalId", "xmlId", "site", "quantity", "purchasePrice")
     found: Json = {k: offer[k] for k in names if k in offer}
     if str(call.filter().get("details")) == "1":

@@ -1,4 +1,4 @@
-"""Properties of offers and their values: what offers carry, and how many carry each."""
+"""Properties of offers and their values, with the number of offers that carry each value."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Seeding of orders.
 
-One pass makes each order twice, as it was created and as it is now, and the entries of its history
-in between.
+One pass creates each order twice, as it was created and as it is now, with the history entries in
+between.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sync.sandbox.records import Gone, Record
 
 
 def seed(seeding: Seeding) -> None:
-    """Fill the orders of two years; some came and went, and only the history knows them."""
+    """Create the orders of two years; some were deleted since and are known to the history only."""
     account, rng, persons = seeding.account, seeding.rng, seeding.persons
     count, now, drafts = seeding.orders, account.clock.now(), account.writer.drafts("orders")
     collection = account.collections["orders"]
@@ -27,7 +27,7 @@ def seed(seeding: Seeding) -> None:
     companies = {r.customer: account.collections["companies"].load(r)
                  for r in account.collections["companies"].truth.live.values()}  # fmt: skip
     live: list[Record] = []
-    known = 0  # persons who exist by then; both lists go up in time
+    known = 0  # customers created so far; both lists are in the order of time
     for n, at in enumerate(times):
         when = account.local(at)
         while known < len(persons) and persons[known]["createdAt"] <= when:
@@ -66,7 +66,7 @@ def seed(seeding: Seeding) -> None:
 
 
 def moments(account: Account, rng: Random, count: int, now: float, days: float) -> list[float]:
-    """Creation times, oldest first; where clocks go back, some in the hour that is twice."""
+    """Return creation times, oldest first; some in the hour that occurs twice in autumn."""
     times = [shop.moment(rng, now, days) for _ in range(count)]
     if account.shop.awkward and times:
         for hour in doubled_hours(account.time.zone, now - days * shop.DAY, now)[: count // 20]:
@@ -78,13 +78,13 @@ def moments(account: Account, rng: Random, count: int, now: float, days: float) 
 def _author(source: str, made: Json) -> Json:
     if source == "user":
         return {"source": source, "user": {"id": made.get("managerId", 1)}}
-    if source == "api":  # some with the reader's own key
+    if source == "api":  # some are created with the reader's own key
         return {"source": source, "apiKey": {"current": made["id"] % 5 == 0}}
     return {"source": source}
 
 
 def _take(account: Account, made: Json, step: shop.Step) -> list[Word]:
-    """Apply one step to the order; what its history says of it."""
+    """Apply one step to the order; return its history entries."""
     said: list[Word] = []
     when = account.local(step.at)
     if step.manager is not None:
@@ -101,7 +101,7 @@ def _take(account: Account, made: Json, step: shop.Step) -> list[Word]:
             payment["status"] = "returned"
             about = {"payment": {"id": payment["id"], "type": payment["type"]}}
             said.append(Word("payments.status", {"code": "paid"}, {"code": "returned"}, about))
-        if step.status == "complete" and made["id"] % 4 == 0:  # only some shops track their lines
+        if step.status == "complete" and made["id"] % 4 == 0:  # one in four sets them
             for item in made["items"]:
                 item["status"], about = "sold", {"item": {"id": item["id"]}}
                 said.append(Word("order_product.status", {"code": "new"}, {"code": "sold"}, about))

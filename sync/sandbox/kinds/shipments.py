@@ -1,4 +1,4 @@
-"""Shipments: orders handed to a delivery together."""
+"""Shipments: orders handed to a delivery service together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks and their comments. No history tells that a task was deleted."""
+"""Tasks and their comments. No history has an entry for a deleted task."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _new_comment(account: Account, text: str, creator: int, when: str) -> Json:
 
 
 def of_order(seeding: Seeding, order: Json, die: float) -> Left:
-    """Tasks are few beyond the first orders: their comments cost a mirror a request each."""
+    """Create tasks for few orders beyond the first ones: their comments cost a request each."""
     account, rng, store = seeding.account, seeding.rng, seeding.account.store
     share = 0.15 if seeding.number < 200 else 0.005
     if 0.3 < die < 0.3 + share:
@@ -103,7 +103,7 @@ def of_order(seeding: Seeding, order: Json, die: float) -> Left:
 
 
 def created(seeding: Seeding, record: Record, task: Json) -> None:
-    """Tell of a task when it was made, though the save is of yesterday."""
+    """Write the task's `created` entry with the date of the task; its save is dated yesterday."""
     body: Json = {"created": True, "source": "rule", "field": "id", "oldValue": None,
                   "newValue": record.id, "task": task}  # fmt: skip
     account = seeding.account
@@ -121,7 +121,7 @@ TASKS = Kind(
         "tasks/history": FeedMethod("tasks", "taskId"),
     },
     mutations=(create_task, update_task, comment_task, delete_task),
-    after=("costs",),  # of the same orders, whose dice fall first
+    after=("costs",),  # of the same orders, which draw their random numbers first
     left_by={"orders": of_order},
     created=created,
 )

@@ -1,4 +1,4 @@
-"""Templates of messages, by channel."""
+"""Message templates, by channel."""
 
 from __future__ import annotations
 

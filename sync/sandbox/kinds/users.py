@@ -17,7 +17,7 @@ FILTERS = {
 
 
 def seed(seeding: Seeding) -> None:
-    """Two groups and seven users, of whom one has left; the others are who saves and manages."""
+    """Create two groups and seven users; one has left, the others save and manage records."""
     account, rng = seeding.account, seeding.rng
     groups: list[Json] = [
         {"id": 26, "name": "Руководители" if account.language == "RU" else "Managers",

@@ -1,5 +1,5 @@
-// Keeps a page fresh: fetches it again and puts in place what changed. Without it, pages are read
-// and forms are sent all the same.
+// Refreshes a page: fetches it again and replaces the parts that changed. Pages and forms work
+// without this script too.
 "use strict";
 (() => {
   const seconds = Number(document.body.dataset.refresh);

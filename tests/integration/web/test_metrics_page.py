@@ -50,7 +50,7 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     """Half loaded: some rows written, a lease held, a failure, crawls open."""
     mirror = open_mirror()
     mirror.feeds()
-    mirror.priority("customers", "walk")
+    mirror.work("customers", "walk")
     mirror.rows(
         "INSERT INTO sync.worker (id, host, pid, started_at, beat_at)"
         " VALUES ('x', 'h', 1, now(), clock_timestamp() - interval '12 s')"
@@ -96,7 +96,7 @@ def test_rows_written_count_only_what_changed(open_settled: Open) -> None:
     mirror.settle()
     assert mirror.value(count) == 45
     mirror.account.update_order(min(mirror.truth("orders")), managerComment="counted")
-    mirror.priority("order_history", "feed")
+    mirror.work("order_history", "feed")
     assert mirror.value(count) == 46
 
 
