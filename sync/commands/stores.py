@@ -81,7 +81,7 @@ def add(
     url = check_url(url, allow_hosts=found.settings.allow_hosts)
     key = params.api_key(variable=api_key_env, file=api_key_file)
     with writing(found.engine) as connection:
-        store_id, began = accounts.next_id(connection), clock.now(connection)
+        store_id, began = stores.next_id(connection), clock.now(connection)
     api = asking(found, Account(url, key), store_id=store_id)
     told = _look_up(api, url)
     chosen = _chosen(api, told, sites)
@@ -93,7 +93,7 @@ def add(
                 _insist_on_sites(kept, chosen)
                 # Its rows are still there, also those this key does not see.
                 stores.keep_access(connection, mine, told.access, as_of=began)
-            accounts.save(
+            stores.save(
                 connection,
                 mine,
                 name=name,
@@ -196,7 +196,7 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
 
     for attempt in attempts(found.engine):
         with attempt as connection:
-            accounts.renew(
+            stores.renew(
                 connection,
                 before.id,
                 url=url,
@@ -276,7 +276,7 @@ def disable(name: str) -> None:
 def _turn(name: str, *, enabled: bool) -> None:
     for attempt in attempts(at_head().engine):
         with attempt as connection:
-            accounts.turn(connection, _known(connection, name).id, enabled=enabled)
+            stores.set_enabled(connection, _known(connection, name).id, enabled=enabled)
     click.echo(f"{name} is {'enabled' if enabled else 'disabled'}.")
 
 

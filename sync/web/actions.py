@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from sync.database.engine import attempts
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
-from sync.state import accounts, operations
+from sync.state import operations, stores
 from sync.state.stores import Store
 from sync.telemetry import log
 from sync.web.security import SESSION_SECONDS, is_same
@@ -207,12 +207,12 @@ def _approve(connection: sa.Connection, store: Store, form: Form) -> tuple[str, 
 
 
 def _enable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str | None]:
-    accounts.turn(connection, store.id, enabled=True)
+    stores.set_enabled(connection, store.id, enabled=True)
     return f"{store.name} is enabled: it goes on from where it stopped.", None
 
 
 def _disable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str | None]:
-    accounts.turn(connection, store.id, enabled=False)
+    stores.set_enabled(connection, store.id, enabled=False)
     return f"{store.name} is disabled: its rows stay and grow old.", None
 
 

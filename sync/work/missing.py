@@ -17,7 +17,7 @@ from sync.errors import AccessChanged, Forbidden, NotFound, TryLater, Unexpected
 from sync.records.normalise import Batch
 from sync.rows.live_rows import buried_among, hidden_among
 from sync.rows.tombstones import Tombstone
-from sync.state import feeds, rereads, stores
+from sync.state import crawls, feeds, rereads, stores
 from sync.telemetry import plain
 from sync.work.by_ids import WORDS, cannot_be_had, ids_of, insistent
 from sync.work.context import Context
@@ -273,7 +273,7 @@ def insist_on_access(ctx: Context, *, priority: Priority) -> None:
         if known is not None and access != known.access and "credentials" in ctx.resources:
             for attempt in attempts(ctx.engine):  # unfenced: this write does not belong to the lane
                 with attempt as connection:
-                    stores.queue_once(connection, ctx.store.id, "credentials", kind="refresh")
+                    crawls.queue_once(connection, ctx.store.id, "credentials", kind="refresh")
         raise TryLater(
             f"the access of the key of {ctx.store.name} has changed; missing records are requested"
             " again",

@@ -18,7 +18,7 @@ from sync.records.normalise import Batch
 from sync.records.observed import Loaded, Origin
 from sync.rows.live_rows import live_among
 from sync.rows.tombstones import Tombstone
-from sync.state import doubts, feeds, rereads, stores
+from sync.state import crawls, doubts, feeds, rereads
 from sync.work.by_ids import ids_page
 from sync.work.context import Context
 from sync.work.feed.history import told_before, told_of
@@ -150,7 +150,7 @@ def _ask_for_named(
                 detail=f"{resource.name} {lacking[0]} cannot be read, and may name any of them",
             )
             days = (ctx.store.since if named.created_field else None, None)
-            stores.queue_deep(connection, ctx.store.id, also, days=days)
+            crawls.queue_deep(connection, ctx.store.id, also, days=days)
 
 
 def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:

@@ -21,7 +21,7 @@ from sync.errors import MissingScope, NotFound, TryLater, Unavailable, Unexpecte
 from sync.records.observed import Loaded, Origin
 from sync.rows.live_rows import count_live, keys_of_parent, orphans
 from sync.rows.tombstones import Tombstone
-from sync.state import approvals, coverage, crawls, rereads, stores
+from sync.state import approvals, coverage, crawls, rereads
 from sync.state.crawls import Crawl
 from sync.telemetry import plain
 from sync.work.by_ids import MOST_ALONE, WORDS, cannot_be_had
@@ -402,7 +402,7 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
     except (MissingScope, Unavailable, UnexpectedData, NotStill):
         for attempt in ctx.attempts():
             with attempt as connection:
-                stores.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
+                crawls.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
         return keys
     except TryLater:
         if not done:

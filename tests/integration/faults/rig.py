@@ -35,7 +35,7 @@ from sync.resources import RESOURCES
 from sync.sandbox.knobs import CHURN_MIX, Knobs
 from sync.sandbox.serve import Spawned, spawn
 from sync.settings import Settings
-from sync.state import stores
+from sync.state import lanes, stores
 from sync.work import account
 from sync.work.services import Services
 from sync.work.session import Session
@@ -279,7 +279,7 @@ class Rig:
                         ),
                         {"id": store_id, "only": list(only)},
                     )
-                    stores.set_lanes(connection, store_id)
+                    lanes.set_lanes(connection, store_id)
         finally:
             services.client.close()
             services.engine.dispose()

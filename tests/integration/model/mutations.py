@@ -15,7 +15,7 @@ from sync.declare import Resource
 from sync.records.observed import Loaded
 from sync.rows import sql, tombstones, upsert
 from sync.rows.tombstones import Tombstone
-from sync.state import crawls, departures, doubts, feeds, lease, windows
+from sync.state import departures, doubts, feeds, lanes, windows
 from sync.state.crawls import Crawl
 from sync.work import missing as asked_about
 from sync.work import writing
@@ -53,7 +53,7 @@ def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
 
         for attempt in ctx.attempts():
             with attempt as connection:
-                walked = crawls.windows(connection, crawl.id, states=("walked",))
+                walked = windows.of_crawl(connection, crawl.id, states=("walked",))
                 windows.set_counted(
                     connection, walked, asked_at=moment, counted_at=moment, crm_at=None
                 )
@@ -83,7 +83,7 @@ def no_tail(patch: pytest.MonkeyPatch) -> None:
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
     """Whoever once held a lease may write."""
-    patch.setattr(lease, "hold", lambda *_, **__: None)
+    patch.setattr(lanes, "hold", lambda *_, **__: None)
 
 
 def no_as_of(patch: pytest.MonkeyPatch) -> None:
