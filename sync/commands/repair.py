@@ -15,7 +15,7 @@ from sync.declare import HistoryFeed, SinceId
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
 from sync.state import accounts, coverage, doubts, lanes, operations, rereads, stores
-from sync.state.operations import insist_on_selected, store_with_key
+from sync.state.operations import require_selected, store_with_key
 from sync.state.stores import Store
 
 
@@ -97,7 +97,7 @@ def reset(name: str, resource: str) -> None:
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             known = store_with_key(connection, name)
-            insist_on_selected(connection, known, resource)
+            require_selected(connection, known, resource)
             lanes.fence(connection, known.id, resource)
             dropped = accounts.drop_crawls(connection, known.id, resource)
             coverage.unprove(connection, known.id, resource)
@@ -129,7 +129,7 @@ def _turn(connection: sa.Connection, known: Store, resource: str, turn: str) -> 
     selected = accounts.selected(connection, known.id)
     names = _needed(resource) if turn == "on" else [resource]
     if turn == "off":
-        _insist_on_unneeded(resource, selected)
+        _require_unneeded(resource, selected)
     changed = [each for each in names if (each in selected) != (turn == "on")]
     coverage.select(connection, known.id, changed, is_on=turn == "on")
     lanes.set_lanes(connection, known.id)
@@ -150,7 +150,7 @@ def _needed(name: str) -> list[str]:
     return [*before, *([changes.by] if isinstance(changes, HistoryFeed) else []), name]
 
 
-def _insist_on_unneeded(name: str, selected: list[str]) -> None:
+def _require_unneeded(name: str, selected: list[str]) -> None:
     if name == "credentials":
         raise BadRequest(
             "credentials say what the key may see, which decides what an absence means"

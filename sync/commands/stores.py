@@ -90,7 +90,7 @@ def add(
             kept = accounts.check_free(connection, name=name, account=told.account)
             mine = kept.id if kept is not None else store_id
             if kept is not None:
-                _insist_on_sites(kept, chosen)
+                _require_sites(kept, chosen)
                 # Its rows are still there, also those this key does not see.
                 stores.keep_access(connection, mine, told.access, as_of=began)
             stores.save(
@@ -122,7 +122,7 @@ def add(
         click.echo(f"The full load is queued: celery -A sync mirror status {name} --watch")
 
 
-def _insist_on_sites(kept: Store, chosen: Sequence[str] | None) -> None:
+def _require_sites(kept: Store, chosen: Sequence[str] | None) -> None:
     """BadRequest when a removed store is to be taken up for other sites than its rows are of."""
     if set(kept.chosen_sites or ()) != set(chosen or ()):
         before = " ".join(f"--site {site}" for site in kept.chosen_sites or ()) or "no --site"

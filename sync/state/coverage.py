@@ -86,7 +86,7 @@ def add_loaded(
     delta = loaded.live_delta
     is_told = origin in (Origin.SHOWN, Origin.REREAD)
     expected = delta + loaded.concluded if is_told else 0
-    written = loaded.written + loaded.buried
+    written = loaded.written + loaded.deleted
     counted(rows=loaded.seen, changed=written)
     if not (delta or expected or loaded.refused or written):
         return

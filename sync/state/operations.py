@@ -26,7 +26,7 @@ def store_with_key(connection: sa.Connection, name: str) -> Store:
     return known
 
 
-def insist_on_enabled(known: Store) -> None:
+def require_enabled(known: Store) -> None:
     """Raise BadRequest for a store that is turned off: its queued work would wait for ever."""
     if not known.enabled:
         raise BadRequest(
@@ -34,7 +34,7 @@ def insist_on_enabled(known: Store) -> None:
         )
 
 
-def insist_on_selected(connection: sa.Connection, known: Store, resource: str) -> None:
+def require_selected(connection: sa.Connection, known: Store, resource: str) -> None:
     """Raise BadRequest for a resource the store does not mirror."""
     if resource not in accounts.selected(connection, known.id):
         raise BadRequest(
@@ -47,7 +47,7 @@ def wanted(connection: sa.Connection, known: Store, names: Sequence[str]) -> lis
     """Return the resources named, or all the store mirrors, in the order they are declared."""
     selected = accounts.selected(connection, known.id)
     for name in names:
-        insist_on_selected(connection, known, name)
+        require_selected(connection, known, name)
     return [each for each in RESOURCES.values() if each.name in (names or selected)]
 
 
@@ -61,7 +61,7 @@ def ask_for(
     deep: bool = False,
 ) -> tuple[list[int], list[str]]:
     """Queue a crawl of each resource named (none: of all); return the crawls and what is parked."""
-    insist_on_enabled(known)
+    require_enabled(known)
     chosen = wanted(connection, known, names)
     if kind == "reconcile":
         chosen = [each for each in chosen if not each.is_history]

@@ -45,7 +45,7 @@ def first(form: Form, name: str) -> str:
     return next(iter(form.get(name, [])), "").strip()
 
 
-def insist_on_this_site(request: Request) -> None:
+def require_this_site(request: Request) -> None:
     """Refusal for a form another site sent."""
     origin = request.headers.get("origin")
     host = request.headers.get("host", "")
@@ -68,7 +68,7 @@ def login_page(site: Site, request: Request) -> Response:
 
 async def login(site: Site, request: Request) -> Response:
     """Compare the token; who fails too often waits."""
-    insist_on_this_site(request)
+    require_this_site(request)
     form = await form_of(request)
     if site.sessions is None:
         raise Refusal(404, "No log-in", "SYNC_WEB_TOKEN is not set, so this page is read-only.")
@@ -105,7 +105,7 @@ async def login(site: Site, request: Request) -> Response:
 
 async def logout(site: Site, request: Request) -> Response:
     """End the session."""
-    await _insist_on_operator(site, request)
+    await _require_operator(site, request)
     session = site.session(request)
     if site.sessions is not None and session is not None:
         site.sessions.end(session)
@@ -120,8 +120,8 @@ def _local(path: str) -> str:
     return path if fine and path.isascii() and path.isprintable() else "/"
 
 
-async def _insist_on_operator(site: Site, request: Request) -> Form:
-    insist_on_this_site(request)
+async def _require_operator(site: Site, request: Request) -> Form:
+    require_this_site(request)
     session = site.session(request)
     if session is None:
         raise Refusal(
@@ -140,7 +140,7 @@ async def _insist_on_operator(site: Site, request: Request) -> Form:
 
 async def act(site: Site, request: Request) -> Response:
     """Do it, say what was done, and show where it can be seen."""
-    form = await _insist_on_operator(site, request)
+    form = await _require_operator(site, request)
     name, what = request.path_params["name"], request.path_params["what"]
     action = ACTIONS.get(what)
     if action is None:

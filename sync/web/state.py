@@ -50,7 +50,7 @@ class Site:
             return None
         return self.sessions.read(request.cookies.get(COOKIE, ""))
 
-    def insist_on_reader(self, request: Request) -> Response | None:
+    def require_reader(self, request: Request) -> Response | None:
         """None when this request may read; else where to log in. Refusal without a token."""
         if self.sessions is not None:
             if self.session(request) is not None:

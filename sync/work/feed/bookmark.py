@@ -105,8 +105,8 @@ def begin_anew(ctx: Context, history: Resource, problem: str) -> Feed:
                 " AND deleted_at IS NULL",
                 (ctx.store.id, bookmark),
             ).scalars()
-            graves = [Tombstone(entry, answer.as_of, "absent") for entry in beyond]
-            write_tombstones(ctx, connection, history, graves)
+            tombstones = [Tombstone(entry, answer.as_of, "absent") for entry in beyond]
+            write_tombstones(ctx, connection, history, tombstones)
             _store(ctx, connection, history, bookmark, answer)
             diagnostics.note_drift(
                 connection, ctx.store.id, history.name, kind="gap", detail=problem

@@ -158,11 +158,11 @@ def take_sample(ctx: Context) -> None:
         ctx, target, {record: ChangeHint() for record in ids}, priority=Priority.REFRESH
     )
     rows = [row for batch, _ in read.batches for row in batch.rows]
-    graves = [grave.key for grave in read.graves]
+    tombstones = [tombstone.key for tombstone in read.tombstones]
     for attempt in ctx.attempts():
         with attempt as connection:
             found = differing(connection, target, store_id, rows)
-            found |= live_among(connection, target, store_id, graves)
+            found |= live_among(connection, target, store_id, tombstones)
             rereads.ask_again(
                 connection,
                 store_id,

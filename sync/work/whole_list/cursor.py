@@ -21,7 +21,7 @@ from sync.records.observed import Origin
 from sync.state import approvals, crawls, positions
 from sync.state.crawls import Crawl
 from sync.state.positions import Position
-from sync.work.by_ids import TRIES, cannot_be_had, insistent
+from sync.work.by_ids import TRIES, insistent, is_unreadable
 from sync.work.context import Context
 from sync.work.pages import SMALLER
 from sync.work.session import Reply
@@ -87,7 +87,7 @@ def _ask(ctx: Context, resource: Resource, cursor: str) -> Reply:
                 tries=TRIES if limit == resource.page_size else 1,
             )
         except (TryLater, UnexpectedData) as error:
-            if not cannot_be_had(error) or limit == limits[-1]:
+            if not is_unreadable(error) or limit == limits[-1]:
                 raise
     raise AssertionError("unreachable")
 

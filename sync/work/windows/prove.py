@@ -335,7 +335,7 @@ def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority:
         for attempt in ctx.attempts():
             with attempt as connection:
                 loaded = apply(ctx, connection, resource, read)
-                crawls.add_report(connection, crawl, {"ghosts": loaded.buried})
+                crawls.add_report(connection, crawl, {"ghosts": loaded.deleted})
 
 
 def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:

@@ -53,6 +53,6 @@ def _ask(
             loaded = apply(ctx, connection, resource, read)
             windows.asked_for(connection, window, last_id=suspects[-1])
             crawls.count_pages(connection, crawl, requests=1)
-            crawls.add_report(connection, crawl, {"ghosts": loaded.buried})
+            crawls.add_report(connection, crawl, {"ghosts": loaded.deleted})
     window.last_id = suspects[-1]
     failpoints.point("reconcile_repaired")
