@@ -269,7 +269,7 @@ def rebuild(name: str | None, resources: tuple[str, ...]) -> None:
         with attempt as connection:
             if name is not None:
                 known = [store_with_key(connection, name)]
-                operations.insist_on_enabled(known[0])
+                operations.require_enabled(known[0])
             else:
                 known = [s for s in stores.every(connection) if s.enabled]
             queued = [

@@ -14,8 +14,8 @@ from sync.database.engine import attempts, reading
 from sync.declare import HistoryFeed, SinceId
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
-from sync.state import accounts, coverage, doubts, operations, rereads, stores
-from sync.state.operations import insist_on_selected, store_with_key
+from sync.state import accounts, coverage, doubts, lanes, operations, rereads, stores
+from sync.state.operations import require_selected, store_with_key
 from sync.state.stores import Store
 
 
@@ -97,11 +97,11 @@ def reset(name: str, resource: str) -> None:
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             known = store_with_key(connection, name)
-            insist_on_selected(connection, known, resource)
-            accounts.fence(connection, known.id, resource)
+            require_selected(connection, known, resource)
+            lanes.fence(connection, known.id, resource)
             dropped = accounts.drop_crawls(connection, known.id, resource)
             coverage.unprove(connection, known.id, resource)
-            accounts.release(connection, known.id, resource)
+            lanes.release_parked(connection, known.id, resource)
             accounts.load_anew(connection, known.id, RESOURCES[resource])
     also = f" ({dropped} open crawls dropped)" if dropped else ""
     click.echo(f"{resource} of {name} is loaded anew{also}; its rows stay readable.")
@@ -129,15 +129,10 @@ def _turn(connection: sa.Connection, known: Store, resource: str, turn: str) -> 
     selected = accounts.selected(connection, known.id)
     names = _needed(resource) if turn == "on" else [resource]
     if turn == "off":
-        _insist_on_unneeded(resource, selected)
+        _require_unneeded(resource, selected)
     changed = [each for each in names if (each in selected) != (turn == "on")]
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET selected = :on WHERE store_id = :s AND resource = ANY(:r)"
-        ),
-        {"on": turn == "on", "s": known.id, "r": changed},
-    )
-    stores.set_lanes(connection, known.id)
+    coverage.select(connection, known.id, changed, is_on=turn == "on")
+    lanes.set_lanes(connection, known.id)
     for each in changed:
         if turn == "on" and _is_unloaded(connection, known, each):
             accounts.load_anew(connection, known.id, RESOURCES[each])
@@ -158,7 +153,7 @@ def _needed(name: str) -> list[str]:
     return [*before, *([changes.by] if isinstance(changes, HistoryFeed) else []), name]
 
 
-def _insist_on_unneeded(name: str, selected: list[str]) -> None:
+def _require_unneeded(name: str, selected: list[str]) -> None:
     if name == "credentials":
         raise BadRequest(
             "credentials say what the key may see, which decides what an absence means"

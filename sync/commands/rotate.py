@@ -12,7 +12,6 @@ from sync.commands.services import at_head, secret_key
 from sync.commands.shell import examples
 from sync.database.engine import attempts
 from sync.errors import BadRequest, NeedsOperator
-from sync.schema.service import STORE
 from sync.state import stores
 
 
@@ -46,9 +45,7 @@ def rotate_key(files: tuple[str, ...]) -> None:
                 except NeedsOperator as error:
                     raise NeedsOperator(f"{store.name}: {error} Nothing was changed.") from error
                 sealed = vault.seal(plain, key=key, store_id=store.id)
-                connection.execute(
-                    sa.update(STORE).where(STORE.c.id == store.id).values(api_key=sealed)
-                )
+                stores.set_key(connection, store.id, sealed_key=sealed)
                 count += 1
     keys = "1 store's key is" if count == 1 else f"{count} stores' keys are"
     click.echo(f"{keys} sealed anew under {key.fingerprint}." if count else "Nothing to seal anew.")

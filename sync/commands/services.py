@@ -11,7 +11,7 @@ from sync import telemetry, vault
 from sync.commands.shell import NotReady
 from sync.crm import Account
 from sync.database.engine import reading
-from sync.database.migrate import insist_on_head
+from sync.database.migrate import require_head
 from sync.errors import NeedsOperator, SyncError, TryLater
 from sync.settings import settings
 from sync.state.stores import Store
@@ -33,7 +33,7 @@ def at_head() -> Services:
     found = opened()
     try:
         with reading(found.engine) as connection:
-            insist_on_head(connection)
+            require_head(connection)
     except SyncError as error:
         raise NotReady(str(error)) from error
     return found

@@ -77,7 +77,7 @@ class Shell(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Suggest the nearest command for a name that is misspelt."""
-        insist_on_command(self, ctx, args)
+        require_command(self, ctx, args)
         return super().resolve_command(ctx, args)
 
     def make_context(
@@ -104,11 +104,11 @@ class Family(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Suggest the nearest command for a name that is misspelt."""
-        insist_on_command(self, ctx, args)
+        require_command(self, ctx, args)
         return super().resolve_command(ctx, args)
 
 
-def insist_on_command(group: click.Group, ctx: click.Context, args: list[str]) -> None:
+def require_command(group: click.Group, ctx: click.Context, args: list[str]) -> None:
     """Raise UsageError, with the nearest command suggested, when no command has that name."""
     known = group.list_commands(ctx)
     if args and not args[0].startswith("-") and args[0] not in known:

@@ -81,7 +81,7 @@ def add(
     url = check_url(url, allow_hosts=found.settings.allow_hosts)
     key = params.api_key(variable=api_key_env, file=api_key_file)
     with writing(found.engine) as connection:
-        store_id, began = accounts.next_id(connection), clock.now(connection)
+        store_id, began = stores.next_id(connection), clock.now(connection)
     api = asking(found, Account(url, key), store_id=store_id)
     told = _look_up(api, url)
     chosen = _chosen(api, told, sites)
@@ -90,10 +90,10 @@ def add(
             kept = accounts.check_free(connection, name=name, account=told.account)
             mine = kept.id if kept is not None else store_id
             if kept is not None:
-                _insist_on_sites(kept, chosen)
+                _require_sites(kept, chosen)
                 # Kept rows include sites this key does not see.
                 stores.keep_access(connection, mine, told.access, as_of=began)
-            accounts.save(
+            stores.save(
                 connection,
                 mine,
                 name=name,
@@ -122,7 +122,7 @@ def add(
         click.echo(f"The full load is queued: celery -A sync mirror status {name} --watch")
 
 
-def _insist_on_sites(kept: Store, chosen: Sequence[str] | None) -> None:
+def _require_sites(kept: Store, chosen: Sequence[str] | None) -> None:
     """Raise BadRequest when a removed store is added again for other sites than its rows have."""
     if set(kept.chosen_sites or ()) != set(chosen or ()):
         before = " ".join(f"--site {site}" for site in kept.chosen_sites or ()) or "no --site"
@@ -196,7 +196,7 @@ def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str 
 
     for attempt in attempts(found.engine):
         with attempt as connection:
-            accounts.renew(
+            stores.renew(
                 connection,
                 before.id,
                 url=url,
@@ -276,7 +276,7 @@ def disable(name: str) -> None:
 def _turn(name: str, *, enabled: bool) -> None:
     for attempt in attempts(at_head().engine):
         with attempt as connection:
-            accounts.turn(connection, _known(connection, name).id, enabled=enabled)
+            stores.set_enabled(connection, _known(connection, name).id, enabled=enabled)
     click.echo(f"{name} is {'enabled' if enabled else 'disabled'}.")
 
 

@@ -6,7 +6,7 @@
         with attempt as connection:       what led to them (an answer of the API) is not lost
 
 The engine is made at first use, after a worker has forked. Sessions carry limits shorter than a
-lease (lease.py): a stopped process can neither commit late nor hold locks for ever. Error messages
+lease (lanes.py): a stopped process can neither commit late nor hold locks for ever. Error messages
 lose the rows they quote before anybody can log them.
 """
 

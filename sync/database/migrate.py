@@ -55,7 +55,7 @@ def upgrade(url: str, revision: str = "head") -> None:
             raise NeedsOperator(
                 f"Postgres {int(version) // 10000} is too old; the mirror needs 18 or newer."
             )
-        _insist_on_known(connection)
+        _require_known(connection)
         connection.rollback()
         command.upgrade(_config(connection), revision)
 
@@ -72,7 +72,7 @@ def check(url: str) -> None:
         command.check(_config(connection))
 
 
-def insist_on_head(connection: sa.Connection) -> None:
+def require_head(connection: sa.Connection) -> None:
     """Raise NeedsOperator when the database is not at this release's schema."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     current = _revision_of(connection)
@@ -89,7 +89,7 @@ def _revision_of(connection: sa.Connection) -> str | None:
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 
 
-def _insist_on_known(connection: sa.Connection) -> None:
+def _require_known(connection: sa.Connection) -> None:
     """Raise NeedsOperator when no migration leads on from the revision of the database."""
     scripts = ScriptDirectory.from_config(_config())
     current, first = _revision_of(connection), scripts.get_base()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sync.database.engine import reading
-from sync.database.migrate import insist_on_head
+from sync.database.migrate import require_head
 from sync.errors import SyncError, TryLater
 from sync.metrics.rows import QUEUES
 from sync.state.status import consumed_seconds_ago
@@ -22,7 +22,7 @@ def readiness(services: Services) -> dict[str, dict[str, Any]]:
     checks: dict[str, dict[str, Any]] = {}
     try:
         with reading(services.engine) as connection:
-            insist_on_head(connection)
+            require_head(connection)
         checks["database"] = {"ok": True}
     except TryLater:
         checks["database"] = {"ok": False, "why": "Postgres cannot be reached"}

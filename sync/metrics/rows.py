@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from sync.state.heartbeat import BEAT_SECONDS, FRESH_SECONDS
-from sync.state.lease import LIVES
+from sync.state.lanes import LIVES
 
 QUEUES = ("feeds", "crawls")
 _BOTH = ("store", "resource")

@@ -29,7 +29,7 @@ class Touched:
 
 def look(connection: sa.Connection, store: Store, customer: int) -> list[Touched]:
     """Return what an erasure would touch; BadRequest when the mirror has no such customer."""
-    customers = _insist_on(connection, store, customer)
+    customers = _require(connection, store, customer)
     found = erasing.affected(connection, store.id, PERSONS, customers)
     touched = []
     for name in RESOURCES:
@@ -67,7 +67,7 @@ def erase(connection: sa.Connection, store: Store, customer: int) -> list[Touche
     return touched
 
 
-def _insist_on(connection: sa.Connection, store: Store, customer: int) -> list[int]:
+def _require(connection: sa.Connection, store: Store, customer: int) -> list[int]:
     known = connection.exec_driver_sql(
         "SELECT 1 FROM crm.customers WHERE store_id = %s AND id = %s", (store.id, customer)
     ).scalar()

@@ -41,7 +41,7 @@ class Loaded:
     inserted: int = 0
     changed: int = 0
     revived: int = 0
-    buried: int = 0
+    deleted: int = 0
     concluded: int = 0
     refused: list[Key] = field(default_factory=list)
     named: dict[str, set[int]] = field(default_factory=dict)
@@ -54,11 +54,11 @@ class Loaded:
     @property
     def live_delta(self) -> int:
         """The growth of the number of live rows."""
-        return self.inserted + self.revived - self.buried
+        return self.inserted + self.revived - self.deleted
 
     def add(self, other: Loaded) -> None:
         """Add another batch's counts to these."""
-        for name in ("seen", "inserted", "changed", "revived", "buried", "concluded"):
+        for name in ("seen", "inserted", "changed", "revived", "deleted", "concluded"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.refused += other.refused
         for name, ids in other.named.items():

@@ -18,6 +18,7 @@ from sync.declare.personal import Link, child_links, links
 from sync.records.normalise import digest_of, salt_of
 from sync.resources import RESOURCES
 from sync.rows import mask, versions
+from sync.state import diagnostics
 
 Found = dict[str, list[Any]]
 
@@ -101,7 +102,7 @@ def erase_stored(
     for table in sorted(found):
         resource = RESOURCES[table]
         _mask_rows(connection, store_id, resource, sorted(found[table]), zone=zone)
-        _mask_notes(connection, store_id, resource, found[table])
+        diagnostics.mask(connection, store_id, table, [str(key) for key in found[table]])
     return found
 
 
@@ -181,23 +182,4 @@ def _update(
             hashes,
             store_id,
         ),
-    )
-
-
-def _mask_notes(
-    connection: sa.Connection, store_id: int, resource: Resource, keys: Sequence[Any]
-) -> None:
-    """Clear stored values that did not parse, examples of unknown fields, and parked answers."""
-    connection.exec_driver_sql(
-        "UPDATE sync.reject SET value = NULL WHERE store_id = %s AND resource = %s"
-        " AND (record = ANY(%s) OR record LIKE 'record:%%')",
-        (store_id, resource.name, [str(key) for key in keys]),
-    )
-    connection.exec_driver_sql(
-        "UPDATE sync.unknown_field SET example = NULL WHERE store_id = %s AND resource = %s",
-        (store_id, resource.name),
-    )
-    connection.exec_driver_sql(
-        "UPDATE sync.parked_page SET body = NULL WHERE store_id = %s AND resource = %s",
-        (store_id, resource.name),
     )

@@ -83,7 +83,7 @@ def live_among(
     return {key for (key,) in rows}
 
 
-def buried_among(
+def deleted_among(
     connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
 ) -> set[Any]:
     """Return those of the keys that are tombstones."""

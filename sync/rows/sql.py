@@ -180,7 +180,7 @@ def children_sql(resource: Resource, child: Child) -> str:
 
 
 @cache
-def bury_sql(resource: Resource) -> str:
+def mark_deleted_sql(resource: Resource) -> str:
     """Return the upsert of tombstones; they keep their first time and reason unless history has
     better ones."""
     table, kind = crm_name(resource.name), key_type(resource)

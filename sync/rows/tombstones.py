@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sync.declare import Resource
 from sync.records.observed import Key, Loaded
 from sync.rows import suppress, versions
-from sync.rows.sql import bury_sql, delete_children_sql
+from sync.rows.sql import delete_children_sql, mark_deleted_sql
 from sync.rows.store_options import store_options
 from sync.rows.upsert import name_before
 
@@ -32,7 +32,7 @@ class Tombstone:
 
 
 def mark_deleted(
-    connection: sa.Connection, resource: Resource, store_id: int, graves: Iterable[Tombstone]
+    connection: sa.Connection, resource: Resource, store_id: int, tombstones: Iterable[Tombstone]
 ) -> Loaded:
     """Turn rows into tombstones, also rows the mirror never had; children are deleted, `raw` stays.
 
@@ -40,32 +40,34 @@ def mark_deleted(
     sync/work/writing.py calls this function, because it also does what follows from the deletion.
     """
     newest: dict[Key, Tombstone] = {}
-    for grave in graves:
-        if grave.key not in newest or grave.as_of >= newest[grave.key].as_of:
-            newest[grave.key] = grave
+    for tombstone in tombstones:
+        if tombstone.key not in newest or tombstone.as_of >= newest[tombstone.key].as_of:
+            newest[tombstone.key] = tombstone
     result = Loaded(seen=len(newest))
     if not newest:
         return result
     name_before(connection, resource, store_id, list(newest), result)
     ordered = [newest[key] for key in sorted(newest)]
     on = store_options(connection, resource, store_id)
-    sql = bury_sql(resource)
-    buried = connection.exec_driver_sql(
+    sql = mark_deleted_sql(resource)
+    deleted = connection.exec_driver_sql(
         versions.keeping(resource, sql) if on.versions else sql,
         (
             store_id,
-            [grave.key for grave in ordered],
-            [grave.as_of for grave in ordered],
-            [grave.deleted_at for grave in ordered],
-            [grave.reason for grave in ordered],
-            [grave.combined_to for grave in ordered],
+            [tombstone.key for tombstone in ordered],
+            [tombstone.as_of for tombstone in ordered],
+            [tombstone.deleted_at for tombstone in ordered],
+            [tombstone.reason for tombstone in ordered],
+            [tombstone.combined_to for tombstone in ordered],
         ),
     ).all()
     if on.salt is not None:
-        merges = {grave.key: grave.combined_to for grave in ordered if grave.combined_to}
+        merges = {
+            tombstone.key: tombstone.combined_to for tombstone in ordered if tombstone.combined_to
+        }
         suppress.follow_merges(connection, resource, store_id, merges, salt=on.salt)
-    keys = sorted(key for key, was_live in buried if was_live)
-    result.buried = len(keys)
+    keys = sorted(key for key, was_live in deleted if was_live)
+    result.deleted = len(keys)
     result.concluded = sum(newest[key].reason in ("not_found", "absent") for key in keys)
     if keys:
         for child in resource.children:

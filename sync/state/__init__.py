@@ -1,15 +1,17 @@
-"""The tables of `sync`, and the modules that write them.
+"""The tables of `sync`: one module owns each, and no other one writes it.
 
 Functions take a connection and work in the transaction of their caller, so that rows and checkpoint
 commit together.
 
-stores.py       stores, their sealed keys, and the lanes that work on them
-accounts.py     adding, changing, turning off and removing a store
+stores.py       stores: address, sealed key, zone, what the key sees
+accounts.py     adding, turning off, forgetting and removing a store, in all tables
+declared.py     the declarations as a relation, to compare stored rows with
 clock.py        as_of: when a request was sent, strictly increasing per store
-lease.py        the right to work on a lane for a while; claims on lanes that are due
+lanes.py        lanes: due, claimed, leased to one worker for a while, parked
 heartbeat.py    the processes that live, and the last task each ended of each queue
 crawls.py       the progress of each crawl
-windows.py      the proof of each window: walked, compared, counted, sealed
+windows.py      the windows of a crawl: walked page by page, compared, counted, sealed
+positions.py    positions in lists behind a cursor
 feeds.py        the position of each feed: head, tail, bookmark, interval
 rereads.py      records waiting to be read again by id
 departures.py   rows that a history says are gone, which a count may have missed

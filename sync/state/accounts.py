@@ -7,9 +7,8 @@ first: a worker that still works on the store finds its lease gone and writes no
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
@@ -19,8 +18,8 @@ from sync.declare import Resource
 from sync.errors import BadRequest
 from sync.schema.columns import VERSIONED
 from sync.schema.service import STORE
-from sync.state import stores
-from sync.state.stores import Access, Store
+from sync.state import coverage, crawls, lanes, stores, windows
+from sync.state.stores import Store
 
 PURGED_AT_ONCE = 5_000
 _WORK = ("window", "crawl", "feed", "reread", "unlisted", "departure", "doubt")
@@ -38,14 +37,6 @@ def fingerprint(api_key: str) -> str:
 def is_removed(store: Store) -> bool:
     """Tell whether the key was forgotten and only rows are left."""
     return not store.api_key
-
-
-def next_id(connection: sa.Connection) -> int:
-    """Draw the id of the next store, for which its key is sealed and its requests are counted."""
-    found: int = connection.execute(
-        sa.text("SELECT nextval(pg_get_serial_sequence('sync.store', 'id'))")
-    ).scalar_one()
-    return found
 
 
 def check_free(connection: sa.Connection, *, name: str, account: str) -> Store | None:
@@ -73,61 +64,12 @@ def check_free(connection: sa.Connection, *, name: str, account: str) -> Store |
     return same
 
 
-def save(
-    connection: sa.Connection,
-    store_id: int,
-    *,
-    name: str,
-    url: str,
-    account: str,
-    zone: str,
-    currency: str | None,
-    access: Access,
-    sealed_key: bytes,
-    key_fingerprint: str,
-    chosen_sites: Sequence[str] | None,
-    since: dt.date | None,
-    checked_at: dt.datetime,
-) -> None:
-    """Write a store's row: that of a new store, or of a removed one that is taken up again.
-
-    `checked_at` is a moment before the account was asked what the key sees.
-    """
-    values = {
-        "name": name,
-        "url": url,
-        "account": account,
-        "zone": zone,
-        "currency": currency,
-        "site_access": access.site_access,
-        "sites": None if access.sites is None else list(access.sites),
-        "scopes": None if access.scopes is None else list(access.scopes),
-        "api_key": sealed_key,
-        "key_fingerprint": key_fingerprint,
-        "chosen_sites": None if chosen_sites is None else list(chosen_sites),
-        "since": since,
-        "enabled": True,
-        "error": None,
-        "checked_at": checked_at,
-    }
-    changed = connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(values))
-    if not changed.rowcount:
-        connection.execute(
-            sa.text(
-                "INSERT INTO sync.store (id, name, url, account, api_key, key_fingerprint, zone)"
-                " OVERRIDING SYSTEM VALUE VALUES (:id, :name, '', '', '', '', 'UTC')"
-            ),
-            {"id": store_id, "name": name},
-        )
-        connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(values))
-
-
 def take_up(
     connection: sa.Connection, store_id: int, resources: Mapping[str, Resource], *, load: bool
 ) -> None:
     """Put a removed store to work again; with `load`, load its resources anew over the old rows."""
-    release(connection, store_id)
-    stores.set_lanes(connection, store_id)
+    lanes.release_parked(connection, store_id)
+    lanes.set_lanes(connection, store_id)
     for name in selected(connection, store_id) if load else ():
         if name in resources:
             load_anew(connection, store_id, resources[name])
@@ -137,26 +79,9 @@ def load_anew(connection: sa.Connection, store_id: int, resource: Resource) -> i
     """Queue a first load of a resource; return the crawl's id."""
     since = connection.execute(sa.select(STORE.c.since).where(STORE.c.id == store_id)).scalar()
     days = (since if resource.created_field else None, None)
-    return stores.queue_crawl(
+    return crawls.queue_crawl(
         connection, store_id, resource.name, kind="load", asked_by="operator", days=days
     )
-
-
-def renew(
-    connection: sa.Connection, store_id: int, *, url: str, sealed_key: bytes, key_fingerprint: str
-) -> None:
-    """Set another address or key of the same account."""
-    connection.execute(
-        sa.update(STORE)
-        .where(STORE.c.id == store_id)
-        .values(url=url, api_key=sealed_key, key_fingerprint=key_fingerprint)
-    )
-
-
-def turn(connection: sa.Connection, store_id: int, *, enabled: bool) -> None:
-    """Turn a store on or off; work under way ends with its slice."""
-    connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(enabled=enabled))
-    stores.set_lanes(connection, store_id)
 
 
 def selected(connection: sa.Connection, store_id: int) -> list[str]:
@@ -172,66 +97,22 @@ def selected(connection: sa.Connection, store_id: int) -> list[str]:
     )
 
 
-def release(connection: sa.Connection, store_id: int, resource: str | None = None) -> int:
-    """Release parked and failing lanes, so that they are worked on at once; return how many."""
-    return connection.execute(
-        sa.text(
-            "UPDATE sync.lane SET parked_at = NULL, attempts = 0, failing_since = NULL,"
-            " error = NULL, due_at = least(due_at, now())"
-            " WHERE store_id = :store AND resource = coalesce(:resource, resource)"
-            " AND (parked_at IS NOT NULL OR error IS NOT NULL OR failing_since IS NOT NULL)"
-        ),
-        {"store": store_id, "resource": resource},
-    ).rowcount
-
-
-def fence(connection: sa.Connection, store_id: int, resource: str | None = None) -> None:
-    """Revoke a resource's walk lease, or all leases of the store: their holders write no more."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.lane SET token = token + 1, lease_until = NULL, holder = NULL,"
-            " claimed_until = NULL WHERE store_id = :store"
-            " AND (cast(:resource AS text) IS NULL OR (resource = :resource AND lane = 'walk'))"
-        ),
-        {"store": store_id, "resource": resource},
-    )
-
-
 def drop_crawls(connection: sa.Connection, store_id: int, resource: str | None = None) -> int:
-    """Drop open crawls and their windows; return the number of crawls."""
-    dropped = connection.execute(
-        sa.text(
-            "UPDATE sync.crawl SET state = 'dropped', finished_at = now() WHERE store_id = :store"
-            " AND resource = coalesce(:resource, resource)"
-            " AND state IN ('pending', 'running', 'parked') RETURNING id"
-        ),
-        {"store": store_id, "resource": resource},
-    ).scalars()
-    ids = list(dropped)
-    connection.execute(sa.text("DELETE FROM sync.window WHERE crawl_id = ANY(:ids)"), {"ids": ids})
-    return len(ids)
+    """Drop open crawls and their windows; return how many crawls."""
+    dropped = crawls.drop_open(connection, store_id, resource)
+    windows.remove_of(connection, dropped)
+    return len(dropped)
 
 
 def forget(connection: sa.Connection, store_id: int) -> None:
     """Forget a store's key and all planned work; rows stay, and coverage claims nothing."""
-    fence(connection, store_id)
-    connection.execute(
-        sa.update(STORE)
-        .where(STORE.c.id == store_id)
-        .values(enabled=False, api_key=b"", key_fingerprint="", error=None)
-    )
-    stores.set_lanes(connection, store_id)
+    lanes.fence(connection, store_id)
+    stores.forget_key(connection, store_id)
     for table in _WORK:
         connection.execute(
             sa.text(f"DELETE FROM sync.{table} WHERE store_id = :store"), {"store": store_id}
         )
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL, approval = NULL,"
-            " approved = false WHERE store_id = :store"
-        ),
-        {"store": store_id},
-    )
+    coverage.withdraw_all(connection, store_id)
 
 
 def purge(
@@ -260,4 +141,4 @@ def purge(
                     sa.text(f"DELETE FROM sync.{table} WHERE store_id = :store"),
                     {"store": store_id},
                 )
-            connection.execute(sa.delete(STORE).where(STORE.c.id == store_id))
+            stores.remove(connection, store_id)

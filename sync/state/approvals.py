@@ -54,12 +54,7 @@ def end(
             f" tombstoned ({approval.words}):"
             f" celery -A sync mirror approve {store.name} {resource.name}"
         )
-        connection.execute(
-            sa.text(
-                "UPDATE sync.coverage SET approval = :text WHERE store_id = :s AND resource = :r"
-            ),
-            {"s": store.id, "r": resource.name, "text": text},
-        )
+        coverage.ask_approval(connection, store.id, resource.name, text=text)
     elif complete_as_of is not None:
         coverage.mark_pass_complete(connection, resource, store.id, complete_as_of=complete_as_of)
     crawls.end_crawl(connection, crawl)

@@ -12,6 +12,7 @@ from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.deletion import HALF_COUNTS_FROM, is_too_many
 from sync.records.observed import Loaded, Origin
+from sync.state.declared import DECLARED
 from sync.telemetry import counted
 
 MIXED = "mixed"
@@ -85,7 +86,7 @@ def add_loaded(
     delta = loaded.live_delta
     is_told = origin in (Origin.SHOWN, Origin.REREAD)
     expected = delta + loaded.concluded if is_told else 0
-    written = loaded.written + loaded.buried
+    written = loaded.written + loaded.deleted
     counted(rows=loaded.seen, changed=written)
     if not (delta or expected or loaded.refused or written):
         return
@@ -403,4 +404,139 @@ def turn_done(
             " WHERE store_id = :store AND resource = :resource"
         ),
         {"store": store_id, "resource": resource, "turns": turns},
+    )
+
+
+def undeclared(connection: sa.Connection, ids: Sequence[int], rows: str) -> set[int]:
+    """Return those of the stores whose rows are not as declared; `rows` are the declarations."""
+    found = connection.execute(
+        sa.text(
+            f"SELECT s.id FROM sync.store AS s CROSS JOIN {DECLARED} LEFT JOIN sync.coverage AS c"
+            " ON c.store_id = s.id AND c.resource = d.resource AND c.store_id = ANY(:ids)"
+            " WHERE s.id = ANY(:ids) AND (c.store_id IS NULL OR (c.feed, c.told_by,"
+            " c.every_seconds) IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds))"
+        ),
+        {"ids": list(ids), "declared": rows},
+    )
+    return set(found.scalars())
+
+
+def declare(connection: sa.Connection, ids: Sequence[int], rows: str) -> list[tuple[int, str]]:
+    """Bring the rows of some stores to what is declared; return the new (store, resource) that
+    are mirrored."""
+    binds = {"ids": list(ids), "declared": rows}
+    connection.execute(
+        sa.text(
+            f"""UPDATE sync.coverage AS c
+            SET feed = d.feed, told_by = d.told_by, every_seconds = d.every_seconds
+            FROM {DECLARED} WHERE c.store_id = ANY(:ids) AND c.resource = d.resource
+            AND (c.feed, c.told_by, c.every_seconds)
+                IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds)"""
+        ),
+        binds,
+    )
+    added = connection.execute(
+        sa.text(
+            f"""INSERT INTO sync.coverage
+                (store_id, resource, feed, told_by, every_seconds, selected, zone, version)
+            SELECT s.id, d.resource, d.feed, d.told_by, d.every_seconds, d.selected, s.zone,
+                d.version
+            FROM {DECLARED} JOIN sync.store AS s ON s.id = ANY(:ids)
+            WHERE NOT EXISTS (SELECT FROM sync.coverage AS c
+                WHERE c.store_id = s.id AND c.resource = d.resource)
+            ON CONFLICT DO NOTHING RETURNING store_id, resource, selected"""
+        ),
+        binds,
+    )
+    return [(row.store_id, row.resource) for row in added if row.selected]
+
+
+def select(
+    connection: sa.Connection, store_id: int, resources: Sequence[str], *, is_on: bool
+) -> None:
+    """Set whether a store mirrors some resources."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET selected = :on WHERE store_id = :s AND resource = ANY(:r)"
+        ),
+        {"on": is_on, "s": store_id, "r": list(resources)},
+    )
+
+
+def withdraw(connection: sa.Connection, store_id: int, resource: str) -> bool:
+    """Withdraw the proof and the claim of a mirrored resource; tell whether it had one."""
+    had_one: bool | None = connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
+            " WHERE store_id = :store AND resource = :resource AND selected"
+            " RETURNING old.proven_as_of IS NOT NULL OR old.complete_as_of IS NOT NULL"
+        ),
+        {"store": store_id, "resource": resource},
+    ).scalar()
+    return bool(had_one)
+
+
+def withdraw_all(connection: sa.Connection, store_id: int) -> None:
+    """Withdraw all claims of a store, and what waits for approval in it."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL, approval = NULL,"
+            " approved = false WHERE store_id = :store"
+        ),
+        {"store": store_id},
+    )
+
+
+def ask_approval(connection: sa.Connection, store_id: int, resource: str, *, text: str) -> None:
+    """Store what a person has to approve."""
+    connection.execute(
+        sa.text("UPDATE sync.coverage SET approval = :text WHERE store_id = :s AND resource = :r"),
+        {"s": store_id, "r": resource, "text": text},
+    )
+
+
+def approve(connection: sa.Connection, store_id: int, resource: str) -> str | None:
+    """Approve what waits; return its text, None when nothing waits."""
+    waiting: str | None = connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET approved = true, approval = NULL"
+            " WHERE store_id = :s AND resource = :r AND approval IS NOT NULL RETURNING old.approval"
+        ),
+        {"s": store_id, "r": resource},
+    ).scalar()
+    return waiting
+
+
+def set_available(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """Note that the account gives a resource."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET unavailable = NULL WHERE store_id = :store"
+            " AND resource = :resource AND unavailable IS NOT NULL"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+def carry_rejects(
+    connection: sa.Connection, store_id: int, resource: str, *, difference: int
+) -> None:
+    """Add to the number of rejects; a proof of the whole list counts them anew."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET rejects = greatest(rejects + :difference, 0)"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource, "difference": difference},
+    )
+
+
+def count_drift(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """Count a drift of a resource's list."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.coverage SET drifts = drifts + 1"
+            " WHERE store_id = :store AND resource = :resource"
+        ),
+        {"store": store_id, "resource": resource},
     )

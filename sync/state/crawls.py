@@ -5,42 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from sync.crawl import Days
-from sync.schema.crawls import CRAWL, MET, WINDOW
-
-
-@dataclass(slots=True)
-class Window:
-    """A row of `sync.window`: a slice of a list, and its last committed page."""
-
-    id: int
-    crawl_id: int
-    days: Days
-    state: str
-    total: int
-    page_count: int
-    last_page: int
-    after_id: int | None = None
-    until_id: int | None = None
-    last_id: int | None = None
-    deep: bool = False
-    walks: int = 0
-    differed: int = 0
-    walked_as_of: dt.datetime | None = None
-    asked_at: dt.datetime | None = None
-    counted_at: dt.datetime | None = None
-    crm_at: dt.datetime | None = None
-
-    @property
-    def is_read(self) -> bool:
-        """True when the last page is committed. Of a compared window, only the rows it lacks are
-        still to be requested, from `last_id` on."""
-        return self.state == "open" and 0 < self.page_count <= self.last_page
+from sync.database.identifiers import crm_name
+from sync.declare import Resource
+from sync.schema.crawls import CRAWL
+from sync.state import lanes
+from sync.state.declared import DECLARED
 
 
 @dataclass(slots=True)
@@ -219,157 +194,6 @@ def add_report(connection: sa.Connection, crawl: Crawl, found: dict[str, int]) -
         )
 
 
-def windows(connection: sa.Connection, crawl_id: int, *, states: Sequence[str]) -> list[Window]:
-    """Return a crawl's windows in the given states, in the order planned."""
-    rows = connection.execute(
-        sa.select(WINDOW)
-        .where(WINDOW.c.crawl_id == crawl_id, WINDOW.c.state.in_(states))
-        .order_by(WINDOW.c.id)
-    )
-    return [
-        Window(
-            id=row.id,
-            crawl_id=row.crawl_id,
-            days=Days(row.first_day, row.last_day),
-            **{name: getattr(row, name) for name in _SAME},
-        )
-        for row in rows
-    ]
-
-
-_SAME = tuple(each.name for each in fields(Window) if each.name not in ("id", "crawl_id", "days"))
-
-
-def add_windows(
-    connection: sa.Connection,
-    crawl: Crawl,
-    days: Sequence[Days],
-    *,
-    state: str = "planned",
-    deep: bool = False,
-    like: Window | None = None,
-) -> list[Window]:
-    """Plan windows; their first page will tell what is in them. Parts of a window copy `like`."""
-    values: dict[str, Any] = {"state": state, "deep": deep}
-    if like is not None:
-        values |= {"deep": like.deep, "walks": like.walks}
-        values |= {"walked_as_of": like.walked_as_of} if state == "walked" else {}
-    made = []
-    for each in days:
-        window_id: int = connection.execute(
-            sa.insert(WINDOW)
-            .values(
-                crawl_id=crawl.id,
-                store_id=crawl.store_id,
-                resource=crawl.resource,
-                first_day=each.first,
-                last_day=each.last,
-                **values,
-            )
-            .returning(WINDOW.c.id)
-        ).scalar_one()
-        made.append(Window(window_id, crawl.id, each, total=0, page_count=0, last_page=0, **values))
-    return made
-
-
-def add_id_windows(
-    connection: sa.Connection, crawl: Crawl, ranges: Sequence[tuple[int, int]]
-) -> None:
-    """Plan windows of a history: (exclusive lower, inclusive upper) entry ids."""
-    of = {"crawl_id": crawl.id, "store_id": crawl.store_id, "resource": crawl.resource}
-    for after, until in ranges:
-        ids = {"after_id": after, "until_id": until, "last_id": after}
-        connection.execute(sa.insert(WINDOW).values(of | ids | {"state": "open"}))
-
-
-def remove_window(connection: sa.Connection, window_id: int) -> None:
-    """Delete a window that others replace, and the ids met in it."""
-    connection.execute(sa.delete(MET).where(MET.c.window_id == window_id))
-    connection.execute(sa.delete(WINDOW).where(WINDOW.c.id == window_id))
-
-
-def walk_again(connection: sa.Connection, window_id: int) -> None:
-    """Have a window walked again from its first page, with its ids and contents compared."""
-    connection.execute(sa.delete(MET).where(MET.c.window_id == window_id))
-    connection.execute(
-        sa.text(
-            "UPDATE sync.window SET state = 'planned', deep = true, walks = walks + 1,"
-            " last_page = 0, page_count = 0, last_id = NULL, walked_as_of = NULL, differed = 0,"
-            " asked_at = NULL, counted_at = NULL, crm_at = NULL WHERE id = :id"
-        ),
-        {"id": window_id},
-    )
-
-
-def advance(
-    connection: sa.Connection,
-    window_id: int,
-    *,
-    last_page: int,
-    total: int,
-    page_count: int,
-    state: str,
-    as_of: dt.datetime,
-) -> None:
-    """Commit a window's pages up to `last_page`; never backwards."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.window SET last_page = :page, total = :total, page_count = :pages,"
-            " state = :state, walked_as_of = coalesce(walked_as_of, :as_of)"
-            " WHERE id = :id AND last_page <= :page"
-        ),
-        {
-            "id": window_id,
-            "page": last_page,
-            "total": total,
-            "pages": page_count,
-            "state": state,
-            "as_of": as_of,
-        },
-    )
-
-
-def advance_ids(connection: sa.Connection, window_id: int, *, last_id: int, state: str) -> None:
-    """Commit a history window's entries up to `last_id`; never backwards."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.window SET last_id = :last, state = :state, last_page = last_page + 1"
-            " WHERE id = :id AND coalesce(last_id, -1) <= :last"
-        ),
-        {"id": window_id, "last": last_id, "state": state},
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A position in a list behind a cursor: the cursor, and `Batch.repeats` before its page."""
-
-    cursor: str
-    repeats: dict[str, int]
-
-
-def position(connection: sa.Connection, store_id: int, resource: str) -> Position:
-    """Return the position in a list; its beginning when none is stored."""
-    row = connection.execute(
-        sa.text("SELECT cursor, repeats FROM sync.position WHERE store_id = :s AND resource = :r"),
-        {"s": store_id, "r": resource},
-    ).one_or_none()
-    return Position("", {}) if row is None else Position(row.cursor, row.repeats)
-
-
-def set_position(connection: sa.Connection, store_id: int, resource: str, to: Position) -> None:
-    """Store the position in a list."""
-    connection.execute(
-        sa.text(
-            "INSERT INTO sync.position (store_id, resource, cursor, repeats)"
-            " VALUES (:s, :r, :cursor, cast(:repeats AS jsonb))"
-            " ON CONFLICT (store_id, resource) DO UPDATE"
-            " SET cursor = excluded.cursor, repeats = excluded.repeats"
-        ),
-        {"s": store_id, "r": resource, "cursor": to.cursor, "repeats": json.dumps(to.repeats)},
-    )
-
-
 def begin_anew(connection: sa.Connection, crawl: Crawl) -> None:
     """Forget the progress of a crawl, so that it begins anew the next time."""
     connection.execute(
@@ -377,3 +201,199 @@ def begin_anew(connection: sa.Connection, crawl: Crawl) -> None:
         {"id": crawl.id},
     )
     crawl.phase, crawl.report = "plan", {}
+
+
+def queue_crawl(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    kind: str,
+    asked_by: str = "schedule",
+    days: tuple[dt.date | None, dt.date | None] = (None, None),
+    deep: bool = False,
+) -> int:
+    """Queue a crawl and make its lane due now; return the id of the crawl."""
+    crawl_id: int = connection.execute(
+        sa.text(
+            "INSERT INTO sync.crawl (store_id, resource, kind, asked_by, since, until, deep)"
+            " VALUES (:store, :resource, :kind, :asked_by, :since, :until, :deep) RETURNING id"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "kind": kind,
+            "asked_by": asked_by,
+            "since": days[0],
+            "until": days[1],
+            "deep": deep,
+        },
+    ).scalar_one()
+    lanes.hasten(connection, store_id, resource)
+    return crawl_id
+
+
+def queue_once(connection: sa.Connection, store_id: int, resource: str, *, kind: str) -> None:
+    """Queue a crawl unless one of its kind is open."""
+    is_open = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
+            " AND kind = :kind AND state IN ('pending', 'running'))"
+        ),
+        {"store": store_id, "resource": resource, "kind": kind},
+    ).scalar_one()
+    if not is_open:
+        queue_crawl(connection, store_id, resource, kind=kind)
+
+
+def queue_deep(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    days: tuple[dt.date | None, dt.date | None] = (None, None),
+) -> None:
+    """Queue a deep reconcile of some days, unless one that has not begun covers them."""
+    is_open = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
+            " AND kind = 'reconcile' AND deep AND state = 'pending'"
+            " AND coalesce(since, '-infinity') <= coalesce(cast(:first AS date), '-infinity')"
+            " AND coalesce(until, 'infinity') >= coalesce(cast(:last AS date), 'infinity'))"
+        ),
+        {"store": store_id, "resource": resource, "first": days[0], "last": days[1]},
+    ).scalar_one()
+    if not is_open:
+        queue_crawl(connection, store_id, resource, kind="reconcile", days=days, deep=True)
+
+
+def queue_loads(connection: sa.Connection, of: Sequence[tuple[int, str]], rows: str) -> None:
+    """Queue first loads of some (store, resource); `rows` are the declarations."""
+    if not of:
+        return
+    connection.execute(
+        sa.text(
+            f"""INSERT INTO sync.crawl (store_id, resource, kind, since)
+            SELECT s.id, d.resource, 'load', CASE WHEN d.is_dated THEN s.since END
+            FROM unnest(cast(:stores AS bigint[]), cast(:resources AS text[])) AS n(s, r)
+            JOIN {DECLARED} ON d.resource = n.r JOIN sync.store AS s ON s.id = n.s
+            ORDER BY s.id, d.resource"""
+        ),
+        {
+            "stores": [store for store, _ in of],
+            "resources": [name for _, name in of],
+            "declared": rows,
+        },
+    )
+
+
+def queue_rebuilds(connection: sa.Connection, of: Sequence[tuple[int, str]]) -> None:
+    """Queue rebuilds of some (store, resource) and make their lanes due now."""
+    if not of:
+        return
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.crawl (store_id, resource, kind) SELECT n.s, n.r, 'rebuild'"
+            " FROM unnest(cast(:stores AS bigint[]), cast(:resources AS text[])) AS n(s, r)"
+        ),
+        {"stores": [store for store, _ in of], "resources": [name for _, name in of]},
+    )
+    lanes.hasten_each(connection, of)
+
+
+def begin_all_anew(connection: sa.Connection, store_id: int, resource: str) -> list[int]:
+    """Have the open crawls of a resource planned anew, rebuilds excepted; return their ids."""
+    return list(
+        connection.execute(
+            sa.text(
+                "UPDATE sync.crawl SET phase = 'plan', report = NULL WHERE store_id = :store"
+                " AND resource = :resource AND state IN ('pending', 'running', 'parked')"
+                " AND kind <> 'rebuild' RETURNING id"
+            ),
+            {"store": store_id, "resource": resource},
+        ).scalars()
+    )
+
+
+def drop_open(connection: sa.Connection, store_id: int, resource: str | None = None) -> list[int]:
+    """Drop the open crawls of a resource, or of a whole store; return their ids."""
+    return list(
+        connection.execute(
+            sa.text(
+                "UPDATE sync.crawl SET state = 'dropped', finished_at = now()"
+                " WHERE store_id = :store AND resource = coalesce(:resource, resource)"
+                " AND state IN ('pending', 'running', 'parked') RETURNING id"
+            ),
+            {"store": store_id, "resource": resource},
+        ).scalars()
+    )
+
+
+def release_parked(connection: sa.Connection, store_id: int, resource: str | None = None) -> None:
+    """Have parked crawls of a resource, or of a whole store, worked on again."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl SET state = 'pending', error = NULL WHERE store_id = :s"
+            " AND state = 'parked' AND resource = coalesce(:r, resource)"
+        ),
+        {"s": store_id, "r": resource},
+    )
+
+
+def wait_no_longer(connection: sa.Connection, store_id: int, resource: str) -> list[int]:
+    """Have the open crawls of a resource worked on without a wait; return their ids."""
+    return list(
+        connection.execute(
+            sa.text(
+                "UPDATE sync.crawl SET not_before = NULL WHERE store_id = :store"
+                " AND resource = :resource AND state IN ('pending', 'running') RETURNING id"
+            ),
+            {"store": store_id, "resource": resource},
+        ).scalars()
+    )
+
+
+def count_drift(connection: sa.Connection, crawl_id: int) -> None:
+    """Count a drift that was seen in a crawl."""
+    connection.execute(
+        sa.text("UPDATE sync.crawl SET drifts = drifts + 1 WHERE id = :id"), {"id": crawl_id}
+    )
+
+
+def forget_old(connection: sa.Connection, ids: Sequence[int], *, days: int) -> list[int]:
+    """Delete ended crawls of some stores after so many days, first loads excepted; their ids."""
+    return list(
+        connection.execute(
+            sa.text(
+                "DELETE FROM sync.crawl WHERE store_id = ANY(:ids) AND state IN ('done', 'dropped')"
+                " AND kind <> 'load' AND finished_at < now() - make_interval(days => :days)"
+                " RETURNING id"
+            ),
+            {"ids": list(ids), "days": days},
+        ).scalars()
+    )
+
+
+def report_ghosts(connection: sa.Connection, resource: Resource, crawl: Crawl) -> None:
+    """Store in a crawl's report how many rows of its days were found to be gone since it began.
+
+    Each was requested twice, the second time by the feed, so no walk knows the number by itself.
+    """
+    where, binds = "true", {}
+    if resource.created_field:
+        where = (
+            "coalesce(created_on, '-infinity') >= coalesce(cast(:first AS date), '-infinity')"
+            " AND coalesce(created_on, '-infinity') <= coalesce(cast(:last AS date), 'infinity')"
+        )
+        binds = {"first": crawl.days.first, "last": crawl.days.last}
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl AS w SET report = coalesce(w.report, '{}'::jsonb)"
+            " || jsonb_build_object('ghosts', n.ghosts) FROM (SELECT count(*) AS ghosts"
+            f" FROM {crm_name(resource.name)} AS t, sync.crawl AS c WHERE c.id = :id"
+            " AND t.store_id = c.store_id AND t.deleted_at IS NOT NULL AND t.as_of >= c.started_at"
+            f" AND t.deleted_reason IN ('not_found', 'absent') AND {where}) AS n"
+            " WHERE w.id = :id AND n.ghosts > 0"
+        ),
+        {"id": crawl.id, **binds},
+    )

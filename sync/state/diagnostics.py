@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from sync.crawl import Count
 from sync.records.normalise import Reject
+from sync.state import coverage, crawls
 from sync.telemetry import plain, scrubbed
 
 _PARKED_BYTES = 1_000_000
@@ -68,14 +69,7 @@ def keep_rejects(
         ).scalars()
         new = sum(is_new)
     if gone != new:
-        connection.execute(
-            sa.text(
-                # A running count: a proof of the whole corrects it (coverage.py).
-                "UPDATE sync.coverage SET rejects = greatest(rejects + :difference, 0)"
-                " WHERE store_id = :store AND resource = :resource"
-            ),
-            {"store": store_id, "resource": resource, "difference": new - gone},
-        )
+        coverage.carry_rejects(connection, store_id, resource, difference=new - gone)
 
 
 def known_rejects(
@@ -164,17 +158,9 @@ def note_drift(
             "detail": detail[:500],
         },
     )
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET drifts = drifts + 1"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource},
-    )
+    coverage.count_drift(connection, store_id, resource)
     if crawl_id is not None:
-        connection.execute(
-            sa.text("UPDATE sync.crawl SET drifts = drifts + 1 WHERE id = :id"), {"id": crawl_id}
-        )
+        crawls.count_drift(connection, crawl_id)
 
 
 def keep_proof(
@@ -209,4 +195,35 @@ def keep_proof(
             "proven": proven,
             "detail": detail or None,
         },
+    )
+
+
+def forget_old(connection: sa.Connection, ids: Sequence[int], *, days: int) -> None:
+    """Delete the proofs, drifts and parked answers of some stores that are older than so many
+    days."""
+    for table, moment in (("proof", "made_at"), ("drift", "seen_at"), ("parked_page", "seen_at")):
+        connection.execute(
+            sa.text(
+                f"DELETE FROM sync.{table} WHERE store_id = ANY(:ids)"
+                f" AND {moment} < now() - make_interval(days => :days)"
+            ),
+            {"ids": list(ids), "days": days},
+        )
+
+
+def mask(connection: sa.Connection, store_id: int, resource: str, keys: Sequence[str]) -> None:
+    """Delete the values kept of some records, and all values that cannot be told apart by record:
+    those of unreadable records, examples of unknown fields, parked answers."""
+    connection.exec_driver_sql(
+        "UPDATE sync.reject SET value = NULL WHERE store_id = %s AND resource = %s"
+        " AND (record = ANY(%s) OR record LIKE 'record:%%')",
+        (store_id, resource, list(keys)),
+    )
+    connection.exec_driver_sql(
+        "UPDATE sync.unknown_field SET example = NULL WHERE store_id = %s AND resource = %s",
+        (store_id, resource),
+    )
+    connection.exec_driver_sql(
+        "UPDATE sync.parked_page SET body = NULL WHERE store_id = %s AND resource = %s",
+        (store_id, resource),
     )

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sync import failpoints
 from sync.database.identifiers import crm_name
 from sync.schema.crawls import FEED
+from sync.state import coverage
 
 LATENESS_SECONDS = failpoints.scaled(60)
 """The lateness bound of a store of which nothing else is known."""
@@ -173,13 +174,7 @@ def advance_head(
         },
     )
     if ended_at is not None:
-        connection.execute(
-            sa.text(
-                "UPDATE sync.coverage SET unavailable = NULL WHERE store_id = :store"
-                " AND resource = :history AND unavailable IS NOT NULL"
-            ),
-            {"store": store_id, "history": history},
-        )
+        coverage.set_available(connection, store_id, history)
 
 
 def advance_tail(connection: sa.Connection, store_id: int, history: str, *, tail_id: int) -> None:

@@ -138,3 +138,14 @@ def last_consumed(connection: sa.Connection, *, queue: str) -> dt.datetime | Non
         {"queue": queue},
     ).scalar()
     return found
+
+
+def forget_old(connection: sa.Connection) -> None:
+    """Delete what processes said of themselves that have been silent for a day.
+
+    No lease lasts a day: until then a dead holder can be told from an unknown one.
+    """
+    connection.exec_driver_sql(
+        "DELETE FROM sync.heartbeat WHERE consumed_at < now() - interval '1 day'"
+    )
+    connection.exec_driver_sql("DELETE FROM sync.worker WHERE beat_at < now() - interval '1 day'")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sync.declare import Resource
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
-from sync.state import accounts, doubts, rereads, stores, windows
+from sync.state import accounts, coverage, crawls, doubts, lanes, rereads, stores, windows
 from sync.state.stores import Store
 
 Days = tuple[dt.date | None, dt.date | None]
@@ -26,7 +26,7 @@ def store_with_key(connection: sa.Connection, name: str) -> Store:
     return known
 
 
-def insist_on_enabled(known: Store) -> None:
+def require_enabled(known: Store) -> None:
     """Raise BadRequest for a store that is turned off: its queued work would wait for ever."""
     if not known.enabled:
         raise BadRequest(
@@ -34,7 +34,7 @@ def insist_on_enabled(known: Store) -> None:
         )
 
 
-def insist_on_selected(connection: sa.Connection, known: Store, resource: str) -> None:
+def require_selected(connection: sa.Connection, known: Store, resource: str) -> None:
     """Raise BadRequest for a resource the store does not mirror."""
     if resource not in accounts.selected(connection, known.id):
         raise BadRequest(
@@ -47,7 +47,7 @@ def wanted(connection: sa.Connection, known: Store, names: Sequence[str]) -> lis
     """Return the resources named, or all the store mirrors, in the order they are declared."""
     selected = accounts.selected(connection, known.id)
     for name in names:
-        insist_on_selected(connection, known, name)
+        require_selected(connection, known, name)
     return [each for each in RESOURCES.values() if each.name in (names or selected)]
 
 
@@ -61,7 +61,7 @@ def ask_for(
     deep: bool = False,
 ) -> tuple[list[int], list[str]]:
     """Queue a crawl of each resource named (none: of all); return the crawls and what is parked."""
-    insist_on_enabled(known)
+    require_enabled(known)
     chosen = wanted(connection, known, names)
     if kind == "reconcile":
         chosen = [each for each in chosen if not each.is_history]
@@ -100,9 +100,9 @@ def queue(
         },
     ).scalar()
     if waiting is not None:
-        stores.hasten(connection, known.id, resource.name)
+        lanes.hasten(connection, known.id, resource.name)
         return waiting
-    return stores.queue_crawl(
+    return crawls.queue_crawl(
         connection, known.id, resource.name, kind=kind, asked_by="operator", days=mine, deep=deep
     )
 
@@ -122,24 +122,10 @@ def parked(connection: sa.Connection, known: Store, chosen: Sequence[Resource]) 
 
 def retry(connection: sa.Connection, known: Store, resource: str | None = None) -> int:
     """Release parked and failing lanes, so that they are tried at once; return how many."""
-    released = accounts.release(connection, known.id, resource)
-    connection.execute(
-        sa.text(
-            "UPDATE sync.crawl SET state = 'pending', error = NULL WHERE store_id = :s"
-            " AND state = 'parked' AND resource = coalesce(:r, resource)"
-        ),
-        {"s": known.id, "r": resource},
-    )
+    released = lanes.release_parked(connection, known.id, resource)
+    crawls.release_parked(connection, known.id, resource)
     # Unavailable resources, and all resources of a store with an error, are requested again.
-    connection.execute(
-        sa.text(
-            "UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM sync.coverage AS c,"
-            " sync.store AS s WHERE c.store_id = l.store_id AND c.resource = l.resource"
-            " AND s.id = l.store_id AND l.store_id = :s AND l.resource = coalesce(:r,"
-            " l.resource) AND (c.unavailable IS NOT NULL OR s.error IS NOT NULL)"
-        ),
-        {"s": known.id, "r": resource},
-    )
+    lanes.hasten_unavailable(connection, known.id, resource)
     return released
 
 
@@ -155,25 +141,15 @@ def accept(
     failing = rereads.failing(connection, known.id, resource)
     done += doubts.accept_records(connection, known.id, resource, failing, by=by, because=because)
     rereads.accept_failing(connection, known.id, resource, failing)
-    windows.try_at_once(connection, known.id, resource)
-    stores.hasten(connection, known.id, resource)
+    windows.count_at_once(connection, crawls.wait_no_longer(connection, known.id, resource))
+    lanes.hasten(connection, known.id, resource)
     return done
 
 
 def approve(connection: sa.Connection, known: Store, resource: str) -> str:
     """Let a refresh tombstone the rows found absent, and queue it; return the text that waited."""
-    waiting: str | None = connection.execute(
-        sa.text("SELECT approval FROM sync.coverage WHERE store_id = :s AND resource = :r"),
-        {"s": known.id, "r": resource},
-    ).scalar()
+    waiting = coverage.approve(connection, known.id, resource)
     if waiting is None:
         raise BadRequest(f"Nothing of {resource} waits for approval.")
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET approved = true, approval = NULL"
-            " WHERE store_id = :s AND resource = :r"
-        ),
-        {"s": known.id, "r": resource},
-    )
-    stores.queue_crawl(connection, known.id, resource, kind="refresh", asked_by="operator")
+    crawls.queue_crawl(connection, known.id, resource, kind="refresh", asked_by="operator")
     return waiting

@@ -1,17 +1,18 @@
-"""Stores: accounts that are mirrored, their sealed keys, and the lanes that work on them."""
+"""Stores: the accounts that are mirrored, their sealed keys, and what each key sees."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from sync.declare import FullRefresh, HistoryFeed, Resource, Shape, SinceId
+from sync.declare import Resource, Shape
 from sync.errors import BadRequest
 from sync.schema.service import STORE
+from sync.state import coverage, crawls, lanes, windows
+from sync.state.declared import declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,60 +138,6 @@ def by_name(connection: sa.Connection, name: str) -> Store:
     return _of(row)
 
 
-_DECLARED = """
-    jsonb_to_recordset(cast(:declared AS jsonb)) AS d(resource text, feed text, told_by text[],
-        every_seconds float8, selected bool, version text, lanes text[], head_start float8,
-        is_dated bool)
-"""
-_DIFFERING = f"""
-    SELECT s.id FROM sync.store AS s CROSS JOIN {_DECLARED}
-    LEFT JOIN sync.coverage AS c
-        ON c.store_id = s.id AND c.resource = d.resource AND c.store_id = ANY(:ids)
-    WHERE s.id = ANY(:ids) AND (c.store_id IS NULL OR (c.feed, c.told_by,
-        c.every_seconds) IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds))
-    UNION
-    SELECT s.id FROM sync.store AS s CROSS JOIN {_DECLARED} CROSS JOIN unnest(d.lanes) AS n
-    LEFT JOIN sync.lane AS l ON l.store_id = s.id AND l.resource = d.resource AND l.lane = n
-        AND l.store_id = ANY(:ids)
-    WHERE s.id = ANY(:ids) AND l.store_id IS NULL
-"""
-_OTHERWISE = """
-    FROM sync.store AS s, sync.coverage AS c WHERE s.id = l.store_id AND c.store_id = l.store_id
-    AND c.resource = l.resource AND l.enabled <> (s.enabled AND c.selected)
-"""
-_REGISTER = (
-    # Lock all lanes first, as workers do: then no worker is amidst the tables below.
-    "SELECT FROM sync.lane WHERE store_id = ANY(:ids) ORDER BY store_id, resource, lane FOR UPDATE",
-    f"""UPDATE sync.coverage AS c
-    SET feed = d.feed, told_by = d.told_by, every_seconds = d.every_seconds
-    FROM {_DECLARED} WHERE c.store_id = ANY(:ids) AND c.resource = d.resource
-    AND (c.feed, c.told_by, c.every_seconds)
-        IS DISTINCT FROM (d.feed, d.told_by, d.every_seconds)""",
-    # A first load is queued for each new resource.
-    f"""WITH made AS (
-        INSERT INTO sync.coverage
-            (store_id, resource, feed, told_by, every_seconds, selected, zone, version)
-        SELECT s.id, d.resource, d.feed, d.told_by, d.every_seconds, d.selected, s.zone, d.version
-        FROM {_DECLARED} JOIN sync.store AS s ON s.id = ANY(:ids)
-        WHERE NOT EXISTS (SELECT FROM sync.coverage AS c
-            WHERE c.store_id = s.id AND c.resource = d.resource)
-        ON CONFLICT DO NOTHING RETURNING store_id, resource, selected
-    )
-    INSERT INTO sync.crawl (store_id, resource, kind, since)
-    SELECT s.id, d.resource, 'load', CASE WHEN d.is_dated THEN s.since END
-    FROM {_DECLARED} JOIN made ON made.resource = d.resource
-    JOIN sync.store AS s ON s.id = made.store_id
-    WHERE made.selected AND :load ORDER BY s.id, d.resource""",
-    f"""INSERT INTO sync.lane (store_id, resource, lane, enabled, due_at)
-    SELECT c.store_id, d.resource, n, c.selected, now() - make_interval(secs => d.head_start)
-    FROM {_DECLARED} CROSS JOIN unnest(d.lanes) AS n
-    JOIN sync.coverage AS c ON c.store_id = ANY(:ids) AND c.resource = d.resource
-    WHERE NOT EXISTS (SELECT FROM sync.lane AS l
-        WHERE l.store_id = c.store_id AND l.resource = d.resource AND l.lane = n)
-    ON CONFLICT DO NOTHING""",
-)
-
-
 def register(
     connection: sa.Connection,
     ids: Sequence[int],
@@ -203,175 +150,26 @@ def register(
     Idempotent: a new release's resources are registered for old stores the same way. Rows that are
     as declared are neither written nor locked.
     """
-    binds = {"ids": list(ids), "load": load, "declared": _declared(list(resources))}
-    if connection.execute(sa.text(_DIFFERING), binds).first() is not None:
-        for statement in _REGISTER:
-            connection.execute(sa.text(statement), binds)
-
-
-def hold_free(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
-    """Lock the lanes of some stores without waiting; return the stores that got all their lanes."""
-    found = connection.execute(
-        sa.text(
-            """
-            WITH free AS (SELECT store_id FROM sync.lane WHERE store_id = ANY(:ids)
-                ORDER BY store_id, resource, lane FOR UPDATE SKIP LOCKED)
-            SELECT i FROM unnest(cast(:ids AS bigint[])) AS i
-            WHERE (SELECT count(*) FROM free WHERE store_id = i)
-                = (SELECT count(*) FROM sync.lane WHERE store_id = i)
-            ORDER BY i
-            """
-        ),
-        {"ids": list(ids)},
-    )
-    return list(found.scalars())
+    rows = declared(list(resources))
+    if not coverage.undeclared(connection, ids, rows) | lanes.lacking(connection, ids, rows):
+        return
+    # All lanes first, as workers do: then no worker is amidst the tables below.
+    lanes.lock_all(connection, ids)
+    added = coverage.declare(connection, ids, rows)
+    if load:
+        crawls.queue_loads(connection, added, rows)
+    lanes.add(connection, ids, rows)
 
 
 def unregistered(
     connection: sa.Connection, resources: Iterable[Resource], *, among: Sequence[int]
 ) -> set[int]:
-    """Return those of the stores that `register` or `set_lanes` would change."""
-    binds = {"ids": list(among), "declared": _declared(list(resources))}
-    found = connection.execute(
-        sa.text(
-            f"{_DIFFERING} UNION SELECT l.store_id FROM sync.lane AS l"
-            f" WHERE l.store_id = ANY(:ids) AND EXISTS (SELECT {_OTHERWISE})"
-        ),
-        binds,
-    )
-    return set(found.scalars())
-
-
-def _declared(resources: Sequence[Resource]) -> str:
-    """Return the declarations as JSON, as far as a store's rows are made from them."""
-    return json.dumps(
-        [
-            {
-                "resource": resource.name,
-                "feed": _feed_of(resource),
-                "told_by": _told_by(resource, resources),
-                "every_seconds": resource.changes.every_seconds
-                if isinstance(resource.changes, FullRefresh)
-                else 0,
-                "selected": not resource.optional,
-                "version": resource.version,
-                "lanes": ["walk", "feed"] if isinstance(resource.listing, SinceId) else ["walk"],
-                # Long resources begin first: the dictionaries fit between their pages.
-                "head_start": 1 if resource.is_followed or resource.is_history else 0,
-                "is_dated": bool(resource.created_field),
-            }
-            for resource in resources
-        ]
-    )
-
-
-def _feed_of(resource: Resource) -> str | None:
-    if isinstance(resource.listing, SinceId):
-        return resource.name
-    return resource.changes.by if isinstance(resource.changes, HistoryFeed) else None
-
-
-def _told_by(resource: Resource, known: Iterable[Resource]) -> list[str]:
-    """Return the other histories that tell of a followed resource: of merges, of related
-    changes."""
-    if not isinstance(resource.changes, HistoryFeed):
-        return []
-    return sorted(
-        {
-            other.changes.by
-            for other in known
-            if isinstance(other.changes, HistoryFeed)
-            and other.changes.by != resource.changes.by
-            and resource.name
-            in {*(name for name, _ in other.combined), *(also.resource for also in other.rereads)}
-        }
-    )
-
-
-def queue_crawl(
-    connection: sa.Connection,
-    store_id: int,
-    resource: str,
-    *,
-    kind: str,
-    asked_by: str = "schedule",
-    days: tuple[dt.date | None, dt.date | None] = (None, None),
-    deep: bool = False,
-) -> int:
-    """Queue a crawl and make its lane due now; return the id of the crawl."""
-    crawl_id: int = connection.execute(
-        sa.text(
-            "INSERT INTO sync.crawl (store_id, resource, kind, asked_by, since, until, deep)"
-            " VALUES (:store, :resource, :kind, :asked_by, :since, :until, :deep) RETURNING id"
-        ),
-        {
-            "store": store_id,
-            "resource": resource,
-            "kind": kind,
-            "asked_by": asked_by,
-            "since": days[0],
-            "until": days[1],
-            "deep": deep,
-        },
-    ).scalar_one()
-    hasten(connection, store_id, resource)
-    return crawl_id
-
-
-def queue_once(connection: sa.Connection, store_id: int, resource: str, *, kind: str) -> None:
-    """Queue a crawl unless one of its kind is open."""
-    is_open = connection.execute(
-        sa.text(
-            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
-            " AND kind = :kind AND state IN ('pending', 'running'))"
-        ),
-        {"store": store_id, "resource": resource, "kind": kind},
-    ).scalar_one()
-    if not is_open:
-        queue_crawl(connection, store_id, resource, kind=kind)
-
-
-def queue_deep(
-    connection: sa.Connection,
-    store_id: int,
-    resource: str,
-    *,
-    days: tuple[dt.date | None, dt.date | None] = (None, None),
-) -> None:
-    """Queue a deep reconcile of some days, unless one that has not begun covers them."""
-    is_open = connection.execute(
-        sa.text(
-            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
-            " AND kind = 'reconcile' AND deep AND state = 'pending'"
-            " AND coalesce(since, '-infinity') <= coalesce(cast(:first AS date), '-infinity')"
-            " AND coalesce(until, 'infinity') >= coalesce(cast(:last AS date), 'infinity'))"
-        ),
-        {"store": store_id, "resource": resource, "first": days[0], "last": days[1]},
-    ).scalar_one()
-    if not is_open:
-        queue_crawl(connection, store_id, resource, kind="reconcile", days=days, deep=True)
-
-
-def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """Make a resource's walk lane due now."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.lane SET due_at = least(due_at, now())"
-            " WHERE store_id = :store AND resource = :resource AND lane = 'walk'"
-        ),
-        {"store": store_id, "resource": resource},
-    )
-
-
-def set_lanes(connection: sa.Connection, *ids: int) -> None:
-    """Turn each lane of some stores on when its store and its resource are on, otherwise off."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.lane AS l SET enabled = s.enabled AND c.selected,"
-            " due_at = CASE WHEN l.enabled THEN l.due_at ELSE now() END"
-            f" {_OTHERWISE} AND l.store_id = ANY(:ids)"
-        ),
-        {"ids": list(ids)},
+    """Return those of the stores that `register` or `lanes.set_lanes` would change."""
+    rows = declared(list(resources))
+    return (
+        coverage.undeclared(connection, among, rows)
+        | lanes.lacking(connection, among, rows)
+        | lanes.set_otherwise(connection, among)
     )
 
 
@@ -383,15 +181,7 @@ def stop_all(
         sa.text("UPDATE sync.store SET error = :error WHERE id = :store"),
         {"store": store_id, "error": error[:2_000]},
     )
-    connection.execute(
-        sa.text(
-            # `credentials` not later than the others: it notices that the account works again.
-            "UPDATE sync.lane SET due_at = greatest(CASE WHEN resource <> 'credentials'"
-            " THEN due_at END, now() + cast(:after AS interval) * (0.9 + 0.2 * random()))"
-            " WHERE store_id = :store"
-        ),
-        {"store": store_id, "after": again_after},
-    )
+    lanes.put_off_all(connection, store_id, again_after=again_after)
 
 
 def recovered(connection: sa.Connection, store_id: int) -> None:
@@ -400,13 +190,7 @@ def recovered(connection: sa.Connection, store_id: int) -> None:
         sa.text("UPDATE sync.store SET error = NULL WHERE id = :store"),
         {"store": store_id},
     )
-    connection.execute(
-        sa.text(
-            "UPDATE sync.lane SET due_at = least(due_at, now()), failing_since = NULL, error = NULL"
-            " WHERE store_id = :store AND lease_until IS NULL AND parked_at IS NULL"
-        ),
-        {"store": store_id},
-    )
+    lanes.hasten_all(connection, store_id)
 
 
 def set_access(
@@ -426,7 +210,7 @@ def set_access(
     before = keep_access(connection, store_id, access, as_of=as_of)
     if (access.site_access, access.sites) == (before.access.site_access, before.access.sites):
         return
-    _fence(connection, store_id)
+    lanes.fence_all_but_credentials(connection, store_id)
     if before.access.sees_all_of(access) and access.sites != before.access.sites:
         return
     for resource in resources:
@@ -477,51 +261,20 @@ def _hidden(before: Store, access: Access) -> list[str]:
     return sorted((was | set(before.hidden_sites)) - set(access.sites))
 
 
-def _fence(connection: sa.Connection, store_id: int) -> None:
-    """Revoke the store's leases: their holders go by the old sites, and must write no proof.
-
-    The lease of `credentials` stays, because its lane reports the change.
-    """
-    connection.execute(
-        sa.text(
-            "UPDATE sync.lane SET token = token + 1, lease_until = NULL, holder = NULL,"
-            " claimed_until = NULL, due_at = least(due_at, now())"
-            " WHERE store_id = :store AND resource <> 'credentials'"
-            " AND lease_until IS NOT NULL"
-        ),
-        {"store": store_id},
-    )
-
-
 def _prove_anew(
     connection: sa.Connection, store_id: int, resource: Resource, *, since: dt.date | None
 ) -> None:
     """Withdraw a resource's proof and queue a crawl that proves it; open crawls begin anew."""
-    binds = {"store": store_id, "resource": resource.name}
-    was_complete = connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
-            " WHERE store_id = :store AND resource = :resource AND selected"
-            " RETURNING old.proven_as_of IS NOT NULL OR old.complete_as_of IS NOT NULL"
-        ),
-        binds,
-    ).scalar()
-    begun = connection.execute(
-        sa.text(
-            "UPDATE sync.crawl SET phase = 'plan', report = NULL WHERE store_id = :store"
-            " AND resource = :resource AND state IN ('pending', 'running', 'parked')"
-            " AND kind <> 'rebuild' RETURNING id"
-        ),
-        binds,
-    ).scalars()
-    connection.execute(
-        sa.text("DELETE FROM sync.window WHERE crawl_id = ANY(:ids)"), {"ids": list(begun)}
-    )
+    was_complete = coverage.withdraw(connection, store_id, resource.name)
+    begun = crawls.begin_all_anew(connection, store_id, resource.name)
+    windows.remove_of(connection, begun)
     days = (since if resource.created_field else None, None)
     if was_complete and resource.is_followed:
-        queue_crawl(connection, store_id, resource.name, kind="reconcile", days=days, deep=True)
+        crawls.queue_crawl(
+            connection, store_id, resource.name, kind="reconcile", days=days, deep=True
+        )
     elif was_complete:
-        queue_crawl(connection, store_id, resource.name, kind="load", days=days)
+        crawls.queue_crawl(connection, store_id, resource.name, kind="load", days=days)
 
 
 def set_zone(connection: sa.Connection, store_id: int, *, zone: str, currency: str | None) -> None:
@@ -536,3 +289,97 @@ def set_least_lateness(connection: sa.Connection, name: str, *, seconds: float |
     connection.execute(
         sa.update(STORE).where(STORE.c.name == name).values(least_lateness_seconds=seconds)
     )
+
+
+def next_id(connection: sa.Connection) -> int:
+    """Draw the id of the next store, for which its key is sealed and its requests are counted."""
+    found: int = connection.execute(
+        sa.text("SELECT nextval(pg_get_serial_sequence('sync.store', 'id'))")
+    ).scalar_one()
+    return found
+
+
+def save(
+    connection: sa.Connection,
+    store_id: int,
+    *,
+    name: str,
+    url: str,
+    account: str,
+    zone: str,
+    currency: str | None,
+    access: Access,
+    sealed_key: bytes,
+    key_fingerprint: str,
+    chosen_sites: Sequence[str] | None,
+    since: dt.date | None,
+    checked_at: dt.datetime,
+) -> None:
+    """Write a store's row: that of a new store, or of a removed one that is taken up again.
+
+    `checked_at` is a moment before the account was asked what the key sees.
+    """
+    values = {
+        "name": name,
+        "url": url,
+        "account": account,
+        "zone": zone,
+        "currency": currency,
+        "site_access": access.site_access,
+        "sites": None if access.sites is None else list(access.sites),
+        "scopes": None if access.scopes is None else list(access.scopes),
+        "api_key": sealed_key,
+        "key_fingerprint": key_fingerprint,
+        "chosen_sites": None if chosen_sites is None else list(chosen_sites),
+        "since": since,
+        "enabled": True,
+        "error": None,
+        "checked_at": checked_at,
+    }
+    changed = connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(values))
+    if not changed.rowcount:
+        connection.execute(
+            sa.text(
+                "INSERT INTO sync.store (id, name, url, account, api_key, key_fingerprint, zone)"
+                " OVERRIDING SYSTEM VALUE VALUES (:id, :name, '', '', '', '', 'UTC')"
+            ),
+            {"id": store_id, "name": name},
+        )
+        connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(values))
+
+
+def renew(
+    connection: sa.Connection, store_id: int, *, url: str, sealed_key: bytes, key_fingerprint: str
+) -> None:
+    """Set another address or key of the same account."""
+    connection.execute(
+        sa.update(STORE)
+        .where(STORE.c.id == store_id)
+        .values(url=url, api_key=sealed_key, key_fingerprint=key_fingerprint)
+    )
+
+
+def set_key(connection: sa.Connection, store_id: int, *, sealed_key: bytes) -> None:
+    """Store the same key, sealed anew."""
+    connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(api_key=sealed_key))
+
+
+def set_enabled(connection: sa.Connection, store_id: int, *, enabled: bool) -> None:
+    """Turn a store on or off; work under way ends with its slice."""
+    connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(enabled=enabled))
+    lanes.set_lanes(connection, store_id)
+
+
+def forget_key(connection: sa.Connection, store_id: int) -> None:
+    """Turn a store off and delete its key."""
+    connection.execute(
+        sa.update(STORE)
+        .where(STORE.c.id == store_id)
+        .values(enabled=False, api_key=b"", key_fingerprint="", error=None)
+    )
+    lanes.set_lanes(connection, store_id)
+
+
+def remove(connection: sa.Connection, store_id: int) -> None:
+    """Delete a store's row."""
+    connection.execute(sa.delete(STORE).where(STORE.c.id == store_id))

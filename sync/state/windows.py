@@ -4,13 +4,166 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import sqlalchemy as sa
 
 from sync.crawl import Days
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
-from sync.state.crawls import Crawl, Window
+from sync.schema.crawls import MET, WINDOW
+from sync.state.crawls import Crawl
+
+
+@dataclass(slots=True)
+class Window:
+    """A row of `sync.window`: a slice of a list, and its last committed page."""
+
+    id: int
+    crawl_id: int
+    days: Days
+    state: str
+    total: int
+    page_count: int
+    last_page: int
+    after_id: int | None = None
+    until_id: int | None = None
+    last_id: int | None = None
+    deep: bool = False
+    walks: int = 0
+    differed: int = 0
+    walked_as_of: dt.datetime | None = None
+    asked_at: dt.datetime | None = None
+    counted_at: dt.datetime | None = None
+    crm_at: dt.datetime | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """True when the last page is committed. Of a compared window, only the rows it lacks are
+        still to be requested, from `last_id` on."""
+        return self.state == "open" and 0 < self.page_count <= self.last_page
+
+
+def add_windows(
+    connection: sa.Connection,
+    crawl: Crawl,
+    days: Sequence[Days],
+    *,
+    state: str = "planned",
+    deep: bool = False,
+    like: Window | None = None,
+) -> list[Window]:
+    """Plan windows; their first page will tell what is in them. Parts of a window copy `like`."""
+    values: dict[str, Any] = {"state": state, "deep": deep}
+    if like is not None:
+        values |= {"deep": like.deep, "walks": like.walks}
+        values |= {"walked_as_of": like.walked_as_of} if state == "walked" else {}
+    made = []
+    for each in days:
+        window_id: int = connection.execute(
+            sa.insert(WINDOW)
+            .values(
+                crawl_id=crawl.id,
+                store_id=crawl.store_id,
+                resource=crawl.resource,
+                first_day=each.first,
+                last_day=each.last,
+                **values,
+            )
+            .returning(WINDOW.c.id)
+        ).scalar_one()
+        made.append(Window(window_id, crawl.id, each, total=0, page_count=0, last_page=0, **values))
+    return made
+
+
+def add_id_windows(
+    connection: sa.Connection, crawl: Crawl, ranges: Sequence[tuple[int, int]]
+) -> None:
+    """Plan windows of a history: (exclusive lower, inclusive upper) entry ids."""
+    of = {"crawl_id": crawl.id, "store_id": crawl.store_id, "resource": crawl.resource}
+    for after, until in ranges:
+        ids = {"after_id": after, "until_id": until, "last_id": after}
+        connection.execute(sa.insert(WINDOW).values(of | ids | {"state": "open"}))
+
+
+def remove_window(connection: sa.Connection, window_id: int) -> None:
+    """Delete a window that others replace, and the ids met in it."""
+    connection.execute(sa.delete(MET).where(MET.c.window_id == window_id))
+    connection.execute(sa.delete(WINDOW).where(WINDOW.c.id == window_id))
+
+
+def walk_again(connection: sa.Connection, window_id: int) -> None:
+    """Have a window walked again from its first page, with its ids and contents compared."""
+    connection.execute(sa.delete(MET).where(MET.c.window_id == window_id))
+    connection.execute(
+        sa.text(
+            "UPDATE sync.window SET state = 'planned', deep = true, walks = walks + 1,"
+            " last_page = 0, page_count = 0, last_id = NULL, walked_as_of = NULL, differed = 0,"
+            " asked_at = NULL, counted_at = NULL, crm_at = NULL WHERE id = :id"
+        ),
+        {"id": window_id},
+    )
+
+
+def advance(
+    connection: sa.Connection,
+    window_id: int,
+    *,
+    last_page: int,
+    total: int,
+    page_count: int,
+    state: str,
+    as_of: dt.datetime,
+) -> None:
+    """Commit a window's pages up to `last_page`; never backwards."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.window SET last_page = :page, total = :total, page_count = :pages,"
+            " state = :state, walked_as_of = coalesce(walked_as_of, :as_of)"
+            " WHERE id = :id AND last_page <= :page"
+        ),
+        {
+            "id": window_id,
+            "page": last_page,
+            "total": total,
+            "pages": page_count,
+            "state": state,
+            "as_of": as_of,
+        },
+    )
+
+
+def advance_ids(connection: sa.Connection, window_id: int, *, last_id: int, state: str) -> None:
+    """Commit a history window's entries up to `last_id`; never backwards."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.window SET last_id = :last, state = :state, last_page = last_page + 1"
+            " WHERE id = :id AND coalesce(last_id, -1) <= :last"
+        ),
+        {"id": window_id, "last": last_id, "state": state},
+    )
+
+
+_SAME = tuple(each.name for each in fields(Window) if each.name not in ("id", "crawl_id", "days"))
+
+
+def of_crawl(connection: sa.Connection, crawl_id: int, *, states: Sequence[str]) -> list[Window]:
+    """Return a crawl's of_crawl in the given states, in the order planned."""
+    rows = connection.execute(
+        sa.select(WINDOW)
+        .where(WINDOW.c.crawl_id == crawl_id, WINDOW.c.state.in_(states))
+        .order_by(WINDOW.c.id)
+    )
+    return [
+        Window(
+            id=row.id,
+            crawl_id=row.crawl_id,
+            days=Days(row.first_day, row.last_day),
+            **{name: getattr(row, name) for name in _SAME},
+        )
+        for row in rows
+    ]
 
 
 def keep_met(connection: sa.Connection, window_id: int, page: int, ids: Sequence[int]) -> None:
@@ -152,45 +305,19 @@ def proven_as_of(connection: sa.Connection, crawl_id: int) -> dt.datetime | None
     return found
 
 
-def try_at_once(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """Have waiting windows and crawls tried now, because a person has acted."""
-    binds = {"store": store_id, "resource": resource}
-    open_ones = (
-        "SELECT id FROM sync.crawl WHERE store_id = :store AND resource = :resource"
-        " AND state IN ('pending', 'running')"
-    )
+def count_at_once(connection: sa.Connection, crawl_ids: Sequence[int]) -> None:
+    """Have the walked windows of some crawls counted now: a person has acted."""
     connection.execute(
         sa.text(
             "UPDATE sync.window SET differed = 0, counted_at = NULL"
-            f" WHERE state = 'walked' AND crawl_id IN ({open_ones})"
+            " WHERE state = 'walked' AND crawl_id = ANY(:ids)"
         ),
-        binds,
-    )
-    connection.execute(
-        sa.text(f"UPDATE sync.crawl SET not_before = NULL WHERE id IN ({open_ones})"), binds
+        {"ids": list(crawl_ids)},
     )
 
 
-def report_ghosts(connection: sa.Connection, resource: Resource, crawl: Crawl) -> None:
-    """Store in a crawl's report how many rows of its days were found to be gone since it began.
-
-    Each was requested twice, the second time by the feed, so no walk knows the number by itself.
-    """
-    where, binds = "true", {}
-    if resource.created_field:
-        where = (
-            "coalesce(created_on, '-infinity') >= coalesce(cast(:first AS date), '-infinity')"
-            " AND coalesce(created_on, '-infinity') <= coalesce(cast(:last AS date), 'infinity')"
-        )
-        binds = {"first": crawl.days.first, "last": crawl.days.last}
+def remove_of(connection: sa.Connection, crawl_ids: Sequence[int]) -> None:
+    """Delete the windows of some crawls."""
     connection.execute(
-        sa.text(
-            "UPDATE sync.crawl AS w SET report = coalesce(w.report, '{}'::jsonb)"
-            " || jsonb_build_object('ghosts', n.ghosts) FROM (SELECT count(*) AS ghosts"
-            f" FROM {crm_name(resource.name)} AS t, sync.crawl AS c WHERE c.id = :id"
-            " AND t.store_id = c.store_id AND t.deleted_at IS NOT NULL AND t.as_of >= c.started_at"
-            f" AND t.deleted_reason IN ('not_found', 'absent') AND {where}) AS n"
-            " WHERE w.id = :id AND n.ghosts > 0"
-        ),
-        {"id": crawl.id, **binds},
+        sa.text("DELETE FROM sync.window WHERE crawl_id = ANY(:ids)"), {"ids": list(crawl_ids)}
     )

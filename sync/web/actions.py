@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from sync.database.engine import attempts
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
-from sync.state import accounts, operations
+from sync.state import operations, stores
 from sync.state.stores import Store
 from sync.telemetry import log
 from sync.web.security import SESSION_SECONDS, is_same
@@ -45,7 +45,7 @@ def first(form: Form, name: str) -> str:
     return next(iter(form.get(name, [])), "").strip()
 
 
-def insist_on_this_site(request: Request) -> None:
+def require_this_site(request: Request) -> None:
     """Raise Refusal for a form sent from another site."""
     origin = request.headers.get("origin")
     host = request.headers.get("host", "")
@@ -68,7 +68,7 @@ def login_page(site: Site, request: Request) -> Response:
 
 async def login(site: Site, request: Request) -> Response:
     """Compare the token and log in; after too many failures the client has to wait."""
-    insist_on_this_site(request)
+    require_this_site(request)
     form = await form_of(request)
     if site.sessions is None:
         raise Refusal(404, "No log-in", "SYNC_WEB_TOKEN is not set, so this page is read-only.")
@@ -105,7 +105,7 @@ async def login(site: Site, request: Request) -> Response:
 
 async def logout(site: Site, request: Request) -> Response:
     """End the session of the request."""
-    await _insist_on_operator(site, request)
+    await _require_operator(site, request)
     session = site.session(request)
     if site.sessions is not None and session is not None:
         site.sessions.end(session)
@@ -120,8 +120,8 @@ def _local(path: str) -> str:
     return path if fine and path.isascii() and path.isprintable() else "/"
 
 
-async def _insist_on_operator(site: Site, request: Request) -> Form:
-    insist_on_this_site(request)
+async def _require_operator(site: Site, request: Request) -> Form:
+    require_this_site(request)
     session = site.session(request)
     if session is None:
         raise Refusal(
@@ -140,7 +140,7 @@ async def _insist_on_operator(site: Site, request: Request) -> Form:
 
 async def act(site: Site, request: Request) -> Response:
     """Perform the action, say what was done, and redirect to the page that shows the result."""
-    form = await _insist_on_operator(site, request)
+    form = await _require_operator(site, request)
     name, what = request.path_params["name"], request.path_params["what"]
     action = ACTIONS.get(what)
     if action is None:
@@ -207,12 +207,12 @@ def _approve(connection: sa.Connection, store: Store, form: Form) -> tuple[str, 
 
 
 def _enable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str | None]:
-    accounts.turn(connection, store.id, enabled=True)
+    stores.set_enabled(connection, store.id, enabled=True)
     return f"{store.name} is enabled: it continues where it stopped.", None
 
 
 def _disable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str | None]:
-    accounts.turn(connection, store.id, enabled=False)
+    stores.set_enabled(connection, store.id, enabled=False)
     return f"{store.name} is disabled: its rows stay and are no longer updated.", None
 
 

@@ -40,7 +40,7 @@ def create_app(services: Services) -> ASGIApp:
 
         async def endpoint(request: Request) -> Response:
             if not everybody:
-                turned_away = site.insist_on_reader(request)
+                turned_away = site.require_reader(request)
                 if turned_away is not None:
                     return turned_away
             if inspect.iscoroutinefunction(view):
@@ -142,6 +142,6 @@ def _metrics(site: Site, request: Request) -> Response:
         if scheme.lower() != "bearer" or not site.sessions.is_token(token.strip()):
             raise Refusal(401, "Metrics need the token", "Authorization: Bearer SYNC_WEB_TOKEN")
     else:
-        site.insist_on_reader(request)
+        site.require_reader(request)
     body, kind = scrape(site.services)
     return Response(body, headers={"Content-Type": kind})

@@ -50,7 +50,7 @@ class Site:
             return None
         return self.sessions.read(request.cookies.get(COOKIE, ""))
 
-    def insist_on_reader(self, request: Request) -> Response | None:
+    def require_reader(self, request: Request) -> Response | None:
         """Return None when this request may read, else a redirect to the log-in.
 
         Raises Refusal when no token is set and the request is not from this machine.

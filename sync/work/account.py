@@ -24,7 +24,7 @@ from sync.errors import (
     WrongKey,
 )
 from sync.rows import custom_fields
-from sync.state import clock, coverage, doubts, stores
+from sync.state import clock, coverage, crawls, doubts, lanes, stores
 from sync.state.stores import Access
 from sync.work.by_ids import ids_page
 from sync.work.context import Context
@@ -177,10 +177,10 @@ def _doubt_dates(ctx: Context, connection: sa.Connection, detail: str) -> None:
         days = (ctx.store.since if resource.created_field else None, None)
         if resource.is_followed or resource.is_history:
             doubts.raise_doubt(connection, ctx.store.id, resource.name, kind="zone", detail=detail)
-            stores.queue_deep(connection, ctx.store.id, resource.name, days=days)
+            crawls.queue_deep(connection, ctx.store.id, resource.name, days=days)
         elif any(each.kind.sql == "timestamptz" for each in resource.fields):
             coverage.unprove(connection, ctx.store.id, resource.name)
-            stores.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
+            crawls.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
 
 
 def _note_access(ctx: Context) -> None:
@@ -213,14 +213,7 @@ def _note_access(ctx: Context) -> None:
                 ctx.resources.values(),
                 as_of=as_of or clock.now(connection),
             )
-            connection.execute(
-                sa.text(
-                    "UPDATE sync.lane AS l SET due_at = now() FROM sync.coverage AS c"
-                    " WHERE c.store_id = l.store_id AND c.resource = l.resource"
-                    " AND c.unavailable IS NOT NULL AND l.store_id = :store"
-                ),
-                {"store": ctx.store.id},
-            )
+            lanes.hasten_unavailable(connection, ctx.store.id)
 
 
 def _read_as_of(connection: sa.Connection, store_id: int) -> dt.datetime | None:

@@ -41,7 +41,7 @@ class Ids:
     failed: dict[int, str] = field(default_factory=dict)
 
 
-def cannot_be_had(error: Exception) -> bool:
+def is_unreadable(error: Exception) -> bool:
     """Tell whether a smaller request may succeed: not after an error of the lease or the limit."""
     if isinstance(error, OverLimit | LeaseLost):
         return False
@@ -61,7 +61,7 @@ def insistent(ctx: Context, ask: Callable[[], Reply], *, priority: Priority, tri
             if attempt == tries or refusal.after or ctx.is_over:
                 raise
         except (TryLater, UnexpectedData) as error:
-            if not cannot_be_had(error):
+            if not is_unreadable(error):
                 raise
             if attempt == tries:
                 ctx.api.credentials(priority=priority)
@@ -120,7 +120,7 @@ def _batch(
         first = insistent(ctx, lambda: ask(ids, 1), priority=priority, tries=2 if alone else tries)
         replies = [first, *_further(ctx, resource, ids, first, ask, priority=priority)]
     except (TryLater, UnexpectedData) as error:
-        if not cannot_be_had(error):
+        if not is_unreadable(error):
             raise
         if not alone:
             middle = len(ids) // 2

@@ -18,8 +18,8 @@ from sync.database.engine import Transaction, reading, repeated, writing
 from sync.declare import HistoryFeed, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.records.normalise import Batch, Normaliser, Row
-from sync.state import clock, diagnostics, feeds, lease
-from sync.state.lease import SLICE_SECONDS, Lease
+from sync.state import clock, diagnostics, feeds, lanes
+from sync.state.lanes import SLICE_SECONDS, Lease
 from sync.state.stores import Store
 from sync.telemetry import counted, log
 from sync.work.session import Session
@@ -158,9 +158,9 @@ class Context:
         failpoints.point("before_commit")
         before, began = counted(), self.monotonic()
         with writing(self.engine) as connection:
-            lease.hold(connection, self.lease, zone=self.store.zone)
+            lanes.hold(connection, self.lease, zone=self.store.zone)
             yield connection
-            lease.progressed(connection, self.lease)
+            lanes.progressed(connection, self.lease)
             failpoints.point("in_transaction")
         now = counted()
         if now.rows > before.rows:

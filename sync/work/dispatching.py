@@ -13,8 +13,8 @@ from sync.errors import TryLater
 from sync.poll_intervals import cadences, egress_addresses
 from sync.resources import RESOURCES
 from sync.rows import versions
-from sync.state import departures, feeds, heartbeat, lease, stores, windows
-from sync.state.lease import Claim
+from sync.state import crawls, departures, diagnostics, feeds, heartbeat, lanes, stores, windows
+from sync.state.lanes import Claim
 from sync.telemetry import log
 from sync.work.rebuild import queue_where_stale, stale_stores
 from sync.work.services import Services
@@ -35,8 +35,8 @@ def claim(services: Services) -> list[Claim]:
     try:
         room = max(WAITING_CRAWLS - services.waiting("crawls"), 0)
         with writing(services.engine) as connection:
-            feeds = lease.claim_due(connection, lane="feed", at_most=FEEDS_AT_ONCE)
-            return feeds + lease.claim_due(connection, lane="walk", at_most=room)
+            feeds = lanes.claim_due(connection, lane="feed", at_most=FEEDS_AT_ONCE)
+            return feeds + lanes.claim_due(connection, lane="walk", at_most=room)
     except TryLater as error:
         log().warning("nothing dispatched", reason=str(error))
         return []
@@ -84,25 +84,6 @@ def working_addresses(connection: sa.Connection, *, own: str) -> int:
     return len(heartbeat.working_egresses(connection, queue="feeds") | {own})
 
 
-_OLD = f"now() - interval '{KEEP_DAYS} days'"
-_FORGET = sa.text(
-    f"""
-    WITH proofs AS (DELETE FROM sync.proof WHERE store_id = ANY(:ids) AND made_at < {_OLD}),
-        drifts AS (DELETE FROM sync.drift WHERE store_id = ANY(:ids) AND seen_at < {_OLD}),
-        pages AS (DELETE FROM sync.parked_page WHERE store_id = ANY(:ids) AND seen_at < {_OLD}),
-        crawls AS (DELETE FROM sync.crawl WHERE store_id = ANY(:ids)
-            AND state IN ('done', 'dropped') AND kind <> 'load' AND finished_at < {_OLD}
-            RETURNING id)
-    DELETE FROM sync.window WHERE crawl_id IN (SELECT id FROM crawls)
-    """
-)
-_PROCESSES = (
-    "DELETE FROM sync.heartbeat WHERE consumed_at < now() - interval '1 day'",
-    # No lease lasts a day: until then a dead holder can be told from an unknown one.
-    "DELETE FROM sync.worker WHERE beat_at < now() - interval '1 day'",
-)
-
-
 def housekeep(services: Services) -> list[str]:
     """Register a new release's resources for every store, queue rebuilds, delete old notes.
 
@@ -120,16 +101,20 @@ def housekeep(services: Services) -> list[str]:
                 changed = _changed(connection, some)
             left += _set_right(services, {each: known[each] for each in sorted(changed)})
             with _tidying(services) as connection:
-                connection.execute(_FORGET, {"ids": some})
+                diagnostics.forget_old(connection, some, days=KEEP_DAYS)
+                ended = crawls.forget_old(connection, some, days=KEEP_DAYS)
+                windows.remove_of(connection, ended)
     except TryLater as error:
         log().warning("no housekeeping", reason=str(error))
         return [*left, "others"]
-    for forget in (versions.expire, windows.forget_met, departures.forget_old):
+    for forget in (
+        versions.expire,
+        windows.forget_met,
+        departures.forget_old,
+        heartbeat.forget_old,
+    ):
         with _tidying(services) as connection:
             forget(connection)
-    for statement in _PROCESSES:
-        with _tidying(services) as connection:
-            connection.exec_driver_sql(statement)
     return left
 
 
@@ -143,7 +128,7 @@ def _set_right(services: Services, changed: Mapping[int, str]) -> list[str]:
     with suppress(TryLater):
         if changed:
             with writing(services.engine) as connection:
-                free = stores.hold_free(connection, list(changed))
+                free = lanes.hold_free(connection, list(changed))
                 _keep(connection, free)
             done = free
     left = []
@@ -172,7 +157,7 @@ def _changed(connection: sa.Connection, some: list[int]) -> set[int]:
 def _keep(connection: sa.Connection, ids: Sequence[int]) -> None:
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_MILLISECONDS:.0f}ms'")
     stores.register(connection, ids, RESOURCES.values())
-    stores.set_lanes(connection, *ids)
+    lanes.set_lanes(connection, *ids)
     queue_where_stale(connection, RESOURCES, among=ids)
 
 

@@ -39,7 +39,7 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
-from sync.state.lease import Odd
+from sync.state.lanes import Odd
 from sync.work.per_parent.parents import WITHOUT_PARENTS_SECONDS, WithoutParents
 
 DAY_SECONDS = 86_400.0

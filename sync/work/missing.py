@@ -15,11 +15,11 @@ from sync.declare import Resource
 from sync.deletion import Ask, By, Deleted, Evidence, Verdict, judge
 from sync.errors import AccessChanged, Forbidden, NotFound, TryLater, UnexpectedData
 from sync.records.normalise import Batch
-from sync.rows.live_rows import buried_among, hidden_among
+from sync.rows.live_rows import deleted_among, hidden_among
 from sync.rows.tombstones import Tombstone
-from sync.state import feeds, rereads, stores
+from sync.state import crawls, feeds, rereads, stores
 from sync.telemetry import plain
-from sync.work.by_ids import WORDS, cannot_be_had, ids_of, insistent
+from sync.work.by_ids import WORDS, ids_of, insistent, is_unreadable
 from sync.work.context import Context
 from sync.work.list_params import SMALL_PAGE, list_params
 from sync.work.session import Reply
@@ -53,14 +53,14 @@ class ChangeHint:
 class Found:
     """The results for records that a list lacks.
 
-    `batches` hold the records that the method for one record returned (`unlisted`), `graves` the
-    tombstones of deleted ones. `absent` records must be requested once more; each has the send
+    `batches` hold the records that the method for one record returned (`unlisted`), `tombstones`
+    the deleted ones. `absent` records must be requested once more; each has the send
     moment of the first request that lacked it. `failed` gives the reason for each record without a
     result.
     """
 
     batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
-    graves: list[Tombstone] = field(default_factory=list)
+    tombstones: list[Tombstone] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
     absent: dict[int, dt.datetime] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
@@ -92,8 +92,8 @@ def find_out(
             continue
         verdict = judge(Evidence(by))
         assert isinstance(verdict, Deleted)
-        grave = Tombstone(record, as_of, verdict.reason, about.gone_at, about.combined_to)
-        result.graves.append(grave)
+        tombstone = Tombstone(record, as_of, verdict.reason, about.gone_at, about.combined_to)
+        result.tombstones.append(tombstone)
     _ask_singly(ctx, resource, unsaid, result, shown=shown, priority=priority)
     return result
 
@@ -131,7 +131,7 @@ def _ask_singly(
         except Forbidden:
             continue  # the key has no access to it: that does not mean deleted
         except (TryLater, UnexpectedData) as error:
-            if not cannot_be_had(error):
+            if not is_unreadable(error):
                 raise
             result.failed[record] = plain(error, most=WORDS)
         else:
@@ -168,16 +168,16 @@ def _judge_singly(
 ) -> None:
     ids = [each.record for each in lacking]
     with ctx.reading() as connection:
-        buried = buried_among(connection, resource, ctx.store.id, ids)
+        deleted = deleted_among(connection, resource, ctx.store.id, ids)
         hidden = hidden_among(connection, resource, ctx.store, ids)
         absent_since = rereads.absent_since(connection, ctx.store.id, resource.name, ids)
         lateness_seconds = feeds.lateness_seconds(connection, ctx.store.id)
-    lacking = [each for each in lacking if each.combined_to or each.record not in buried]
+    lacking = [each for each in lacking if each.combined_to or each.record not in deleted]
     if not lacking:
         return
     wanted = {each.record for each in lacking}
     answers = _answers_for_others(ctx, resource, shown, wanted, priority=priority)
-    insist_on_access(ctx, priority=priority)
+    require_access(ctx, priority=priority)
     for each in lacking:
         first_at = absent_since.get(each.record)
         verdict = judge(
@@ -191,8 +191,8 @@ def _judge_singly(
             )
         )
         if isinstance(verdict, Deleted):
-            grave = Tombstone(each.record, each.as_of, verdict.reason, None, each.combined_to)
-            result.graves.append(grave)
+            tombstone = Tombstone(each.record, each.as_of, verdict.reason, None, each.combined_to)
+            result.tombstones.append(tombstone)
         elif isinstance(verdict, Ask):
             result.absent[each.record] = first_at or each.as_of
         elif each.record not in hidden:  # a hidden record needs no note: its site explains the 404
@@ -238,7 +238,7 @@ def judge_list(
     """Judge rows that a list lacks, after a check that the key's access is unchanged."""
     hidden: set[Any] = set()
     if absent:
-        insist_on_access(ctx, priority=Priority.REFRESH)
+        require_access(ctx, priority=Priority.REFRESH)
         with ctx.reading() as connection:
             hidden = hidden_among(connection, resource, ctx.store, list(absent))
     return judge(
@@ -257,7 +257,7 @@ def judge_list(
     )
 
 
-def insist_on_access(ctx: Context, *, priority: Priority) -> None:
+def require_access(ctx: Context, *, priority: Priority) -> None:
     """Raise TryLater or AccessChanged unless the key has the access known so far.
 
     Without that, a missing record proves nothing. Access that has grown is stored by a
@@ -273,7 +273,7 @@ def insist_on_access(ctx: Context, *, priority: Priority) -> None:
         if known is not None and access != known.access and "credentials" in ctx.resources:
             for attempt in attempts(ctx.engine):  # unfenced: this write does not belong to the lane
                 with attempt as connection:
-                    stores.queue_once(connection, ctx.store.id, "credentials", kind="refresh")
+                    crawls.queue_once(connection, ctx.store.id, "credentials", kind="refresh")
         raise TryLater(
             f"the access of the key of {ctx.store.name} has changed; missing records are requested"
             " again",

@@ -19,7 +19,7 @@ from sync.crm import Priority
 from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
 from sync.errors import Refused, TryLater, UnexpectedData
-from sync.work.by_ids import MOST_ALONE, TRIES, cannot_be_had, ids_page, insistent
+from sync.work.by_ids import MOST_ALONE, TRIES, ids_page, insistent, is_unreadable
 from sync.work.context import Context
 from sync.work.session import Reply
 
@@ -69,7 +69,7 @@ def read_page(
     try:
         reply = insistent(ctx, whole, priority=priority, tries=TRIES)
     except (TryLater, UnexpectedData) as error:
-        if not cannot_be_had(error) or ctx.stop.is_set():
+        if not is_unreadable(error) or ctx.stop.is_set():
             raise
         return _Parts(ctx, resource, params, page, priority, send, error).read()
     return Page(reply, {reply.pagination.total})
@@ -151,7 +151,7 @@ class _Parts:
         except Refused:
             return True  # beyond the end
         except (TryLater, UnexpectedData) as error:
-            if not cannot_be_had(error):
+            if not is_unreadable(error):
                 raise
             self.ctx.api.credentials(priority=self.priority)
             self.error = error

@@ -156,21 +156,13 @@ def queue_where_stale(
 
     Looks at the stores `among`, or at all. Returns the number of rebuilds queued.
     """
-    queued = connection.execute(
-        sa.text(
-            f"""
-            WITH made AS (INSERT INTO sync.crawl (store_id, resource, kind)
-                SELECT c.store_id, c.resource, 'rebuild' {_STALE}
-                ORDER BY c.store_id, c.resource RETURNING store_id, resource),
-            hastened AS (UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM made
-                WHERE l.store_id = made.store_id AND l.resource = made.resource
-                AND l.lane = 'walk')
-            SELECT count(*) FROM made
-            """
-        ),
+    stale = connection.execute(
+        sa.text(f"SELECT c.store_id, c.resource {_STALE} ORDER BY c.store_id, c.resource"),
         _versions(resources, among),
     )
-    return int(queued.scalar_one())
+    found = [(row.store_id, row.resource) for row in stale]
+    crawls.queue_rebuilds(connection, found)
+    return len(found)
 
 
 def stale_stores(

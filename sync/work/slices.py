@@ -19,9 +19,9 @@ from sync.database.engine import attempts
 from sync.declare import CursorPages, FullRefresh, Incremental, Resource
 from sync.errors import LeaseLost, SyncError, TryLater, UnexpectedData
 from sync.resources import RESOURCES
-from sync.state import clock, coverage, crawls, diagnostics, lease, stores
+from sync.state import clock, coverage, crawls, diagnostics, lanes, stores
 from sync.state.crawls import Crawl
-from sync.state.lease import Claim, Lease
+from sync.state.lanes import Claim, Lease
 from sync.state.stores import Store
 from sync.telemetry import counting, log, plain, span, told
 from sync.work import account
@@ -55,7 +55,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         holder = services.worker_id
         for attempt in attempts(services.engine):
             with attempt as connection:
-                held = lease.acquire(connection, claim, holder=holder)
+                held = lanes.acquire(connection, claim, holder=holder)
                 store = stores.by_id(connection, claim.store_id)
     except TryLater as error:
         log(resource=claim.resource, lane=claim.lane).warning("not begun", reason=str(error))
@@ -158,7 +158,7 @@ def _take_note(ctx: Context, resource: Resource) -> None:
     except UnexpectedData:
         for attempt in ctx.attempts():
             with attempt as connection:
-                stores.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
+                crawls.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
         raise
 
 
@@ -206,7 +206,7 @@ def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
     days = (ctx.store.since if resource.created_field else None, None)
     for attempt in ctx.attempts():
         with attempt as connection:
-            stores.queue_crawl(connection, ctx.store.id, resource.name, kind=kind, days=days)
+            crawls.queue_crawl(connection, ctx.store.id, resource.name, kind=kind, days=days)
     return _next_crawl(ctx)
 
 
@@ -277,7 +277,7 @@ def _released(ctx: Context, after_seconds: float) -> None:
     try:
         for attempt in attempts(ctx.engine):
             with attempt as connection:
-                lease.lock(connection, ctx.lease)
+                lanes.lock(connection, ctx.lease)
                 # Read after the lane's row is locked, because queueing a crawl locks it too. A
                 # running crawl has set its own wait.
                 crawl = None
@@ -285,7 +285,7 @@ def _released(ctx: Context, after_seconds: float) -> None:
                     crawl = crawls.next_crawl(connection, ctx.store.id, ctx.lease.resource)
                 is_new = crawl is not None and crawl.state == "pending"
                 most = INCONCLUSIVE_SECONDS if is_new else after_seconds
-                lease.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
+                lanes.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
                 if ctx.store.error is not None and ctx.lease.resource == "credentials":
                     stores.recovered(connection, ctx.store.id)
     except SyncError as error:
@@ -297,7 +297,7 @@ def _released(ctx: Context, after_seconds: float) -> None:
 def _park(engine: sa.Engine, held: Lease, text: str) -> None:
     for attempt in attempts(engine):
         with attempt as connection:
-            lease.fail(connection, held, error=text, after_seconds=0, parked=True)
+            lanes.fail(connection, held, error=text, after_seconds=0, parked=True)
 
 
 def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
@@ -348,8 +348,8 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
 
 def _give_back(connection: sa.Connection, held: Lease) -> None:
     """Release a lease at once; one refused because the store's zone changed is still held here."""
-    lease.lock(connection, held)
-    lease.release(connection, held, after_seconds=0)
+    lanes.lock(connection, held)
+    lanes.release(connection, held, after_seconds=0)
 
 
 def _note_failure(
@@ -357,11 +357,11 @@ def _note_failure(
 ) -> None:
     reason = plain(error)
     if then.unavailable:
-        lease.lock(connection, held)
+        lanes.lock(connection, held)
         coverage.set_unavailable(connection, store.id, held.resource, reason=reason)
-        lease.release(connection, held, after_seconds=then.again_in)
+        lanes.release(connection, held, after_seconds=then.again_in)
         return
-    lease.fail(
+    lanes.fail(
         connection,
         held,
         error=reason,

@@ -35,22 +35,22 @@ def write_rows(
     pages: Pages,
     *,
     origin: Origin,
-    graves: Sequence[Tombstone] = (),
+    tombstones: Sequence[Tombstone] = (),
     relisted: Iterable[int] = (),
     crawl: Crawl | None = None,
 ) -> Loaded:
     """Write rows and tombstones of one resource, and all that follows from them.
 
-    `graves` are the tombstones. `relisted` are records that entered the list, or returned to it,
-    some time before this request. The pages are added to the figures of `crawl`.
+    `relisted` are records that entered the list, or returned to it, some time before this
+    request. The pages are added to the figures of `crawl`.
     """
     store_id = ctx.store.id
     rows = [ObservedRow(row, as_of) for batch, as_of in pages for row in batch.rows]
     loaded = load(connection, resource, store_id, rows, origin=origin)
     seen = loaded.seen
-    loaded.add(mark_deleted(connection, resource, store_id, graves))
+    loaded.add(mark_deleted(connection, resource, store_id, tombstones))
     if resource.is_followed:
-        keys = [dated.row.key for dated in rows] + [grave.key for grave in graves]
+        keys = [dated.row.key for dated in rows] + [tombstone.key for tombstone in tombstones]
         ids = [key for key in keys if isinstance(key, int)]
         returned = rereads.mark_listed(connection, store_id, resource.name, ids)
         relist(connection, resource, store_id, [*relisted, *returned])
@@ -61,7 +61,7 @@ def write_rows(
         refused = [key for key in loaded.refused if isinstance(key, int)]
         rereads.ask_again(connection, store_id, resource.name, refused, reason="refused")
     _queue_named(ctx, connection, resource, loaded)
-    _queue_moved(ctx, connection, resource, graves)
+    _queue_moved(ctx, connection, resource, tombstones)
     if loaded.written or origin is Origin.REREAD:
         _queue_orphans(ctx, connection, resource, rows)
     coverage.add_loaded(connection, resource, store_id, loaded, origin=origin)
@@ -78,17 +78,17 @@ def write_rows(
 
 
 def write_tombstones(
-    ctx: Context, connection: sa.Connection, resource: Resource, graves: Sequence[Tombstone]
+    ctx: Context, connection: sa.Connection, resource: Resource, tombstones: Sequence[Tombstone]
 ) -> Loaded:
     """Mark rows as deleted, and queue the records that they named or that point at them."""
-    return write_rows(ctx, connection, resource, (), origin=Origin.SHOWN, graves=graves)
+    return write_rows(ctx, connection, resource, (), origin=Origin.SHOWN, tombstones=tombstones)
 
 
 def _queue_moved(
-    ctx: Context, connection: sa.Connection, resource: Resource, graves: Sequence[Tombstone]
+    ctx: Context, connection: sa.Connection, resource: Resource, tombstones: Sequence[Tombstone]
 ) -> None:
     """Queue a re-read of the records that point at records combined into others."""
-    merged = [g.key for g in graves if g.reason == "combined" and isinstance(g.key, int)]
+    merged = [g.key for g in tombstones if g.reason == "combined" and isinstance(g.key, int)]
     for name, column in resource.combined if merged else ():
         if name in ctx.resources:
             rereads.ask_for_moved(

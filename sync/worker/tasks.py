@@ -10,7 +10,7 @@ from sync import failpoints, notify
 from sync.database.engine import writing
 from sync.errors import TryLater
 from sync.metrics.budget import sample
-from sync.state import lease
+from sync.state import lanes
 from sync.state.heartbeat import consumed
 from sync.telemetry import log
 from sync.work import dispatching
@@ -26,18 +26,18 @@ BOUNCED_SECONDS = 1.0
 @app.task(name="sync.feed")  # type: ignore[untyped-decorator]
 def feed(store_id: int, resource: str) -> None:
     """Follow a feed to its end."""
-    work(lease.Claim(store_id, resource, "feed"), services())
+    work(lanes.Claim(store_id, resource, "feed"), services())
     _note("feeds")
 
 
 @app.task(name="sync.walk")  # type: ignore[untyped-decorator]
 def walk(store_id: int, resource: str) -> None:
     """Do a slice of a crawl if a place for crawls is free; else the lane is due again at once."""
-    claim = lease.Claim(store_id, resource, "walk")
+    claim = lanes.Claim(store_id, resource, "walk")
     if not _crawls.acquire(blocking=False):
         # Without Postgres, the claim expires by itself.
         with suppress(TryLater), writing(services().engine) as connection:
-            lease.unclaim(connection, claim, seconds=BOUNCED_SECONDS)
+            lanes.unclaim(connection, claim, seconds=BOUNCED_SECONDS)
         return
     try:
         work(claim, services())
@@ -52,7 +52,7 @@ def dispatch() -> None:
     for claim in dispatching.claim(services()):
         failpoints.point("dispatch_claimed")
         task, queue = (feed, "feeds") if claim.lane == "feed" else (walk, "crawls")
-        task.apply_async((claim.store_id, claim.resource), queue=queue, expires=lease.CLAIM_SECONDS)
+        task.apply_async((claim.store_id, claim.resource), queue=queue, expires=lanes.CLAIM_SECONDS)
     _note("feeds")
 
 

@@ -20,7 +20,7 @@ from sync.records.observed import ObservedRow, Origin
 from sync.resources import RESOURCES
 from sync.rows.upsert import load
 from sync.settings import Settings
-from sync.state import lease
+from sync.state import lanes
 from sync.state import status as look
 from sync.work import dispatching
 from sync.work.services import Services
@@ -231,8 +231,8 @@ def dispatch(servers: Servers) -> list[Figure]:
             connection.exec_driver_sql("VACUUM ANALYZE sync.lane")
         began = time.perf_counter()
         with stage.engine.begin() as connection:
-            found = lease.claim_due(connection, lane="feed", at_most=600)
-            found += lease.claim_due(connection, lane="walk", at_most=600)
+            found = lanes.claim_due(connection, lane="feed", at_most=600)
+            found += lanes.claim_due(connection, lane="walk", at_most=600)
         claims.append((time.perf_counter() - began) * 1000)
         assert len(found) == 600, len(found)
     return [

@@ -19,8 +19,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sync import telemetry
-from sync.state import stores
-from sync.state.lease import Claim
+from sync.state import crawls, stores
+from sync.state.lanes import Claim
 from sync.work.services import Services, services
 from sync.work.slices import work
 
@@ -82,7 +82,7 @@ def main() -> None:
     }
     if "again" in sys.argv:
         with made.engine.begin() as connection:
-            stores.queue_crawl(connection, store_id, "orders", kind="backfill")
+            crawls.queue_crawl(connection, store_id, "orders", kind="backfill")
             before = connection.execute(sa.text("SELECT pg_current_wal_insert_lsn()")).scalar()
         found["again_seconds"], _ = one(made, store_id)
         with made.engine.begin() as connection:
@@ -98,7 +98,7 @@ def main() -> None:
     if "rebuild" in sys.argv:
         with made.engine.begin() as connection:
             connection.execute(sa.text("UPDATE crm.orders SET content_hash = ''"))
-            stores.queue_crawl(connection, store_id, "orders", kind="rebuild")
+            crawls.queue_crawl(connection, store_id, "orders", kind="rebuild")
         found["rebuild_seconds"], _ = one(made, store_id)
     print(json.dumps(found))
 

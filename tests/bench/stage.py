@@ -22,7 +22,7 @@ from sync.database import migrate
 from sync.database.engine import connect
 from sync.embedded import Servers
 from sync.resources import RESOURCES
-from sync.state import stores
+from sync.state import lanes, stores
 from sync.state.stores import Access
 from sync.work.session import access_of
 
@@ -103,7 +103,7 @@ class Stage:
                     sa.text("UPDATE sync.coverage SET selected = resource = ANY(:only)"),
                     {"only": list(only)},
                 )
-                stores.set_lanes(connection, store_id)
+                lanes.set_lanes(connection, store_id)
         return store_id
 
     def environment(self, **more: str) -> dict[str, str]:

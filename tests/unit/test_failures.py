@@ -19,7 +19,7 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
-from sync.state.lease import Odd
+from sync.state.lanes import Odd
 from sync.work.failures import (
     DAY_SECONDS,
     MAINTENANCE_SECONDS,

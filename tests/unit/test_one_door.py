@@ -15,7 +15,7 @@ LOCKED = {
     "add_loaded": "sync.state.coverage",
     "upsert_sql": "sync.rows.sql",
     "move_sql": "sync.rows.sql",
-    "bury_sql": "sync.rows.sql",
+    "mark_deleted_sql": "sync.rows.sql",
 }
 """What only the door may use, and where it is defined."""
 BEHIND_IT = {SYNC / "rows" / f"{name}.py" for name in ("upsert", "tombstones", "sql")}

@@ -16,8 +16,9 @@ from sync.crm import Priority
 from sync.declare import Resource
 from sync.declare.moments import local_text
 from sync.records.observed import Origin
-from sync.state import coverage, crawls, doubts, feeds
-from sync.state.crawls import Crawl, Window
+from sync.state import coverage, crawls, doubts, feeds, windows
+from sync.state.crawls import Crawl
+from sync.state.windows import Window
 from sync.work.context import Context
 from sync.work.feed.bookmark import set_bookmark
 from sync.work.feed.history import Entries, ask_chain, entries_of
@@ -62,7 +63,7 @@ def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
     edges = sorted({start - 1 for start in starts if start - 1 < bookmark} | {bookmark})
     for attempt in ctx.attempts():
         with attempt as connection:
-            crawls.add_id_windows(connection, crawl, list(itertools.pairwise(edges)))
+            windows.add_id_windows(connection, crawl, list(itertools.pairwise(edges)))
             crawls.set_phase(connection, crawl, "walk")
     failpoints.point("planned")
 
@@ -111,7 +112,7 @@ def _created_at(ctx: Context, entries: Entries) -> dt.datetime | None:
 def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
     """Walk the slices side by side; each is a chain with one request at a time."""
     with ctx.reading() as connection:
-        windows = crawls.windows(connection, crawl.id, states=("open",))
+        opened = windows.of_crawl(connection, crawl.id, states=("open",))
     ended: set[int] = set()
     """Slices whose last answer said that nothing follows, although entries should."""
 
@@ -120,7 +121,7 @@ def _walk(ctx: Context, crawl: Crawl, history: Resource) -> bool:
         return ask_chain(ctx, history, after_id=after, priority=Priority.WALK)
 
     with Prefetcher(ask) as ahead:
-        for window in windows:
+        for window in opened:
             ahead.push(window)
         for window, result, _ in ahead.results():
             if isinstance(result, Exception):
@@ -168,7 +169,7 @@ def _commit(
         with attempt as connection:
             page = (entries.batch, entries.as_of)
             write_rows(ctx, connection, history, [page], origin=Origin.SHOWN, crawl=crawl)
-            crawls.advance_ids(
+            windows.advance_ids(
                 connection, window.id, last_id=window.last_id or 0, state=window.state
             )
 

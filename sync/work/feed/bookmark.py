@@ -12,7 +12,7 @@ from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
 from sync.declare.moments import local_text
 from sync.rows.tombstones import Tombstone
-from sync.state import diagnostics, doubts, feeds, stores
+from sync.state import crawls, diagnostics, doubts, feeds
 from sync.state.feeds import Feed
 from sync.work.context import Context
 from sync.work.feed.history import (
@@ -105,8 +105,8 @@ def begin_anew(ctx: Context, history: Resource, problem: str) -> Feed:
                 " AND deleted_at IS NULL",
                 (ctx.store.id, bookmark),
             ).scalars()
-            graves = [Tombstone(entry, answer.as_of, "absent") for entry in beyond]
-            write_tombstones(ctx, connection, history, graves)
+            tombstones = [Tombstone(entry, answer.as_of, "absent") for entry in beyond]
+            write_tombstones(ctx, connection, history, tombstones)
             _store(ctx, connection, history, bookmark, answer)
             diagnostics.note_drift(
                 connection, ctx.store.id, history.name, kind="gap", detail=problem
@@ -143,4 +143,4 @@ def _doubt(
             since=since,
         )
         days = (ctx.store.since if resource.created_field else None, None)
-        stores.queue_deep(connection, ctx.store.id, resource.name, days=days)
+        crawls.queue_deep(connection, ctx.store.id, resource.name, days=days)

@@ -39,7 +39,7 @@ from sync.work.feed.late import read_backward, take_sample
 from sync.work.feed.reread import Read, read_again
 from sync.work.feed.tail import follow_tail
 from sync.work.feed.write_told import take_late, write_told
-from sync.work.missing import insist_on_access
+from sync.work.missing import require_access
 
 OVERLAP = 30
 """The number of known entries that each look requests again, to prove the chain."""
@@ -112,7 +112,7 @@ def _first_answer(
         if problem is None:
             return answer
     assert problem is not None
-    insist_on_access(ctx, priority=Priority.FEED)
+    require_access(ctx, priority=Priority.FEED)
     for attempt in attempts(ctx.engine):  # no progress: the lane counts as failing
         with attempt as connection:
             seconds = feeds.break_chain(connection, ctx.store.id, history.name)

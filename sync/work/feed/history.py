@@ -21,7 +21,7 @@ from sync.errors import TryLater
 from sync.failpoints import scaled
 from sync.records.normalise import Batch, Row
 from sync.records.observed import Loaded, Origin
-from sync.state import diagnostics, doubts, feeds, stores
+from sync.state import crawls, diagnostics, doubts, feeds
 from sync.state.feeds import Feed
 from sync.work.context import Context
 from sync.work.missing import ChangeHint
@@ -366,5 +366,5 @@ def write_entries(
         )
         target = ctx.resources[history.listing.target]
         days = (ctx.store.since if target.created_field else None, None)
-        stores.queue_deep(connection, ctx.store.id, target.name, days=days)
+        crawls.queue_deep(connection, ctx.store.id, target.name, days=days)
     return loaded

@@ -19,7 +19,7 @@ from sync.declare import Resource, SinceId
 from sync.records.observed import Loaded
 from sync.rows.live_rows import live_among
 from sync.rows.upsert import differing, name_before
-from sync.state import doubts, feeds, rereads, stores
+from sync.state import crawls, doubts, feeds, rereads
 from sync.work.context import Context
 from sync.work.feed.history import (
     Entry,
@@ -136,7 +136,7 @@ def _open_windows(
             detail=f"a departure from {day} was published after its proof",
             days=Days(day, day),
         )
-        stores.queue_deep(connection, ctx.store.id, target.name, days=(day, day))
+        crawls.queue_deep(connection, ctx.store.id, target.name, days=(day, day))
 
 
 def take_sample(ctx: Context) -> None:
@@ -158,11 +158,11 @@ def take_sample(ctx: Context) -> None:
         ctx, target, {record: ChangeHint() for record in ids}, priority=Priority.REFRESH
     )
     rows = [row for batch, _ in read.batches for row in batch.rows]
-    graves = [grave.key for grave in read.graves]
+    tombstones = [tombstone.key for tombstone in read.tombstones]
     for attempt in ctx.attempts():
         with attempt as connection:
             found = differing(connection, target, store_id, rows)
-            found |= live_among(connection, target, store_id, graves)
+            found |= live_among(connection, target, store_id, tombstones)
             rereads.ask_again(
                 connection,
                 store_id,

@@ -18,7 +18,7 @@ from sync.records.normalise import Batch
 from sync.records.observed import Loaded, Origin
 from sync.rows.live_rows import live_among
 from sync.rows.tombstones import Tombstone
-from sync.state import doubts, feeds, rereads, stores
+from sync.state import crawls, doubts, feeds, rereads
 from sync.work.by_ids import ids_page
 from sync.work.context import Context
 from sync.work.feed.history import told_before, told_of
@@ -38,7 +38,7 @@ class Read:
 
     as_of: dt.datetime = _NEVER
     batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
-    graves: list[Tombstone] = field(default_factory=list)
+    tombstones: list[Tombstone] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
     listed: list[int] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
@@ -74,7 +74,7 @@ def read_again(
     missing = {each: at for each, at in answered.asked.items() if each not in came}
     known = _told_of_missing(ctx, resource, missing, told)
     found = find_out(ctx, resource, missing, known, shown=read.listed, priority=priority)
-    read.graves += found.graves
+    read.tombstones += found.tombstones
     read.unlisted += found.unlisted
     read.absent = found.absent
     read.failed = {**answered.failed, **found.failed}
@@ -109,15 +109,17 @@ def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Rea
     store_id = ctx.store.id
     outside: list[Tombstone] = []
     if read.outside:
-        known = live_among(connection, resource, store_id, [grave.key for grave in read.outside])
-        outside = [grave for grave in read.outside if grave.key in known]
+        known = live_among(
+            connection, resource, store_id, [tombstone.key for tombstone in read.outside]
+        )
+        outside = [tombstone for tombstone in read.outside if tombstone.key in known]
     loaded = write_rows(
         ctx,
         connection,
         resource,
         read.batches,
         origin=Origin.REREAD,
-        graves=[*read.graves, *outside],
+        tombstones=[*read.tombstones, *outside],
         relisted=read.moved,
     )
     if read.listed:
@@ -150,13 +152,13 @@ def _ask_for_named(
                 detail=f"{resource.name} {lacking[0]} cannot be read, and may name any of them",
             )
             days = (ctx.store.since if named.created_field else None, None)
-            stores.queue_deep(connection, ctx.store.id, also, days=days)
+            crawls.queue_deep(connection, ctx.store.id, also, days=days)
 
 
 def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:
     """Queue the records to be requested again, and clear the notes on those that are settled."""
     store_id = ctx.store.id
-    gone = [grave.key for grave in read.graves if isinstance(grave.key, int)]
+    gone = [tombstone.key for tombstone in read.tombstones if isinstance(tombstone.key, int)]
     settled = [*read.listed, *read.unlisted, *gone]
     rereads.came(connection, store_id, resource.name, settled)
     doubts.forget_records(connection, store_id, resource.name, settled)

@@ -151,7 +151,7 @@ def ask_parent(
         if check.pages <= 1 or check.agrees_with(before) or check.holds_its_beginning:
             return answered
         before = check
-        reading.insist_on_time()
+        reading.require_time()
     raise NotStill(f"{resource.name} of {parent.key} did not hold still: {check.problem}")
 
 
@@ -191,13 +191,13 @@ class _Reading:
             pagination = reply.pagination
             answered.take(batch, reply, pagination.total)
             if page == 1:
-                self._insist_on_length(pagination.pages, reply)
+                self._require_length(pagination.pages, reply)
                 bound = pages_bound(pagination.pages)
             last = min(pagination.pages, bound) if batch.rows else page
             page += 1
             if page <= last:
                 self._make_room(answered)
-                self.insist_on_time()
+                self.require_time()
         return answered
 
     def _ask(self, page: int | None) -> Reply:
@@ -221,7 +221,7 @@ class _Reading:
         )
         return read.reply
 
-    def _insist_on_length(self, pages: int, reply: Reply) -> None:
+    def _require_length(self, pages: int, reply: Reply) -> None:
         if pages > self.most_pages:
             raise UnexpectedData(
                 f"{self.resource.name} of {self.parent.key} have {pages} pages, more than"
@@ -238,7 +238,7 @@ class _Reading:
             raise Long(f"{self.resource.name} of {self.parent.key} are too large to be held")
         self.keep(answered)
 
-    def insist_on_time(self) -> None:
+    def require_time(self) -> None:
         """Raise Unfinished when the slice is over."""
         if self.is_over():
             raise Unfinished(f"{self.resource.name} of {self.parent.key} were not read to the end")

@@ -21,10 +21,10 @@ from sync.errors import MissingScope, NotFound, TryLater, Unavailable, Unexpecte
 from sync.records.observed import Loaded, Origin
 from sync.rows.live_rows import count_live, keys_of_parent, orphans
 from sync.rows.tombstones import Tombstone
-from sync.state import approvals, coverage, crawls, rereads, stores
+from sync.state import approvals, coverage, crawls, rereads
 from sync.state.crawls import Crawl
 from sync.telemetry import plain
-from sync.work.by_ids import MOST_ALONE, WORDS, cannot_be_had
+from sync.work.by_ids import MOST_ALONE, WORDS, is_unreadable
 from sync.work.context import Context
 from sync.work.missing import judge_list, read_singly
 from sync.work.per_parent.parent import (
@@ -78,7 +78,7 @@ def crawl_parents(ctx: Context, crawl: Crawl) -> bool:
     except Unfinished:
         return False
     if asker.found["missing"] and not asker.found["answered"]:
-        _insist_on_method(ctx, crawl, resource)
+        _require_method(ctx, crawl, resource)
     _close(ctx, crawl, asker)
     return True
 
@@ -121,7 +121,7 @@ def _begin(ctx: Context, crawl: Crawl, resource: Resource, moment: dt.datetime) 
     return _Asker(ctx, resource, crawl, live=crawl.report["live"], approved=approved, found=found)
 
 
-def _insist_on_method(ctx: Context, crawl: Crawl, resource: Resource) -> None:
+def _require_method(ctx: Context, crawl: Crawl, resource: Resource) -> None:
     """Raise Unavailable when parents that exist all answer 404: the account lacks the method.
 
     The pass begins anew when it is tried again, the next day.
@@ -189,7 +189,7 @@ class _Asker:
                     continue
                 self.take(answered)
                 if self.found["missing"] == SUSPECT_AFTER and not self.found["answered"]:
-                    _insist_on_method(self.ctx, crawl, self.resource)
+                    _require_method(self.ctx, crawl, self.resource)
                 if self.ctx.is_over:
                     raise Unfinished("the slice is over")
 
@@ -238,10 +238,10 @@ class _Asker:
     def _write(self, answered: Answered) -> None:
         """Write a parent's records, mark as deleted what its list lacks, move the checkpoint."""
         found = Counter({"missing" if answered.is_missing else "answered": 1})
-        graves = self._graves(answered, found)
+        tombstones = self._tombstones(answered, found)
         for attempt in self.ctx.attempts():
             with attempt as connection:
-                loaded = self._load(connection, answered, graves)
+                loaded = self._load(connection, answered, tombstones)
                 is_refused = answered.is_refused or bool(loaded.refused)
                 if self.crawl is not None and not is_refused:
                     key = answered.parent.key
@@ -263,7 +263,7 @@ class _Asker:
         answered.batches, answered.held_bytes = [], 0
 
     def _load(
-        self, connection: sa.Connection, answered: Answered, graves: Sequence[Tombstone] = ()
+        self, connection: sa.Connection, answered: Answered, tombstones: Sequence[Tombstone] = ()
     ) -> Loaded:
         return write_rows(
             self.ctx,
@@ -271,11 +271,11 @@ class _Asker:
             self.resource,
             answered.batches,
             origin=Origin.SHOWN,
-            graves=graves,
+            tombstones=tombstones,
             crawl=self.crawl,
         )
 
-    def _graves(self, answered: Answered, found: Counter[str]) -> list[Tombstone]:
+    def _tombstones(self, answered: Answered, found: Counter[str]) -> list[Tombstone]:
         """Return tombstones for the rows that a parent's list lacks, as far as allowed now.
 
         A parent that answers 404 lacks all, once other parents have shown that the method works.
@@ -324,7 +324,7 @@ def _advance(
 
 def _is_of_parent(error: Exception) -> bool:
     """Tell whether an error concerns one parent alone, so that others may answer."""
-    return cannot_be_had(error) and not isinstance(
+    return is_unreadable(error) and not isinstance(
         error, Unfinished | Long | NotStill | UnexpectedData
     )
 
@@ -338,7 +338,7 @@ def _close(ctx: Context, crawl: Crawl, asker: _Asker) -> None:
         approval = approvals.Approval(found["withheld"], asker.live, asker.words)
     for attempt in ctx.attempts():
         with attempt as connection:
-            _bury_orphans(ctx, connection, asker.resource, as_of)
+            _delete_orphans(ctx, connection, asker.resource, as_of)
             approvals.end(
                 connection,
                 ctx.store,
@@ -349,7 +349,7 @@ def _close(ctx: Context, crawl: Crawl, asker: _Asker) -> None:
             )
 
 
-def _bury_orphans(
+def _delete_orphans(
     ctx: Context,
     connection: sa.Connection,
     resource: Resource,
@@ -365,8 +365,8 @@ def _bury_orphans(
     assert resource.parent is not None
     parents = ctx.resources[resource.parent.resource]
     gone = orphans(connection, resource, parents, ctx.store.id, among=among)
-    graves = [Tombstone(key, as_of, "absent") for key in gone]
-    write_tombstones(ctx, connection, resource, graves)
+    tombstones = [Tombstone(key, as_of, "absent") for key in gone]
+    write_tombstones(ctx, connection, resource, tombstones)
 
 
 def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]:
@@ -402,7 +402,7 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
     except (MissingScope, Unavailable, UnexpectedData, NotStill):
         for attempt in ctx.attempts():
             with attempt as connection:
-                stores.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
+                crawls.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
         return keys
     except TryLater:
         if not done:
@@ -412,6 +412,6 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
     as_of = ctx.draw()
     for attempt in ctx.attempts():
         with attempt as connection:
-            _bury_orphans(ctx, connection, resource, as_of, among=keys)
+            _delete_orphans(ctx, connection, resource, as_of, among=keys)
             rereads.failed(connection, ctx.store.id, resource.name, failing)
     return [key for key in keys if key not in failing]

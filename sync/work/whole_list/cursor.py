@@ -18,9 +18,10 @@ from sync.declare import Resource
 from sync.errors import TryLater, UnexpectedData
 from sync.records.normalise import Batch
 from sync.records.observed import Origin
-from sync.state import approvals, crawls
-from sync.state.crawls import Crawl, Position
-from sync.work.by_ids import TRIES, cannot_be_had, insistent
+from sync.state import approvals, crawls, positions
+from sync.state.crawls import Crawl
+from sync.state.positions import Position
+from sync.work.by_ids import TRIES, insistent, is_unreadable
 from sync.work.context import Context
 from sync.work.pages import SMALLER
 from sync.work.session import Reply
@@ -40,7 +41,7 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
     if crawl.phase == "plan":
         _begin(ctx, crawl, resource)
     with ctx.reading() as connection:
-        position = crawls.position(connection, ctx.store.id, resource.name)
+        position = positions.position(connection, ctx.store.id, resource.name)
     is_settled = True
     while True:
         reply = _ask(ctx, resource, position.cursor)
@@ -60,7 +61,7 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
                 page = (batch, reply.as_of)
                 write_rows(ctx, connection, resource, [page], origin=Origin.SHOWN, crawl=crawl)
                 if passed is not None:
-                    crawls.set_position(connection, ctx.store.id, resource.name, passed)
+                    positions.set_position(connection, ctx.store.id, resource.name, passed)
                 if is_end:
                     approvals.end(
                         connection, ctx.store, resource, crawl, complete_as_of=reply.as_of
@@ -86,7 +87,7 @@ def _ask(ctx: Context, resource: Resource, cursor: str) -> Reply:
                 tries=TRIES if limit == resource.page_size else 1,
             )
         except (TryLater, UnexpectedData) as error:
-            if not cannot_be_had(error) or limit == limits[-1]:
+            if not is_unreadable(error) or limit == limits[-1]:
                 raise
     raise AssertionError("unreachable")
 
@@ -96,7 +97,7 @@ def _begin(ctx: Context, crawl: Crawl, resource: Resource) -> None:
         with attempt as connection:
             if crawl.kind in {"load", "backfill"}:
                 beginning = Position("", {})
-                crawls.set_position(connection, ctx.store.id, resource.name, beginning)
+                positions.set_position(connection, ctx.store.id, resource.name, beginning)
             crawls.set_phase(connection, crawl, "walk")
 
 

@@ -269,10 +269,10 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
         approved=approved,
     )
     told = f"{len(absent)} absent" if absent else ""
-    graves: list[Tombstone] = []
+    tombstones: list[Tombstone] = []
     approval: approvals.Approval | None = None
     if isinstance(verdict, Deleted):
-        graves = [Tombstone(key, first, verdict.reason) for key in absent]
+        tombstones = [Tombstone(key, first, verdict.reason) for key in absent]
         told += f" ({verdict.words})" if verdict.words else ""
     elif isinstance(verdict, Withheld):
         approval = approvals.Approval(len(absent), live, verdict.words)
@@ -280,7 +280,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
     is_whole = mirrored.within(closed.days) == mirrored and not closed.failed
     for attempt in ctx.attempts():
         with attempt as connection:
-            write_tombstones(ctx, connection, resource, graves)
+            write_tombstones(ctx, connection, resource, tombstones)
             rereads.failed(connection, ctx.store.id, resource.name, closed.failed)
             rereads.forget_failing(connection, ctx.store.id, resource.name, but=closed.failed)
             diagnostics.keep_proof(

@@ -17,7 +17,7 @@ from sync.crm import Priority
 from sync.database.engine import attempts
 from sync.declare import HistoryFeed, Resource
 from sync.errors import SyncError, TryLater
-from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds, lease
+from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds, lanes
 from sync.state.crawls import Crawl
 from sync.work.by_ids import ids_of
 from sync.work.context import Context
@@ -57,11 +57,11 @@ def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | N
 
 
 def _follow_here(ctx: Context, history: Resource) -> bool:
-    claim = lease.Claim(ctx.store.id, history.name, "feed")
+    claim = lanes.Claim(ctx.store.id, history.name, "feed")
     for attempt in attempts(ctx.engine):
         with attempt as connection:
-            held = lease.acquire(connection, claim, holder=ctx.lease.holder)
-            is_at_rest = held is None and lease.is_at_rest(connection, claim)
+            held = lanes.acquire(connection, claim, holder=ctx.lease.holder)
+            is_at_rest = held is None and lanes.is_at_rest(connection, claim)
     if held is None:
         if is_at_rest:
             raise TryLater(
@@ -77,12 +77,12 @@ def _follow_here(ctx: Context, history: Resource) -> bool:
         again = ctx.feed_seconds
         for attempt in attempts(ctx.engine):
             with attempt as connection:
-                lease.fail(connection, held, error=str(error), after_seconds=again, parked=False)
+                lanes.fail(connection, held, error=str(error), after_seconds=again, parked=False)
         raise
     turn = until_next_look(theirs, looked_seconds=ctx.monotonic() - began)
     for attempt in attempts(ctx.engine):
         with attempt as connection:
-            lease.release(connection, held, after_seconds=turn)
+            lanes.release(connection, held, after_seconds=turn)
     return True
 
 

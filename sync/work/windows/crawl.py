@@ -12,7 +12,7 @@ from sync import failpoints
 from sync.crawl import Days, partition
 from sync.crm import Priority
 from sync.declare import DateWindows
-from sync.state import coverage, crawls, doubts
+from sync.state import coverage, crawls, doubts, windows
 from sync.state.crawls import Crawl
 from sync.work.context import Context
 from sync.work.feed.bookmark import set_bookmark
@@ -36,7 +36,7 @@ def crawl_list(ctx: Context, crawl: Crawl) -> bool:
         if prove_windows(ctx, crawl, priority=priority):
             return True
         with ctx.reading() as connection:
-            left = crawls.windows(connection, crawl.id, states=("planned",))
+            left = windows.of_crawl(connection, crawl.id, states=("planned",))
         if ctx.is_over or not left:
             return False
     return False
@@ -65,11 +65,11 @@ def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
 
     for attempt in ctx.attempts():
         with attempt as connection:
-            for window in crawls.windows(connection, crawl.id, states=ALL):
-                crawls.remove_window(connection, window.id)
+            for window in windows.of_crawl(connection, crawl.id, states=ALL):
+                windows.remove_window(connection, window.id)
             for days, is_deep in runs:
                 state = "walked" if is_counted and not is_deep else "planned"
-                crawls.add_windows(connection, crawl, [days], state=state, deep=is_deep)
+                windows.add_windows(connection, crawl, [days], state=state, deep=is_deep)
             doubts.divide(connection, ctx.store.id, resource.name, [days for days, _ in runs])
             note_turn(connection, crawl, turn)
             if not is_counted:
@@ -87,7 +87,7 @@ def _walk(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
     """Read the remaining pages of the windows; compared windows are read one at a time."""
     while True:
         with ctx.reading() as connection:
-            left = crawls.windows(connection, crawl.id, states=("planned", "open"))
+            left = windows.of_crawl(connection, crawl.id, states=("planned", "open"))
         if not left:
             if crawl.phase == "walk":
                 for attempt in ctx.attempts():
@@ -113,8 +113,8 @@ def _take_whole(ctx: Context, crawl: Crawl) -> None:
     """Replace all windows by one of the whole list: the API ignores the creation day filter."""
     for attempt in ctx.attempts():
         with attempt as connection:
-            known = crawls.windows(connection, crawl.id, states=ALL)
+            known = windows.of_crawl(connection, crawl.id, states=ALL)
             for window in known:
-                crawls.remove_window(connection, window.id)
+                windows.remove_window(connection, window.id)
             is_deep = any(window.deep for window in known)
-            crawls.add_windows(connection, crawl, [Days()], deep=is_deep)
+            windows.add_windows(connection, crawl, [Days()], deep=is_deep)

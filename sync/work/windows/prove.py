@@ -29,7 +29,8 @@ from sync.crm import Priority
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.state import clock, coverage, crawls, departures, doubts, feeds, windows
-from sync.state.crawls import Crawl, Window
+from sync.state.crawls import Crawl
+from sync.state.windows import Window
 from sync.work.context import Context
 from sync.work.feed.reread import ChangeHint, apply, read_again
 from sync.work.windows.audit import keep_turn
@@ -53,7 +54,7 @@ def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
     while True:
         seal(ctx, crawl)
         with ctx.reading() as connection:
-            left = crawls.windows(connection, crawl.id, states=UNSEALED)
+            left = windows.of_crawl(connection, crawl.id, states=UNSEALED)
         if not left:
             finish(ctx, crawl, priority=priority)
             return True
@@ -67,7 +68,7 @@ def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
         ):
             return False
         with ctx.reading() as connection:
-            is_cut = bool(crawls.windows(connection, crawl.id, states=("planned",)))
+            is_cut = bool(windows.of_crawl(connection, crawl.id, states=("planned",)))
         if is_cut or ctx.is_over or ctx.stop.wait(_PAUSE_SECONDS):
             return False
 
@@ -83,7 +84,7 @@ def seal(ctx: Context, crawl: Crawl) -> None:
 
     for attempt in ctx.attempts():
         with attempt as connection:
-            counted = crawls.windows(connection, crawl.id, states=("counted",))
+            counted = windows.of_crawl(connection, crawl.id, states=("counted",))
             feed = feeds.feed(connection, ctx.store.id, history.name)
             bound = feeds.lateness_seconds(connection, ctx.store.id)
             for group in _counted_together(counted):
@@ -191,7 +192,7 @@ def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, priority: 
     if len(left) < 2 or any(window.counted_at is not None for window in left):
         return False
     with ctx.reading() as connection:
-        is_begun = bool(crawls.windows(connection, crawl.id, states=("proven",)))
+        is_begun = bool(windows.of_crawl(connection, crawl.id, states=("proven",)))
     if is_begun:
         return False  # departures are only checked for the windows that are left
     asked = ask_totals(ctx, crawl, [crawl.days], priority=priority)
@@ -272,7 +273,7 @@ def _judge(
     if step is Step.PUT_OFF or (step is Step.DEEP and not count.proven and not count.entered):
         _doubt(connection, store_id, resource, count)
     if step is Step.DEEP:
-        crawls.walk_again(connection, window.id)
+        windows.walk_again(connection, window.id)
 
 
 def _doubt(connection: sa.Connection, store_id: int, resource: Resource, count: Count) -> None:
@@ -291,9 +292,9 @@ def _doubt(connection: sa.Connection, store_id: int, resource: Resource, count: 
 
 def _cut(connection: sa.Connection, crawl: Crawl, window: Window, runs: Sequence[Days]) -> None:
     """Replace a window by its parts, each to be counted."""
-    crawls.remove_window(connection, window.id)
+    windows.remove_window(connection, window.id)
     doubts.divide(connection, crawl.store_id, crawl.resource, runs)
-    crawls.add_windows(connection, crawl, runs, state="walked", like=window)
+    windows.add_windows(connection, crawl, runs, state="walked", like=window)
 
 
 def _parts(
@@ -334,7 +335,7 @@ def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority:
         for attempt in ctx.attempts():
             with attempt as connection:
                 loaded = apply(ctx, connection, resource, read)
-                crawls.add_report(connection, crawl, {"ghosts": loaded.buried})
+                crawls.add_report(connection, crawl, {"ghosts": loaded.deleted})
 
 
 def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
@@ -353,5 +354,5 @@ def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
                     connection, resource, ctx.store.id, as_of=as_of, by_ids=crawl.deep
                 )
                 keep_turn(connection, crawl)
-            windows.report_ghosts(connection, resource, crawl)
+            crawls.report_ghosts(connection, resource, crawl)
             crawls.end_crawl(connection, crawl)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sync import failpoints
 from sync.crm import Priority
 from sync.state import crawls, windows
-from sync.state.crawls import Crawl, Window
+from sync.state.crawls import Crawl
+from sync.state.windows import Window
 from sync.work.by_ids import IDS_PER_REQUEST
 from sync.work.context import Context
 from sync.work.feed.reread import ChangeHint, apply, read_again
@@ -52,6 +53,6 @@ def _ask(
             loaded = apply(ctx, connection, resource, read)
             windows.asked_for(connection, window, last_id=suspects[-1])
             crawls.count_pages(connection, crawl, requests=1)
-            crawls.add_report(connection, crawl, {"ghosts": loaded.buried})
+            crawls.add_report(connection, crawl, {"ghosts": loaded.deleted})
     window.last_id = suspects[-1]
     failpoints.point("reconcile_repaired")

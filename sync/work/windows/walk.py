@@ -26,7 +26,8 @@ from sync.errors import Refused, UnexpectedData
 from sync.records.normalise import Batch
 from sync.records.observed import Origin
 from sync.state import crawls, diagnostics, doubts, rereads, windows
-from sync.state.crawls import Crawl, Window
+from sync.state.crawls import Crawl
+from sync.state.windows import Window
 from sync.work.context import Context
 from sync.work.list_params import list_params
 from sync.work.pages import read_page
@@ -239,9 +240,9 @@ class _Walker:
         for attempt in self.ctx.attempts():
             with attempt as connection:
                 self._load(connection, [page])
-                crawls.remove_window(connection, window.id)
+                windows.remove_window(connection, window.id)
                 doubts.divide(connection, self.ctx.store.id, self.resource.name, runs)
-                parts = crawls.add_windows(connection, self.crawl, runs, like=window)
+                parts = windows.add_windows(connection, self.crawl, runs, like=window)
         for each in reversed(parts):
             ahead.push_first(Job(each, 1))
         return True
@@ -280,7 +281,7 @@ class _Walker:
 
         for attempt in self.ctx.attempts():
             with attempt as connection:
-                crawls.advance(
+                windows.advance(
                     connection,
                     window.id,
                     last_page=window.last_page,
@@ -301,7 +302,7 @@ class _Walker:
             with attempt as connection:
                 self._load(connection, pages)
                 for page in pages:
-                    crawls.advance(
+                    windows.advance(
                         connection,
                         page.window.id,
                         last_page=page.number,

@@ -35,7 +35,7 @@ from sync.resources import RESOURCES
 from sync.sandbox.knobs import CHURN_MIX, Knobs
 from sync.sandbox.serve import Spawned, spawn
 from sync.settings import Settings
-from sync.state import stores
+from sync.state import lanes, stores
 from sync.work import account
 from sync.work.services import Services
 from sync.work.session import Session
@@ -279,7 +279,7 @@ class Rig:
                         ),
                         {"id": store_id, "only": list(only)},
                     )
-                    stores.set_lanes(connection, store_id)
+                    lanes.set_lanes(connection, store_id)
         finally:
             services.client.close()
             services.engine.dispose()
@@ -354,11 +354,11 @@ class Rig:
     def wait(self, condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
         """Poll a condition; what the processes said comes with the failure."""
         try:
-            wait_until(lambda: condition() or self._insist_on_no_bug(), seconds=seconds, what=what)
+            wait_until(lambda: condition() or self._require_no_bug(), seconds=seconds, what=what)
         except Exception as error:
             raise AssertionError(f"{error}\n{self.said()}") from None
 
-    def _insist_on_no_bug(self) -> bool:
+    def _require_no_bug(self) -> bool:
         """Nothing mends a task that fails by a bug, so fail at once. False otherwise."""
         for program in self.programs:
             if program.is_buggy():
@@ -429,7 +429,7 @@ class Rig:
                 return False
             looked_at = time.monotonic()
             last[0] = self.behind(moment)
-            return last[0] == [] or self._insist_on_no_bug()
+            return last[0] == [] or self._require_no_bug()
 
         try:
             wait_until(is_complete, seconds=seconds, what="the mirror is complete")

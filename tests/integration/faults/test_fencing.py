@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sync.database.engine import connect
 from sync.embedded.process import wait_until
 from sync.errors import LeaseLost
-from sync.state import lease
+from sync.state import lanes
 from sync.state.heartbeat import FRESH_SECONDS, Heart
 from tests.integration.faults.conftest import Ends
 from tests.integration.faults.rig import Rig
 
-CLAIM = lease.Claim(1, "orders", "walk")
+CLAIM = lanes.Claim(1, "orders", "walk")
 ZONE = "Europe/Moscow"
 
 
@@ -86,9 +86,9 @@ def engine(database: str) -> sa.Engine:
     made.dispose()
 
 
-def _acquire(engine: sa.Engine, holder: str) -> lease.Lease | None:
+def _acquire(engine: sa.Engine, holder: str) -> lanes.Lease | None:
     with engine.begin() as connection:
-        return lease.acquire(connection, CLAIM, holder=holder)
+        return lanes.acquire(connection, CLAIM, holder=holder)
 
 
 def _beat(engine: sa.Engine, holder: str, *, seconds_ago: float = 0.0) -> None:
@@ -118,10 +118,10 @@ def test_only_the_later_of_two_tokens_commits(engine: sa.Engine) -> None:
     for held, commits in ((first, False), (second, True)):
         if commits:
             with engine.begin() as connection:
-                lease.hold(connection, held, zone=ZONE)
+                lanes.hold(connection, held, zone=ZONE)
         else:
             with pytest.raises(LeaseLost), engine.begin() as connection:
-                lease.hold(connection, held, zone=ZONE)
+                lanes.hold(connection, held, zone=ZONE)
 
 
 @pytest.mark.in_every_run
@@ -130,7 +130,7 @@ def test_an_expired_lease_nobody_took_commits_nothing_either(engine: sa.Engine) 
     assert held is not None
     _expire(engine)
     with pytest.raises(LeaseLost), engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE)
+        lanes.hold(connection, held, zone=ZONE)
 
 
 @pytest.mark.in_every_run
@@ -142,19 +142,19 @@ def test_a_lease_lives_as_long_as_its_holders_heart_beats(engine: sa.Engine) -> 
     assert held is not None
     _beat(engine, "first", seconds_ago=FRESH_SECONDS - 5)
     with engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE)
+        lanes.hold(connection, held, zone=ZONE)
     assert _acquire(engine, "second") is None
     _beat(engine, "first", seconds_ago=FRESH_SECONDS + 1)
     with pytest.raises(LeaseLost), engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE)
+        lanes.hold(connection, held, zone=ZONE)
     _beat(engine, "first")
     with engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE)
+        lanes.hold(connection, held, zone=ZONE)
     _beat(engine, "first", seconds_ago=FRESH_SECONDS + 1)
     assert _acquire(engine, "second") is not None
     _beat(engine, "first")
     with pytest.raises(LeaseLost), engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE)
+        lanes.hold(connection, held, zone=ZONE)
 
 
 @pytest.mark.in_every_run
@@ -166,11 +166,11 @@ def test_a_thread_that_hangs_loses_its_lease_though_its_process_lives(engine: sa
         left = connection.exec_driver_sql(
             "SELECT extract(epoch FROM lease_until - clock_timestamp()) FROM sync.lane"
         ).scalar_one()
-    assert lease.LEASE_SECONDS - 5 < left <= lease.LEASE_SECONDS
+    assert lanes.LEASE_SECONDS - 5 < left <= lanes.LEASE_SECONDS
     _expire(engine)
     _beat(engine, "first")
     with pytest.raises(LeaseLost), engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE)
+        lanes.hold(connection, held, zone=ZONE)
     assert _acquire(engine, "second") is not None
 
 
@@ -192,8 +192,8 @@ def test_writing_under_a_lease_writes_no_lane(engine: sa.Engine) -> None:
     before = counted()
     for _ in range(1_000):
         with engine.begin() as connection:
-            lease.hold(connection, held, zone=ZONE)
-            lease.progressed(connection, held)
+            lanes.hold(connection, held, zone=ZONE)
+            lanes.progressed(connection, held)
     assert counted() - before == 0
 
 
@@ -229,9 +229,9 @@ def test_a_lease_cannot_be_taken_over_under_an_open_transaction(engine: sa.Engin
     """The other waits for the commit, and then finds the token it saw, or the lease alive."""
     held = _acquire(engine, "first")
     assert held is not None
-    got: list[lease.Lease | None] = []
+    got: list[lanes.Lease | None] = []
     with engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE)
+        lanes.hold(connection, held, zone=ZONE)
         taker = threading.Thread(target=lambda: got.append(_acquire(engine, "second")))
         taker.start()
         waiting = (
@@ -255,8 +255,8 @@ def test_a_former_holder_gives_nothing_back(engine: sa.Engine) -> None:
     second = _acquire(engine, "second")
     assert second is not None
     with engine.begin() as connection:
-        lease.release(connection, first, after_seconds=0)
-        lease.fail(connection, first, error="late", after_seconds=0, parked=True)
+        lanes.release(connection, first, after_seconds=0)
+        lanes.fail(connection, first, error="late", after_seconds=0, parked=True)
         row = connection.exec_driver_sql(
             "SELECT holder, token, error, parked_at FROM sync.lane"
         ).one()
@@ -270,4 +270,4 @@ def test_rows_made_in_another_zone_are_not_written(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE sync.store SET zone = 'Europe/Madrid'")
     with pytest.raises(LeaseLost), engine.begin() as connection:
-        lease.hold(connection, held, zone=ZONE)
+        lanes.hold(connection, held, zone=ZONE)

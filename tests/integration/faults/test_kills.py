@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sync.state import stores
+from sync.state import crawls
 from sync.state.heartbeat import FRESH_SECONDS
 from sync.work.prefetch import IN_FLIGHT
 from sync.work.windows.walk import PAGES_PER_COMMIT
@@ -148,7 +148,7 @@ def _spoil(rig: Rig) -> None:
     )
     services = rig.services()
     with services.engine.begin() as connection:
-        stores.queue_crawl(connection, rig.store_id, "orders", kind="reconcile", deep=True)
+        crawls.queue_crawl(connection, rig.store_id, "orders", kind="reconcile", deep=True)
     services.engine.dispose()
 
 

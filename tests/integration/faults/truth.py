@@ -197,7 +197,7 @@ def _judge_tombstones(
             [subject, store_id, bookmark],
         )
     }
-    graves = {
+    tombstones = {
         found[0]: found[1:]
         for found in connection.execute(
             f"SELECT id, deleted_reason, combined_to FROM crm.{resource}"
@@ -207,15 +207,16 @@ def _judge_tombstones(
     }
     known = {record["id"]: record for record in gone}
     verdict.tombstones += [
-        f"{resource} {key} is a tombstone, and was never deleted" for key in graves.keys() - known
+        f"{resource} {key} is a tombstone, and was never deleted"
+        for key in tombstones.keys() - known
     ]
     for key, record in known.items():
         if key not in told_since:
             continue
-        if key not in graves:
+        if key not in tombstones:
             verdict.tombstones.append(f"{resource} {key} has no tombstone")
             continue
-        reason, survivor = graves[key]
+        reason, survivor = tombstones[key]
         wanted = "combined" if record.get("combinedTo") else "history"
         if reason != wanted or survivor != record.get("combinedTo"):
             verdict.tombstones.append(f"{resource} {key} is {reason} {survivor}, not {record}")

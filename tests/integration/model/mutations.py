@@ -15,7 +15,7 @@ from sync.declare import Resource
 from sync.records.observed import Loaded
 from sync.rows import sql, tombstones, upsert
 from sync.rows.tombstones import Tombstone
-from sync.state import crawls, departures, doubts, feeds, lease, windows
+from sync.state import departures, doubts, feeds, lanes, windows
 from sync.state.crawls import Crawl
 from sync.work import missing as asked_about
 from sync.work import writing
@@ -53,7 +53,7 @@ def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
 
         for attempt in ctx.attempts():
             with attempt as connection:
-                walked = crawls.windows(connection, crawl.id, states=("walked",))
+                walked = windows.of_crawl(connection, crawl.id, states=("walked",))
                 windows.set_counted(
                     connection, walked, asked_at=moment, counted_at=moment, crm_at=None
                 )
@@ -83,13 +83,13 @@ def no_tail(patch: pytest.MonkeyPatch) -> None:
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
     """Whoever once held a lease may write."""
-    patch.setattr(lease, "hold", lambda *_, **__: None)
+    patch.setattr(lanes, "hold", lambda *_, **__: None)
 
 
 def no_as_of(patch: pytest.MonkeyPatch) -> None:
     """What is committed last wins, however old it is."""
     real_known = upsert._known
-    real_upsert, real_bury = sql.upsert_sql, sql.bury_sql
+    real_upsert, real_mark_deleted = sql.upsert_sql, sql.mark_deleted_sql
 
     def known(*arguments: Any) -> dict[Any, Any]:
         return {
@@ -103,7 +103,11 @@ def no_as_of(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(upsert, "_known", known)
     patch.setattr(upsert, "upsert_sql", lambda resource: without_the_rule(real_upsert(resource)))
-    patch.setattr(tombstones, "bury_sql", lambda resource: without_the_rule(real_bury(resource)))
+    patch.setattr(
+        tombstones,
+        "mark_deleted_sql",
+        lambda resource: without_the_rule(real_mark_deleted(resource)),
+    )
 
 
 def no_move_of_as_of(patch: pytest.MonkeyPatch) -> None:
@@ -115,14 +119,19 @@ def no_bare_tombstones(patch: pytest.MonkeyPatch) -> None:
     """The deletion of a record that is not mirrored yet is forgotten."""
     real = tombstones.mark_deleted
 
-    def bury(
-        connection: sa.Connection, resource: Resource, store_id: int, graves: Iterable[Tombstone]
+    def mark_deleted(
+        connection: sa.Connection,
+        resource: Resource,
+        store_id: int,
+        tombstones: Iterable[Tombstone],
     ) -> Loaded:
-        wanted = list(graves)
-        known = upsert._known(connection, resource, store_id, [grave.key for grave in wanted])
+        wanted = list(tombstones)
+        known = upsert._known(
+            connection, resource, store_id, [tombstone.key for tombstone in wanted]
+        )
         return real(connection, resource, store_id, [g for g in wanted if g.key in known])
 
-    patch.setattr(writing, "bury", bury)
+    patch.setattr(writing, "mark_deleted", mark_deleted)
 
 
 def no_seal(patch: pytest.MonkeyPatch) -> None:

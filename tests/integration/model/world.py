@@ -22,11 +22,11 @@ import sqlalchemy as sa
 from sync import failpoints
 from sync.sandbox import Clock, Sandbox
 from sync.sandbox.php import Refusal
-from sync.state import lease
+from sync.state import lanes
 from tests.integration.faults.claims import State, Timeline, Wrong, judge_records
 from tests.integration.pipeline.harness import FOLLOWED, Mirror, expire_lease, small
 
-PROGRESSED = lease.progressed
+PROGRESSED = lanes.progressed
 Act = tuple[Any, ...]
 BEGIN = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC).timestamp()
 """When every world begins. Its clocks move on only by what the machine says."""
@@ -298,7 +298,7 @@ class World:
         """Whoever commits must hold the lease in that very transaction."""
         store_id = self.mirror.store_id
 
-        def watched(connection: sa.Connection, held: lease.Lease) -> None:
+        def watched(connection: sa.Connection, held: lanes.Lease) -> None:
             if held.store_id == store_id:
                 token = connection.execute(
                     sa.text(
@@ -310,7 +310,7 @@ class World:
                 assert token == held.token, f"{held} writes although {token} holds the lease"
             PROGRESSED(connection, held)
 
-        monkeypatch.setattr(lease, "progressed", watched)
+        monkeypatch.setattr(lanes, "progressed", watched)
 
     # --- judging
 

@@ -44,9 +44,9 @@ from sync.sandbox.app import App
 from sync.sandbox.sending import steady
 from sync.schema.crm import crm_tables
 from sync.settings import Settings
-from sync.state import lease, stores
+from sync.state import crawls, lanes, stores
 from sync.state.heartbeat import Heart
-from sync.state.lease import Claim
+from sync.state.lanes import Claim
 from sync.work import account as accounts
 from sync.work import prefetch, slices
 from sync.work.context import Context
@@ -291,7 +291,7 @@ class Mirror:
             if since is not None:
                 for resource in self.resources.values():
                     days = (since, None) if resource.created_field else (None, None)
-                    stores.queue_crawl(connection, store_id, resource.name, kind="load", days=days)
+                    crawls.queue_crawl(connection, store_id, resource.name, kind="load", days=days)
         return store_id
 
     def close(self) -> None:
@@ -400,7 +400,7 @@ class Mirror:
     def queue(self, resource: str, kind: str = "reconcile", **options: Any) -> int:
         """Queue a crawl as the commands do."""
         with self.engine.begin() as connection:
-            return stores.queue_crawl(
+            return crawls.queue_crawl(
                 connection, self.store_id, resource, kind=kind, asked_by="operator", **options
             )
 
@@ -639,11 +639,11 @@ def expire_lease(mirror: Mirror, resource: str, lane: str) -> None:
     )
 
 
-def take_over(mirror: Mirror, resource: str, lane: str) -> lease.Lease:
+def take_over(mirror: Mirror, resource: str, lane: str) -> lanes.Lease:
     """Another worker finds the lease expired and takes it."""
     expire_lease(mirror, resource, lane)
     claim = Claim(mirror.store_id, resource, lane)  # type: ignore[arg-type]
     with mirror.engine.begin() as connection:
-        taken = lease.acquire(connection, claim, holder="another")
+        taken = lanes.acquire(connection, claim, holder="another")
     assert taken is not None
     return taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sync.state import stores
+from sync.state import crawls
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -80,7 +80,7 @@ def test_a_rebuild_goes_before_walks_also_before_an_operators(mirror: Mirror) ->
     """Until it is done nothing of the resource is complete."""
     mirror.queue("orders", "reconcile")
     with mirror.engine.begin() as connection:
-        rebuild = stores.queue_crawl(connection, mirror.store_id, "orders", kind="rebuild")
+        rebuild = crawls.queue_crawl(connection, mirror.store_id, "orders", kind="rebuild")
     seen = []
     mirror.wire.after = lambda _: seen.append(mirror.crawl(rebuild).state)
     mirror.work("orders", "walk")

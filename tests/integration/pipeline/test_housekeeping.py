@@ -16,7 +16,7 @@ from sync import vault
 from sync.database.engine import connect
 from sync.resources import RESOURCES
 from sync.settings import Settings
-from sync.state import lease
+from sync.state import lanes
 from sync.work import dispatching
 from sync.work.dispatching import housekeep
 from sync.work.services import Services
@@ -137,14 +137,14 @@ def test_beside_workers_that_write_it_deadlocks_with_none_of_them(services: Serv
     names = sorted(RESOURCES)
 
     def work(number: int) -> None:
-        claim = lease.Claim(1, names[number], "walk")
+        claim = lanes.Claim(1, names[number], "walk")
         with services.engine.begin() as connection:
-            held = lease.acquire(connection, claim, holder="w")
+            held = lanes.acquire(connection, claim, holder="w")
         assert held is not None
         order = names[number:] + names[:number]
 
         def page(connection: sa.Connection) -> None:
-            lease.hold(connection, held, zone=ZONE)
+            lanes.hold(connection, held, zone=ZONE)
             for name in order[:2] if number % 2 else order[1::-1]:
                 connection.exec_driver_sql(
                     "UPDATE sync.coverage SET mirrored = mirrored + 1"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sync.errors import LeaseLost
-from sync.state import lease
+from sync.state import lanes
 from sync.state.heartbeat import FRESH_SECONDS
-from sync.state.lease import Claim
+from sync.state.lanes import Claim
 from sync.work.slices import CRASHES, work
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror, expire_lease, take_over
@@ -15,10 +15,10 @@ from tests.integration.pipeline.harness import Mirror, expire_lease, take_over
 PAGE = "/api/v5/orders?limit=20&page="
 
 
-def _lease_of(mirror: Mirror, lane: str = "walk") -> lease.Lease | None:
+def _lease_of(mirror: Mirror, lane: str = "walk") -> lanes.Lease | None:
     claim = Claim(mirror.store_id, "orders", lane)  # type: ignore[arg-type]
     with mirror.engine.begin() as connection:
-        return lease.acquire(connection, claim, holder="test")
+        return lanes.acquire(connection, claim, holder="test")
 
 
 def test_a_lease_has_one_holder(mirror: Mirror) -> None:
@@ -26,7 +26,7 @@ def test_a_lease_has_one_holder(mirror: Mirror) -> None:
     first = _lease_of(mirror)
     assert first is not None
     assert _lease_of(mirror) is None
-    mirror.pass_time(lease.LEASE_SECONDS + 1)
+    mirror.pass_time(lanes.LEASE_SECONDS + 1)
     second = _lease_of(mirror)
     assert second is not None
     assert second.token > first.token
@@ -52,7 +52,7 @@ def test_of_two_that_believe_they_hold_it_one_commits(open_mirror: Open) -> None
 def test_an_expired_lease_commits_nothing(open_mirror: Open) -> None:
     """Nobody took it over, and still the time is up: Postgres's clock decides."""
     mirror = open_mirror()
-    with mirror.between(PAGE, lambda: mirror.pass_time(lease.LEASE_SECONDS + 1), nth=2):
+    with mirror.between(PAGE, lambda: mirror.pass_time(lanes.LEASE_SECONDS + 1), nth=2):
         mirror.work("orders", "walk")
     assert mirror.live("orders") == {}
     mirror.settle()
@@ -96,7 +96,7 @@ def test_a_token_that_is_not_the_present_one_locks_nothing(mirror: Mirror) -> No
     assert held is not None
     take_over(mirror, "orders", "walk")
     with mirror.engine.begin() as connection, pytest.raises(LeaseLost):
-        lease.hold(connection, held, zone="Europe/Moscow")
+        lanes.hold(connection, held, zone="Europe/Moscow")
 
 
 def test_a_worker_of_another_release_leaves_alone_what_it_does_not_know(mirror: Mirror) -> None:
@@ -106,7 +106,7 @@ def test_a_worker_of_another_release_leaves_alone_what_it_does_not_know(mirror: 
     claim = Claim(mirror.store_id, "orders", "walk")
     for _ in range(CRASHES + 2):
         work(claim, mirror.services, {"customers": mirror.resources["customers"]})
-        mirror.pass_time(lease.LEASE_SECONDS + 1)
+        mirror.pass_time(lanes.LEASE_SECONDS + 1)
     after = mirror.lane("orders")
     assert (after.attempts, after.token, after.parked_at) == (before.attempts, before.token, None)
 
@@ -115,11 +115,11 @@ def test_a_lane_is_looked_at_again_once_its_holder_may_be_dead(mirror: Mirror) -
     """Not only when the claim that led to its lease would have run out."""
     mirror.rows("UPDATE sync.lane SET due_at = now() WHERE store_id = :store")
     with mirror.engine.begin() as connection:
-        claims = lease.claim_due(connection, lane="walk", at_most=99)
+        claims = lanes.claim_due(connection, lane="walk", at_most=99)
     assert Claim(mirror.store_id, "orders", "walk") in claims
     with mirror.process() as heart, mirror.engine.begin() as connection:
         claim = Claim(mirror.store_id, "orders", "walk")
-        assert lease.acquire(connection, claim, holder=heart.id) is not None
+        assert lanes.acquire(connection, claim, holder=heart.id) is not None
     mirror.pass_time(FRESH_SECONDS + 0.1)
     with mirror.engine.begin() as connection:
-        assert lease.claim_due(connection, lane="walk", at_most=99) == [claim]
+        assert lanes.claim_due(connection, lane="walk", at_most=99) == [claim]

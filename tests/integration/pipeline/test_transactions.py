@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sync.database.engine import Transaction, attempts, connect, reading, writing
 from sync.errors import LeaseLost, TryLater
-from sync.state import lease, stores
+from sync.state import lanes, stores
 from sync.work.context import Context
 from sync.work.session import Session
 from tests.integration.pipeline.harness import Mirror, take_over
@@ -195,9 +195,9 @@ def test_a_read_cannot_write_and_leaves_a_connection_that_can(database: str) -> 
 
 def context_of(mirror: Mirror) -> Context:
     """A slice's context under a lease of its own; it asks the API nothing."""
-    claim = lease.Claim(mirror.store_id, "orders", "walk")
+    claim = lanes.Claim(mirror.store_id, "orders", "walk")
     with writing(mirror.engine) as connection:
-        held = lease.acquire(connection, claim, holder="test")
+        held = lanes.acquire(connection, claim, holder="test")
         store = stores.by_id(connection, mirror.store_id)
     assert held is not None
     assert store is not None

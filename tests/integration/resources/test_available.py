@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync.resources import RESOURCES
-from sync.state import stores
+from sync.state import lanes
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
 
@@ -96,4 +96,4 @@ def test_optional_ones_are_off_until_wanted(open_mirror: Open) -> None:
 def turn(mirror: Mirror, name: str, *, is_on: bool) -> None:
     mirror.rows("UPDATE sync.coverage SET selected = :on WHERE resource = :r", on=is_on, r=name)
     with mirror.engine.begin() as connection:
-        stores.set_lanes(connection, mirror.store_id)
+        lanes.set_lanes(connection, mirror.store_id)

@@ -9,8 +9,8 @@ import pytest
 
 from sync.errors import OverLimit, TryLater
 from sync.sandbox import Sandbox
-from sync.state import lease
-from sync.state.lease import Claim
+from sync.state import lanes
+from sync.state.lanes import Claim
 from sync.work.failures import ODD_TIMES, after_failure
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import Open
@@ -46,9 +46,9 @@ def test_a_refusal_is_kept_whatever_it_says(mirror: Mirror, fake: Fake, errors: 
 def test_a_failure_is_put_down_whatever_it_quotes(mirror: Mirror) -> None:
     claim = Claim(mirror.store_id, "users", "walk")
     with mirror.engine.begin() as connection:
-        held = lease.acquire(connection, claim, holder="test")
+        held = lanes.acquire(connection, claim, holder="test")
         assert held is not None
-        lease.fail(connection, held, error="a\x00b \ud800\nc", after_seconds=0, parked=False)
+        lanes.fail(connection, held, error="a\x00b \ud800\nc", after_seconds=0, parked=False)
     assert mirror.lane("users").error == "a b   c"
 
 

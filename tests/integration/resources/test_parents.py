@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from sync.rows.live_rows import orphans
-from sync.state import stores
+from sync.state import lanes
 from sync.work import context
 from sync.work.failures import ODD_TIMES
 from sync.work.per_parent import parent, parents
@@ -601,7 +601,7 @@ def turn_tasks(mirror: Mirror, *, is_on: bool) -> None:
     mirror.rows("UPDATE sync.coverage SET selected = :on WHERE resource LIKE 'task%y'", on=is_on)
     mirror.rows("UPDATE sync.coverage SET selected = :on WHERE resource = 'tasks'", on=is_on)
     with mirror.engine.begin() as connection:
-        stores.set_lanes(connection, mirror.store_id)
+        lanes.set_lanes(connection, mirror.store_id)
 
 
 @pytest.mark.parametrize("trouble", ["off", "missing"])

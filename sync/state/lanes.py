@@ -1,4 +1,4 @@
-"""Leases: the right to work on one (store, resource, lane) for a while, with a fencing token.
+"""Lanes: due, claimed, leased to one worker for a while with a fencing token, parked.
 
 A lease lives while its holder's heartbeat (heartbeat.py) is fresh, and at most LEASE_SECONDS from
 when it was taken. Nothing renews it. Postgres's clock alone decides.
@@ -12,6 +12,8 @@ loses it, and its locks, to the time limits of its session (engine.py).
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +21,7 @@ import sqlalchemy as sa
 
 from sync import failpoints
 from sync.errors import LeaseLost
+from sync.state.declared import DECLARED
 from sync.state.heartbeat import FRESH_SECONDS
 from sync.telemetry import plain
 
@@ -290,3 +293,198 @@ def _key(lease: Lease) -> dict[str, object]:
         "lane": lease.lane,
         "token": lease.token,
     }
+
+
+def lacking(connection: sa.Connection, ids: Sequence[int], rows: str) -> set[int]:
+    """Return those of the stores that lack a declared lane; `rows` are the declarations."""
+    found = connection.execute(
+        sa.text(
+            f"SELECT s.id FROM sync.store AS s CROSS JOIN {DECLARED}"
+            " CROSS JOIN unnest(d.lanes) AS n LEFT JOIN sync.lane AS l ON l.store_id = s.id"
+            " AND l.resource = d.resource AND l.lane = n AND l.store_id = ANY(:ids)"
+            " WHERE s.id = ANY(:ids) AND l.store_id IS NULL"
+        ),
+        {"ids": list(ids), "declared": rows},
+    )
+    return set(found.scalars())
+
+
+def add(connection: sa.Connection, ids: Sequence[int], rows: str) -> None:
+    """Insert the declared lanes that some stores lack, due at once."""
+    connection.execute(
+        sa.text(
+            f"""INSERT INTO sync.lane (store_id, resource, lane, enabled, due_at)
+            SELECT c.store_id, d.resource, n, c.selected,
+                now() - make_interval(secs => d.head_start)
+            FROM {DECLARED} CROSS JOIN unnest(d.lanes) AS n
+            JOIN sync.coverage AS c ON c.store_id = ANY(:ids) AND c.resource = d.resource
+            WHERE NOT EXISTS (SELECT FROM sync.lane AS l
+                WHERE l.store_id = c.store_id AND l.resource = d.resource AND l.lane = n)
+            ON CONFLICT DO NOTHING"""
+        ),
+        {"ids": list(ids), "declared": rows},
+    )
+
+
+def lock_all(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Lock all lanes of some stores, in the order that all transactions lock them in."""
+    connection.execute(
+        sa.text(
+            "SELECT FROM sync.lane WHERE store_id = ANY(:ids)"
+            " ORDER BY store_id, resource, lane FOR UPDATE"
+        ),
+        {"ids": list(ids)},
+    )
+
+
+def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """Make a resource's walk lane due now."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET due_at = least(due_at, now())"
+            " WHERE store_id = :store AND resource = :resource AND lane = 'walk'"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+_OTHERWISE = """
+    FROM sync.store AS s, sync.coverage AS c WHERE s.id = l.store_id AND c.store_id = l.store_id
+    AND c.resource = l.resource AND l.enabled <> (s.enabled AND c.selected)
+"""
+
+
+def set_otherwise(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
+    """Return those of the stores in which `set_lanes` would turn a lane on or off."""
+    found = connection.execute(
+        sa.text(
+            "SELECT DISTINCT l.store_id FROM sync.lane AS l"
+            f" WHERE l.store_id = ANY(:ids) AND EXISTS (SELECT {_OTHERWISE})"
+        ),
+        {"ids": list(ids)},
+    )
+    return set(found.scalars())
+
+
+def hasten_each(connection: sa.Connection, of: Sequence[tuple[int, str]]) -> None:
+    """Make the walk lanes of some (store, resource) due now."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET due_at = least(l.due_at, now())"
+            " FROM unnest(cast(:stores AS bigint[]), cast(:resources AS text[])) AS n(s, r)"
+            " WHERE l.store_id = n.s AND l.resource = n.r AND l.lane = 'walk'"
+        ),
+        {"stores": [store for store, _ in of], "resources": [name for _, name in of]},
+    )
+
+
+def hasten_unavailable(
+    connection: sa.Connection, store_id: int, resource: str | None = None
+) -> None:
+    """Make the lanes due now of what the account did not give, and all of a refused store."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET due_at = least(l.due_at, now()) FROM sync.coverage AS c,"
+            " sync.store AS s WHERE c.store_id = l.store_id AND c.resource = l.resource"
+            " AND s.id = l.store_id AND l.store_id = :s AND l.resource = coalesce(:r,"
+            " l.resource) AND (c.unavailable IS NOT NULL OR s.error IS NOT NULL)"
+        ),
+        {"s": store_id, "r": resource},
+    )
+
+
+def put_off_all(connection: sa.Connection, store_id: int, *, again_after: dt.timedelta) -> None:
+    """Make every lane of a store due only after a while, a tenth sooner or later each.
+
+    `credentials` is not due later than the others: it is what finds the account well again.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET due_at = greatest(CASE WHEN resource <> 'credentials'"
+            " THEN due_at END, now() + cast(:after AS interval) * (0.9 + 0.2 * random()))"
+            " WHERE store_id = :store"
+        ),
+        {"store": store_id, "after": again_after},
+    )
+
+
+def hasten_all(connection: sa.Connection, store_id: int) -> None:
+    """Make every lane of a store due now that is neither leased nor parked, without its error."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET due_at = least(due_at, now()), failing_since = NULL, error = NULL"
+            " WHERE store_id = :store AND lease_until IS NULL AND parked_at IS NULL"
+        ),
+        {"store": store_id},
+    )
+
+
+def set_lanes(connection: sa.Connection, *ids: int) -> None:
+    """Turn each lane of some stores on when its store and its resource are on, otherwise off."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET enabled = s.enabled AND c.selected,"
+            " due_at = CASE WHEN l.enabled THEN l.due_at ELSE now() END"
+            f" {_OTHERWISE} AND l.store_id = ANY(:ids)"
+        ),
+        {"ids": list(ids)},
+    )
+
+
+def hold_free(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
+    """Lock the lanes of some stores without waiting; return the stores that got all their lanes."""
+    found = connection.execute(
+        sa.text(
+            """
+            WITH free AS (SELECT store_id FROM sync.lane WHERE store_id = ANY(:ids)
+                ORDER BY store_id, resource, lane FOR UPDATE SKIP LOCKED)
+            SELECT i FROM unnest(cast(:ids AS bigint[])) AS i
+            WHERE (SELECT count(*) FROM free WHERE store_id = i)
+                = (SELECT count(*) FROM sync.lane WHERE store_id = i)
+            ORDER BY i
+            """
+        ),
+        {"ids": list(ids)},
+    )
+    return list(found.scalars())
+
+
+def fence_all_but_credentials(connection: sa.Connection, store_id: int) -> None:
+    """Revoke the store's leases: their holders go by the old sites, and must write no proof.
+
+    The lease of `credentials` stays, because its lane reports the change.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET token = token + 1, lease_until = NULL, holder = NULL,"
+            " claimed_until = NULL, due_at = least(due_at, now())"
+            " WHERE store_id = :store AND resource <> 'credentials'"
+            " AND lease_until IS NOT NULL"
+        ),
+        {"store": store_id},
+    )
+
+
+def fence(connection: sa.Connection, store_id: int, resource: str | None = None) -> None:
+    """Revoke a resource's walk lease, or all leases of the store: their holders write no more."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET token = token + 1, lease_until = NULL, holder = NULL,"
+            " claimed_until = NULL WHERE store_id = :store"
+            " AND (cast(:resource AS text) IS NULL OR (resource = :resource AND lane = 'walk'))"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+def release_parked(connection: sa.Connection, store_id: int, resource: str | None = None) -> int:
+    """Release parked and failing lanes, so that they are worked on at once; return how many."""
+    return connection.execute(
+        sa.text(
+            "UPDATE sync.lane SET parked_at = NULL, attempts = 0, failing_since = NULL,"
+            " error = NULL, due_at = least(due_at, now())"
+            " WHERE store_id = :store AND resource = coalesce(:resource, resource)"
+            " AND (parked_at IS NOT NULL OR error IS NOT NULL OR failing_since IS NOT NULL)"
+        ),
+        {"store": store_id, "resource": resource},
+    ).rowcount
