@@ -68,7 +68,7 @@ def _section(resource: Resource) -> Iterator[str]:
         yield f"- One record: `GET {resource.single}`"
     yield f"- Read: {listing(resource)}"
     yield f"- Changes: {cadence(resource)}"
-    yield f"- Scope: {_scope(resource)}; request limit: {resource.bucket.value}"
+    yield f"- Scope: {_scope(resource)}"
     yield f"- Key: {_key(resource)}"
     if resource.optional:
         yield f"- Off by default: `celery -A sync mirror resource STORE {resource.name} on`"

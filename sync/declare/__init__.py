@@ -11,7 +11,6 @@ personal.py      the list of personal columns, for masking, erasure and the dict
 """
 
 from sync.declare.declarations import (
-    Bucket,
     Child,
     CursorPages,
     DateWindows,
@@ -67,7 +66,6 @@ __all__ = [
     "QUANTITY",
     "TEXT",
     "TIME",
-    "Bucket",
     "Child",
     "CursorPages",
     "DateWindows",

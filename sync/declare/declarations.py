@@ -20,14 +20,6 @@ class Shape(Enum):
     SCALARS = "scalars"  # a list of plain values, read by the path ""
 
 
-class Bucket(Enum):
-    """The request limit of an address that a method counts against: 40 a second for
-    `/telephony/*`, 10 for everything else."""
-
-    DEFAULT = "default"
-    TELEPHONY = "telephony"
-
-
 class OnComplete(Enum):
     """An action that follows when a resource has been read completely (work/account.py)."""
 
@@ -220,7 +212,6 @@ class Resource:
     single: str = ""
     single_key: str = ""
     scope: str | None = None
-    bucket: Bucket = Bucket.DEFAULT
     rereads: tuple[Reread, ...] = ()
     combined: tuple[tuple[str, str], ...] = ()
     params: tuple[tuple[str, str | int], ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import socket
 from collections import deque
@@ -129,15 +128,6 @@ def working_egresses(connection: sa.Connection, *, queue: str) -> set[str]:
         {"queue": queue, "seconds": WORKING_SECONDS},
     )
     return set(found.scalars())
-
-
-def last_consumed(connection: sa.Connection, *, queue: str) -> dt.datetime | None:
-    """Return when any process last ended a task of a queue; None when none ever did."""
-    found: dt.datetime | None = connection.execute(
-        sa.text("SELECT max(consumed_at) FROM sync.heartbeat WHERE queue = :queue"),
-        {"queue": queue},
-    ).scalar()
-    return found
 
 
 def forget_old(connection: sa.Connection) -> None:

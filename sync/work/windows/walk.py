@@ -47,25 +47,13 @@ class Job:
     page: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A page converted to rows by the thread that fetched it, so that the body can be freed.
-
-    `failed` are records on it that cannot be read, with their errors.
-    """
-
-    batch: Batch
-    pagination: Pagination
-    as_of: dt.datetime
-    elapsed_seconds: float
-    is_empty: bool
-    body_bytes: int
-    failed: dict[int, str]
-
-
 @dataclass(slots=True)
-class _Page:
-    """A fetched page that waits for its commit."""
+class WindowPage:
+    """A page converted to rows by the thread that fetched it, so that its body can be freed.
+
+    `failed` are records on it that cannot be read, with their errors; `drift` is what the walk
+    found odd about it: kind and detail.
+    """
 
     window: Window
     number: int
@@ -73,6 +61,9 @@ class _Page:
     as_of: dt.datetime
     pagination: Pagination
     failed: dict[int, str]
+    elapsed_seconds: float
+    body_bytes: int
+    is_empty: bool
     drift: tuple[str, str] | None = None
 
 
@@ -103,7 +94,7 @@ class _Walker:
         self.resource = ctx.resources[crawl.resource]
         self.priority = priority
         self.walk = Walk()
-        self._pending: list[_Page] = []
+        self._pending: list[WindowPage] = []
         self._last_ids: dict[int, frozenset[object]] = {}
         self._planned: dict[int, int] = {}
         self._ended: set[int] = set()
@@ -134,57 +125,60 @@ class _Walker:
         self.walk.is_complete = True
         return self.walk
 
-    def _fetch(self, job: Job) -> Fetched:
+    def _fetch(self, job: Job) -> WindowPage:
         params = list_params(self.ctx, self.resource, job.window.days, page=job.page)
         for name in ("limit", "page"):
             params.pop(name)
         page = read_page(self.ctx, self.resource, params, page=job.page, priority=self.priority)
         records = page.reply.records(self.resource)
-        return Fetched(
+        return WindowPage(
+            job.window,
+            job.page,
             self.ctx.normalise(self.resource, records),
-            page.reply.pagination,
             page.reply.as_of,
+            page.reply.pagination,
+            page.failed,
             page.reply.elapsed_seconds,
-            is_empty=not records and not page.failed,
             body_bytes=len(page.reply.body),
-            failed=page.failed,
+            is_empty=not records and not page.failed,
         )
 
-    def _take(self, ahead: Prefetcher[Job, Fetched], job: Job, result: Fetched | Exception) -> None:
+    def _take(
+        self, ahead: Prefetcher[Job, WindowPage], job: Job, page: WindowPage | Exception
+    ) -> None:
         window = job.window
-        if isinstance(result, Refused) and job.page > 1:
+        if isinstance(page, Refused) and job.page > 1:
             # 400 or 404 after the first page: the list is shorter than before.
-            self._end(ahead, window, "beyond_end", f"page {job.page}: {result}")
+            self._end(ahead, window, "beyond_end", f"page {job.page}: {page}")
             return
-        if isinstance(result, Exception):
+        if isinstance(page, Exception):
             self._commit()
-            if isinstance(result, UnexpectedData):
-                self._park(job, result)
-            raise result
-        self._latency += (result.elapsed_seconds - self._latency) / 4
+            if isinstance(page, UnexpectedData):
+                self._park(job, page)
+            raise page
+        self._latency += (page.elapsed_seconds - self._latency) / 4
         ahead.adapt(
             in_flight(
                 requests_per_second=self.ctx.requests_per_second, latency_seconds=self._latency
             )
         )
-        page = _Page(window, job.page, result.batch, result.as_of, result.pagination, result.failed)
-        ids = frozenset(row.key for row in result.batch.rows)
-        if job.page == 1 and window.state == "planned" and self._settle(ahead, page):
+        if page.number == 1 and window.state == "planned" and self._accept_first(ahead, page):
             return
         if self._pending and self._pending[-1].window.deep != window.deep:
             self._commit()  # pages of compared windows are written with another origin
         self._pending.append(page)
-        if result.is_empty and job.page > 1:
-            page.drift = ("shrank", f"page {job.page} of {window.page_count} is empty")
+        ids = frozenset(row.key for row in page.batch.rows)
+        if page.is_empty and page.number > 1:
+            page.drift = ("shrank", f"page {page.number} of {window.page_count} is empty")
             self._close(ahead, page)
         elif ids and ids == self._last_ids.get(window.id):
-            page.drift = ("repeated", f"page {job.page} is the page before it")
+            page.drift = ("repeated", f"page {page.number} is the page before it")
             self._close(ahead, page)
-        elif job.page >= window.page_count:
+        elif page.number >= window.page_count:
             self._go_on(ahead, page)
         self._last_ids[window.id] = ids
 
-    def _settle(self, ahead: Prefetcher[Job, Fetched], page: _Page) -> bool:
+    def _accept_first(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> bool:
         """Accept the first page of a planned window; True when the window was cut instead."""
         window, pagination = page.window, page.pagination
         if self._is_outside(page) and is_filter_ignored(
@@ -201,7 +195,7 @@ class _Walker:
         ahead.push_each_first(_pages(window, 2), of=window.id)
         return False
 
-    def _is_outside(self, page: _Page) -> bool:
+    def _is_outside(self, page: WindowPage) -> bool:
         """Tell whether the page contains records outside the window's days."""
         days = page.window.days
         return any(
@@ -213,7 +207,7 @@ class _Walker:
             for row in page.batch.rows
         )
 
-    def _cut(self, ahead: Prefetcher[Job, Fetched], page: _Page) -> bool:
+    def _cut(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> bool:
         """Replace a window that is too large by smaller ones; the rows of its page are kept.
 
         Returns False when it cannot be cut: all its records were created on one day.
@@ -247,7 +241,7 @@ class _Walker:
             ahead.push_first(Job(each, 1))
         return True
 
-    def _go_on(self, ahead: Prefetcher[Job, Fetched], page: _Page) -> None:
+    def _go_on(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> None:
         """Finish the window at its last known page, or add a page where the list has grown."""
         window, more = page.window, page.pagination.pages > page.number
         planned = self._planned.get(window.id, window.page_count)
@@ -263,17 +257,21 @@ class _Walker:
             window.page_count = page.number + 1
             ahead.push_first(Job(window, page.number + 1), of=window.id)
 
-    def _close(self, ahead: Prefetcher[Job, Fetched], page: _Page) -> None:
+    def _close(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> None:
         self._finish(ahead, page.window, last_page=page.number)
 
-    def _finish(self, ahead: Prefetcher[Job, Fetched], window: Window, *, last_page: int) -> None:
+    def _finish(
+        self, ahead: Prefetcher[Job, WindowPage], window: Window, *, last_page: int
+    ) -> None:
         window.state = "open" if window.deep else "walked"
         window.page_count = last_page
         self._ended.add(window.id)
         self._last_ids.pop(window.id, None)
         ahead.drop(window.id)
 
-    def _end(self, ahead: Prefetcher[Job, Fetched], window: Window, kind: str, detail: str) -> None:
+    def _end(
+        self, ahead: Prefetcher[Job, WindowPage], window: Window, kind: str, detail: str
+    ) -> None:
         """Finish a window at a page that was refused."""
         self._commit()
         self._finish(ahead, window, last_page=window.last_page)
@@ -319,7 +317,7 @@ class _Walker:
         for page in pages:
             page.window.last_page = page.number
 
-    def _load(self, connection: sa.Connection, pages: list[_Page]) -> None:
+    def _load(self, connection: sa.Connection, pages: list[WindowPage]) -> None:
         ctx, resource = self.ctx, self.resource
         deep = pages[0].window.deep
         origin = Origin.DEEP if deep else Origin.WALK
@@ -363,6 +361,6 @@ def _pages(window: Window, first: int) -> Iterator[Job]:
     return (Job(window, page) for page in range(first, window.page_count + 1))
 
 
-def _last_of(page: _Page, pages: list[_Page]) -> _Page:
+def _last_of(page: WindowPage, pages: list[WindowPage]) -> WindowPage:
     """Return the last page of the same window in this commit: only that page may end the window."""
     return [each for each in pages if each.window.id == page.window.id][-1]
