@@ -34,7 +34,7 @@ class Field:
 
     `path` is dotted, in the API's names. `note` becomes the column's SQL comment, so it is schema.
     The path "" stands for a plain value itself, or for a column that is not filled from the record
-    (`Parent.column`, a key from `Made`).
+    (`Parent.column`, a key from `SurrogateKey`).
     """
 
     name: str
@@ -110,7 +110,12 @@ Listing = DateWindows | PageNumbers | SinglePage | SinceId | CursorPages
 
 @dataclass(frozen=True, slots=True)
 class HistoryFeed:
-    """Changes come from the history `by` (a resource whose listing is a `Chain`)."""
+    """Changes come from the history `by` (a resource whose listing is a `SinceId`).
+
+    Entries name records, which are read by id. So the list must take `filter[ids]`, and one record
+    must have a method of its own (`single`): its 404 confirms that a record missing from the
+    answer is gone. Of a list that ignores `filter[ids]`, each record is requested singly.
+    """
 
     by: str
 

@@ -183,7 +183,7 @@ _COMPANY = "customer_corporate"
 def links(resource: Resource) -> tuple[Link, ...]:
     """Return the links of a resource's own columns to the records that its rows belong to.
 
-    The entries of a history belong to the records of its `Chain`'s target.
+    The entries of a history belong to the target of its `SinceId`.
     """
     found = _links(resource.name, resource.fields, corporate=resource.name.startswith("corporate"))
     if isinstance(resource.listing, SinceId):

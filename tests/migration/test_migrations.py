@@ -18,6 +18,7 @@ from sync.database import migrate
 from sync.database.engine import connect
 from sync.embedded.process import wait_until
 from sync.errors import NeedsOperator, SyncError
+from sync.schema.everything import METADATA
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = [*ScriptDirectory.from_config(migrate._config()).walk_revisions("base", "heads")][::-1]
@@ -210,3 +211,17 @@ def test_a_table_somebody_holds_is_not_waited_for_long(
     assert rows(engine, "SELECT version_num FROM sync.alembic_version") == [(next_revision,)]
     assert sorted(rows(engine, added)) == [("a",), ("b",)]
     engine.dispose()
+
+
+def test_a_declaration_without_a_migration_is_told_with_the_step_to_take(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Who adds a resource and forgets its migration reads which step that is, and no traceback."""
+    extra = sa.Table("forgotten", METADATA, sa.Column("id", sa.BigInteger), schema="sync")
+    try:
+        assert migrate._main(["check"]) == 1
+    finally:
+        METADATA.remove(extra)
+    told = capsys.readouterr().err
+    assert "forgotten" in told
+    assert "CONTRIBUTING.md, Add a resource, step 5" in told

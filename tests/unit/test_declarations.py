@@ -166,7 +166,10 @@ def test_a_followed_resource_and_its_history_name_each_other(resource: Resource)
         history = ALL[resource.changes.by]
         assert isinstance(history.listing, SinceId)
         assert history.listing.target == resource.name
-        assert resource.single  # what no list shows is asked for by id
+        assert resource.single, (
+            f"{resource.name} is followed by {history.name}, and has no `single`: a record that"
+            " entries name and its list does not show could never be found to be gone"
+        )
     if isinstance(resource.listing, SinceId):
         target = ALL[resource.listing.target]
         assert target.changes == HistoryFeed(resource.name)
