@@ -93,21 +93,22 @@ def add(
                 _require_sites(kept, chosen)
                 # Kept rows include sites this key does not see.
                 stores.keep_access(connection, mine, told.access, as_of=began)
-            stores.save(
-                connection,
-                mine,
+            store = Store(
+                id=mine,
                 name=name,
                 url=url,
                 account=told.account,
+                api_key=vault.seal(key, key=secret_key(found), store_id=mine),
+                key_fingerprint=accounts.fingerprint(key),
                 zone=told.zone,
                 currency=told.currency,
                 access=told.access,
-                sealed_key=vault.seal(key, key=secret_key(found), store_id=mine),
-                key_fingerprint=accounts.fingerprint(key),
-                chosen_sites=chosen,
+                chosen_sites=None if chosen is None else tuple(chosen),
                 since=since,
-                checked_at=began,
+                enabled=True,
+                error=None,
             )
+            stores.save(connection, store, checked_at=began)
             stores.register(connection, [mine], RESOURCES.values(), load=not no_load)
             if kept is not None:
                 queue_where_stale(connection, RESOURCES)

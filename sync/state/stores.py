@@ -299,53 +299,39 @@ def next_id(connection: sa.Connection) -> int:
     return found
 
 
-def save(
-    connection: sa.Connection,
-    store_id: int,
-    *,
-    name: str,
-    url: str,
-    account: str,
-    zone: str,
-    currency: str | None,
-    access: Access,
-    sealed_key: bytes,
-    key_fingerprint: str,
-    chosen_sites: Sequence[str] | None,
-    since: dt.date | None,
-    checked_at: dt.datetime,
-) -> None:
-    """Write a store's row: that of a new store, or of a removed one that is taken up again.
+def save(connection: sa.Connection, store: Store, *, checked_at: dt.datetime) -> None:
+    """Write the row of a new store, or of a removed one that is taken up again.
 
     `checked_at` is a moment before the account was asked what the key sees.
     """
+    access = store.access
     values = {
-        "name": name,
-        "url": url,
-        "account": account,
-        "zone": zone,
-        "currency": currency,
+        "name": store.name,
+        "url": store.url,
+        "account": store.account,
+        "zone": store.zone,
+        "currency": store.currency,
         "site_access": access.site_access,
         "sites": None if access.sites is None else list(access.sites),
         "scopes": None if access.scopes is None else list(access.scopes),
-        "api_key": sealed_key,
-        "key_fingerprint": key_fingerprint,
-        "chosen_sites": None if chosen_sites is None else list(chosen_sites),
-        "since": since,
-        "enabled": True,
-        "error": None,
+        "api_key": store.api_key,
+        "key_fingerprint": store.key_fingerprint,
+        "chosen_sites": None if store.chosen_sites is None else list(store.chosen_sites),
+        "since": store.since,
+        "enabled": store.enabled,
+        "error": store.error,
         "checked_at": checked_at,
     }
-    changed = connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(values))
+    changed = connection.execute(sa.update(STORE).where(STORE.c.id == store.id).values(values))
     if not changed.rowcount:
         connection.execute(
             sa.text(
                 "INSERT INTO sync.store (id, name, url, account, api_key, key_fingerprint, zone)"
                 " OVERRIDING SYSTEM VALUE VALUES (:id, :name, '', '', '', '', 'UTC')"
             ),
-            {"id": store_id, "name": name},
+            {"id": store.id, "name": store.name},
         )
-        connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(values))
+        connection.execute(sa.update(STORE).where(STORE.c.id == store.id).values(values))
 
 
 def renew(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sync.crawl import WHOLE
@@ -222,39 +222,18 @@ def _answers_for_others(
 
 
 def judge_list(
-    ctx: Context,
-    resource: Resource,
-    absent: Collection[Any],
-    *,
-    of: int,
-    by: By = By.LIST,
-    answers: bool = True,
-    seen: int | None = None,
-    unusable: int = 0,
-    together: int = 0,
-    of_all: int = 0,
-    approved: bool = False,
+    ctx: Context, resource: Resource, absent: Collection[Any], found: Evidence
 ) -> Verdict:
-    """Judge rows that a list lacks, after a check that the key's access is unchanged."""
+    """Judge rows that a list lacks, after a check that the key's access is unchanged.
+
+    Adds to the evidence how many they are, and whether they may be of sites the key has lost.
+    """
     hidden: set[Any] = set()
     if absent:
         require_access(ctx, priority=Priority.REFRESH)
         with ctx.reading() as connection:
             hidden = hidden_among(connection, resource, ctx.store, list(absent))
-    return judge(
-        Evidence(
-            by,
-            absent=len(absent),
-            of=of,
-            answers=answers,
-            hidden=bool(hidden),
-            seen=seen,
-            unusable=unusable,
-            together=together,
-            of_all=of_all,
-            approved=approved,
-        )
-    )
+    return judge(replace(found, absent=len(absent), hidden=bool(hidden)))
 
 
 def require_access(ctx: Context, *, priority: Priority) -> None:

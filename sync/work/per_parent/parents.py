@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from sync.crm import Priority
 from sync.declare import Resource
-from sync.deletion import By, Deleted, Withheld
+from sync.deletion import By, Deleted, Evidence, Withheld
 from sync.errors import MissingScope, NotFound, TryLater, Unavailable, UnexpectedData
 from sync.records.observed import Loaded, Origin
 from sync.rows.live_rows import count_live, keys_of_parent, orphans
@@ -297,13 +297,15 @@ class _Asker:
             self.ctx,
             self.resource,
             absent,
-            of=len(known),
-            by=By.NO_LIST if answered.is_missing else By.LIST,
-            answers=not answered.is_missing or self.found["answered"] > 0,
-            unusable=answered.check.unusable,
-            together=self.found["absent"] + len(absent),
-            of_all=self.live,
-            approved=self.approved,
+            Evidence(
+                By.NO_LIST if answered.is_missing else By.LIST,
+                of=len(known),
+                answers=not answered.is_missing or self.found["answered"] > 0,
+                unusable=answered.check.unusable,
+                together=self.found["absent"] + len(absent),
+                of_all=self.live,
+                approved=self.approved,
+            ),
         )
         if isinstance(verdict, Deleted):
             found["absent"] = len(absent)

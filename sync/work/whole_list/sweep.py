@@ -15,7 +15,7 @@ from typing import Any
 from sync.crawl import WHOLE, Count, Days, PassCheck, pages_bound, put_off_seconds
 from sync.crm import Priority
 from sync.declare import Resource, SinglePage
-from sync.deletion import Deleted, Withheld
+from sync.deletion import By, Deleted, Evidence, Withheld
 from sync.errors import Refused, TryLater
 from sync.records.normalise import Batch
 from sync.records.observed import Origin
@@ -263,10 +263,13 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
         ctx,
         resource,
         absent,
-        of=live,
-        seen=len(closed.check.ids),
-        unusable=closed.check.unusable,
-        approved=approved,
+        Evidence(
+            By.LIST,
+            of=live,
+            seen=len(closed.check.ids),
+            unusable=closed.check.unusable,
+            approved=approved,
+        ),
     )
     told = f"{len(absent)} absent" if absent else ""
     tombstones: list[Tombstone] = []

@@ -33,22 +33,22 @@ LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 def no_bookmark(patch: pytest.MonkeyPatch) -> None:
     """The feed begins where it is when all pages are read."""
-    real = crawl.settle
+    real = crawl.prove_windows
 
-    def settle(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+    def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
         history = ctx.resources[FOLLOWED[crawl.resource]]
         if find_feed(ctx, history) is None:
             bookmark.set_bookmark(ctx, history)
         return real(ctx, crawl, priority=priority)
 
     patch.setattr(crawl, "set_bookmark", lambda *_: None)
-    patch.setattr(crawl, "settle", settle)
+    patch.setattr(crawl, "prove_windows", prove_windows)
 
 
 def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
     """Whatever was walked is taken for complete."""
 
-    def settle(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+    def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
         moment = ctx.draw()
 
         for attempt in ctx.attempts():
@@ -61,7 +61,7 @@ def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
         prove.finish(ctx, crawl, priority=priority)
         return True
 
-    patch.setattr(crawl, "settle", settle)
+    patch.setattr(crawl, "prove_windows", prove_windows)
 
 
 def no_tail(patch: pytest.MonkeyPatch) -> None:
