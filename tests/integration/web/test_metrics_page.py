@@ -215,7 +215,7 @@ def test_the_rules_are_valid_and_every_alert_has_a_test_that_fires_it(promtool: 
 
 
 def test_every_alert_leads_to_its_section_of_the_runbook() -> None:
-    lines = (OPS / "runbook.md").read_text("utf-8").splitlines()
+    lines = (OPS / "docs" / "runbook.md").read_text("utf-8").splitlines()
     headings = {heading(line.lstrip("# ")) for line in lines if line.startswith("#")}
     for rule in alerts():
         file, _, anchor = rule["annotations"]["runbook_url"].partition("#")  # type: ignore[index]
