@@ -20,7 +20,11 @@ COLUMNS = {
 }
 
 
+KIND = "shrank, grew, repeated, beyond_end, endless, order or gap ({})"
+
+
 def upgrade() -> None:
+    _comment("ops/docs/runbook.md")
     for name, comment in COLUMNS.items():
         op.add_column(
             "feed",
@@ -30,5 +34,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _comment("ops/runbook.md")
     for name in reversed(COLUMNS):
         op.drop_column("feed", name, schema="sync")
+
+
+def _comment(page: str) -> None:
+    op.alter_column("drift", "kind", schema="sync", comment=KIND.format(page))

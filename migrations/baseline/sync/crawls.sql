@@ -217,7 +217,7 @@ CREATE TABLE sync.drift (
     store_id  bigint NOT NULL,                      -- sync.store.id
     resource  text NOT NULL,                        -- Resource.name
     window_id bigint,                               -- sync.window.id
-    kind      text NOT NULL,                        -- shrank, grew, repeated, beyond_end, endless, order or gap (ops/docs/runbook.md)
+    kind      text NOT NULL,                        -- shrank, grew, repeated, beyond_end, endless, order or gap (ops/runbook.md)
     detail    text NOT NULL,                        -- what was seen
     seen_at   timestamptz NOT NULL DEFAULT now(),   -- when
     PRIMARY KEY (id)
