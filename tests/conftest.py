@@ -60,6 +60,22 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput["servers_folder"] = str(node.config.stash[_FOLDER])  # type: ignore[attr-defined]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that may take longest: the last one to begin decides when a run ends.
+
+    The order is otherwise that of pytest-randomly, whose seed is printed and can be given again.
+    """
+
+    def patience(item: pytest.Item) -> float:
+        mark = item.get_closest_marker("timeout")
+        if mark is not None:
+            return float(mark.args[0])
+        return 350.0 if "/faults/" in str(item.path) or "full_load" in item.name else 300.0
+
+    items.sort(key=patience, reverse=True)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput") and config.stash.get(_FOLDER, None):
         remove(config.stash[_FOLDER])
