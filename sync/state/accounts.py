@@ -76,12 +76,30 @@ def take_up(
 
 
 def load_anew(connection: sa.Connection, store_id: int, resource: Resource) -> int:
-    """Queue a first load of a resource; return the crawl's id."""
+    """Queue a first load of a resource; return the crawl's id.
+
+    Rows that are here already are compared: a row that the walk does not meet, and one that was
+    altered here, would else pass for read.
+    """
     since = connection.execute(sa.select(STORE.c.since).where(STORE.c.id == store_id)).scalar()
     days = (since if resource.created_field else None, None)
     return crawls.queue_crawl(
-        connection, store_id, resource.name, kind="load", asked_by="operator", days=days
+        connection,
+        store_id,
+        resource.name,
+        kind="load",
+        asked_by="operator",
+        days=days,
+        deep=resource.is_followed and has_rows(connection, resource, store_id),
     )
+
+
+def has_rows(connection: sa.Connection, resource: Resource, store_id: int) -> bool:
+    """Tell whether a store has rows of a resource, live or not."""
+    found: bool = connection.exec_driver_sql(
+        f"SELECT EXISTS (SELECT FROM {crm_name(resource.name)} WHERE store_id = %s)", (store_id,)
+    ).scalar_one()
+    return found
 
 
 def selected(connection: sa.Connection, store_id: int) -> list[str]:

@@ -259,13 +259,19 @@ def learn_lateness(
 
 
 def set_clear(
-    connection: sa.Connection, store_id: int, history: str, *, unpassed: dt.datetime | None
+    connection: sa.Connection,
+    store_id: int,
+    history: str,
+    *,
+    unpassed: dt.datetime | None,
+    looked_at: dt.datetime,
 ) -> None:
     """Set `clear_at`: all the CRM did before it and this history tells is in the mirror.
 
-    It is the lateness bound before the older of two moments: the head's last end, and the first
-    sight of the oldest entry that the tail has not passed (`unpassed`, None where it has passed
-    all). It may go back when the bound rises. A bound that nothing confirmed for a day is halved.
+    It is the lateness bound before the oldest of these moments: the head's last end, the begin of
+    this look by the clock itself (`looked_at`), and the first sight of the oldest entry that the
+    tail has not passed (`unpassed`, None where it has passed all). It may go back when the bound
+    rises. A bound that nothing confirmed for a day is halved.
     """
     connection.execute(
         sa.text(
@@ -283,13 +289,14 @@ def set_clear(
     )
     connection.execute(
         sa.text(
-            "UPDATE sync.feed SET clear_at = least(head_at, :unpassed, clock_timestamp())"
+            "UPDATE sync.feed SET clear_at = least(head_at, :unpassed, :looked)"
             " - make_interval(secs => :bound) WHERE store_id = :store AND resource = :history"
         ),
         {
             "store": store_id,
             "history": history,
             "unpassed": unpassed,
+            "looked": looked_at,
             "bound": lateness_seconds(connection, store_id),
         },
     )

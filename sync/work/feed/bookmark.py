@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 import sqlalchemy as sa
 
@@ -50,18 +51,23 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
 def find_bookmark(ctx: Context, history: Resource) -> tuple[int, Entries]:
     """Return the id of the newest entry older than some minutes (0 for none), and its answer.
 
-    The age is by the CRM's own clock where it gives one, because clocks differ. After a burst (an
+    The minutes are fifteen, or the lateness bound where that is longer: what lists may not show yet
+    has to be told once more. The age is by the CRM's own clock where it gives one, because clocks
+    differ. After a burst (an
     import, say) the first answer may hold older entries only; then further ones are read while the
     slice lasts.
     """
     now = ctx.draw()
-    minutes = RECENT_MINUTES + 1
+    with ctx.reading() as connection:
+        bound = feeds.lateness_seconds(connection, ctx.store.id)
+    recent_minutes = max(RECENT_MINUTES, math.ceil(bound / 60))
+    minutes = recent_minutes + 1
     while True:
         since = local_text(now - dt.timedelta(minutes=minutes), ctx.zone)
         params = {"filter": {"startDate": since}, "limit": 100}
         reply = ctx.api.first(history, params, priority=Priority.FEED)
         answer = entries_of(ctx, history, reply, after_id=0)
-        recent = (answer.crm_at or now) - dt.timedelta(minutes=RECENT_MINUTES)
+        recent = (answer.crm_at or now) - dt.timedelta(minutes=recent_minutes)
         older = _older(answer, recent)
         if older or minutes > MOST_MINUTES:
             break

@@ -55,13 +55,14 @@ def follow(ctx: Context) -> bool:
     history = ctx.resource
     if find_feed(ctx, history) is None:
         set_bookmark(ctx, history)
+    looked_at = ctx.now()
     if not follow_head(ctx):
         return False
     follow_tail(ctx)
     drain(ctx)
     read_backward(ctx)
     take_sample(ctx)
-    set_clear(ctx)
+    set_clear(ctx, looked_at=looked_at)
     return True
 
 
@@ -164,8 +165,12 @@ def _take_head(
             )
 
 
-def set_clear(ctx: Context) -> None:
-    """Store the moment up to which the history is clear."""
+def set_clear(ctx: Context, *, looked_at: dt.datetime) -> None:
+    """Store the moment up to which the history is clear.
+
+    `looked_at` is the moment before the look, by the clock itself: send moments (`as_of`) never go
+    back, so after a clock was set back they lie ahead of it for a while.
+    """
     history = ctx.resource
     feed = feed_of(ctx, history)
     if feed.head_at is None:
@@ -180,4 +185,6 @@ def set_clear(ctx: Context) -> None:
                     " WHERE store_id = %s AND id > %s AND id <= %s AND deleted_at IS NULL",
                     (ctx.store.id, feed.tail_id, feed.head_id),
                 ).scalar()
-            feeds.set_clear(connection, ctx.store.id, history.name, unpassed=unpassed)
+            feeds.set_clear(
+                connection, ctx.store.id, history.name, unpassed=unpassed, looked_at=looked_at
+            )

@@ -163,7 +163,7 @@ def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str
     there = [each for each in expected if each.id in came]
     for each in there:
         now = came[each.id]
-        if (now.subject, now.field) != (each.subject, each.field):
+        if (now.subject, now.field, now.at) != (each.subject, each.field, each.at):
             return f"entry {each.id} is another one than before"
     if not there:
         first = answer.entries[0].id if answer.entries else None

@@ -149,9 +149,14 @@ def _clear(patch: pytest.MonkeyPatch, moment: str) -> None:
     real = feeds.set_clear
 
     def set_clear(
-        connection: sa.Connection, store_id: int, history: str, *, unpassed: dt.datetime | None
+        connection: sa.Connection,
+        store_id: int,
+        history: str,
+        *,
+        unpassed: dt.datetime | None,
+        looked_at: dt.datetime,
     ) -> None:
-        real(connection, store_id, history, unpassed=unpassed)
+        real(connection, store_id, history, unpassed=unpassed, looked_at=looked_at)
         connection.execute(
             sa.text(
                 f"UPDATE sync.feed SET clear_at = {moment}"
