@@ -196,7 +196,7 @@ def main(arguments: list[str]) -> int:
         return 2
     if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
         sys.stderr.write(
-            f"{PAGE.relative_to(PAGE.parents[1])} differs from the declarations; write it again: "
+            f"{PAGE.relative_to(PAGE.parents[2])} differs from the declarations; write it again: "
             "python -m sync.docs write\n"
         )
         return 1

@@ -7,7 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -67,6 +69,22 @@ def placeholders(resource: Resource) -> set[str]:
 
 def test_names_are_unique_over_registered_and_later() -> None:
     assert all(name == resource.name for name, resource in ALL.items())
+
+
+def test_every_declared_resource_is_named_in_the_registry() -> None:
+    """A resource that a module declares and RESOURCES does not name would be mirrored by nobody,
+    with every test green."""
+    modules = (
+        import_module(f"sync.resources.{each.name}")
+        for each in iter_modules(sync.resources.__path__)
+    )
+    declared = {
+        found.name
+        for module in modules
+        for found in vars(module).values()
+        if isinstance(found, Resource)
+    }
+    assert declared - RESOURCES.keys() == set(), "name them in RESOURCES (CONTRIBUTING, step 3)"
 
 
 def test_tables_are_unique() -> None:

@@ -48,7 +48,7 @@ def test_every_column_is_judged() -> None:
         for table, field in every_field()
         if not judge(table, field.name, field.kind.sql, is_code=field.kind.name == "code").is_judged
     ]
-    assert unjudged == []
+    assert unjudged == [], "judge them in sync/declare/personal.py (CONTRIBUTING, step 4)"
 
 
 def test_what_nobody_judged_is_hidden() -> None:

@@ -18,7 +18,7 @@ QUERIES = sorted(dictionary.QUERIES.glob("*.sql"))
 def test_the_pages_are_current(engine: sa.Engine) -> None:
     """Made from comments and declarations: `make dictionary` makes them anew."""
     with engine.begin() as connection:
-        assert dictionary.stale(connection) == []
+        assert dictionary.stale(connection) == [], "run: make dictionary"
 
 
 def test_the_example_queries_run_as_an_analyst_runs_them(analyst: sa.Engine) -> None:
