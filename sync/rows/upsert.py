@@ -66,7 +66,7 @@ def load(
         name_before(connection, resource, store_id, before, result)
         if origin is not Origin.LOAD:
             before = [dated.row.key for dated in wanted]
-        _name(resource, (d.row.values for d in wanted if d.row.key in set(before)), result)
+        add_named(resource, (d.row.values for d in wanted if d.row.key in set(before)), result)
         _write(connection, resource, store_id, wanted, result, on=on)
     return result
 
@@ -85,14 +85,26 @@ def naming(resource: Resource) -> list[tuple[Reread, str, str | None]]:
     ]
 
 
-def _name(resource: Resource, rows: Iterable[Mapping[str, Any]], result: Loaded) -> None:
+def add_named(
+    resource: Resource,
+    rows: Iterable[Mapping[str, Any]],
+    result: Loaded,
+    *,
+    is_whole: bool = True,
+) -> None:
+    """Add to `result.named` the records that rows name by the values of their columns.
+
+    Of rows that are not whole, a condition without a value is unknown, and counts as met.
+    """
     found = naming(resource)
     for values in rows if found else ():
         for also, column, condition in found:
             named = values.get(column)
             if named is None:
                 continue
-            if also.when is None or values.get(condition or "") in also.when[1]:
+            value = values.get(condition or "")
+            is_unknown = value is None and not is_whole
+            if also.when is None or is_unknown or value in also.when[1]:
                 result.named.setdefault(also.resource, set()).add(named)
 
 
@@ -113,7 +125,7 @@ def name_before(
         f" AND {resource.key_column} = ANY(%s) AND deleted_at IS NULL",
         (store_id, list(keys)),
     )
-    _name(resource, (dict(zip(columns, row, strict=True)) for row in rows), result)
+    add_named(resource, (dict(zip(columns, row, strict=True)) for row in rows), result)
 
 
 def differing(

@@ -126,6 +126,41 @@ def set_phase(connection: sa.Connection, crawl: Crawl, phase: str) -> None:
     crawl.phase = phase
 
 
+def loads_to_read(
+    connection: sa.Connection, store_id: int, resources: Sequence[str], *, failing_seconds: float
+) -> list[str]:
+    """Return those of some resources whose first load has not read its list yet.
+
+    Resources that are off or parked are left out, and those that have been failing for so long.
+    """
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT DISTINCT w.resource FROM sync.crawl AS w JOIN sync.lane AS l"
+                " ON l.store_id = w.store_id AND l.resource = w.resource AND l.lane = 'walk'"
+                " WHERE w.store_id = :store AND w.resource = ANY(:resources) AND w.kind = 'load'"
+                " AND w.state IN ('pending', 'running') AND w.phase IN ('plan', 'walk')"
+                " AND l.enabled AND l.parked_at IS NULL AND coalesce(l.failing_since"
+                " > clock_timestamp() - make_interval(secs => :failing), true)"
+            ),
+            {"store": store_id, "resources": list(resources), "failing": failing_seconds},
+        ).scalars()
+    )
+
+
+def are_begun(connection: sa.Connection, store_id: int, resources: Sequence[str]) -> list[str]:
+    """Return those of some resources of which some crawl has read, or reads, the list."""
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT DISTINCT resource FROM sync.crawl WHERE store_id = :store"
+                " AND resource = ANY(:resources) AND phase <> 'plan'"
+            ),
+            {"store": store_id, "resources": list(resources)},
+        ).scalars()
+    )
+
+
 def end_crawl(connection: sa.Connection, crawl: Crawl) -> None:
     """Mark a crawl done."""
     connection.execute(

@@ -10,17 +10,17 @@ evidence.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
 from sync.declare import Reread, Resource
-from sync.records.normalise import Batch
+from sync.records.normalise import Batch, JsonRow
 from sync.records.observed import Loaded, ObservedRow, Origin
 from sync.rows.live_rows import live_among, relist
 from sync.rows.tombstones import Tombstone, mark_deleted
-from sync.rows.upsert import load, name_before
-from sync.state import coverage, crawls, feeds, rereads
+from sync.rows.upsert import add_named, load, name_before
+from sync.state import coverage, crawls, doubts, feeds, rereads
 from sync.state.crawls import Crawl
 from sync.work.context import Context
 
@@ -113,6 +113,55 @@ def queue_named(
     name_before(connection, resource, ctx.store.id, ids, named)
     _queue_named(ctx, connection, resource, named)
     return live_among(connection, resource, ctx.store.id, ids)
+
+
+def queue_told(
+    ctx: Context,
+    connection: sa.Connection,
+    resource: Resource,
+    ids: Sequence[int],
+    parts: Sequence[JsonRow],
+) -> None:
+    """Queue a re-read of the records that rows name of which a history told for the first time.
+
+    The stored rows may have been read before, by a walk that names nothing. The entries (`parts`,
+    rows with what they say of the record) name those of a moment that no answer showed.
+    """
+    declared, possible, named = Loaded(), Loaded(), Loaded()
+    name_before(connection, resource, ctx.store.id, ids, named)
+    add_named(resource, parts, declared)
+    add_named(resource, parts, possible, is_whole=False)
+    live: dict[str, set[int]] = {
+        name: live_among(connection, ctx.resources[name], ctx.store.id, sorted(each))
+        for name, each in possible.named.items()
+        if name in ctx.resources
+    }
+    known: set[int] = set().union(*live.values())
+    for name, each in live.items():  # an id without a type is one of the resource that has it
+        here = each | (declared.named.get(name, set()) - known)
+        named.named.setdefault(name, set()).update(here)
+    _queue_named(ctx, connection, resource, named)
+
+
+def doubt_named(
+    ctx: Context,
+    connection: sa.Connection,
+    resource: Resource,
+    detail: str,
+    *,
+    among: Collection[str] | None = None,
+) -> None:
+    """Raise a doubt on every record that records of a resource may name, and queue a comparison.
+
+    `among` limits it to some resources.
+    """
+    for also in sorted({each.resource for each in resource.rereads}):
+        named = ctx.resources.get(also)
+        if named is None or not named.is_followed or (among is not None and also not in among):
+            continue
+        doubts.raise_doubt(connection, ctx.store.id, also, kind="unread", detail=detail)
+        days = (ctx.store.since if named.created_field else None, None)
+        crawls.queue_deep(connection, ctx.store.id, also, days=days)
 
 
 def queue_parts(

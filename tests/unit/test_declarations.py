@@ -433,3 +433,17 @@ def test_every_known_field_is_a_column_or_a_child_or_in_raw_only_with_a_reason()
                 compared += 1
     assert set(missing) == NOT_SENT
     assert compared >= 55
+
+
+def test_no_two_lists_wait_for_each_other() -> None:
+    """A first load waits for the lists whose records name its own: that must come to an end."""
+
+    def before(name: str, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        for each in ALL.values():
+            if each.is_followed and any(also.resource == name for also in each.rereads):
+                yield (*path, name, each.name)
+                if each.name not in path:
+                    yield from before(each.name, (*path, name))
+
+    assert [path for name in ALL for path in before(name) if len(set(path)) < len(path)] == []
+    assert ("customers", "orders") in before("customers")

@@ -15,11 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync.crm import Priority
+from sync.crm.decode import decode
 from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
 from sync.errors import TryLater
 from sync.failpoints import scaled
-from sync.records.normalise import Batch, Row
+from sync.records.normalise import Batch, JsonRow, Row
 from sync.records.observed import Loaded, Origin
 from sync.state import crawls, diagnostics, doubts, feeds
 from sync.state.feeds import Feed
@@ -128,6 +129,30 @@ def entry_of(history: Resource, entry_id: int, values: Mapping[str, Any]) -> Ent
         value("deleted") is True,
         value("combined_to"),
     )
+
+
+def parts_told(ctx: Context, history: Resource, rows: Iterable[Row]) -> list[JsonRow]:
+    """Return what entries say of the fields by which their records name others, as columns.
+
+    An entry of such a field holds the values before and after; the entry that created a record
+    holds the record as it was then.
+    """
+    assert isinstance(history.listing, SinceId)
+    target = ctx.resources[history.listing.target]
+    roots = {also.path.split(".")[0] for also in target.rereads} - {target.key}
+    parts: list[dict[str, Any]] = []
+    for row in rows if roots else ():
+        record = decode(row.raw)
+        stub = record.get(history.listing.subject)
+        if not isinstance(stub, dict):
+            continue
+        parts += [{root: stub[root]} for root in sorted(roots & stub.keys())]
+        changed = record.get("field")
+        if isinstance(changed, str) and changed in roots:
+            parts += [{changed: record.get(side)} for side in ("oldValue", "newValue")]
+    return [
+        row.values for part in parts for row in ctx.normalise(target, [{target.key: 1} | part]).rows
+    ]
 
 
 def told_of(entries: Iterable[Entry]) -> dict[int, ChangeHint]:

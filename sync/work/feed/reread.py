@@ -18,12 +18,12 @@ from sync.records.normalise import Batch
 from sync.records.observed import Loaded, Origin
 from sync.rows.live_rows import live_among
 from sync.rows.tombstones import Tombstone
-from sync.state import crawls, doubts, feeds, rereads
+from sync.state import doubts, feeds, rereads
 from sync.work.by_ids import ids_page
 from sync.work.context import Context
 from sync.work.feed.history import told_before, told_of
 from sync.work.missing import ChangeHint, find_out
-from sync.work.writing import queue_named, queue_parts, write_rows
+from sync.work.writing import doubt_named, queue_named, queue_parts, write_rows
 
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 __all__ = ["ChangeHint", "Read", "apply", "note_open", "read_again"]
@@ -141,18 +141,9 @@ def _ask_for_named(
     """
     known = queue_named(ctx, connection, resource, failed)
     lacking = [each for each in failed if each not in known]
-    for also in sorted({each.resource for each in resource.rereads}) if lacking else ():
-        named = ctx.resources.get(also)
-        if named is not None and named.is_followed:
-            doubts.raise_doubt(
-                connection,
-                ctx.store.id,
-                also,
-                kind="unread",
-                detail=f"{resource.name} {lacking[0]} cannot be read, and may name any of them",
-            )
-            days = (ctx.store.since if named.created_field else None, None)
-            crawls.queue_deep(connection, ctx.store.id, also, days=days)
+    if lacking:
+        detail = f"{resource.name} {lacking[0]} cannot be read, and may name any of them"
+        doubt_named(ctx, connection, resource, detail)
 
 
 def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> None:

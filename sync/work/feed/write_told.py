@@ -11,8 +11,9 @@ from sync.declare import Resource, SinceId
 from sync.records.observed import Loaded
 from sync.state import departures, feeds, rereads
 from sync.work.context import Context
-from sync.work.feed.history import Entries, Entry, write_entries
+from sync.work.feed.history import Entries, Entry, parts_told, write_entries
 from sync.work.feed.reread import Read, apply
+from sync.work.writing import queue_told
 
 
 def write_told(
@@ -41,6 +42,9 @@ def write_told(
     rows = [row for row in answer.batch.rows if row.key in wanted]
     loaded = write_entries(ctx, connection, history, answer, rows)
     apply(ctx, connection, target, read)
+    if fresh:
+        subjects = {entry.subject for entry in fresh if entry.subject is not None}
+        queue_told(ctx, connection, target, sorted(subjects), parts_told(ctx, history, rows))
     gone = {e.subject for e in fresh if e.subject is not None and (e.is_deleted or e.combined_to)}
     _ask_contested(ctx, connection, target, gone & set(read.listed))
     return loaded

@@ -1,5 +1,6 @@
 """Crawls of a list that has a feed: first load, backfill, reconcile.
 
+wait   a first load begins when those lists were read whose records name its records
 plan   choose windows of days: those to walk, and those only to count
 walk   read their pages; in compared windows, request the rows that no page showed
 prove  count the windows, cut those that differ, or walk them again
@@ -7,6 +8,8 @@ seal   wait until the feed is clear past the counts
 """
 
 from __future__ import annotations
+
+import sqlalchemy as sa
 
 from sync import failpoints
 from sync.crawl import Days, partition
@@ -23,13 +26,19 @@ from sync.work.windows.plan import is_cuttable, is_filter_ignored, plan_windows
 from sync.work.windows.prove import prove_windows
 from sync.work.windows.rewalk import ask_for_missing
 from sync.work.windows.walk import walk
+from sync.work.writing import doubt_named
 
+WAIT_SECONDS = failpoints.scaled(5)
+FAILING_SECONDS = failpoints.scaled(60)
+"""The time a list may fail before a first load no longer waits for it."""
 ALL = ("planned", "open", "walked", "counted", "proven")
 
 
 def crawl_list(ctx: Context, crawl: Crawl) -> bool:
     """Carry a crawl on from its phase; False when it waits, or the slice ended before its end."""
     priority = Priority.RECONCILE if crawl.kind == "reconcile" else Priority.WALK
+    if crawl.phase == "plan" and crawl.kind == "load" and _waits(ctx, crawl):
+        return False
     if crawl.phase == "plan":
         _plan(ctx, crawl, priority=priority)
     while _walk(ctx, crawl, priority=priority):
@@ -40,6 +49,30 @@ def crawl_list(ctx: Context, crawl: Crawl) -> bool:
         if ctx.is_over or not left:
             return False
     return False
+
+
+def _waits(ctx: Context, crawl: Crawl) -> bool:
+    """Postpone a first load until the lists are read whose records its own change with.
+
+    An order that is deleted before the orders are read is never known, so nothing says whose sums
+    have changed: customers that are read later show it. A list that keeps failing does not hold
+    the others back.
+    """
+    naming = [
+        each.name
+        for each in ctx.resources.values()
+        if each.is_followed and any(also.resource == crawl.resource for also in each.rereads)
+    ]
+    if not naming:
+        return False
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            left = crawls.loads_to_read(
+                connection, ctx.store.id, naming, failing_seconds=FAILING_SECONDS
+            )
+            if left:
+                crawls.wait(connection, crawl, seconds=WAIT_SECONDS)
+    return bool(left)
 
 
 def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
@@ -92,6 +125,8 @@ def _walk(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
             if crawl.phase == "walk":
                 for attempt in ctx.attempts():
                     with attempt as connection:
+                        if crawl.kind == "load":
+                            _doubt_named(ctx, connection, crawl)
                         crawls.set_phase(connection, crawl, "prove")
             return True
         window = left[0]
@@ -107,6 +142,21 @@ def _walk(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
                 return False
         if ctx.is_over:
             return False
+
+
+def _doubt_named(ctx: Context, connection: sa.Connection, crawl: Crawl) -> None:
+    """Raise a doubt on the records that those of a first load name, where they were read before.
+
+    That happens when this list failed for long, or came to be mirrored later. A list that was
+    complete once has been followed since, and its history has named them.
+    """
+    resource = ctx.resources[crawl.resource]
+    if coverage.proven_as_of(connection, ctx.store.id, resource.name) is not None:
+        return
+    names = [also.resource for also in resource.rereads]
+    begun = crawls.are_begun(connection, ctx.store.id, names)
+    detail = f"they were read before {resource.name}"
+    doubt_named(ctx, connection, resource, detail, among=begun)
 
 
 def _take_whole(ctx: Context, crawl: Crawl) -> None:

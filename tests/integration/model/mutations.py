@@ -20,7 +20,7 @@ from sync.state.crawls import Crawl
 from sync.work import missing as asked_about
 from sync.work import writing
 from sync.work.context import Context
-from sync.work.feed import bookmark, follow
+from sync.work.feed import bookmark, follow, write_told
 from sync.work.feed.history import find_feed
 from sync.work.windows import crawl, prove
 from tests.integration.model import directed
@@ -202,6 +202,7 @@ def no_former_version(patch: pytest.MonkeyPatch) -> None:
     """Only what the new version of a record names is read again."""
     patch.setattr(upsert, "name_before", lambda *_: None)
     patch.setattr(tombstones, "name_before", lambda *_: None)
+    patch.setattr(write_told, "parts_told", lambda *_: [])
 
 
 def no_second_question(patch: pytest.MonkeyPatch) -> None:
