@@ -12,6 +12,7 @@ from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.deletion import HALF_COUNTS_FROM, is_too_many
 from sync.records.observed import Loaded, Origin
+from sync.state import doubts
 from sync.state.declared import DECLARED
 from sync.telemetry import counted
 
@@ -194,9 +195,7 @@ def set_counts(connection: sa.Connection, resource: Resource, store_id: int) -> 
             f" expected = n.rows + n.difference - CASE WHEN n.rows >= {HALF_COUNTS_FROM}"
             f" AND n.unlisted * 2 > n.rows THEN 0 ELSE n.unlisted END, rejects = {_REJECTS} FROM"
             f" (SELECT {_count_all(resource)} AS rows, {_unlisted(resource)} AS unlisted,"
-            " (SELECT coalesce(sum(difference), 0)"
-            " FROM sync.doubt WHERE store_id = :store AND resource = :resource"
-            " AND kind = 'count') AS difference) AS n"
+            f" {doubts.sum_of_differences('true')} AS difference) AS n"
             " WHERE store_id = :store AND resource = :resource"
         ),
         {"store": store_id, "resource": resource.name},

@@ -14,7 +14,7 @@ from sync.crawl import Days
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.schema.crawls import CRAWL
-from sync.state import lanes
+from sync.state import doubts, feeds, lanes
 from sync.state.declared import DECLARED
 
 
@@ -247,12 +247,17 @@ def queue_crawl(
     asked_by: str = "schedule",
     days: tuple[dt.date | None, dt.date | None] = (None, None),
     deep: bool = False,
+    after_seconds: float = 0.0,
 ) -> int:
-    """Queue a crawl and make its lane due now; return the id of the crawl."""
+    """Queue a crawl and make its lane due now; return the id of the crawl.
+
+    The crawl begins `after_seconds` at the earliest.
+    """
     crawl_id: int = connection.execute(
         sa.text(
-            "INSERT INTO sync.crawl (store_id, resource, kind, asked_by, since, until, deep)"
-            " VALUES (:store, :resource, :kind, :asked_by, :since, :until, :deep) RETURNING id"
+            "INSERT INTO sync.crawl (store_id, resource, kind, asked_by, since, until, deep,"
+            " not_before) VALUES (:store, :resource, :kind, :asked_by, :since, :until, :deep,"
+            " clock_timestamp() + make_interval(secs => nullif(:after, 0))) RETURNING id"
         ),
         {
             "store": store_id,
@@ -262,6 +267,7 @@ def queue_crawl(
             "since": days[0],
             "until": days[1],
             "deep": deep,
+            "after": after_seconds,
         },
     ).scalar_one()
     lanes.hasten(connection, store_id, resource)
@@ -288,7 +294,11 @@ def queue_deep(
     *,
     days: tuple[dt.date | None, dt.date | None] = (None, None),
 ) -> None:
-    """Queue a deep reconcile of some days, unless one that has not begun covers them."""
+    """Queue a deep reconcile of some days in doubt, unless one that has not begun covers them.
+
+    It begins once lists show what raised the doubt (`doubts.lift`). If an earlier one does, what it
+    leaves in doubt is queued at its end.
+    """
     is_open = connection.execute(
         sa.text(
             "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
@@ -299,7 +309,22 @@ def queue_deep(
         {"store": store_id, "resource": resource, "first": days[0], "last": days[1]},
     ).scalar_one()
     if not is_open:
-        queue_crawl(connection, store_id, resource, kind="reconcile", days=days, deep=True)
+        queue_crawl(
+            connection,
+            store_id,
+            resource,
+            kind="reconcile",
+            days=days,
+            deep=True,
+            after_seconds=feeds.lateness_seconds(connection, store_id),
+        )
+
+
+def queue_left(connection: sa.Connection, crawl: Crawl) -> None:
+    """Queue a comparison of the days that a crawl leaves in doubt, raised too late for it."""
+    if doubts.is_left_about(connection, crawl.store_id, crawl.resource, crawl.days):
+        days = (crawl.days.first, crawl.days.last)
+        queue_deep(connection, crawl.store_id, crawl.resource, days=days)
 
 
 def queue_loads(connection: sa.Connection, of: Sequence[tuple[int, str]], rows: str) -> None:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sync.crawl import Days
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
+from sync.state import clock
 
 KEEP_DAYS = 2
 _IN_DAYS = (
@@ -66,24 +67,25 @@ def contested(
     arrived: Iterable[int] = (),
     found_before: dt.datetime,
     lateness_seconds: float,
+    passed_id: int,
 ) -> int:
     """Count the live rows of some days that the CRM may count or not.
 
     These are the rows that a history said have left within the lateness bound, which a lagging list
-    still shows; the rows that `arrived` just before the total was given, by a list that may lag
-    behind the one that showed them; and the rows found absent that are requested once more later.
+    still shows, wherever they are now: the list may have shown a place between two moves. They stay
+    contested until the tail has read them again, up to the entry `passed_id`. Then the rows that
+    `arrived` just before the total was given, by a list that may lag behind the one that showed
+    them; and the rows found absent that are requested once more later.
     """
-    where, still_there = "true", ""
-    if resource.created_field:
-        where = _IN_DAYS.format("t")
-        still_there = " AND d.created_on IS NOT DISTINCT FROM t.created_on"
+    where = _IN_DAYS.format("t") if resource.created_field else "true"
     found: int = connection.execute(
         sa.text(
             f"SELECT count(*) FROM {crm_name(resource.name)} AS t WHERE t.store_id = :store"
             f" AND t.deleted_at IS NULL AND {where} AND t.id IN ("
             "SELECT d.id FROM sync.departure AS d WHERE d.store_id = :store"
-            " AND d.resource = :resource AND d.told_at > now() - make_interval(secs => :bound)"
-            f"{still_there} UNION SELECT r.id FROM sync.reread AS r WHERE r.store_id = :store"
+            " AND d.resource = :resource AND (d.entry_id > :passed"
+            " OR d.told_at > now() - make_interval(secs => :bound))"
+            " UNION SELECT r.id FROM sync.reread AS r WHERE r.store_id = :store"
             " AND r.resource = :resource AND r.absent_at IS NOT NULL UNION SELECT a.id FROM"
             f" {crm_name(resource.name)} AS a WHERE a.store_id = :store"
             " AND a.id = ANY(cast(:arrived AS bigint[])) AND a.listed_at < :found"
@@ -96,6 +98,7 @@ def contested(
             "first": days.first,
             "last": days.last,
             "bound": lateness_seconds,
+            "passed": passed_id,
             "arrived": sorted(arrived),
             "found": found_before,
         },
@@ -143,8 +146,16 @@ def speaks_against(
     )
 
 
+def known_since(connection: sa.Connection) -> dt.datetime:
+    """Return the moment since when no departure is forgotten: an older count cannot be judged.
+
+    Read it after `speaks_against`, so that what was deleted before that is older than this.
+    """
+    return clock.now(connection) - dt.timedelta(days=KEEP_DAYS)
+
+
 def forget_old(connection: sa.Connection) -> None:
-    """Delete departures that no proof can wait for any more."""
+    """Delete departures older than any count that is still judged by them."""
     connection.exec_driver_sql(
         f"DELETE FROM sync.departure WHERE told_at < now() - interval '{KEEP_DAYS} days'"
     )

@@ -26,6 +26,22 @@ _WITHIN = (
 )
 
 
+def sum_of_differences(among: str) -> str:
+    """Return SQL for the sum of the differences of some doubts (`among`, about alias `d`).
+
+    Of differences about the same days only one counts, because both may be the same records: the
+    one of wider days, or else the later one.
+    """
+    return (
+        "(WITH found AS (SELECT d.id, d.difference, daterange(d.first_day, d.last_day, '[]') AS"
+        " days FROM sync.doubt AS d WHERE d.store_id = :store AND d.resource = :resource"
+        f" AND d.kind = 'count' AND d.difference IS NOT NULL AND {among})"
+        " SELECT coalesce(sum(difference), 0) FROM found AS d WHERE NOT EXISTS"
+        " (SELECT FROM found AS o WHERE o.days && d.days"
+        " AND (o.days @> d.days, o.id) > (d.days @> o.days, d.id)))"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """A row of `sync.doubt`, accepted by a person or not."""
@@ -152,19 +168,22 @@ def lift(
     days: Days,
     *,
     compared_from: dt.datetime,
+    lateness_seconds: float,
 ) -> int:
     """Delete the doubts about some days that were raised before a deep comparison of them began.
 
-    Accepted doubts are deleted too, because the days were found correct. An accepted difference of
-    counts stays, because the window was proven with it. Returns how many.
+    It began later by the lateness bound, because a lagging list shows records as they were before
+    what raised the doubt; a difference of counts is settled by the count itself. Accepted doubts
+    are deleted too, because the days were found correct. An accepted difference of counts stays,
+    because the window was proven with it. Returns how many.
     """
     return connection.execute(
         sa.text(
             "DELETE FROM sync.doubt WHERE store_id = :store AND resource = :resource"
-            f" AND raised_at < :compared AND {_WITHIN}"
-            " AND (accepted_at IS NULL OR kind <> 'count')"
+            f" AND {_WITHIN} AND (accepted_at IS NULL OR kind <> 'count') AND raised_at"
+            " < :compared - make_interval(secs => CASE kind WHEN 'count' THEN 0 ELSE :bound END)"
         ),
-        _of(store_id, resource, days) | {"compared": compared_from},
+        _of(store_id, resource, days) | {"compared": compared_from, "bound": lateness_seconds},
     ).rowcount
 
 
@@ -252,17 +271,30 @@ def forget_accepted(connection: sa.Connection, store_id: int, resource: str, day
 def accepted_difference(connection: sa.Connection, store_id: int, resource: str, days: Days) -> int:
     """Return by how many the API's total of some days may exceed the rows here, as was accepted.
 
-    Differences of days that lie within the given ones are added up; a difference of wider days says
-    nothing of their parts.
+    Differences of days that lie within the given ones are added up (`sum_of_differences`); a
+    difference of wider days says nothing of their parts.
     """
     found: int = connection.execute(
-        sa.text(
-            "SELECT coalesce(sum(difference), 0) FROM sync.doubt WHERE store_id = :store"
-            f" AND resource = :resource AND accepted_at IS NOT NULL AND {_WITHIN}"
-        ),
+        sa.text(f"SELECT {sum_of_differences(f'accepted_at IS NOT NULL AND {_WITHIN}')}"),
         _of(store_id, resource, days),
     ).scalar_one()
     return int(found)
+
+
+def is_left_about(connection: sa.Connection, store_id: int, resource: str, days: Days) -> bool:
+    """Tell whether a doubt within some days is open that only a later comparison can lift.
+
+    A difference of counts is settled by the crawl that found it.
+    """
+    return bool(
+        connection.execute(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM sync.doubt WHERE store_id = :store AND kind <> 'count'"
+                f" AND resource = :resource AND accepted_at IS NULL AND {_WITHIN})"
+            ),
+            _of(store_id, resource, days),
+        ).scalar_one()
+    )
 
 
 def is_open_about(

@@ -181,5 +181,13 @@ def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:
     for attempt in ctx.attempts():
         with attempt as connection:
             coverage.mark_proven(connection, history, ctx.store.id, as_of=as_of)
-            doubts.lift(connection, ctx.store.id, history.name, WHOLE, compared_from=began)
+            doubts.lift(
+                connection,
+                ctx.store.id,
+                history.name,
+                WHOLE,
+                compared_from=began,
+                lateness_seconds=feeds.lateness_seconds(connection, ctx.store.id),
+            )
+            crawls.queue_left(connection, crawl)
             crawls.end_crawl(connection, crawl)

@@ -160,7 +160,15 @@ def count_rows(
     arrived = _arrived(ctx, connection, history, asked.totals, feed, counted_at, bound=bound)
     counts = []
     for total in asked.totals:
-        count = _count(ctx, connection, resource, total, arrived, bound=bound)
+        count = _count(
+            ctx,
+            connection,
+            resource,
+            total,
+            arrived,
+            bound=bound,
+            passed_id=feed.tail_id if feed else 0,
+        )
         diagnostics.keep_proof(
             connection,
             ctx.store.id,
@@ -205,6 +213,7 @@ def _count(
     arrived: Mapping[int, int],
     *,
     bound: float,
+    passed_id: int,
 ) -> Count:
     store_id, days = ctx.store.id, told.days
     mirrored, entered = coverage.count_live(
@@ -218,6 +227,7 @@ def _count(
         arrived=_not_shown(arrived, told.shown),
         found_before=told.asked,
         lateness_seconds=bound,
+        passed_id=passed_id,
     )
     accepted = doubts.accepted_difference(connection, store_id, resource.name, days)
     return Count(

@@ -76,7 +76,8 @@ def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
 def seal(ctx: Context, crawl: Crawl) -> None:
     """Seal the counts that the feed is clear past: late entries can contradict them no more.
 
-    Windows whose count was contradicted by a late departure are counted again, in parts.
+    Windows whose count was contradicted by a late departure are counted again, in parts. A count so
+    old that departures since may be forgotten is repeated.
     """
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
@@ -109,13 +110,16 @@ def seal(ctx: Context, crawl: Crawl) -> None:
                     else:
                         windows.count_again(connection, group)
                     continue
+                if window.counted_at < departures.known_since(connection):
+                    windows.count_again(connection, group)
+                    continue
                 windows.seal(connection, group)
-                if sum(_lift(connection, crawl, each) for each in group):
+                if sum(_lift(connection, crawl, each, bound) for each in group):
                     coverage.set_counts(connection, resource, ctx.store.id)
     failpoints.point("sealed")
 
 
-def _lift(connection: sa.Connection, crawl: Crawl, window: Window) -> int:
+def _lift(connection: sa.Connection, crawl: Crawl, window: Window, bound: float) -> int:
     """Lift the doubts raised before a window was compared; return their number."""
     if not window.deep or window.walked_as_of is None:
         return 0
@@ -125,6 +129,7 @@ def _lift(connection: sa.Connection, crawl: Crawl, window: Window) -> int:
         crawl.resource,
         window.days,
         compared_from=window.walked_as_of,
+        lateness_seconds=bound,
     )
 
 
@@ -355,4 +360,5 @@ def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
                 )
                 keep_turn(connection, crawl)
             crawls.report_ghosts(connection, resource, crawl)
+            crawls.queue_left(connection, crawl)
             crawls.end_crawl(connection, crawl)
