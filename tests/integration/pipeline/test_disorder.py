@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sync.state import accounts, coverage, stores
+from tests.integration.pipeline.claims import watch, wrong
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
-from tests.integration.pipeline.judging import watch, wrong
 
 
 def newest_first(mirror: Mirror) -> list[int]:

@@ -6,9 +6,9 @@ import httpx
 import orjson
 import pytest
 
+from tests.integration.pipeline.claims import watch, wrong
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
-from tests.integration.pipeline.judging import watch, wrong
 
 
 def bought(mirror: Mirror, *, by_another: int | None = None) -> tuple[int, int]:
