@@ -71,14 +71,18 @@ def raise_doubt(
 
     The default of `since` is the last proof of the resource, or now where there is none. A doubt of
     the same kind about the same days is raised anew: it keeps the older `since`, and earlier
-    comparisons no longer lift it. A doubt accepted with the same difference is left as it is.
+    comparisons no longer lift it. A doubt accepted with the same difference is left as it is. One
+    without a first day begins where the store does (`store add --since`): no comparison reaches
+    further back.
     """
     connection.execute(
         sa.text(
             "WITH wanted AS (SELECT coalesce(cast(:since AS timestamptz), (SELECT proven_as_of"
-            " FROM sync.coverage WHERE store_id = :store AND resource = :resource), now()) AS since"
-            "), same AS (SELECT id FROM sync.doubt WHERE store_id = :store AND resource = :resource"
-            " AND kind = :kind AND first_day IS NOT DISTINCT FROM cast(:first AS date)"
+            " FROM sync.coverage WHERE store_id = :store AND resource = :resource), now())"
+            " AS since, coalesce(cast(:first AS date), (SELECT since FROM sync.store"
+            " WHERE id = :store)) AS first), same AS (SELECT id FROM sync.doubt, wanted AS w WHERE store_id = :store"
+            " AND resource = :resource"
+            " AND kind = :kind AND first_day IS NOT DISTINCT FROM w.first"
             " AND last_day IS NOT DISTINCT FROM cast(:last AS date)"
             " AND (accepted_at IS NULL OR difference IS NOT DISTINCT FROM cast(:difference AS"
             " bigint))), again AS (UPDATE sync.doubt AS d SET raised_at = now(),"
@@ -86,7 +90,7 @@ def raise_doubt(
             " difference = cast(:difference AS bigint)"
             " FROM same, wanted AS w WHERE d.id = same.id AND d.accepted_at IS NULL)"
             " INSERT INTO sync.doubt (store_id, resource, first_day, last_day, kind, detail, since,"
-            " difference) SELECT :store, :resource, cast(:first AS date), cast(:last AS date),"
+            " difference) SELECT :store, :resource, w.first, cast(:last AS date),"
             " :kind, :detail, w.since, cast(:difference AS bigint) FROM wanted AS w"
             " WHERE NOT EXISTS (SELECT FROM same)"
         ),

@@ -476,6 +476,26 @@ def test_nights_stay_inside_since(open_mirror: Open) -> None:
     assert mirror.value(done + " AND store_id = :store")
 
 
+def test_a_doubt_of_the_whole_is_lifted_in_a_store_that_begins_at_a_day(open_mirror: Open) -> None:
+    """Nothing before that day is compared, so a doubt that reached further would never end."""
+    seen = open_mirror()
+    truth = seen.truth("orders")
+    since = dt.date.fromisoformat(sorted(record["createdAt"] for record in truth.values())[30][:10])
+    mirror = open_mirror(
+        since=since, account=seen.account, sandbox=seen.sandbox, engine=seen.engine
+    )
+    mirror.settle()
+    with mirror.engine.begin() as connection:
+        doubts.raise_doubt(connection, mirror.store_id, "orders", kind="gap", detail="a gap")
+        [doubt] = doubts.open_doubts(connection, mirror.store_id, "orders")
+    assert doubt.days.first == since
+    mirror.pass_time(61)
+    crawl_id = mirror.queue("orders", days=(since, None), deep=True)
+    mirror.finish(crawl_id, pass_seconds=62)
+    with mirror.engine.begin() as connection:
+        assert doubts.open_doubts(connection, mirror.store_id, "orders") == []
+
+
 def test_months_in_doubt_do_not_hold_the_others_back(mirror: Mirror) -> None:
     """`coverage_months` tells windows apart; the next reconcile compares the month and lifts it."""
     months = [

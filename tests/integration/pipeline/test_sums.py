@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.pipeline.claims import watch, wrong
 from tests.integration.pipeline.conftest import Open
-from tests.integration.pipeline.harness import Mirror
+from tests.integration.pipeline.harness import Mirror, small
 
 
 def bought(mirror: Mirror, *, by_another: int | None = None) -> tuple[int, int]:
@@ -168,3 +168,20 @@ def test_an_unchanged_store_costs_one_request_a_history_and_look(mirror: Mirror)
     assert requests_of(mirror, "/api/v5/orders/history") == 1
     assert requests_of(mirror, "/api/v5/customers/history") == 1
     assert len(mirror.wire.paths) == 2
+
+
+def test_an_entry_names_a_company_without_saying_that_it_is_one(open_mirror: Open) -> None:
+    """The id is one of the resource that has it: the company is read again, and no person."""
+    names = ("customers", "customer_history", "orders", "order_history")
+    firms = ("corporate_customers", "corporate_customer_history")
+    mirror = open_mirror(resources=small(*names, *firms))
+    company = mirror.account.create_corporate()
+    mirror.settle()
+    order, customer = bought(mirror)
+    mirror.sandbox.knobs.turn(poison={"orders": [order]})  # no row shows that it was the company's
+    mirror.account.update_order(order, customer=company, silent=True)
+    mirror.account.update_order(order, customer=customer)
+    mirror.pass_time(1)
+    mirror.work("order_history", "feed")
+    waiting = mirror.rows("SELECT resource FROM sync.reread WHERE id = :id", id=company)
+    assert [row.resource for row in waiting] == ["corporate_customers"]

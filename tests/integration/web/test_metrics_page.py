@@ -50,7 +50,7 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     """Half loaded: some rows written, a lease held, a failure, crawls open."""
     mirror = open_mirror()
     mirror.feeds()
-    mirror.work("customers", "walk")
+    mirror.work("orders", "walk")
     mirror.rows(
         "INSERT INTO sync.worker (id, host, pid, started_at, beat_at)"
         " VALUES ('x', 'h', 1, now(), clock_timestamp() - interval '12 s')"
@@ -58,7 +58,7 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     mirror.rows(
         "UPDATE sync.lane SET lease_until = clock_timestamp() + interval '50 s', holder = 'x',"
         " failing_since = now() - interval '1 min', failures = 2"
-        " WHERE store_id = :store AND resource = 'orders'"
+        " WHERE store_id = :store AND resource = 'customers'"
     )
     served = serve()
     _spend(served.services.limiter, mirror.store_id, requests=3)
@@ -70,15 +70,15 @@ def test_a_scrape_during_a_load_is_what_prometheus_wants(
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
     text = body.decode()
     name = mirror.value("SELECT name FROM sync.store WHERE id = :store")
-    both = f'resource="customers",store="{name}"'
-    assert re.search(rf"mirror_rows_written_total{{{both}}} 20\.0", text)
-    assert re.search(rf"mirror_live_rows{{{both}}} 20\.0", text)
+    both = f'resource="orders",store="{name}"'
+    assert re.search(rf"mirror_rows_written_total{{{both}}} 45\.0", text)
+    assert re.search(rf"mirror_live_rows{{{both}}} 45\.0", text)
     assert re.search(r'mirror_lease_age_seconds{lane="walk",.*} 1\d\.', text)
     about = re.search(r"# HELP mirror_lease_age_seconds (.+)", text)
     assert about
     assert f"every {BEAT_SECONDS:.0f} s while it lives" in about[1]
     assert f"at {FRESH_SECONDS:.0f} s its leases are over" in about[1]
-    assert re.search(r'mirror_crawl_failures_total{lane="walk",resource="orders",.*} 2\.0', text)
+    assert re.search(r'mirror_crawl_failures_total{lane="walk",resource="customers",.*} 2\.0', text)
     assert re.search(r"mirror_lane_failing_seconds{.*} 6\d\.", text)
     assert re.search(
         r'mirror_requests_granted_total{bucket="default",class="walk",egress="default",'
