@@ -148,6 +148,19 @@ def loads_to_read(
     )
 
 
+def was_loaded(connection: sa.Connection, store_id: int, resource: str) -> bool:
+    """Tell whether a load of a resource has ended before."""
+    return bool(
+        connection.execute(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store"
+                " AND resource = :resource AND kind = 'load' AND state = 'done')"
+            ),
+            {"store": store_id, "resource": resource},
+        ).scalar_one()
+    )
+
+
 def are_begun(connection: sa.Connection, store_id: int, resources: Sequence[str]) -> list[str]:
     """Return those of some resources of which some crawl has read, or reads, the list."""
     return list(

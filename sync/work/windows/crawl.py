@@ -148,10 +148,10 @@ def _doubt_named(ctx: Context, connection: sa.Connection, crawl: Crawl) -> None:
     """Raise a doubt on the records that those of a first load name, where they were read before.
 
     That happens when this list failed for long, or came to be mirrored later. A list that was
-    complete once has been followed since, and its history has named them.
+    loaded once has been followed since, and its history has named them.
     """
     resource = ctx.resources[crawl.resource]
-    if coverage.proven_as_of(connection, ctx.store.id, resource.name) is not None:
+    if crawls.was_loaded(connection, ctx.store.id, resource.name):
         return
     names = [also.resource for also in resource.rereads]
     begun = crawls.are_begun(connection, ctx.store.id, names)
