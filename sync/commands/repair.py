@@ -100,7 +100,7 @@ def reset(name: str, resource: str) -> None:
             require_selected(connection, known, resource)
             lanes.fence(connection, known.id, resource)
             dropped = accounts.drop_crawls(connection, known.id, resource)
-            coverage.unprove(connection, known.id, resource)
+            coverage.withdraw(connection, known.id, resource)
             lanes.release_parked(connection, known.id, resource)
             accounts.load_anew(connection, known.id, RESOURCES[resource])
     also = f" ({dropped} open crawls dropped)" if dropped else ""

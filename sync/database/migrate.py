@@ -24,7 +24,7 @@ OLDEST_POSTGRES = 180_000
 """The oldest server version that works: RETURNING old/new (sql.py) came with 18."""
 LOCK_SECONDS: float = 5
 """The longest wait of a migration for a table: every reader behind it would wait, too."""
-BEFORE_THE_BASELINE = "b89d39a"
+BEFORE_THE_BASELINE = "0a1e7299dc"
 """The commit that upgrades older databases to the first revision of this release."""
 
 

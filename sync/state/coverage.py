@@ -22,6 +22,25 @@ releases side by side, or by a new release before its rebuild. It equals no rele
 each release has the rows rebuilt."""
 
 
+def _update(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    change: str,
+    *,
+    where: str = "true",
+    **binds: object,
+) -> None:
+    """Change the row of a resource: `change` is SQL after SET, with its binds."""
+    connection.execute(
+        sa.text(
+            f"UPDATE sync.coverage AS c SET {change}"
+            f" WHERE store_id = :store AND resource = :resource AND {where}"
+        ),
+        {"store": store_id, "resource": resource, **binds},
+    )
+
+
 def count_live(
     connection: sa.Connection,
     resource: Resource,
@@ -114,13 +133,7 @@ def add_loaded(
 
 def expect(connection: sa.Connection, store_id: int, resource: str, *, total: int) -> None:
     """Set the total that the API gives, before it is proven."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET expected = :total, unavailable = NULL"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource, "total": total},
-    )
+    _update(connection, store_id, resource, "expected = :total, unavailable = NULL", total=total)
 
 
 _REJECTS = "(SELECT count(*) FROM sync.reject WHERE store_id = :store AND resource = :resource)"
@@ -170,13 +183,14 @@ def mark_proven(
     Zone and version of the rows stay as they are: only a rebuild has read all rows.
     """
     set_counts(connection, resource, store_id)
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET proven_as_of = :as_of, proven_at = now(), unavailable = NULL,"
-            " ids_checked_at = CASE WHEN :by_ids THEN now() ELSE ids_checked_at END"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource.name, "as_of": as_of, "by_ids": by_ids},
+    _update(
+        connection,
+        store_id,
+        resource.name,
+        "proven_as_of = :as_of, proven_at = now(), unavailable = NULL,"
+        " ids_checked_at = CASE WHEN :by_ids THEN now() ELSE ids_checked_at END",
+        as_of=as_of,
+        by_ids=by_ids,
     )
 
 
@@ -211,27 +225,14 @@ def mark_pass_complete(
 ) -> None:
     """Mark a resource without a feed complete as of the first request of its pass."""
     _lock(connection, resource, store_id)
-    connection.execute(
-        sa.text(
-            f"UPDATE sync.coverage SET complete_as_of = :as_of, proven_at = now(),"
-            f" mirrored = {_count_all(resource)}, expected = {_count_all(resource)},"
-            f" rejects = {_REJECTS},"
-            " unavailable = NULL, approval = NULL,"
-            " approved = false, ids_checked_at = now()"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource.name, "as_of": complete_as_of},
-    )
-
-
-def unprove(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """Withdraw a proof, because a gap was found or the resource is loaded anew."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource},
+    _update(
+        connection,
+        store_id,
+        resource.name,
+        f"complete_as_of = :as_of, proven_at = now(), mirrored = {_count_all(resource)},"
+        f" expected = {_count_all(resource)}, rejects = {_REJECTS}, unavailable = NULL,"
+        " approval = NULL, approved = false, ids_checked_at = now()",
+        as_of=complete_as_of,
     )
 
 
@@ -240,13 +241,13 @@ def set_filter(connection: sa.Connection, store_id: int, resource: str, *, works
 
     A change forgets the turns compared: without filters, months cannot be compared one by one.
     """
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET date_filter = :works, ids_checked = NULL"
-            " WHERE store_id = :store AND resource = :resource"
-            " AND coalesce(date_filter, true) IS DISTINCT FROM :works"
-        ),
-        {"store": store_id, "resource": resource, "works": works},
+    _update(
+        connection,
+        store_id,
+        resource,
+        "date_filter = :works, ids_checked = NULL",
+        where="coalesce(date_filter, true) IS DISTINCT FROM :works",
+        works=works,
     )
 
 
@@ -254,13 +255,7 @@ def set_unavailable(
     connection: sa.Connection, store_id: int, resource: str, *, reason: str
 ) -> None:
     """Note why the API does not give this resource to this key or account; nothing is deleted."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET unavailable = :reason"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource, "reason": reason[:1_000]},
-    )
+    _update(connection, store_id, resource, "unavailable = :reason", reason=reason[:1_000])
 
 
 def begin_rebuild(connection: sa.Connection, resource: Resource, store_id: int) -> None:
@@ -279,33 +274,18 @@ def carry_on_rebuild(connection: sa.Connection, resource: Resource, store_id: in
 
 def end_rebuild(connection: sa.Connection, resource: Resource, store_id: int, *, zone: str) -> None:
     """Note the zone in which all rows are now read, and count the rejects anew."""
-    connection.execute(
-        sa.text(
-            f"UPDATE sync.coverage SET zone = :zone, rejects = {_REJECTS}"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"zone": zone, "store": store_id, "resource": resource.name},
-    )
+    _update(connection, store_id, resource.name, f"zone = :zone, rejects = {_REJECTS}", zone=zone)
 
 
 def _set_version(connection: sa.Connection, resource: Resource, store_id: int, *, to: str) -> None:
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET version = :to WHERE store_id = :store"
-            " AND resource = :resource AND version IS DISTINCT FROM :version"
-        ),
-        {"to": to, "store": store_id, "resource": resource.name, "version": resource.version},
-    )
-
-
-def set_asked(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """Forget that a resource was unavailable, because it is requested again."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET unavailable = NULL"
-            " WHERE store_id = :store AND resource = :resource AND unavailable IS NOT NULL"
-        ),
-        {"store": store_id, "resource": resource},
+    _update(
+        connection,
+        store_id,
+        resource.name,
+        "version = :to",
+        where="version IS DISTINCT FROM :version",
+        to=to,
+        version=resource.version,
     )
 
 
@@ -346,12 +326,8 @@ def set_polled_as_of(
     connection: sa.Connection, store_id: int, resource: str, *, as_of: dt.datetime
 ) -> None:
     """Note that a poll was read to its end."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET polled_as_of = greatest(polled_as_of, :as_of)"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource, "as_of": as_of},
+    _update(
+        connection, store_id, resource, "polled_as_of = greatest(polled_as_of, :as_of)", as_of=as_of
     )
 
 
@@ -387,22 +363,21 @@ def turn_done(
 
     `ids_checked_at` is the oldest comparison of all turns, NULL until each turn was compared.
     """
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET ids_checked = coalesce(ids_checked, '{}'::jsonb)"
-            " || jsonb_build_object(cast(:turn AS text), now())"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource, "turn": str(turn)},
+    _update(
+        connection,
+        store_id,
+        resource,
+        "ids_checked = coalesce(ids_checked, '{}'::jsonb)"
+        " || jsonb_build_object(cast(:turn AS text), now())",
+        turn=str(turn),
     )
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage AS c SET ids_checked_at ="
-            " (SELECT CASE WHEN count(*) >= :turns THEN min(cast(v AS timestamptz)) END"
-            " FROM jsonb_each_text(c.ids_checked) AS e(k, v))"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource, "turns": turns},
+    _update(
+        connection,
+        store_id,
+        resource,
+        "ids_checked_at = (SELECT CASE WHEN count(*) >= :turns THEN min(cast(v AS timestamptz)) END"
+        " FROM jsonb_each_text(c.ids_checked) AS e(k, v))",
+        turns=turns,
     )
 
 
@@ -463,7 +438,10 @@ def select(
 
 
 def withdraw(connection: sa.Connection, store_id: int, resource: str) -> bool:
-    """Withdraw the proof and the claim of a mirrored resource; tell whether it had one."""
+    """Withdraw the proof and the claim of a mirrored resource; tell whether it had one.
+
+    A gap was found, the resource is loaded anew, or the key sees more than before.
+    """
     had_one: bool | None = connection.execute(
         sa.text(
             "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
@@ -507,35 +485,23 @@ def approve(connection: sa.Connection, store_id: int, resource: str) -> str | No
 
 
 def set_available(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """Note that the account gives a resource."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET unavailable = NULL WHERE store_id = :store"
-            " AND resource = :resource AND unavailable IS NOT NULL"
-        ),
-        {"store": store_id, "resource": resource},
-    )
+    """Forget that a resource was unavailable: the account gives it, or it is requested again."""
+    _update(connection, store_id, resource, "unavailable = NULL", where="unavailable IS NOT NULL")
 
 
 def carry_rejects(
     connection: sa.Connection, store_id: int, resource: str, *, difference: int
 ) -> None:
     """Add to the number of rejects; a proof of the whole list counts them anew."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET rejects = greatest(rejects + :difference, 0)"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource, "difference": difference},
+    _update(
+        connection,
+        store_id,
+        resource,
+        "rejects = greatest(rejects + :difference, 0)",
+        difference=difference,
     )
 
 
 def count_drift(connection: sa.Connection, store_id: int, resource: str) -> None:
     """Count a drift of a resource's list."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.coverage SET drifts = drifts + 1"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource},
-    )
+    _update(connection, store_id, resource, "drifts = drifts + 1")

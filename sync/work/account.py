@@ -179,7 +179,7 @@ def _doubt_dates(ctx: Context, connection: sa.Connection, detail: str) -> None:
             doubts.raise_doubt(connection, ctx.store.id, resource.name, kind="zone", detail=detail)
             crawls.queue_deep(connection, ctx.store.id, resource.name, days=days)
         elif any(each.kind.sql == "timestamptz" for each in resource.fields):
-            coverage.unprove(connection, ctx.store.id, resource.name)
+            coverage.withdraw(connection, ctx.store.id, resource.name)
             crawls.queue_once(connection, ctx.store.id, resource.name, kind="refresh")
 
 

@@ -112,7 +112,7 @@ def _begin(ctx: Context, crawl: Crawl, resource: Resource, moment: dt.datetime) 
     is_new = "began" not in crawl.report
     for attempt in ctx.attempts():
         with attempt as connection:
-            coverage.set_asked(connection, ctx.store.id, resource.name)
+            coverage.set_available(connection, ctx.store.id, resource.name)
             approved = approvals.is_approved(connection, ctx.store.id, resource.name)
             if is_new:
                 live = count_live(connection, resource, ctx.store.id)

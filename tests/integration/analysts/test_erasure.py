@@ -155,7 +155,7 @@ def test_a_full_walk_brings_nothing_back_and_the_next_one_writes_nothing(person:
         before = person.state()
         for name in ("customers", "orders", "order_history", "customer_history"):
             with mirror.engine.begin() as connection:
-                coverage.unprove(connection, mirror.store_id, name)
+                coverage.withdraw(connection, mirror.store_id, name)
             mirror.queue(name, "load" if not name.endswith("history") else "backfill")
         mirror.settle(most=30)
         assert person.traces() == {}

@@ -100,7 +100,7 @@ def test_a_reset_mends_a_row_that_was_altered_here(mirror: Mirror) -> None:
         id=order,
     )
     with mirror.engine.begin() as connection:
-        coverage.unprove(connection, mirror.store_id, "orders")
+        coverage.withdraw(connection, mirror.store_id, "orders")
         accounts.load_anew(connection, mirror.store_id, mirror.resources["orders"])
     mirror.settle(most=20)
     assert wrong(mirror, "orders") == []
