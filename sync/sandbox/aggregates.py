@@ -29,6 +29,7 @@ class Aggregates:
 
     def __init__(self, store: Store) -> None:
         self.sums: dict[int, Sums] = {}
+        self.cancelled = set(CANCELLED)
         self._store = store
 
     def of(self, customer_id: int) -> Json:
@@ -36,7 +37,7 @@ class Aggregates:
 
     def credit(self, customer_id: int, order: Json, sign: int) -> None:
         """Add (1) or subtract (-1) an order in a customer's sums; cancelled orders never count."""
-        if order.get("status") in CANCELLED:
+        if order.get("status") in self.cancelled:
             return
         count, total, cost = self.sums.get(customer_id, NONE)
         self.sums[customer_id] = (

@@ -42,19 +42,40 @@ class Api:
     ) -> tuple[int, bytes, bytes]:
         account, found = self._holder(key)
         below = path.removeprefix("/api/v5/")
-        answers = registry.find(path.rstrip("/"))
-        if answers is None or any(fnmatch(below, p) for p in self._knobs.missing):
+        way = path.rstrip("/")
+        answers, writes = registry.READ_PATHS.find(way), registry.WRITE_PATHS.find(way)
+        posted = verb == "POST"
+        if (answers is None and writes is None) or any(
+            fnmatch(below, p) for p in self._knobs.missing
+        ):
             raise Refusal(404, "Method not found")
-        if verb not in ("GET", "HEAD"):
+        if (writes if posted else answers) is None or verb not in ("GET", "HEAD", "POST"):
             raise Refusal(405, "Method Not Allowed")
-        method, args = answers
+        scope = writes[0][1] if posted and writes else answers and answers[0].scope
+        if scope is not None and scope not in found.scopes:
+            raise Refusal(403, "Access denied.")
         if any(fnmatch(below, p) for p in self._knobs.forbidden):
             raise Refusal(403, "Access denied.")
-        if method.scope is not None and method.scope not in found.scopes:
-            raise Refusal(403, "Access denied.")
+        if posted:
+            number = list(account.keyring.keys).index(found.value)
+            status, told = self.write(account=account.name, key=number, path=way, params=params)
+            return status, orjson.dumps(told), JSON
+        assert answers is not None
+        method, args = answers
         behind = account.next_replica(below)
         call = Call(account, found, path, params, args, self._clock.now(), behind)
         return 200, method.answer(call), method.kind
+
+    def write(self, *, account: str, key: int, path: str, params: Json) -> tuple[int, Json]:
+        """Carry out a POST by the account's so many-th key; the journal repeats it by these."""
+        holder = self._accounts[account]
+        by = list(holder.keyring.keys.values())[key]
+        answers = registry.WRITE_PATHS.find(path)
+        assert answers is not None
+        (write, _), args = answers
+        call = Call(holder, by, path, params, args, self._clock.now())
+        with holder.saves.by_key(by.value):
+            return write(call)
 
     def _holder(self, key: str | None) -> tuple[Account, Key]:
         """Return the account and key of a request, or raise the refusal."""

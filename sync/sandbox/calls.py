@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from sync.sandbox.account import Account
+from sync.sandbox.forms import INPUT, missing
 from sync.sandbox.keys import Key
 from sync.sandbox.php import Json, Refusal
 
@@ -36,8 +37,22 @@ class Call:
         """Return the sites that the key sees."""
         return [s for s in self.account.sites if self.key.sees(s)]
 
-    def by(self) -> str:
-        by = str(self.params.get("by", "externalId"))
+    def site(self) -> str:
+        """Return the site that is named, or the only one that the key sees."""
+        given, seen = self.params.get("site"), self.sites()
+        if given in (None, "") and len(seen) == 1:
+            return seen[0]
+        if given in (None, ""):
+            raise missing("site")
+        if given not in seen:
+            raise Refusal(400, INPUT, errors={"site": f"Site with code={given} not found."})
+        return str(given)
+
+    def by(self, usual: str = "externalId", name: str = "by") -> str:
+        """Return what the path holds; the API takes externalId where nothing is said."""
+        by = str(self.params.get(name, usual))
         if by not in ("id", "externalId"):
-            raise Refusal(400, "Errors in the input parameters", errors={"by": "invalid"})
+            raise Refusal(
+                400, INPUT, errors={name: "The value you selected is not a valid choice."}
+            )
         return by

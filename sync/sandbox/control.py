@@ -17,6 +17,7 @@ POST /control/{account}/{mutation} arguments by name -> {"result": ...}; among t
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -27,7 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sync.sandbox import oracle
+from sync.sandbox import oracle, page
 from sync.sandbox.oracle import answer
 from sync.sandbox.php import Refusal
 from sync.sandbox.registry import MUTATIONS
@@ -133,20 +134,24 @@ class Control:
 
 
 class LoopbackOnly:
-    """Refuses clients that are not on this machine."""
+    """Refuses clients that are not on this machine, nor in one of the networks allowed."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, allowed: Iterable[str] = ()) -> None:
+        self._app, self._allowed = app, [ipaddress.ip_network(each) for each in allowed]
+
+    def _may(self, client: str) -> bool:
+        address = ipaddress.ip_address(client)
+        return address.is_loopback or any(address in network for network in self._allowed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
-        if scope["type"] == "http" and client and not ipaddress.ip_address(client[0]).is_loopback:
+        if scope["type"] == "http" and client and not self._may(client[0]):
             await JSONResponse({"error": "loopback only"}, 403)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def application(sandbox: Sandbox) -> Starlette:
-    """Return the oracle and the controls: loopback only, without limits."""
-    routes: list[Route] = [*oracle.routes(sandbox), *_routes(sandbox)]
-    return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly)])
+def application(sandbox: Sandbox, allowed: Iterable[str] = ()) -> Starlette:
+    """Return page, oracle and controls: for this machine and `allowed` networks, without limits."""
+    routes: list[Route] = [*page.routes(sandbox), *oracle.routes(sandbox), *_routes(sandbox)]
+    return Starlette(routes=routes, middleware=[Middleware(LoopbackOnly, allowed)])

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from random import Random
 from typing import Any
 
-KINDS = ("500", "502", "503", "html", "cut", "short", "slow", "reset")
+KINDS = ("500", "502", "503", "html", "cut", "short", "slow", "drip", "reset")
 # Statuses in the log for kinds that send no true answer; 0: nothing was sent.
 STATUS = {"500": 500, "502": 502, "503": 503, "html": 200, "reset": 0}
 PAGE = (

@@ -23,6 +23,7 @@ class Entry:
     customer: int | None = None
     contact: int | None = None
     seen_at: float = 0.0  # when it is published, perhaps after its save's commit
+    key: str | None = None  # the API key that wrote it
 
 
 def is_chosen(entry_id: int, share: float) -> bool:

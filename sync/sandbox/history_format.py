@@ -42,6 +42,7 @@ DERIVED = {
     "presumableSex", "markDatetime", "mgCustomers", "customerSubscriptions", "updatedAt",
     "bonusesCreditTotal", "bonusesChargeTotal",
 }  # fmt: skip
+KEYLESS = ("packs",)  # histories that name no API key: the clients' models of them have none
 AGGREGATES = ("marginSumm", "totalSumm", "averageSumm", "ordersCount", "costSumm")
 
 
@@ -73,7 +74,7 @@ def merged(before: Json, changes: Json) -> Json:
         elif name in ("payments", "items"):
             after[name] = value
         elif isinstance(value, dict) and isinstance(old, dict | list):
-            after[name] = merged(old if isinstance(old, dict) else {}, value)
+            after[name] = merged(old if isinstance(old, dict) else {}, value) or old
         else:
             after[name] = value
     return after
@@ -127,6 +128,8 @@ def _element(element: Any) -> Any:
         return element
     if "number" in element:
         return element["number"]
+    if "order" in element:  # a link; how the API tells of one is not known
+        return {"id": element["order"]["id"]}
     return {k: element[k] for k in ("id", "code") if k in element} or element.get("name")
 
 

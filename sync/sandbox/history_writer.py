@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from random import Random
 
 import orjson
@@ -25,21 +25,26 @@ class HistoryWriter:
     time: LocalTime
     knobs: Knobs
     lateness: Random
+    triggers: list[Callable[[str, int], None]] = field(default_factory=list)
+    """Called with the history and the record of each entry, when it is written."""
 
     def append(
         self, history: str, record: Record, body: Json, *, at: float, committed: float, text: str,
-        whole: bytes | None = None,
+        whole: bytes | None = None, key: str | None = None,
     ) -> None:  # fmt: skip
         """Write one entry about a record: `text` is its createdAt, `body` all that follows it."""
         knobs = self.knobs
         entry = Entry(
             0, at, text, record.id, record.site,
             self.press.pack(orjson.dumps(body)[1:-1]), whole, record.customer, record.contact,
+            key=key,
         )  # fmt: skip
         self.histories[history].append(
             entry, now=at, committed=committed, delay=self._delay(),
             replicas=knobs.replica_lags if knobs.replica_histories else (),
         )  # fmt: skip
+        for trigger in self.triggers:
+            trigger(history, record.id)
 
     def _delay(self) -> float:
         """Return the seconds between the commit of a save and the publication of the next entry."""

@@ -18,6 +18,8 @@ import orjson
 from sync.sandbox.php import Refusal
 from sync.sandbox.sandbox import Sandbox
 
+_POST: dict[str, Any] = {"posted": True}  # about a call of the API, which names its account
+
 
 class Journal:
     """The journal of a sandbox: `begin` before the accounts are made, `resume` after."""
@@ -42,13 +44,16 @@ class Journal:
         for line in self._lines[1:]:
             sandbox.clock.freeze(line["at"])
             with contextlib.suppress(Refusal, ValueError, TypeError, KeyError):
-                if "account" in line:
+                if "posted" in line:
+                    sandbox.api.write(**line["posted"])
+                elif "account" in line:
                     account = sandbox.accounts[line["account"]]
                     account.mutations[line["save"]](**line["arguments"])
                 else:
                     sandbox.churn.once()
         _go_on(sandbox)
         setattr(sandbox.churn, "once", self._kept(sandbox, sandbox.churn.once, {}))  # noqa: B010
+        setattr(sandbox.api, "write", self._kept(sandbox, sandbox.api.write, _POST))  # noqa: B010
         for account in sandbox.accounts.values():
             for name, edit in account.mutations.items():
                 about = {"account": account.name, "save": name}
@@ -63,7 +68,10 @@ class Journal:
             with sandbox.lock:
                 self._inside = True
                 at = sandbox.clock.freeze()
-                self._write({"at": at, **about, **({"arguments": arguments} if about else {})})
+                said = (
+                    {"posted": arguments} if about is _POST else {**about, "arguments": arguments}
+                )
+                self._write({"at": at, **(said if about else {})})
                 try:
                     return save(**arguments)
                 finally:

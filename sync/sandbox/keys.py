@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import RLock
 
-SCOPES = (
+READS = (
     "order_read", "customer_read", "store_read", "reference_read", "integration_read",
     "custom_fields_read", "cost_read", "user_read", "task_read", "segment_read", "loyalty_read",
     "file_read", "delivery_read",
 )  # fmt: skip
+SCOPES = (*READS, *(scope.replace("_read", "_write") for scope in READS if scope != "segment_read"))
+"""All that a key may have. Of the scopes to write only analytics_write is evidenced, which no key
+has at first; the others follow from the names of those to read."""
 
 
 @dataclass

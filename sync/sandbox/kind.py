@@ -11,6 +11,7 @@ from sync.sandbox.account import Account
 from sync.sandbox.calls import Call
 from sync.sandbox.php import Json
 from sync.sandbox.records import Record
+from sync.sandbox.shapes import Write
 
 Answer = Callable[[Call], bytes]
 Move = Callable[[Account, Random], object]  # a random mutation, like those of people at work
@@ -38,7 +39,8 @@ class Kind:
 
     name: str  # its collection and, if it has a history, the history's name
     methods: Mapping[str, Answer] = field(default_factory=dict)  # path below /api/v5/ -> answer
-    scope: str | None = None  # the scope a key needs for its methods
+    writes: Mapping[str, Write] = field(default_factory=dict)  # those of POST
+    scope: str | None = None  # the scope a key needs for its methods; writes: with _write
     subject: str | None = None  # with a history: the key of the record in an entry
     mutations: tuple[Callable[..., Any], ...] = ()  # all that an editor may do: f(account, …)
     churn: Mapping[str, Move] = field(default_factory=dict)  # by their names in the knob churn_mix

@@ -19,7 +19,7 @@ CHURN_MIX = {
     "touch_silently": 2.0,
 }
 SHAPES = ("text", "list")
-_RANGES = ("latency_ms", "entry_delay_seconds", "entry_delay_long_seconds")
+_RANGES = ("latency_ms", "jitter_ms", "entry_delay_seconds", "entry_delay_long_seconds")
 _BY_ID = ("huge", "unreadable_entries")
 ORDERS_OF_LISTS = ("newest", "oldest", "id_desc", "id_asc", "shuffled")
 
@@ -35,12 +35,19 @@ class Knobs:
       retry_after             seconds sent as Retry-After with a 503; None = no such header.
       latency_ms              (low, high), or one number: milliseconds an answer of the API takes.
                               What it shows is the state of some moment within them.
+    Network, on the way to the server: the rate counts, and the log stamps, what has arrived
+      jitter_ms               (low, high), or one number: milliseconds a request is on its way.
+      late_share              share of requests that is on its way `late_ms` milliseconds longer.
+      stall_ms                so many milliseconds long nothing arrives, then all at once, every
+      stall_every_seconds     so many seconds; 0 = never.
     Faults
       fault_share             kind -> share of API requests (0..1). Kinds: "500", "502" (HTML page),
                               "503", "html" (HTML with 200), "cut" (200, half a JSON),
-                              "short" (the connection ends inside the body), "slow", "reset".
+                              "short" (the connection ends inside the body), "slow", "drip" (the
+                              true answer, byte by byte), "reset".
       fault_accounts          accounts that fault_share strikes; [] = all.
       slow_seconds            how long "slow" waits before the true answer.
+      drip_seconds            the pause of "drip" before each byte of the body.
       html_always             accounts whose host answers every request with an HTML page.
       missing                 paths below /api/v5/ that this server does not have (404).
       forbidden               paths below /api/v5/ that no key may read (403 "Access denied.").
@@ -105,8 +112,15 @@ class Knobs:
     retry_after: float | None = None
     latency_ms: tuple[float, float] = (0, 0)
 
+    jitter_ms: tuple[float, float] = (0, 0)
+    late_share: float = 0
+    late_ms: float = 200
+    stall_ms: float = 400
+    stall_every_seconds: float = 0
+
     fault_share: dict[str, float] = field(default_factory=dict)
     slow_seconds: float = 2.0
+    drip_seconds: float = 5.0
     fault_accounts: list[str] = field(default_factory=list)
     html_always: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)

@@ -34,13 +34,14 @@ class Arrival:
     account: str | None
     path: str
     params: dict[str, Any]
+    verb: str = "GET"
     status: int = 0
     fault: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
             "time": self.time, "client": self.client, "account": self.account,
-            "path": self.path, "params": self.params, "status": self.status,
+            "verb": self.verb, "path": self.path, "params": self.params, "status": self.status,
             "fault": self.fault,
         }  # fmt: skip
 
@@ -50,12 +51,18 @@ class RequestLog:
 
     def __init__(self, keep: int = 300_000) -> None:
         self._arrivals: deque[Arrival] = deque(maxlen=keep)
+        self.recent: deque[tuple[Arrival, bytes]] = deque(maxlen=50)  # with how the answer begins
 
     def add(self, arrival: Arrival) -> None:
         self._arrivals.append(arrival)
 
+    def answered(self, arrival: Arrival, body: bytes) -> None:
+        """Keep how an answer begins, of the latest few."""
+        self.recent.append((arrival, body[:300]))
+
     def clear(self) -> None:
         self._arrivals.clear()
+        self.recent.clear()
 
     def matching(
         self, account: str | None = None, path: str | None = None, since: float = 0

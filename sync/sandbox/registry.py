@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from sync.sandbox import service
+from sync.sandbox import dictionaries, service, without
 from sync.sandbox.kind import Answer, Kind, Move
 from sync.sandbox.kinds.corporate import ADDRESSES, COMPANIES, CONTACTS, CORPORATE
 from sync.sandbox.kinds.costs import COSTS
@@ -27,6 +27,7 @@ from sync.sandbox.kinds.users import GROUPS as USER_GROUPS
 from sync.sandbox.kinds.users import USERS
 from sync.sandbox.singles import Download
 
+T = TypeVar("T")
 KINDS: tuple[Kind, ...] = (
     ORDERS, CUSTOMERS, CORPORATE, PACKS, TASKS, CUSTOMER_NOTES, CORPORATE_NOTES, COSTS, FILES,
     SHIPMENTS, PRODUCTS, OFFERS, GROUPS, PROPERTIES, VALUES, LOYALTY_ACCOUNTS, LOYALTIES,
@@ -54,6 +55,10 @@ class Method:
         return b"application/pdf" if isinstance(self.answer, Download) else b"application/json"
 
 
+def _to_write(scope: str | None) -> str | None:
+    return scope and scope.replace("_read", "_write")
+
+
 METHODS = {f"/api/{path}": Method(*method) for path, method in service.METHODS.items()} | {
     f"/api/v5/{path}": Method(answer, kind.scope)
     for kind in KINDS
@@ -61,26 +66,40 @@ METHODS = {f"/api/{path}": Method(*method) for path, method in service.METHODS.i
 }
 
 
-def _patterns() -> dict[int, list[tuple[list[str], str]]]:
+_WRITES = (
+    {path: (write, kind.scope) for kind in KINDS for path, write in kind.writes.items()}
+    | {path: (write, dictionaries.SCOPE) for path, write in dictionaries.WRITES.items()}
+    | without.WRITES
+)
+WRITES = {f"/api/v5/{path}": (write, _to_write(scope)) for path, (write, scope) in _WRITES.items()}
+
+
+def _patterns(paths: Iterable[str]) -> dict[int, list[tuple[list[str], str]]]:
     """Return paths with variable parts by their length, the most specific ones first."""
     found: dict[int, list[tuple[list[str], str]]] = {}
-    for path in sorted((p for p in METHODS if "{" in p), key=lambda p: p.count("{")):
+    for path in sorted((p for p in paths if "{" in p), key=lambda p: p.count("{")):
         parts = path.split("/")
         found.setdefault(len(parts), []).append((parts, path))
     return found
 
 
-_PATTERNS = _patterns()
+class Paths(Generic[T]):
+    """Methods by their paths, of which some have variable parts."""
+
+    def __init__(self, methods: Mapping[str, T]) -> None:
+        self._methods, self._patterns = methods, _patterns(methods)
+
+    def find(self, path: str) -> tuple[T, tuple[str, ...]] | None:
+        """Return the method of a path and the variable parts; None for an unknown path."""
+        exact = self._methods.get(path)
+        if exact is not None and "{" not in path:
+            return exact, ()
+        parts = path.split("/")
+        for pattern, name in self._patterns.get(len(parts), ()):
+            if all(p == q or p.startswith("{") for p, q in zip(pattern, parts, strict=True)):
+                args = tuple(q for p, q in zip(pattern, parts, strict=True) if p.startswith("{"))
+                return self._methods[name], args
+        return None
 
 
-def find(path: str) -> tuple[Method, tuple[str, ...]] | None:
-    """Return the method of a path and the variable parts; None for an unknown path."""
-    exact = METHODS.get(path)
-    if exact is not None and "{" not in path:
-        return exact, ()
-    parts = path.split("/")
-    for pattern, name in _PATTERNS.get(len(parts), ()):
-        if all(p == q or p.startswith("{") for p, q in zip(pattern, parts, strict=True)):
-            args = tuple(q for p, q in zip(pattern, parts, strict=True) if p.startswith("{"))
-            return METHODS[name], args
-    return None
+READ_PATHS, WRITE_PATHS = Paths(METHODS), Paths(WRITES)

@@ -9,7 +9,7 @@ from random import Random
 from threading import RLock
 
 from sync.sandbox.clock import LocalTime
-from sync.sandbox.history_format import Word
+from sync.sandbox.history_format import KEYLESS, Word
 from sync.sandbox.history_writer import HistoryWriter
 from sync.sandbox.knobs import Knobs
 from sync.sandbox.php import Json
@@ -31,8 +31,13 @@ class Save:
         self.committed = self.now + (knobs.history_publish_delay if late else 0)
         self.visible = self.committed + knobs.list_lag_seconds
         self._replicas = knobs.replica_lags
+        self._key = None if silent else saves.writer_key
+        if self._key is not None:  # a call of the API, whatever else would make such a change
+            source = "api"
         self._author: Json = {"source": source}
-        if source == "user":
+        if self._key is not None:
+            self._author["apiKey"] = {"current": False}  # true for its own key, when it is read
+        elif source == "user":
             self._author["user"] = {"id": rng.choice(saves.user_ids)}
         elif source == "api":
             self._author["apiKey"] = {"current": rng.random() < 0.2}
@@ -81,13 +86,15 @@ class Save:
             return
         writer = self._saves.writer
         body: Json = {**(flags or {}), **self._author}
+        if history in KEYLESS:
+            body.pop("apiKey", None)
         body |= {"field": word.field, "oldValue": word.old, "newValue": word.new}
         if stub is not None:
             body[writer.histories[history].subject] = stub
         body |= word.about
         writer.append(
             history, record, body, at=self.now, committed=self.committed, whole=whole,
-            text=self.text,
+            text=self.text, key=self._key,
         )  # fmt: skip
 
 
@@ -103,7 +110,18 @@ class Saves:
     rng: Random
     user_ids: list[int]
     lock: RLock
+    writer_key: str | None = None  # of the call under way
     _together: Save | None = None
+
+    @contextmanager
+    def by_key(self, key: str) -> Iterator[None]:
+        """Have all entries of the saves inside name an API key as their author."""
+        with self.lock:
+            self.writer_key = key
+            try:
+                yield
+            finally:
+                self.writer_key = None
 
     @contextmanager
     def saving(self, source: str = "user", *, silent: bool = False) -> Iterator[Save]:

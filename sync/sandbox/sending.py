@@ -15,6 +15,7 @@ from sync.sandbox.php import Refusal
 from sync.sandbox.records import Record
 from sync.sandbox.timeline import PADDING, steady
 
+_OTHERS, _OWN = b'"apiKey":{"current":false}', b'"apiKey":{"current":true}'
 __all__ = [
     "answered",
     "answered_entry",
@@ -76,9 +77,16 @@ def embedded(account: Account, customer: int, site: str | None, now: float) -> b
     return orjson.dumps({"type": "customer", "id": customer, "site": site})
 
 
-def sent_entry(account: Account, history: str, entry: Entry, now: float) -> bytes:
-    """Return a history entry; a `created` one carries the whole object as it was then."""
+def sent_entry(
+    account: Account, history: str, entry: Entry, now: float, *, key: str | None = None
+) -> bytes:
+    """Return a history entry; a `created` one carries the whole object as it was then.
+
+    `key` is the reader's: what it wrote itself is `current`.
+    """
     body = account.store.press.unpack(entry.body)
+    if entry.key is not None and entry.key == key:
+        body = body.replace(_OTHERS, _OWN, 1)
     if entry.whole is not None:
         whole = account.store.press.unpack(entry.whole)
         if history == "orders":
@@ -89,7 +97,7 @@ def sent_entry(account: Account, history: str, entry: Entry, now: float) -> byte
 
 def answered_entry(call: Call, history: str, entry: Entry) -> bytes:
     """Return a history entry in an answer; a knob gives some entries an unreadable subject."""
-    sent_as = sent_entry(call.account, history, entry, call.now)
+    sent_as = sent_entry(call.account, history, entry, call.now, key=call.key.value)
     shape = _shape(call.account.knobs, history, entry.id)
     if shape is None:
         return sent_as

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +28,10 @@ def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     return sock
 
 
-def server(sandbox: Sandbox) -> uvicorn.Server:
+def server(sandbox: Sandbox, *, allowed: Iterable[str] = ()) -> uvicorn.Server:
     config = uvicorn.Config(
-        App(sandbox), log_level="error", access_log=False, lifespan="off", http="h11",
+        App(sandbox, allowed=allowed), log_level="error", access_log=False, lifespan="off",
+        http="h11",
         ws="none", timeout_graceful_shutdown=1, timeout_keep_alive=60, loop="asyncio",
     )  # fmt: skip
     return uvicorn.Server(config)

@@ -1,12 +1,13 @@
-"""Methods and mutations that belong to no kind: settings, dictionaries, look-ups, any record."""
+"""Methods and mutations that belong to no kind: settings, look-ups, any record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
+from sync.sandbox import dictionaries
 from sync.sandbox.account import Account
 from sync.sandbox.backups import Backups
 from sync.sandbox.calls import Call
@@ -18,21 +19,6 @@ from sync.sandbox.php import Json, Refusal, values
 from sync.sandbox.records import Record
 from sync.sandbox.singles import as_json, find
 from sync.sandbox.store import site_of
-
-_MAPS = {
-    "delivery-services": "deliveryServices", "delivery-types": "deliveryTypes",
-    "order-methods": "orderMethods", "order-types": "orderTypes",
-    "payment-statuses": "paymentStatuses",
-    "payment-types": "paymentTypes", "product-statuses": "productStatuses", "sites": "sites",
-    "status-groups": "statusGroups", "statuses": "statuses", "units": "units",
-}  # fmt: skip
-_ROWS = {
-    "cost-groups": "costGroups", "cost-items": "costItems", "countries": "countriesIso",
-    "couriers": "couriers", "currencies": "currencies", "legal-entities": "legalEntities",
-    "mg-channels": "mgChannels", "price-types": "priceTypes", "stores": "stores",
-}  # fmt: skip
-_OURS = ("couriers", "mg-channels")  # the API has ids of them, no codes
-
 
 # --- mutations
 
@@ -73,20 +59,6 @@ def delete(account: Account, collection: str, record_id: int) -> int:
         return int(record_id)
 
 
-def set_reference(account: Account, dictionary: str, code: str, **fields: Any) -> None:
-    """Change, rename or add a dictionary entry (`set_reference("statuses", "new", name=…)`)."""
-    with account.lock:
-        entry = account.references[dictionary].setdefault(code, {"code": code, "active": True})
-        entry.update({k: v for k, v in fields.items() if v is not None})
-        for gone in [k for k, v in fields.items() if v is None]:
-            entry.pop(gone, None)
-
-
-def remove_reference(account: Account, dictionary: str, code: str) -> None:
-    with account.lock:
-        del account.references[dictionary][code]
-
-
 def _of(part: str, method: Callable[..., Any]) -> Callable[..., Any]:
     """Turn a method of an account's part into a mutation of the account."""
 
@@ -98,7 +70,7 @@ def _of(part: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 MUTATIONS: tuple[Callable[..., Any], ...] = (
-    create, update, delete, set_reference, remove_reference, Account.set_zone,
+    create, update, delete, *dictionaries.MUTATIONS, Account.set_zone,
     *(_of("keyring", method) for method in (
         Keyring.add_key, Keyring.revoke_key, Keyring.restore_key, Keyring.revoke_scope,
         Keyring.grant_scope, Keyring.limit_sites, Keyring.revoke_site,
@@ -108,29 +80,6 @@ MUTATIONS: tuple[Callable[..., Any], ...] = (
 
 
 # --- methods
-
-
-@dataclass(frozen=True)
-class ReferenceMethod:
-    """An unpaged dictionary: a map by code, or a list; `strip` leaves out a code the API lacks."""
-
-    name: str
-    key: str
-    keyed: bool = False
-    strip: bool = False
-
-    def __call__(self, call: Call) -> bytes:
-        entries = call.account.references[self.name]
-        if self.name == "sites":
-            entries = {c: e for c, e in entries.items() if call.key.sees(c)}
-        if self.name == "countries":
-            return as_json(**{self.key: list(entries)})
-        if self.keyed:
-            return as_json(**{self.key: entries or []})
-        rows = entries.values()
-        if self.strip:
-            rows = [{k: v for k, v in e.items() if k != "code"} for e in rows]  # type: ignore[assignment]
-        return as_json(**{self.key: list(rows)})
 
 
 def api_versions(_: Call) -> bytes:
@@ -303,9 +252,4 @@ METHODS: dict[str, tuple[Answer, str | None]] = {
     "v5/telephony/manager": (manager_by_phone, None),
     "v5/verification/sms/{check}/status": (sms_status, None),
     "v5/statistic/update": (recalculate, "analytics_write"),
-} | {
-    f"v5/reference/{name}": (
-        ReferenceMethod(name, key, keyed=name in _MAPS, strip=name in _OURS), "reference_read",
-    )
-    for name, key in (_MAPS | _ROWS).items()
-}  # fmt: skip
+} | {f"v5/{path}": (answer, dictionaries.SCOPE) for path, answer in dictionaries.METHODS.items()}

@@ -88,10 +88,12 @@ def items(rng: Random, shop: Shop, site: str, created: str) -> list[Json]:
 
 
 def totals(order: Json) -> None:
-    """Recompute the sums from items and delivery."""
+    """Recompute the sums from items, the order's own discount and delivery."""
     lines = order["items"]
     goods = sum(i["initialPrice"] * i["quantity"] for i in lines)
     paid = sum((i["initialPrice"] - i["discountTotal"]) * i["quantity"] for i in lines)
+    paid -= paid * (order.get("discountManualPercent") or 0) / 100
+    paid -= order.get("discountManualAmount") or 0
     order["summ"] = loose(goods)
     cost = (order.get("delivery") or {}).get("cost") or 0
     order["totalSumm"] = loose(paid + float(cost))

@@ -59,12 +59,8 @@ def find(call: Call, collection: str, text: str, *, by_external: bool) -> Record
     """Return the record a path names, or raise "Not found", with combinedTo after a merge."""
     target = call.account.collections[collection]
     if by_external and call.by() == "externalId":
-        site = call.params.get("site")
-        if site is None and len(call.sites()) > 1:
-            raise Refusal(400, "Parameter 'site' is missing")
-        found = target.find(
-            call.now, lambda r: r.external == text and (site is None or r.site == site)
-        )
+        site = call.params.get("site") or call.site()
+        found = target.find(call.now, lambda r: r.external == text and r.site == site)
         missing = next(
             (i for i, g in target.gone.items() if g.last and g.last.external == text), None
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from sync.sandbox import Account, Clock, Sandbox, kinds, registry
-from sync.sandbox.kind import Kind
+from sync.sandbox import Account, Clock, Sandbox, dictionaries, kinds, registry
+from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.knobs import CHURN_MIX
 from sync.sandbox.lists import FeedMethod
 from sync.sandbox.registry import KINDS
@@ -26,7 +29,10 @@ def test_every_kind_that_is_declared_is_listed() -> None:
         for value in vars(importlib.import_module(f"sync.sandbox.kinds.{module.name}")).values()
         if isinstance(value, Kind)
     ]
-    assert {kind.name for kind in declared} == set(NAMES)
+    forgotten = {kind.name for kind in declared} - set(NAMES)
+    assert forgotten == set(), (
+        "name them in KINDS of sync/sandbox/registry.py (CONTRIBUTING, step 6)"
+    )
 
 
 def test_nothing_is_declared_twice() -> None:
@@ -46,6 +52,64 @@ def test_kinds_name_kinds_that_there_are() -> None:
     assert sorted(turns) == sorted(NAMES)
     for kind in KINDS:
         assert all(turns.index(name) < turns.index(kind.name) for name in kind.after), kind.name
+
+
+def test_a_method_of_a_history_and_the_subject_of_its_entries_go_together() -> None:
+    """Without `subject` an account has no such history, and nothing can be seeded."""
+    feeds = {k.name for k in KINDS if any(isinstance(m, FeedMethod) for m in k.methods.values())}
+    assert feeds == {kind.name for kind in KINDS if kind.subject}, (
+        "a kind has `subject` and a FeedMethod, or neither"
+    )
+
+
+def test_every_dictionary_has_first_entries() -> None:
+    """A name in `_MAPS` or `_ROWS` is only the way to them."""
+    account: Account = Sandbox(clock=Clock(1_763_000_000)).account()
+    bare = {
+        each.name for each in dictionaries.METHODS.values() if not account.references.get(each.name)
+    }
+    assert bare == set(), "give them entries in sync/sandbox/reference.py (CONTRIBUTING, step 6)"
+
+
+# Those that draw from the one generator of seeding. They are as they are; no other is to.
+DRAW = {
+    "contacts", "costs", "customers", "customers-corporate", "files", "loyalty-accounts", "orders",
+    "packs", "segments", "shipments", "tasks", "users",
+}  # fmt: skip
+
+
+def test_no_further_kind_draws_from_the_generator_that_all_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A draw shifts all that follow: every seeded account, and all that is measured on one."""
+    drew: set[str] = set()
+
+    def noted(kind: Kind, do: Callable[..., Any]) -> Callable[..., Any]:
+        def run(seeding: Seeding, *rest: Any) -> Any:
+            before = seeding.rng.getstate()
+            made = do(seeding, *rest)
+            made = made if made is None else list(made)
+            if seeding.rng.getstate() != before:
+                drew.add(kind.name)
+            return made
+
+        return run
+
+    watched = [
+        replace(
+            kind,
+            seed=kind.seed and noted(kind, kind.seed),
+            created=kind.created and noted(kind, kind.created),
+            left_by={whose: noted(kind, leaving) for whose, leaving in kind.left_by.items()},
+        )
+        for kind in KINDS
+    ]
+    monkeypatch.setattr("sync.sandbox.sandbox.KINDS", watched)
+    Sandbox(clock=Clock(1_763_000_000)).account(orders=100, customers=100, products=10)
+    assert drew - DRAW == set(), (
+        "they draw from seeding.rng (CONTRIBUTING): let them have a Random of their own, as the"
+        " shelves of sync/sandbox/kinds/products.py do"
+    )
 
 
 def test_churn_knows_every_edit_of_its_mix() -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import base64
 from bisect import bisect_right
 from datetime import datetime
+from typing import Any
 
 import orjson
 
+from sync.sandbox import shapes
 from sync.sandbox.account import Account
 from sync.sandbox.calls import Call
 from sync.sandbox.filters import among, bounds, custom_fields, flag, idle, moments, text
+from sync.sandbox.forms import INPUT, missing
 from sync.sandbox.kind import Kind, Left, Seeding
 from sync.sandbox.kinds.notes import stub
 from sync.sandbox.lists import CREATED, LIMITS, ListMethod, answer, page, paging
 from sync.sandbox.php import Json, Refusal, loose, values
 from sync.sandbox.records import Record
+from sync.sandbox.shapes import Done, Shape, Write, checked, editing
 from sync.sandbox.singles import SingleMethod, find
+from sync.sandbox.writes import known
 
 FILTERS = {
     **among("status", "id", customerId="customer.id", customerExternalId="customer.externalId",
@@ -28,25 +33,27 @@ _TYPES = ("credit_for_order", "charge_for_order", "credit_manual", "burn")
 
 
 def create_bonus(
-    account: Account, loyalty_account: int, amount: float, kind: str = "credit_manual"
-) -> int:
+    account: Account, loyalty_account: int, amount: float, kind: str = "credit_manual",
+    bonus: Json | None = None,
+) -> int:  # fmt: skip
     """Credit or charge bonuses; only the operations show the change of the balance."""
     with account.saving(silent=True) as save:
         before, held = account.store.loaded("loyalty-accounts", loyalty_account)
         held["amount"] = loose(held["amount"] + amount)
         save.put("loyalty-accounts", account.store.record(held, site=before.site))
-        record = _operation(account, before.id, kind, amount, save.text)
+        record = _operation(account, before.id, kind, amount, save.text, bonus)
         save.put("bonus-operations", record)
         return record.id
 
 
 def _operation(
-    account: Account, loyalty_account: int, kind: str, amount: float, when: str
-) -> Record:
+    account: Account, loyalty_account: int, kind: str, amount: float, when: str,
+    bonus: Json | None = None,
+) -> Record:  # fmt: skip
     """Return an operation. The API sends no id of it; the id here is only part of the cursor."""
     made: Json = {"type": kind, "createdAt": when, "amount": amount}
     if kind.startswith("credit"):
-        made["bonus"] = {"activationDate": when[:10]}
+        made["bonus"] = bonus or {"activationDate": when[:10]}
     made |= {"loyaltyAccount": {"id": loyalty_account}, "loyalty": {"id": 3}}
     number, packed = account.store.take_id("bonus-operations"), account.store.pack(made)
     return Record(number, when, None, None, packed, customer=loyalty_account)
@@ -161,6 +168,105 @@ def programme(call: Call) -> bytes:
     return b'{"success":true,"loyalty":%b,"requiredFields":[]}' % blob
 
 
+# --- writes; no history tells of them
+
+ACCOUNT = {**shapes.text("phoneNumber", "cardNumber"), **shapes.custom_fields("loyalty_account")}
+NEW_ACCOUNT = Shape({**ACCOUNT, "customer": known("customers")}, needs=("customer",))
+
+
+def create_account(call: Call, value: Any) -> Done:
+    """Open an account in the active programme; it is activated apart."""
+    site = call.site()
+    form = checked(call, NEW_ACCOUNT, value, "LoyaltyAccount", makes=True)
+    account, person = call.account, form.pop("customer")
+    held_already = account.collections["loyalty-accounts"]
+    if any(held_already.load(r)["customer"]["id"] == person.id
+           for r in held_already.truth.live.values()):  # fmt: skip
+        said = {"customer": "The customer has a loyalty account already."}
+        raise Refusal(400, "LoyaltyAccount is not loaded", errors=said)
+    whole = account.collections["customers"].load(person)
+    _, club = account.store.loaded("loyalties", 3)
+    with account.saving("api") as save:
+        held: Json = {
+            "active": False, "id": account.store.take_id("loyalty-accounts"), "amount": 0,
+            "ordersSum": whole["totalSumm"], "nextLevelSum": 100000, "createdAt": save.text,
+            "customer": {**stub(whole), "firstName": whole.get("firstName", "")},
+            "level": club["levels"][0], "status": "not_confirmed",
+            "loyalty": {k: v for k, v in club.items() if k != "levels"},
+        }  # fmt: skip
+        held |= {k: v for k, v in form.items() if v is not None}
+        held["customFields"] = held.get("customFields") or []
+        save.put("loyalty-accounts", account.store.record(held, site=person.site))
+    return Done({"site": site, "loyaltyAccount": held, "warnings": []})
+
+
+def _save_account(call: Call, **changes: Any) -> Json:
+    record = find(call, "loyalty-accounts", call.args[0], by_external=False)
+    held = call.account.collections["loyalty-accounts"].load(record)
+    held = {k: v for k, v in {**held, **changes}.items() if v is not None}
+    with call.account.saving("api") as save:
+        save.put("loyalty-accounts", call.account.store.record(held, site=record.site))
+    return held
+
+
+def edit_account(call: Call, value: Any) -> Done:
+    find(call, "loyalty-accounts", call.args[0], by_external=False)
+    form = checked(call, Shape(ACCOUNT), value, "LoyaltyAccount", makes=False)
+    return Done({"loyaltyAccount": _save_account(call, **form)})
+
+
+def activate(call: Call, _: Any) -> Done:
+    when = call.account.local(call.now)
+    held = _save_account(call, active=True, status="activated", activatedAt=when)
+    return Done({"loyaltyAccount": held})
+
+
+BONUS = Shape(
+    {**shapes.number("amount"), **shapes.day("activationDate", "expireDate"),
+     **shapes.text("comment")},
+    needs=("amount",),
+)  # fmt: skip
+
+
+def _asked(call: Call) -> tuple[Record, Json, Json]:
+    """Return the account, its content, and the bonus of parameters that are no JSON."""
+    record = find(call, "loyalty-accounts", call.args[0], by_external=False)
+    held = call.account.collections["loyalty-accounts"].load(record)
+    if "amount" not in call.params:
+        raise missing("amount")
+    form = checked(call, BONUS, call.params, "LoyaltyBonus", makes=True)
+    if form["amount"] <= 0:
+        raise Refusal(400, INPUT, errors={"amount": "This value should be positive."})
+    if not held["active"]:  # the text is not known, as that of a balance that is too small
+        raise Refusal(400, "Loyalty account is not active")
+    return record, held, form
+
+
+def credit(call: Call, _: Any) -> Done:
+    record, _, form = _asked(call)
+    bonus: Json = {
+        "activationDate": form.get("activationDate") or call.account.local(call.now)[:10]
+    }
+    if form.get("expireDate"):
+        bonus["expireDate"] = form["expireDate"]
+    create_bonus(call.account, record.id, form["amount"], bonus=bonus)
+    return Done({"loyaltyBonus": {"amount": form["amount"], **bonus}})
+
+
+def charge(call: Call, _: Any) -> Done:
+    record, held, form = _asked(call)
+    if form["amount"] > held["amount"]:
+        raise Refusal(400, INPUT, errors={"amount": "There are not so many bonuses."})
+    create_bonus(call.account, record.id, -form["amount"], "charge_manual")
+    return Done()
+
+
+def _outsider(account: Account) -> int:
+    """Return a customer without a loyalty account."""
+    inside = {a["customer"]["id"] for a in account.entities("loyalty-accounts")}
+    return next(i for i in account.ids("customers") if i not in inside)
+
+
 LOYALTY_ACCOUNTS = Kind(
     "loyalty-accounts",
     scope="loyalty_read",
@@ -169,6 +275,16 @@ LOYALTY_ACCOUNTS = Kind(
             "loyalty-accounts", "loyaltyAccounts", FILTERS, created=CREATED
         ),
         "loyalty/account/{id}": SingleMethod("loyalty-accounts", "loyaltyAccount"),
+    },
+    writes={
+        "loyalty/account/create": Write(
+            create_account, "loyaltyAccount",
+            form=lambda account: {"loyaltyAccount": {"customer": {"id": _outsider(account)}}},
+        ),
+        "loyalty/account/{id}/edit": editing(edit_account, "loyaltyAccount", Shape(ACCOUNT)),
+        "loyalty/account/{id}/activate": Write(activate),
+        "loyalty/account/{id}/bonus/credit": Write(credit, form=lambda _: {"amount": "5"}),
+        "loyalty/account/{id}/bonus/charge": Write(charge, form=lambda _: {"amount": "1"}),
     },
     after=("customer-notes", "loyalties"),
     left_by={"customers": of_customer},

@@ -9,8 +9,10 @@ from sync.sandbox.account import Account
 from sync.sandbox.calls import Call
 from sync.sandbox.filters import above, after, among, bounds, flag, idle, least, most, text
 from sync.sandbox.kind import Kind, Seeding
+from sync.sandbox.kinds.product_edits import set_stock
+from sync.sandbox.kinds.product_writes import GROUP_WRITES, OFFER_WRITES, PRODUCT_WRITES
 from sync.sandbox.lists import MORE, ListMethod
-from sync.sandbox.php import Json, loose
+from sync.sandbox.php import Json
 from sync.sandbox.records import Record
 
 PRODUCT_FILTERS = {
@@ -38,23 +40,6 @@ GROUP_FILTERS = {
     **flag("active"), **among(parentGroupId="parentId", sites="site"), **least(minLevel="lvl"),
     **most(maxLevel="lvl"), **idle("catalogs", "loadFromYml"),
 }  # fmt: skip
-
-
-def set_stock(account: Account, offer_id: int, quantity: float, *, bump: bool = False) -> int:
-    """Change the stock of an offer; the product's updatedAt moves only with `bump`."""
-    with account.saving(silent=True) as save:
-        _, offer = account.store.loaded("offers", offer_id)
-        offer["quantity"] = quantity
-        before, product = account.store.loaded("products", offer["product"]["id"])
-        for other in product["offers"]:
-            if other["id"] == offer_id:
-                other["quantity"] = quantity
-        product["quantity"] = loose(sum(o["quantity"] for o in product["offers"]))
-        if bump:
-            product["updatedAt"] = save.text
-        save.put("offers", account.store.record(offer, site=offer["site"]))
-        save.put("products", account.store.record(product, site=before.site))
-        return before.id
 
 
 def seed(seeding: Seeding) -> None:
@@ -111,6 +96,7 @@ PRODUCTS = Kind(
     "products",
     scope="store_read",
     methods={"store/products": ListMethod("products", "products", PRODUCT_FILTERS, order="id_asc")},
+    writes=PRODUCT_WRITES,
     mutations=(set_stock,),
     seed=seed,
 )
@@ -123,6 +109,7 @@ OFFERS = Kind(
             "offers", "offers", INVENTORY_FILTERS, limits=MORE, order="id_desc", shape=_stock
         ),
     },
+    writes=OFFER_WRITES,
 )
 GROUPS = Kind(
     "product-groups",
@@ -132,4 +119,5 @@ GROUPS = Kind(
             "product-groups", "productGroup", GROUP_FILTERS, order="oldest"
         )
     },
+    writes=GROUP_WRITES,
 )

@@ -98,19 +98,28 @@ def _take(account: Account, made: Json, step: shop.Step) -> list[Word]:
             said += [Word("shipment_date", None, when[:10]), Word("shipped", False, True)]
         if step.status == "returned" and made.get("fullPaidAt"):
             (payment,) = made["payments"].values()
-            payment["status"] = "returned"
+            payment["status"], made["prepaySum"] = "returned", 0
             about = {"payment": {"id": payment["id"], "type": payment["type"]}}
             said.append(Word("payments.status", {"code": "paid"}, {"code": "returned"}, about))
         if step.status == "complete" and made["id"] % 4 == 0:  # one in four sets them
             for item in made["items"]:
                 item["status"], about = "sold", {"item": {"id": item["id"]}}
                 said.append(Word("order_product.status", {"code": "new"}, {"code": "sold"}, about))
-    if step.paid and made["payments"]:
-        (payment,) = made["payments"].values()
-        about, day = {"payment": {"id": payment["id"], "type": payment["type"]}}, when[:10]
-        payment |= {"status": "paid", "paidAt": f"{day} 00:00:00"}
-        made["fullPaidAt"] = when
-        said.append(Word("full_paid_at", None, when))
-        said.append(Word("payments.paid_at", None, payment["paidAt"], about))
-        said.append(Word("payments.status", {"code": "not-paid"}, {"code": "paid"}, about))
+    if step.paid or (step.status == "complete" and made["id"] % 10):  # one in ten stays a debt
+        said += _pay(made, when)
     return said
+
+
+def _pay(made: Json, when: str) -> list[Word]:
+    """Pay an order whole, if it has a payment that is not paid; return the history entries."""
+    if not made["payments"] or made.get("fullPaidAt"):
+        return []
+    (payment,) = made["payments"].values()
+    about, day = {"payment": {"id": payment["id"], "type": payment["type"]}}, when[:10]
+    payment |= {"status": "paid", "paidAt": f"{day} 00:00:00"}
+    made |= {"fullPaidAt": when, "prepaySum": payment["amount"]}
+    return [
+        Word("full_paid_at", None, when),
+        Word("payments.paid_at", None, payment["paidAt"], about),
+        Word("payments.status", {"code": "not-paid"}, {"code": "paid"}, about),
+    ]

@@ -5,15 +5,21 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from sync.sandbox import shapes
 from sync.sandbox.account import Account
+from sync.sandbox.aggregates import BUYERS
+from sync.sandbox.calls import Call
 from sync.sandbox.filters import Deep, Filter, among, dates, text
 from sync.sandbox.history_format import Word, merged, words
 from sync.sandbox.kind import Kind, Left, Seeding
 from sync.sandbox.lists import CREATED, FeedMethod, ListMethod
 from sync.sandbox.php import Json, values
 from sync.sandbox.records import Record
+from sync.sandbox.saves import Save
+from sync.sandbox.shapes import Done, Shape, checked, editing, flag, making, minute, user
 from sync.sandbox.shop import short
-from sync.sandbox.singles import SingleMethod
+from sync.sandbox.singles import SingleMethod, find
+from sync.sandbox.writes import known
 
 
 def _task_status(wanted: str) -> Deep:
@@ -28,12 +34,26 @@ FILTERS = {
 }  # fmt: skip
 
 
+TASK = Shape(
+    {
+        **shapes.text("text", "commentary", "phone", "phoneSite"), **minute("datetime"),
+        **flag("complete"), "performerId": user(), "order": known("orders"),
+        "customer": known(*BUYERS),
+    },
+    needs=("text", "performerId"),
+)  # fmt: skip
+
+
 def create_task(account: Account, **fields: Any) -> int:
     with account.saving("user") as save:
         task = merged(_new(account, account.rng, created=save.text), fields)
-        record = account.store.record(task, site=None)
-        save.came("tasks", record, Word("id", None, record.id), stub=task)
-        return record.id
+        return _put(account, save, task)
+
+
+def _put(account: Account, save: Save, task: Json) -> int:
+    record = account.store.record(task, site=None)
+    save.came("tasks", record, Word("id", None, record.id), stub=task)
+    return record.id
 
 
 def update_task(account: Account, task_id: int, **changes: Any) -> int:
@@ -111,6 +131,42 @@ def created(seeding: Seeding, record: Record, task: Json) -> None:
     account.writer.made("tasks", record, body, at=at, text=task["createdAt"])
 
 
+# --- writes
+
+
+def _sent(account: Account, form: Json) -> Json:
+    """Return a form as the task holds it: the performer's id, and whose it is."""
+    held = {k: v for k, v in form.items() if k not in ("performerId", "order", "customer")}
+    if "performerId" in form:
+        held |= {"performer": form["performerId"], "performerType": "user"}
+    if form.get("order") is not None:
+        order = account.collections["orders"].load(form["order"])
+        held["order"] = {**short(order), "site": order["site"]}
+    if form.get("customer") is not None:
+        person = form["customer"]
+        held["customer"] = {"id": person.id, "site": person.site}
+    return held
+
+
+def create(call: Call, value: Any) -> Done:
+    form = checked(call, TASK, value, "Task", makes=True)
+    account = call.account
+    with account.saving("api") as save:
+        task: Json = {
+            "id": account.store.take_id("tasks"), "commentary": "", "createdAt": save.text,
+            "complete": False, "creator": account.user_ids[0],
+        } | {k: v for k, v in _sent(account, form).items() if v is not None}  # fmt: skip
+        if task["complete"]:
+            task["completedAt"] = save.text
+        return Done({"id": _put(account, save, task)})
+
+
+def edit(call: Call, value: Any) -> Done:
+    record = find(call, "tasks", call.args[0], by_external=False)
+    form = checked(call, TASK, value, "Task", makes=False)
+    return Done({"id": update_task(call.account, record.id, **_sent(call.account, form))})
+
+
 TASKS = Kind(
     "tasks",
     scope="task_read",
@@ -119,6 +175,10 @@ TASKS = Kind(
         "tasks": ListMethod("tasks", "tasks", FILTERS, order="id_desc", created=CREATED),
         "tasks/{id}": SingleMethod("tasks", "task"),
         "tasks/history": FeedMethod("tasks", "taskId"),
+    },
+    writes={
+        "tasks/create": making(create, "task", TASK),
+        "tasks/{id}/edit": editing(edit, "task", TASK),
     },
     mutations=(create_task, update_task, comment_task, delete_task),
     after=("costs",),  # of the same orders, which draw their random numbers first

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sync.sandbox import people
+from sync.sandbox.calls import Call
 from sync.sandbox.filters import among, flag, idle, moments
+from sync.sandbox.forms import INPUT, missing
 from sync.sandbox.kind import Kind, Seeding
 from sync.sandbox.lists import ListMethod
-from sync.sandbox.php import Json
-from sync.sandbox.singles import SingleMethod
+from sync.sandbox.php import Json, Refusal
+from sync.sandbox.shapes import CHOICE, Done, Write
+from sync.sandbox.singles import SingleMethod, find
 
 FILTERS = {
     **among("email", "status", groups="groups[].id"),
@@ -47,6 +52,20 @@ def seed(seeding: Seeding) -> None:
     account.user_ids[:] = [u["id"] for u in users[:6]]
 
 
+def set_status(call: Call, _: Any) -> Done:
+    """Set what a user is doing, a parameter without JSON."""
+    record = find(call, "users", call.args[0], by_external=False)
+    status = call.params.get("status")
+    if status is None:
+        raise missing("status")
+    if status not in ("free", "busy", "dinner", "break"):
+        raise Refusal(400, INPUT, errors={"status": CHOICE})
+    user = call.account.collections["users"].load(record) | {"status": status}
+    with call.account.saving("api") as save:
+        save.put("users", call.account.store.record(user))
+    return Done()
+
+
 USERS = Kind(
     "users",
     scope="user_read",
@@ -54,6 +73,7 @@ USERS = Kind(
         "users": ListMethod("users", "users", FILTERS, order="id_desc"),
         "users/{id}": SingleMethod("users", "user"),
     },
+    writes={"users/{id}/status": Write(set_status, form=lambda _: {"status": "busy"})},
     seed=seed,
 )
 GROUPS = Kind(

@@ -280,6 +280,16 @@ def test_oracle_and_controls_are_for_this_machine_only(sandbox: Sandbox) -> None
         assert asked("/oracle/demo", "127.0.0.1") == 200
 
 
+def test_a_request_is_judged_and_logged_when_it_arrives(
+    sandbox: Sandbox, client: httpx.Client
+) -> None:
+    """A network that holds requests back delays their arrival, not their answer."""
+    client.post("/control/knobs", json={"jitter_ms": [60, 60]})
+    asked = time.time()
+    assert client.get("/api/v5/orders").status_code == 200
+    assert sandbox.log.matching(path="/orders")[-1].time - asked >= 0.06
+
+
 def test_a_slow_answer_shows_a_moment_between_asking_and_hearing(
     sandbox: Sandbox, client: httpx.Client
 ) -> None:
