@@ -1,8 +1,7 @@
-"""Alembic's entry: one transaction per migration, under a lock, never waiting long for tables.
+"""Alembic's entry: one transaction, in the turn of this migrator (sync/database/migrate.py).
 
-A migration that cannot get its locks within 5 s fails and is run again, instead of queueing in
-front of every reader. An advisory lock keeps two migrators apart; whoever comes second waits for as
-long as the first one works.
+`celery -A sync mirror migrate` gives a connection whose transaction holds the turn, for one
+revision. Alembic's own commands, which developers use, run in one transaction made here.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import sqlalchemy as sa
 from alembic import context
 
 from sync.schema.everything import METADATA
-
-_LOCK = 0x5D0C_4B1D  # any number, ours alone
 
 
 def include_name(name: str | None, kind: str, parents: object) -> bool:
@@ -23,41 +20,28 @@ def include_name(name: str | None, kind: str, parents: object) -> bool:
 
 
 def run(connection: sa.Connection) -> None:
-    """Run what was asked for on this connection."""
-    # The limits are for tables, so they are set behind the turn; a role may have some of its own.
-    connection.exec_driver_sql("SET lock_timeout = 0")
-    connection.exec_driver_sql("SET statement_timeout = 0")
-    connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (_LOCK,))
-    wait_seconds = context.config.attributes.get("lock_seconds", 5)
-    connection.exec_driver_sql(f"SET lock_timeout = '{wait_seconds}s'")
-    connection.exec_driver_sql("SET statement_timeout = '15min'")
-    connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS sync")
-    connection.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS crm")
-    connection.commit()
-    try:
-        context.configure(
-            connection=connection,
-            target_metadata=METADATA,
-            include_schemas=True,
-            include_name=include_name,
-            version_table_schema="sync",
-            transaction_per_migration=True,
-            compare_server_default=False,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
-    finally:
-        connection.rollback()
-        connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (_LOCK,))
-        connection.commit()
+    """Run what was asked for in the transaction of this connection."""
+    context.configure(
+        connection=connection,
+        target_metadata=METADATA,
+        include_schemas=True,
+        include_name=include_name,
+        version_table_schema="sync",
+        compare_server_default=False,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    from sync.database.migrate import url_of_settings
+    from sync.database.engine import connect
+    from sync.database.migrate import prepare, take_turn, url_of_settings
 
-    engine = sa.create_engine(url_of_settings(), poolclass=sa.NullPool)
-    with engine.connect() as own:
+    engine = connect(url_of_settings(), size=1, name="alembic")
+    with engine.begin() as own:
+        prepare(own)
+        take_turn(own)
         run(own)

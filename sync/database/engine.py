@@ -2,12 +2,12 @@
 
     with reading(engine) as connection:   reads; Postgres refuses a write
     with writing(engine) as connection:   writes; the caller repeats the whole when it fails
-    for attempt in attempts(engine):      writes that are repeated here after a deadlock, so that
-        with attempt as connection:       what led to them (an answer of the API) is not lost
+    for attempt in attempts(engine):      writes that are repeated here after a deadlock or a race,
+        with attempt as connection:       so that what led to them (an answer) is not lost
 
-The engine is made at first use, after a worker has forked. Sessions carry limits shorter than a
-lease (lanes.py): a stopped process can neither commit late nor hold locks for ever. Error messages
-lose the rows they quote before anybody can log them.
+The engine is made at first use, after a worker has forked. What holds in a transaction, encoding,
+time zone, time limits, is the contract's (contract.py). Error messages lose the rows they quote
+before anybody can log them.
 """
 
 from __future__ import annotations
@@ -23,27 +23,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from sync import failpoints
-from sync.errors import TryLater
+from sync.database import contract
+from sync.errors import Overtaken, TryLater, UnexpectedData
 from sync.telemetry.redact_errors import first_line
 
-TRANSACTION_SECONDS = failpoints.scaled(40)
-IDLE_SECONDS = failpoints.scaled(20)
-LOCK_SECONDS = failpoints.scaled(15)
 SILENCE_SECONDS = 30
 """A server that acknowledges nothing for so long counts as gone: a lost network sends no error."""
 _RETRIED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _READ_ONLY = psycopg.errors.ReadOnlySqlTransaction.sqlstate
+_TOO_MUCH = "54"
+"""The class of SQLSTATE of what is too large for Postgres: it will be so the next time, too."""
 _ATTEMPTS = 5
-
-_LIMITS = (
-    f"-c transaction_timeout={TRANSACTION_SECONDS * 1000:.0f}ms "
-    f"-c idle_in_transaction_session_timeout={IDLE_SECONDS * 1000:.0f}ms "
-    f"-c lock_timeout={LOCK_SECONDS * 1000:.0f}ms "
-    # A plan made for an empty table is a sequential scan, and would be kept while it fills.
-    "-c plan_cache_mode=force_custom_plan "
-    "-c timezone=UTC"
-)
 
 
 def connect(
@@ -51,14 +41,13 @@ def connect(
     *,
     size: int = 20,
     name: str = "mirror",
-    limits: str = _LIMITS,
     wait_seconds: float = 30,
 ) -> sa.Engine:
     """Return a pool of at most `size` connections; nothing is opened yet.
 
     A caller that finds all of them taken waits for one, `wait_seconds` at most.
     """
-    made = sa.create_engine(
+    made = contract.engine(
         url,
         pool_size=min(size, 5),
         max_overflow=max(size - 5, 0),
@@ -66,17 +55,13 @@ def connect(
         pool_pre_ping=True,
         # A worker lives for weeks; behind a proxy a connection may not.
         pool_recycle=1800,
-        hide_parameters=True,
         connect_args={
-            "options": limits,
             "application_name": name,
             "connect_timeout": 10,
             "tcp_user_timeout": SILENCE_SECONDS * 1000,
             "keepalives_idle": SILENCE_SECONDS // 3,
             "keepalives_interval": SILENCE_SECONDS // 6,
             "keepalives_count": 4,
-            # Statements are few and repeated: psycopg prepares them after five uses.
-            "prepare_threshold": 5,
         },
     )
     sa.event.listen(made, "handle_error", _without_rows)
@@ -102,8 +87,15 @@ def outages() -> Iterator[None]:
     except NoConnectionFree as error:
         raise TryLater("Postgres does not answer: every connection of the pool is taken") from error
     except (OperationalError, InterfaceError) as error:
-        raise TryLater(f"Postgres could not serve us: {first_line(error)}") from error
+        if (getattr(error.orig, "sqlstate", None) or "").startswith(_TOO_MUCH):
+            raise UnexpectedData(
+                f"The data exceed a limit of Postgres: {first_line(error)}"
+            ) from error
+        told = contract.refusal(error.orig)
+        raise told or TryLater(f"Postgres could not serve us: {first_line(error)}") from error
     except DBAPIError as error:
+        if (told := contract.refusal(error.orig)) is not None:
+            raise told from error
         if error.connection_invalidated or _is_resource_error(error):
             raise TryLater(f"Postgres could not serve us: {first_line(error)}") from error
         raise
@@ -164,7 +156,7 @@ def repeated(transaction: Callable[[], Transaction]) -> Iterator[Transaction]:
 
 
 class _Attempt(AbstractContextManager[sa.Connection, bool]):
-    """A transaction that suppresses a deadlock of its body, so that the loop goes on."""
+    """A transaction that suppresses a deadlock or race of its body, so that the loop goes on."""
 
     def __init__(self, transaction: Transaction, *, is_last: bool) -> None:
         self._transaction = transaction
@@ -181,12 +173,15 @@ class _Attempt(AbstractContextManager[sa.Connection, bool]):
         trace: TracebackType | None,
     ) -> bool:
         try:
-            return bool(self._transaction.__exit__(kind, error, trace))
+            is_suppressed = bool(self._transaction.__exit__(kind, error, trace))
         except TryLater as failed:
             cause = getattr(failed.__cause__, "orig", None)
             # Without an error of the body, the commit failed. The body may have ended by a
             # `return`, after which the loop would not go on.
             if error is None or self._is_last or not isinstance(cause, _RETRIED):
                 raise
-            self.is_broken = True
-            return True
+        else:
+            if self._is_last or not isinstance(error, Overtaken):
+                return is_suppressed
+        self.is_broken = True
+        return True

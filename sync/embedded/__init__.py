@@ -211,9 +211,12 @@ def urls(settings: Settings) -> Urls:
 
 
 @contextlib.contextmanager
-def private(*, fast: bool = True) -> Iterator[Servers]:
-    """Provide a separate pair of servers in a temporary folder, removed at the end; for tests."""
-    folder = Path(tempfile.mkdtemp(prefix="mirror-"))
+def private(*, fast: bool = True, under: Path | None = None) -> Iterator[Servers]:
+    """Provide a separate pair of servers in a temporary folder, removed at the end; for tests.
+
+    The folder is made in `under`, or where temporary files are.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mirror-", dir=under))
     folder.chmod(0o755)  # the servers' user must be able to enter it
     pair = Servers(folder, fast=fast)
     try:

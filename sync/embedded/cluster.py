@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sync.embedded import process
-from sync.embedded.account import Account, private_folder
+from sync.embedded.account import Account, hand_over, named_account, private_folder
 from sync.errors import NeedsOperator
 
 
@@ -34,19 +35,18 @@ def make_cluster(
     process.wait_until(
         lambda: _has_no_leavings(data.parent), seconds=30, what="An older initdb is removed"
     )
+    maker = named_account(account)
     work = Path(tempfile.mkdtemp(prefix="initdb-", dir=data.parent))
     descriptor, password_file = tempfile.mkstemp(prefix="initdb-", dir=data.parent)  # mode 0600
     try:
         os.write(descriptor, password.encode())
         os.close(descriptor)
-        account.own(Path(password_file))
-        private_folder(work, account)
+        maker.own(Path(password_file))
+        private_folder(work, maker)
         command: list[str | Path] = [
             programs / "initdb",
             *("--pgdata", work / "data", "--username", user, "--pwfile", password_file),
-            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
-            # This locale sorts by code point and knows upper and lower case of every script.
-            *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", *_locale(programs)),
             *("--data-checksums", *options),
         ]
         done = subprocess.run(  # noqa: S603  our own binary, our own arguments
@@ -58,10 +58,11 @@ def make_cluster(
             env=process.bare_environment(),
             start_new_session=True,
             check=False,
-            **account.popen(),
+            **maker.popen(),
         )
         if done.returncode:
             raise NeedsOperator(f"initdb failed: {(done.stderr or done.stdout).strip()}")
+        hand_over(work / "data", account, before=maker)
         (work / "data").rename(data)
     finally:
         Path(password_file).unlink()
@@ -78,10 +79,22 @@ def _has_no_leavings(folder: Path) -> bool:
     return not left
 
 
-def _check_version(data: Path, programs: Path) -> None:
-    ours = subprocess.run(  # noqa: S603
+def _version(programs: Path) -> str:
+    """Return what the server says of its version: `postgres (PostgreSQL) 18.6`."""
+    return subprocess.run(  # noqa: S603
         [str(programs / "postgres"), "--version"], capture_output=True, text=True, check=True
     ).stdout
+
+
+def _locale(programs: Path) -> Sequence[str]:
+    """Return the arguments for a locale that sorts by code point and knows every script's case."""
+    if re.search(r" 1[56]\.", _version(programs)):
+        return ("--locale", "C.UTF-8")  # of the system: Postgres has one of its own since 17
+    return ("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8")
+
+
+def _check_version(data: Path, programs: Path) -> None:
+    ours = _version(programs)
     theirs = (data / "PG_VERSION").read_text().strip()
     if f" {theirs}." not in ours:
         raise NeedsOperator(

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from sync.embedded import process
-from sync.embedded.account import Account
+from sync.embedded.account import Account, hand_over
 from sync.embedded.cluster import make_cluster
 from sync.errors import NeedsOperator, TryLater
 
@@ -102,6 +102,7 @@ class Postgres:
             options=["--no-sync"] if self.settings.get("fsync") == "off" else [],
         )
         if self.pid is None:
+            hand_over(self.data, self.account)
             self._launch()
         else:
             self._seen_pid = self.pid

@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 
 from sync.embedded import process
-from sync.embedded.account import Account, private_folder
+from sync.embedded.account import Account, hand_over, private_folder
 from sync.errors import NeedsOperator, TryLater
 
 DATABASES = 64  # each test worker has its own
@@ -57,8 +57,10 @@ class Valkey:
 
         The caller must hold the start lock.
         """
-        private_folder(self.data, self.account)
         if self.pid is None:
+            if self.data.exists():
+                hand_over(self.data, self.account)
+            private_folder(self.data, self.account)
             self._launch()
         else:
             self._seen_pid = self.pid

