@@ -6,6 +6,9 @@ Secrets may also come from a file: `SYNC_SECRET_KEY_FILE=/run/secrets/key`.
 
 fields.py  Settings, and their creation from the environment: read this first
 values.py  the checks of the values that an operator writes
+server_urls.py  the one parser of the URLs of Postgres and Redis
+surroundings.py  variables that are not ours: certificates and proxies
+redis_address.py  SYNC_REDIS_URL taken apart
 """
 
 from __future__ import annotations
@@ -13,15 +16,19 @@ from __future__ import annotations
 import os
 from functools import cache
 
+from sync.settings import surroundings, values
 from sync.settings.fields import (
     FIELDS,
     FROM_FILE,
     PREFIX,
     Settings,
-    unknown_warning,
+    unknown_mistake,
     variable,
+    warnings,
 )
+from sync.settings.surroundings import Proxy
 from sync.settings.values import GATEWAY, secret_bytes
+from sync.telemetry.secrets import keep_secret
 
 __all__ = [
     "FIELDS",
@@ -31,10 +38,12 @@ __all__ = [
     "PREFIX",
     "Settings",
     "forget",
+    "proxy",
     "secret_bytes",
     "settings",
-    "unknown_warning",
+    "unknown_mistake",
     "variable",
+    "warnings",
 ]
 
 KEY_PREFIX = "sync:"
@@ -43,8 +52,21 @@ KEY_PREFIX = "sync:"
 
 @cache
 def settings() -> Settings:
-    """Return this process's settings, read from the environment on the first call."""
-    return Settings.from_env(os.environ)
+    """Return this process's settings, read from the environment on the first call.
+
+    Their secrets are kept out of all output from then on.
+    """
+    found = Settings.from_env(os.environ)
+    for name in FROM_FILE:
+        value = getattr(found, name)
+        for secret in values.secrets_in(value.get_secret_value()) if value else ():
+            keep_secret(secret)
+    return found
+
+
+def proxy() -> Proxy | None:
+    """Return the proxy to other machines that the environment names, None without one."""
+    return surroundings.proxy(os.environ)
 
 
 def forget() -> None:

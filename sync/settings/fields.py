@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +13,7 @@ from pydantic_core.core_schema import ValidationInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sync.errors import NeedsOperator
-from sync.settings import values
+from sync.settings import server_urls, surroundings, values
 
 PREFIX = "SYNC_"
 TEST_PREFIX = "SYNC_TEST_"  # sync/failpoints.py
@@ -21,7 +22,9 @@ _GENERATE_KEY = (
 )
 
 _Number = Annotated[float, Field(allow_inf_nan=False)]
-_Rate = Annotated[_Number, Field(gt=0)]
+MOST_A_SECOND = 1000
+"""The highest limit: the limiter's script keeps a second of slots."""
+_Rate = Annotated[_Number, Field(gt=0, le=MOST_A_SECOND)]
 
 
 class Settings(BaseSettings):
@@ -54,10 +57,14 @@ class Settings(BaseSettings):
         examples=[".data"],
     )
     rate_limit: _Rate = Field(
-        default=10, description="requests per second above 0, all stores together", examples=["10"]
+        default=10,
+        description=f"requests per second above 0, at most {MOST_A_SECOND}, all stores together",
+        examples=["10"],
     )
     telephony_rate_limit: _Rate = Field(
-        default=40, description="telephony requests per second above 0", examples=["40"]
+        default=40,
+        description=f"telephony requests per second above 0, at most {MOST_A_SECOND}",
+        examples=["40"],
     )
     egress: Annotated[str, BeforeValidator(values.egress)] = Field(
         default="default",
@@ -77,6 +84,19 @@ class Settings(BaseSettings):
         validate_default=True,
         description="the longest wait for a quiet feed in seconds, at least SYNC_FEED_SECONDS",
         examples=["900"],
+    )
+    first_byte_seconds: Annotated[_Number, Field(ge=1, le=240)] = Field(
+        default=100,
+        description="seconds that an account may take to begin an answer, 1 to 240; a page that "
+        "takes longer is asked for smaller",
+        examples=["100"],
+    )
+    answer_seconds: Annotated[_Number, Field(ge=1, le=240)] = Field(
+        default=120,
+        validate_default=True,
+        description="seconds that an account may take from a request to the end of its answer, at "
+        "least SYNC_FIRST_BYTE_SECONDS, at most 240",
+        examples=["120"],
     )
     allow_hosts: Annotated[tuple[str, ...], BeforeValidator(values.hosts)] = Field(
         default=(),
@@ -103,6 +123,18 @@ class Settings(BaseSettings):
         description="what an operator types to log in to the status page, 20 characters or more",
         examples=[f"what this prints: {_GENERATE_KEY}"],
     )
+    web_read_token: Annotated[SecretStr | None, BeforeValidator(values.secret_text)] = Field(
+        default=None,
+        description="what somebody types who may look at the status page and push no button, 20 "
+        "characters or more, or leave it empty",
+        examples=[f"what this prints: {_GENERATE_KEY}"],
+    )
+    web_scrape_token: Annotated[SecretStr | None, BeforeValidator(values.secret_text)] = Field(
+        default=None,
+        description="what Prometheus sends for /metrics and opens nothing else, 20 characters or "
+        "more, or leave it empty",
+        examples=[f"what this prints: {_GENERATE_KEY}"],
+    )
     web_proxies: Annotated[tuple[str, ...], BeforeValidator(values.proxies)] = Field(
         default=("127.0.0.1", "::1"),
         description="the addresses or networks of the https proxies before the status page, whose "
@@ -126,7 +158,12 @@ class Settings(BaseSettings):
         description="seconds of lag that the webhook is told of, 60 or more",
         examples=["1800"],
     )
-    unknown: tuple[str, ...] = ()  # SYNC_ variables that are no setting: likely typing mistakes
+    health_dir: Path | None = Field(
+        default=None,
+        description="a folder in which workers and beat touch a file after their work, for health "
+        "checks, or leave it empty",
+        examples=["/tmp/health"],  # noqa: S108  of a container
+    )
 
     @field_validator("secret_key")
     @classmethod
@@ -137,6 +174,14 @@ class Settings(BaseSettings):
         # generate different keys, and neither could decrypt what the other wrote.
         if value is None and info.data.get("database_url") is not None:
             raise ValueError("it is missing, and SYNC_DATABASE_URL is set")
+        return value
+
+    @field_validator("web_read_token", "web_scrape_token")
+    @classmethod
+    def _opens_one_thing(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        for field in ("web_token", "web_read_token"):
+            if value is not None and value == info.data.get(field):
+                raise ValueError(f"it is also {PREFIX}{field.upper()}, which may do other things")
         return value
 
     @field_validator("webhook_secret")
@@ -164,6 +209,14 @@ class Settings(BaseSettings):
             raise ValueError(f"it is less than SYNC_FEED_SECONDS ({least:g})")
         return value
 
+    @field_validator("answer_seconds")
+    @classmethod
+    def _not_below_first_byte_seconds(cls, value: float, info: ValidationInfo) -> float:
+        least = info.data.get("first_byte_seconds", 1)
+        if value < least:
+            raise ValueError(f"it is less than SYNC_FIRST_BYTE_SECONDS ({least:g})")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -182,27 +235,35 @@ class Settings(BaseSettings):
 
         An empty variable counts as missing: compose files pass `${SYNC_X:-}`.
         """
-        values, unknown, mistakes = _collect(environ)
+        values, mistakes = _collect(environ)
         try:
-            parsed = cls.model_validate({**values, "unknown": unknown})
+            parsed = cls.model_validate(values)
         except ValidationError as error:
             mistakes |= {
                 str(detail["loc"][0]): _worded(detail, values)
                 for detail in reversed(error.errors(include_url=False))
                 if detail["loc"][0] not in mistakes
             }
-        if mistakes:
-            lines = "\n".join(f"  {mistakes[name]}" for name in FIELDS if name in mistakes)
+        told = [mistakes[name] for name in FIELDS if name in mistakes]
+        told += [unknown_mistake(name) for name in _unknown(environ)]
+        told += surroundings.mistakes(environ)
+        if told:
+            lines = "\n".join(f"  {line}" for line in told)
             # `from None`: the error of pydantic would print the values, secrets included.
             raise NeedsOperator(f"The settings need correcting:\n{lines}") from None
         return parsed
 
 
-FIELDS = tuple(name for name in Settings.model_fields if name != "unknown")
+FIELDS = tuple(Settings.model_fields)
 FROM_FILE = (
-    "database_url", "redis_url", "secret_key", "sentry_dsn", "web_token", "webhook_url",
-    "webhook_secret",
+    "database_url", "redis_url", "secret_key", "sentry_dsn", "web_token", "web_read_token",
+    "web_scrape_token", "webhook_url", "webhook_secret",
 )  # fmt: skip
+
+MAY_BE_EMPTY = (
+    "sentry_dsn", "web_read_token", "web_scrape_token", "webhook_url", "webhook_secret",
+)  # fmt: skip
+"""Files that may be empty, like variables: a compose file names them, used or not."""
 
 
 def variable(field: str) -> str:
@@ -210,24 +271,28 @@ def variable(field: str) -> str:
     return f"{PREFIX}{field.upper()}"
 
 
-def _collect(
-    environ: Mapping[str, str],
-) -> tuple[dict[str, str], tuple[str, ...], dict[str, str]]:
-    """Return the environment's values by field, the unknown names, and the mistakes by field."""
+def _collect(environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the environment's values by field, and the mistakes by field."""
     values: dict[str, str] = {}
     mistakes: dict[str, str] = {}
-    known = {variable(field) for field in FIELDS} | {f"{variable(f)}_FILE" for f in FROM_FILE}
     for field in FIELDS:
         name = variable(field)
         text = environ.get(name, "").strip()
         path = environ.get(f"{name}_FILE", "").strip() if field in FROM_FILE else ""
         if text and path:
-            mistakes[field] = f"{name} and {name}_FILE are both set; keep one of them."
+            # Units and manifests name a file for each secret, and the variable may be older.
+            if not _is_blank(path):
+                mistakes[field] = f"{name} and {name}_FILE are both set; keep one of them."
         elif path:
             try:
-                text = Path(path).read_text(encoding="utf-8").strip()
+                # Editors of Windows put a byte order mark before the text.
+                text = Path(path).read_text(encoding="utf-8-sig").strip()
             except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "it is not text"
+                reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+                if isinstance(error, PermissionError):
+                    reason += (
+                        f" for uid {os.getuid()}; chmod 444 it, in a folder only you may enter"
+                    )
                 # The text is shown only if it looks like a path: it could be the secret itself.
                 found = (
                     f'is "{path}", which cannot be read ({reason})'
@@ -239,18 +304,35 @@ def _collect(
                     f"write the path of a file this user can read, e.g. /run/secrets/{field}."
                 )
             else:
-                if not text:
+                if not text and field not in MAY_BE_EMPTY:
                     mistakes[field] = f'{name}_FILE is "{path}", which is empty; fill the file.'
         if text:
             values[field] = text
-    unknown = tuple(
-        sorted(
-            name
-            for name in environ
-            if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known
-        )
+    return values, mistakes
+
+
+def _is_blank(path: str) -> bool:
+    """Tell whether a file is there and has nothing in it."""
+    try:
+        return not Path(path).read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    """Return the SYNC_ variables that are no setting: set and without effect, by a typing mistake.
+
+    An empty one changes nothing anyway, like that of a setting.
+    """
+    known = {variable(field) for field in FIELDS} | {f"{variable(f)}_FILE" for f in FROM_FILE}
+    return sorted(
+        name
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
+        and not name.startswith(TEST_PREFIX)
+        and name not in known
+        and value.strip()
     )
-    return values, unknown, mistakes
 
 
 def _worded(detail: Any, values: Mapping[str, str]) -> str:
@@ -268,7 +350,19 @@ def _worded(detail: Any, values: Mapping[str, str]) -> str:
     return f"{variable(field)} {wrong}{reason}; write {about.description}, e.g. {example}"
 
 
-def unknown_warning(name: str) -> str:
-    """Return a warning about a SYNC_ variable that is no setting, with the nearest setting."""
-    near = difflib.get_close_matches(name, [variable(field) for field in FIELDS], n=1, cutoff=0.7)
-    return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ".")
+def warnings(found: Settings) -> list[str]:
+    """Return a sentence for each thing that was set and has no effect."""
+    if found.database_url is None:
+        return []
+    return [
+        f"{variable('database_url')} sets {option}, which the mirror's connections set"
+        " themselves: it has no effect"
+        for option in server_urls.overridden(found.database_url.get_secret_value())
+    ]
+
+
+def unknown_mistake(name: str) -> str:
+    """Say that a SYNC_ variable is no setting, with the nearest setting."""
+    known = [variable(field) for field in FIELDS] + [f"{variable(f)}_FILE" for f in FROM_FILE]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "; remove it.")

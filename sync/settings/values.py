@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import ipaddress
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from sync.settings import redis_address, server_urls
 
 GATEWAY = "gateway"
 """The word in SYNC_WEB_PROXIES for the container's gateway, from which its host connects."""
@@ -19,48 +23,36 @@ _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?")
 _EGRESS = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def _split(url: str, schemes: Mapping[str, str]) -> str:
-    """Check a URL; return it with the scheme that our libraries use. Messages never quote it."""
+def _web_address(url: str) -> str:
+    """Check an http URL; return it with its scheme in lower case. Messages never quote it."""
     scheme, separator, _ = url.partition("://")
-    if not separator or scheme.lower() not in schemes:
-        known = " or ".join(f"{known}://" for known in schemes)
-        raise ValueError(f"it does not begin with {known}")
+    if not separator or scheme.lower() not in {"https", "http"}:
+        raise ValueError("it does not begin with https:// or http://")
     try:
         parts = urlsplit(url)
         _ = parts.port  # parsed only when read
     except ValueError:
-        raise ValueError(
-            "its host or port cannot be read; special characters of a password are written as "
-            "%-codes (@ is %40, / is %2F, # is %23)"
-        ) from None
-    return urlunsplit(parts._replace(scheme=schemes[scheme.lower()]))
+        raise server_urls.Unreadable from None
+    return urlunsplit(parts._replace(scheme=scheme.lower()))
 
 
 def database_url(text: Any) -> Any:
-    schemes = ("postgresql", "postgres", "postgresql+psycopg")
-    if not isinstance(text, str):
-        return text
-    url = _split(text, dict.fromkeys(schemes, "postgresql+psycopg"))
-    # urlunsplit drops the empty host of a socket URL (postgresql:///mirror?host=/run).
-    return url if "://" in url else url.replace(":", "://", 1)
+    return server_urls.database(text) if isinstance(text, str) else text
 
 
 def redis_url(text: Any) -> Any:
     if not isinstance(text, str):
         return text
-    url = _split(text, {"redis": "redis", "rediss": "rediss"})
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ValueError("it names no host")
-    if not re.fullmatch(r"/?\d*", parts.path):
-        raise ValueError("what follows the host is not a database number, e.g. /0")
-    return url
+    for option, path in redis_address.parse(text).files.items():
+        if not os.access(path, os.R_OK):
+            raise ValueError(f'its {option} names "{path}", which this user cannot read')
+    return text
 
 
 def sentry_dsn(text: Any) -> Any:
     if not isinstance(text, str):
         return text
-    url = _split(text, {"https": "https", "http": "http"})
+    url = _web_address(text)
     if not urlsplit(url).username or not urlsplit(url).hostname:
         raise ValueError("it has no public key before the host")
     return url
@@ -69,7 +61,7 @@ def sentry_dsn(text: Any) -> Any:
 def webhook_url(text: Any) -> Any:
     if not isinstance(text, str):
         return text
-    url = _split(text, {"https": "https", "http": "http"})
+    url = _web_address(text)
     host = urlsplit(url).hostname
     if not host:
         raise ValueError("it names no host")
@@ -81,7 +73,7 @@ def webhook_url(text: Any) -> Any:
 def endpoint(text: Any) -> Any:
     if not isinstance(text, str) or not text:
         return text
-    url = _split(text, {"https": "https", "http": "http"})
+    url = _web_address(text)
     if not urlsplit(url).hostname:
         raise ValueError("it names no host")
     return url.rstrip("/")
@@ -98,6 +90,18 @@ def secret_key(text: Any) -> Any:
         return text
     secret_bytes(text)
     return text
+
+
+def secrets_in(text: str) -> Iterator[str]:
+    """Yield a secret setting itself, and the secrets that it has as a URL."""
+    yield text
+    scheme, separator, _ = text.partition("://")
+    if separator:
+        with contextlib.suppress(ValueError):
+            parts = server_urls.split(text, (scheme.lower(),))
+            # The user of a web address is a key, as in Sentry's.
+            yield parts.password or (parts.user if scheme.lower().startswith("http") else "")
+            yield from (each for name, each in parts.options.items() if "password" in name)
 
 
 def secret_bytes(text: str) -> bytes:

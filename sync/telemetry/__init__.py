@@ -2,9 +2,11 @@
 
 Fields: store, resource, lane, window, page, rows, changed, waited_seconds, elapsed_seconds.
 Info logs a line for each slice; debug logs a line for each page received and each commit.
-Logs hold names, numbers and our own messages. API keys are removed from every line.
+Logs hold names, numbers and our own messages. Secrets are removed from every line, after it is
+written out, so that no object's own words bring one in.
 
-secrets.py        API keys, removed from logs, events and traces by their value
+secrets.py        API keys and passwords, removed from logs, events and traces by their value
+secret_forms.py   the escapes and encodings in which a secret is found
 redact_errors.py  database errors, without the rows in their messages
 sanitize.py       text from an account, without characters that harm a terminal or Postgres
 row_counter.py    rows and changes of a slice, counted where they are written
@@ -59,8 +61,8 @@ def configure(log_format: str, *, level: int = logging.INFO) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(_traceback),
-            _without_keys,
             renderer,
+            _without_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -73,8 +75,8 @@ def _traceback(exc_info: Any) -> str:
     return without_rows(text, exc_info[1])
 
 
-def _without_keys(_: Any, __: str, event: Any) -> Any:
-    return scrubbed(event)
+def _without_secrets(_: Any, __: str, line: Any) -> Any:
+    return scrubbed(line)
 
 
 def level_of(name: str | int) -> int:
@@ -84,7 +86,7 @@ def level_of(name: str | int) -> int:
 
 
 class _Line(logging.Formatter):
-    """A formatter for the standard library's lines that removes keys and rows."""
+    """A formatter for the standard library's lines that removes secrets and rows."""
 
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[1] if record.exc_info else None
@@ -92,7 +94,7 @@ class _Line(logging.Formatter):
 
 
 def standard_library(*, level: int = logging.WARNING) -> None:
-    """Write the lines of Celery and other libraries to stderr, with keys and rows removed."""
+    """Write the lines of Celery and other libraries to stderr, with secrets and rows removed."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line("%(asctime)s [%(levelname)-8s] %(name)s %(message)s"))
     root = logging.getLogger()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from sync.telemetry.secrets import scrubbed
+
 LONGEST = 300
 _QUOTE = re.compile(r"""(?:^|(?<=\s))["']""")
 
@@ -29,7 +31,7 @@ def first_line(error: BaseException) -> str:
     if _is_of_database(origin) and any(c.__name__ == "DataError" for c in type(origin).__mro__):
         before, *value = _QUOTE.split(line, maxsplit=1)
         line = f"{before}…" if value else before
-    return line[:LONGEST]
+    return scrubbed(line)[:LONGEST]  # a secret that is cut is not found any more
 
 
 def without_rows(text: str, error: BaseException | None) -> str:

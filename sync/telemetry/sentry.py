@@ -34,6 +34,6 @@ def _event(event: Any, hint: Any) -> Any:
     for each in event.get("exception", {}).get("values", ()):
         text = without_rows(each.get("value") or "", error)
         if (each.get("module") or "").startswith(_DATABASE):
-            text = next(iter(text.splitlines()), "")[:LONGEST]
+            text = scrubbed(next(iter(text.splitlines()), ""))[:LONGEST]
         each["value"] = text
     return scrubbed(event)

@@ -10,68 +10,79 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery import Celery
-from celery.app.amqp import AMQP
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
-from kombu.connection import Connection
-from kombu.transport import redis as transport
+from celery import Celery, Task
+from celery.signals import (
+    beat_init,
+    celeryd_after_setup,
+    setup_logging,
+    worker_process_init,
+    worker_shutting_down,
+)
+from kombu.transport import TRANSPORT_ALIASES
 
 from sync import telemetry
-from sync.settings import KEY_PREFIX, settings, unknown_warning
+from sync.errors import NeedsOperator, TryLater
+from sync.settings import KEY_PREFIX, settings, warnings
+from sync.settings.redis_address import parse
 
-PLACES = 16
-"""The concurrent tasks of a worker; crawls use at most half of them (sync/worker/tasks.py)."""
+CONCURRENCY = 16
+"""The concurrent tasks of a worker, unless `-c` says otherwise."""
 QUEUES = ("feeds", "crawls")
 
 
-class Channel(transport.Channel):
-    """A channel that raises ConnectionError when it is used after its connection was closed.
+class PatientTask(Task):  # type: ignore[misc]  # Celery has no type hints
+    """A task that does nothing while the schema is older than this release.
 
-    kombu 5.7 uses such a channel to requeue and acknowledge messages that were in flight when Redis
-    went away. Its own AttributeError would end the worker; on ConnectionError kombu reconnects.
+    What is due is a row of Postgres, so that the message is not missed.
     """
 
-    def _connparams(self, asynchronous: bool = False) -> Any:
-        if self.connection is None or self.connection.client is None:
-            raise ConnectionError("this connection to the broker was closed")
-        return super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        from sqlalchemy.exc import ProgrammingError
+
+        from sync.work.services import services
+
+        schema = services().schema
+        if not schema.serves():
+            return None
+        try:
+            return self.run(*args, **named)
+        except ProgrammingError:
+            if schema.is_behind():
+                return None
+            raise
 
 
-class Transport(transport.Transport):
-    """The Redis transport with these channels."""
-
-    Channel = Channel
-
-
-class Link(Connection):
-    """A connection that uses this transport."""
-
-    def get_transport_cls(self) -> type[Transport]:
-        """Return the transport for any URL scheme, because settings allow only Redis."""
-        return Transport
-
-
-class Broker(AMQP):  # type: ignore[misc]
-    """Celery's broker interface with these connections."""
-
-    Connection = Link
-
-
-class MirrorCelery(Celery):  # type: ignore[misc]  # Celery has no type hints
+class MirrorCelery(Celery):  # type: ignore[misc]
     """A Celery app that reads Redis's URL when it first connects, so `--help` starts no server."""
 
-    amqp_cls = Broker
+    task_cls = PatientTask
 
     def _connection(self, url: str | None, **options: Any) -> Any:
         from sync.embedded import urls
 
-        return super()._connection(url or urls(settings()).redis_url, **options)
+        address = parse(url or urls(settings()).redis_url)
+        host, port = address.hosts[0]
+        return super()._connection(
+            host,
+            **options
+            | {
+                "port": port,
+                "userid": address.username,
+                "password": address.password,
+                "virtual_host": str(address.db),
+                "ssl": address.tls or False,
+                "transport": "redis",
+                "transport_options": {"address": address},
+            },
+        )
 
 
+TRANSPORT_ALIASES["redis"] = "sync.worker.transport:Transport"  # by name: `--help` needs none
 app = MirrorCelery("sync", set_as_current=True)
 app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    broker_channel_error_retry=True,  # an error reply of Redis never ends a worker
     broker_transport_options={
         "visibility_timeout": 600,  # longer than a slice and its shutdown
         "global_keyprefix": KEY_PREFIX,
@@ -87,10 +98,11 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     worker_pool="threads",
-    worker_concurrency=PLACES,
+    worker_concurrency=CONCURRENCY,
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
+    worker_enable_remote_control=False,  # by which Redis would be told to stop workers
     worker_cancel_long_running_tasks_on_connection_loss=False,
     beat_scheduler="sync.worker.schedule:PatientScheduler",
     beat_max_loop_interval=1,
@@ -109,8 +121,8 @@ def _log_our_way(loglevel: int | str = logging.INFO, **_: Any) -> None:
     # Keep lines such as "celery@host ready", but not a line for each received task.
     logging.getLogger("celery.apps.worker").setLevel(logging.INFO)
     logging.getLogger("celery.worker").setLevel(logging.WARNING)
-    for name in settings().unknown:
-        telemetry.log().warning(unknown_warning(name))
+    for warning in warnings(settings()):
+        telemetry.log().warning(warning)
 
 
 def _report() -> None:
@@ -125,6 +137,49 @@ def _report() -> None:
         trace_to(settings().otel_endpoint)
 
 
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _take_no_task_before_the_schema_is_there(**_: Any) -> None:
+    _wait_for_the_schema("the worker")
+
+
+@beat_init.connect  # type: ignore[untyped-decorator]
+def _send_no_task_before_the_schema_is_there(**_: Any) -> None:
+    _wait_for_the_schema("beat")
+
+
+def _wait_for_the_schema(who: str) -> None:
+    from sync.embedded import urls
+    from sync.worker.start import wait_or_end
+
+    wait_or_end(urls(settings()).database_url, who=who)
+
+
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _require_the_secret_key(**_: Any) -> None:
+    """End before any work is taken when API keys are encrypted with another key.
+
+    Without Postgres the worker begins, and each slice checks anew.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from sync.work.services import require_secret_key, services
+
+    try:
+        require_secret_key(services())
+    except NeedsOperator as error:
+        raise SystemExit(str(error)) from None
+    except (TryLater, SQLAlchemyError) as error:
+        telemetry.log().warning("secret key not compared yet", reason=telemetry.told(error))
+
+
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _count_places(instance: Any, **_: Any) -> None:
+    """Have half of the threads for each kind of lanes, so that neither waits for the other."""
+    from sync.worker.places import set_places
+
+    set_places(instance.concurrency // 2)
+
+
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _end_slices(**_: Any) -> None:
     """Let every slice end at its next page boundary, on SIGTERM."""
@@ -137,6 +192,8 @@ def _end_slices(**_: Any) -> None:
 def _forget_the_parents_connections(**_: Any) -> None:
     """Create new connections in a forked pool (`-P processes`): services() is per process id."""
     from sync.work.services import services
+    from sync.worker.places import set_places
 
     services()
+    set_places(1)
     _report()
