@@ -20,7 +20,7 @@ from sync.crm.budget.order import RequestOrder
 from sync.crm.budget.redis_state import Report, Usage
 from sync.crm.budget.slot import Bucket, Priority, Slot, bucket_of
 from sync.crm.client import Account, Answer, CrmClient, Prepared
-from sync.crm.wire import Gate
+from sync.crm.wire import Cut, Gate
 
 __all__ = [
     "Account",
@@ -28,6 +28,7 @@ __all__ = [
     "Bucket",
     "Clock",
     "CrmClient",
+    "Cut",
     "Gate",
     "Limiter",
     "Prepared",

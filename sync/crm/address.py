@@ -13,8 +13,12 @@ from urllib.parse import urlsplit
 
 from sync.errors import BadRequest
 
-# An account is always a subdomain; `retailcrm.io` carries the technical URLs of system-info.
-DOMAINS = ("retailcrm.ru", "retailcrm.pro", "retailcrm.es", "retailcrm.io", "simla.com")
+# An account is always a subdomain; `retailcrm.io` carries the technical URLs of system-info. The
+# others are those that the vendor's own transport library accepts, and simla.io.
+DOMAINS = (
+    "retailcrm.ru", "retailcrm.pro", "retailcrm.es", "retailcrm.io", "simla.com", "simla.io",
+    "simlachat.com", "simlachat.ru", "ecomlogic.com",
+)  # fmt: skip
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?")
 _PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
@@ -50,6 +54,17 @@ def check_url(url: str, *, allow_hosts: Iterable[str] = ()) -> str:
     shown = f"[{host}]" if ":" in host else host
     default = 443 if parts.scheme == "https" else 80
     return f"{parts.scheme}://{shown}{'' if port in {None, default} else f':{port}'}{path}"
+
+
+def same_address(url: str) -> str:
+    """Return a form that two spellings of one address share, whichever source they are from."""
+    text = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return text
+    return f"{host}{'' if port in {None, 80, 443} else f':{port}'}{parts.path}" if host else text
 
 
 def _check_host(scheme: str, host: str, path: str, allowed: frozenset[str]) -> None:

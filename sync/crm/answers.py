@@ -3,6 +3,7 @@
 | status | raised |
 |---|---|
 | 2xx with `success: true` | nothing: the decoded object is returned |
+| 2xx with more values than may be held | TooLarge, before any of them is decoded |
 | other 2xx | UnexpectedData; TryLater when the body is not complete JSON |
 | 3xx | NoSuchAccount: an account's API never redirects |
 | 503, 429, with any body | OverLimit with Retry-After |
@@ -21,6 +22,7 @@ from decimal import Decimal
 from typing import Any
 
 from sync.crawl import record_id_of
+from sync.crm.body import MOST_VALUES, is_overfull
 from sync.crm.decode import decode
 from sync.errors import (
     Forbidden,
@@ -30,12 +32,15 @@ from sync.errors import (
     OverLimit,
     Refused,
     SyncError,
+    TooLarge,
     TryLater,
     UnexpectedData,
 )
 from sync.telemetry import plain
 
 _MESSAGE_CHARACTERS = 300
+PARKED_BYTES = 64 * 1024
+"""The most of an answer that is kept with its error where it is too large."""
 LONGEST_PAUSE_SECONDS = 3_600.0
 """The longest Retry-After that is followed: one more try an hour later costs one request."""
 
@@ -56,6 +61,11 @@ def meaning_of(
 def _success(status: int, body: bytes, where: str) -> dict[str, Any]:
     if _is_html(body):
         raise HtmlAnswer(f"{where} answered {status} with an HTML page")
+    if is_overfull(body):
+        raise TooLarge(
+            f"{where} answered {status} with more than {MOST_VALUES:,} values",
+            body=body[:PARKED_BYTES],
+        )
     try:
         data = decode(body)
     except ValueError:
@@ -110,7 +120,8 @@ def _object(body: bytes) -> dict[str, Any]:
         data = None
     if isinstance(data, dict):
         return data
-    return {"errorMsg": body[:_MESSAGE_CHARACTERS].decode("utf-8", "replace")}
+    # More than is shown: what is cut before the key is taken out of it may end in half of it.
+    return {"errorMsg": body[: 10 * _MESSAGE_CHARACTERS].decode("utf-8", "replace")}
 
 
 def _text(value: Any) -> str:

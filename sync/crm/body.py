@@ -11,8 +11,24 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 STEP_BYTES = 256 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""The most decoded bytes of one answer: a usual page has 0.2 to 1 MB."""
+MOST_VALUES = 250_000
+"""The most values of one answer's JSON: a hundred usual orders have ten thousand. A value costs up
+to 250 bytes in memory, whatever it was in the answer: a million empty objects have 3 MB there."""
 _GZIP = zlib.MAX_WBITS | 16
 _RAW = -zlib.MAX_WBITS
+
+
+def is_overfull(body: bytes) -> bool:
+    """Tell whether a JSON text may hold more than MOST_VALUES values, without decoding it.
+
+    Each value but the outermost follows a comma or a bracket. Those inside of strings count too:
+    text has one in some thirty characters.
+    """
+    if len(body) < 2 * MOST_VALUES:
+        return False
+    return sum(body.count(each) for each in (b",", b"[", b"{")) > MOST_VALUES
 
 
 class UnknownCoding(Exception):

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import BoundedSemaphore
 from types import TracebackType
@@ -24,20 +25,25 @@ from typing import Any, Self
 import httpx
 
 from sync import __version__
-from sync.crm.answers import meaning_of
-from sync.crm.body import Decoder, Undecodable, UnknownCoding
+from sync.crm.answers import PARKED_BYTES, meaning_of
+from sync.crm.body import MAX_BODY_BYTES, Decoder, Undecodable, UnknownCoding
 from sync.crm.query import query_of
-from sync.crm.wire import ConnectionGone, Gate, GatedStandIn, GatedTransport, gated
-from sync.errors import BadRequest, SyncError, TryLater, UnexpectedData
+from sync.crm.wire import ConnectionGone, Cut, Gate, GatedStandIn, GatedTransport, gated
+from sync.errors import (
+    BadRequest,
+    SyncError,
+    TooLarge,
+    TooSlow,
+    TryLater,
+    UnexpectedData,
+)
+from sync.settings.surroundings import Proxy
 from sync.telemetry import keep_secret, plain
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
-"""A page has 0.2 to 1 MB; once decoded, a byte of JSON may take 20 bytes of memory."""
 HEAVY_BYTES = 2 * 1024 * 1024
 HEAVY_AT_ONCE = 3
 """The most bodies above HEAVY_BYTES that all threads together read and decode at a time."""
 _REFUSAL_BYTES = 256 * 1024
-_PARKED_BYTES = 64 * 1024
 _KEY_CHARACTERS = 16
 """The least length of a key that cannot be mistaken for an ordinary word in an answer."""
 _KEY = re.compile(r"[\x21-\x7e]+")
@@ -87,8 +93,10 @@ class CrmClient:
 
     Create the client after the worker forked. `connections` must be at least the number of
     threads, because a request holds its connection while it waits for its slot. `egress_address`
-    is the local address to send from. `read_seconds` limits the silence between two receipts,
-    `answer_seconds` the time from sending the request to the last byte. `transport` is for tests.
+    is the local address to send from, `proxy` the way to other machines. `first_byte_seconds`
+    limits the silence before an answer begins (None: as `read_seconds`), `read_seconds` the silence
+    between two receipts, `answer_seconds` the time from sending the request to the last byte.
+    `transport` is for tests.
     """
 
     def __init__(
@@ -96,33 +104,40 @@ class CrmClient:
         *,
         connections: int = 64,
         connect_seconds: float = 5.0,
+        first_byte_seconds: float | None = None,
         read_seconds: float = 30.0,
         answer_seconds: float = 120.0,
         idle_seconds: float = 30.0,
         egress_address: str = "",
         max_body_bytes: int = MAX_BODY_BYTES,
         tls: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._max_body_bytes = max_body_bytes
+        self._first_byte_seconds = first_byte_seconds or read_seconds
+        self._read_seconds = read_seconds
         self._answer_seconds = answer_seconds
         self._heavy = BoundedSemaphore(HEAVY_AT_ONCE)
         wire: httpx.BaseTransport
         if transport is not None:
             wire = GatedStandIn(transport)
         else:
-            wire = GatedTransport(
+            wired = partial(
+                GatedTransport,
                 connections=connections,
                 idle_seconds=idle_seconds,
                 local_address=egress_address or None,
                 tls=tls,
             )
+            wire = wired()
         self._http = httpx.Client(
             transport=wire,
+            mounts=None if proxy is None or transport else proxy.mounts(wired(proxy=proxy)),
             # A thread may wait for a connection as long as for a slot: those ahead wait for slots.
             timeout=httpx.Timeout(read_seconds, connect=connect_seconds, pool=answer_seconds),
             follow_redirects=False,
-            trust_env=False,  # a proxy would change the egress address, .netrc could add a password
+            trust_env=False,  # .netrc could add a password
             # A session cookie could be shared by two keys of one account.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={
@@ -146,34 +161,49 @@ class CrmClient:
         text = f"{account.url}/{prefix}{method}" + (f"?{query}" if query else "")
         return Prepared(account, method, httpx.URL(text))
 
-    def send(self, prepared: Prepared, *, gate: Gate | None = None) -> Answer:
+    def send(
+        self, prepared: Prepared, *, gate: Gate | None = None, cut: Cut | None = None
+    ) -> Answer:
         """Send the request once; return the successful answer or raise the error it stands for.
 
         `gate` decides the moment of sending: it runs when the connection is open and nothing is
         written yet. When the server has closed the idle connection meanwhile, nothing was sent, so
         a new connection is opened and the gate runs again. This still counts as one attempt.
+
+        `cut` ends the answer while it is being read (wire.py).
         """
-        outcome = self._attempt(prepared, gate)
+        outcome = self._attempt(prepared, gate, cut)
         while isinstance(outcome, ConnectionGone):
-            outcome = self._attempt(prepared, gate)
+            outcome = self._attempt(prepared, gate, cut)
         if isinstance(outcome, Answer):
             return outcome
         # Raised outside of every `except`: with a context, frames of lower layers would be shown.
         raise outcome.with_traceback(None)
 
-    def _attempt(self, prepared: Prepared, gate: Gate | None) -> Answer | Exception:
+    def _attempt(
+        self, prepared: Prepared, gate: Gate | None, cut: Cut | None
+    ) -> Answer | Exception:
         timer = _Timer(gate, self._answer_seconds)
+        has_begun = False
         with _Place(self._heavy) as place:
             try:
                 with (
-                    gated(timer, answer_seconds=self._answer_seconds),
+                    gated(
+                        timer,
+                        answer_seconds=self._answer_seconds,
+                        first_byte_seconds=self._first_byte_seconds,
+                        cut=cut,
+                    ),
                     self._http.stream(
                         "GET", prepared.url, headers={"X-API-KEY": prepared.account.api_key}
                     ) as response,
                 ):
+                    has_begun = True
                     timer.insist()
                     body = self._read(response, timer, place, prepared)
                     status, headers = response.status_code, response.headers
+            except httpx.ReadTimeout:
+                return TooSlow(f"{prepared} {self._lateness(timer, has_begun=has_begun)}")
             except httpx.TimeoutException as error:
                 return TryLater(f"{prepared} timed out ({type(error).__name__})")
             except httpx.HTTPError as error:
@@ -192,6 +222,14 @@ class CrmClient:
             except SyncError as error:
                 return error
         return Answer(data=data, status=status, body=body, elapsed=elapsed)
+
+    def _lateness(self, timer: _Timer, *, has_begun: bool) -> str:
+        """Say in words which limit of time an answer has passed."""
+        if timer.left() <= 0:
+            return f"did not finish its answer within {self._answer_seconds:g} s"
+        if not has_begun and timer.elapsed() >= self._first_byte_seconds:
+            return f"did not begin its answer within {self._first_byte_seconds:g} s"
+        return f"sent nothing more of its answer for {self._read_seconds:g} s"
 
     def _read(
         self, response: httpx.Response, timer: _Timer, place: _Place, prepared: Prepared
@@ -215,9 +253,7 @@ class CrmClient:
                     if max(size, received) > most:
                         return self._cut(pieces, most, is_success, prepared)
                     if timer.left() < 0:
-                        raise TryLater(
-                            f"{prepared} did not finish its answer within {self._answer_seconds} s"
-                        )
+                        raise TooSlow(f"{prepared} {self._lateness(timer, has_begun=True)}")
                     if size > HEAVY_BYTES and not place.taken(timer.left()):
                         raise TryLater(f"{prepared}: too many large answers are being read")
         except UnknownCoding as coding:
@@ -233,8 +269,8 @@ class CrmClient:
     def _cut(self, pieces: list[bytes], most: int, is_success: bool, prepared: Prepared) -> bytes:
         body = b"".join(pieces)
         if is_success:
-            raise UnexpectedData(
-                f"{prepared} answered with more than {most} bytes", body=body[:_PARKED_BYTES]
+            raise TooLarge(
+                f"{prepared} answered with more than {most} bytes", body=body[:PARKED_BYTES]
             )
         return body[:most]
 

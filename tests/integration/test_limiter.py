@@ -18,7 +18,7 @@ from redis.retry import Retry
 from sync.crm import Account, Bucket, CrmClient, Limiter, Priority, Slot
 from sync.embedded import Servers
 from sync.errors import OverLimit, Refused, TryLater
-from sync.work.session import Session
+from sync.work.session import MOST_SENDINGS, Session
 
 ACCOUNT = Account("https://demo.retailcrm.ru", "key")
 EPOCH = 1_700_000_000
@@ -120,7 +120,6 @@ def test_only_a_lateness_that_matters_costs_a_call(redis_url: str, clock: FakeCl
         slot = reserve(limiter)
         before = counting.calls
         limiter.sent(slot, 0.002)
-        limiter.served(slot)
         assert counting.calls == before
         limiter.sent(slot, 0.004)
         assert counting.calls > before
@@ -309,22 +308,64 @@ def test_the_budget_is_told_what_became_of_a_slot(limiter: Limiter, clock: FakeC
 
 
 def test_silence_is_not_told_as_served(limiter: Limiter, clock: FakeClock) -> None:
-    """A store slowed by refusals is not sped up again by requests that nobody answered."""
+    """Requests that nobody answers do not end the pauses of a store that refused."""
 
     def handler(_: httpx.Request) -> httpx.Response:
         if answers:
-            return httpx.Response(answers.pop(0))
+            return httpx.Response(answers.pop(0), content=b'{"success": true}')
         raise httpx.ReadTimeout("nothing came")
 
-    answers = [503, 503, 503]
+    answers = [503]
     with CrmClient(transport=httpx.MockTransport(handler)) as client:
         api = asking(client, limiter, store=7)
-        for error in [OverLimit] * 3 + [TryLater] * 40:
-            clock.now += 5
+        for error in [OverLimit] + [TryLater] * 5:
             with pytest.raises(error):
                 api.ask("orders", priority=Priority.WALK)
-    clock.now += 5
-    assert reserve(limiter, store=7).recovering
+            assert limiter.report()[0].paused_seconds[7] > 0
+        answers.append(200)
+        api.ask("orders", priority=Priority.WALK)
+    assert limiter.report()[0].paused_seconds == {}
+
+
+def test_a_request_refused_by_chance_goes_again_after_a_second(
+    limiter: Limiter, clock: FakeClock
+) -> None:
+    """The caller does not notice: its store is served, and was served just before."""
+    sent: list[float] = []
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        sent.append(clock.now)
+        return httpx.Response(answers.pop(0), content=b'{"success": true}')
+
+    answers = [200, 503, 200]
+    with CrmClient(transport=httpx.MockTransport(handler)) as client:
+        api = asking(client, limiter, store=7)
+        api.ask("orders", priority=Priority.WALK)
+        api.ask("orders", priority=Priority.WALK)
+    assert answers == []
+    assert 1.0 <= sent[2] - sent[1] <= 1.2
+    assert limiter.report()[0].usage[7, Priority.WALK].refused == 1
+
+
+def test_a_method_that_is_always_refused_is_told_after_three_requests(
+    limiter: Limiter, clock: FakeClock
+) -> None:
+    """Also while other requests of its store are served."""
+    asked: list[str] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if request.url.path.endswith("orders"):
+            limiter.served(reserve(limiter, store=7))
+            return httpx.Response(503)
+        return httpx.Response(200, content=b'{"success": true}')
+
+    with CrmClient(transport=httpx.MockTransport(handler)) as client:
+        api = asking(client, limiter, store=7)
+        api.ask("customers", priority=Priority.WALK)
+        with pytest.raises(OverLimit):
+            api.ask("orders", priority=Priority.WALK)
+    assert len(asked) == 1 + MOST_SENDINGS
 
 
 def test_a_missed_slot_is_asked_for_again_before_anything_is_sent(

@@ -1,16 +1,10 @@
-"""The request budget's rules: many askers in simulated time, the real scripts on a real valkey.
-
-Nothing sleeps: an asker that is told "in x ms" is put x ms further on the simulation's clock, so
-a minute of traffic takes a second and every run is the same.
-"""
+"""The request budget's rules: many askers in simulated time, the real scripts on a real valkey."""
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import count, pairwise
 
 import pytest
@@ -18,173 +12,19 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sync.crm.budget.redis_state import Ask, Budget, Reply, Report
-from sync.crm.budget.slot import Bucket, Priority, Slot
-
-START = 1_700_000_000_000_000  # microseconds
-MS = 1_000
-SECOND = 1_000_000
-LIMIT = 10
-
-
-def never(_: int) -> bool:
-    return False
-
-
-def at_once() -> int:
-    return 0
-
-
-@dataclass
-class Asker:
-    """A thread: asks, sends in its slot, is answered `latency` later, asks again."""
-
-    store: int
-    priority: Priority = Priority.WALK
-    latency: int = 50 * MS
-    late: Callable[[], int] = at_once  # how late it wakes, drawn every time
-    late_to_send: Callable[[], int] = at_once  # and how much later for a slot
-    transit: Callable[[], int] = at_once  # from its send to the server
-    refused: Callable[[int], bool] = never  # by the moment it arrives
-    retry_after: int = -1
-    asks: int = 1_000_000
-    asked_at: int = 0
-    missed: Slot | None = None
-
-
-@dataclass(frozen=True)
-class Arrival:
-    at: int
-    store: int
-    priority: Priority
-    waited: int
-
-
-@dataclass
-class Simulation:
-    """Runs askers against the scripts. `arrivals` is what the server saw."""
-
-    server: redis.Redis
-    clock: int = START
-    arrivals: list[Arrival] = field(default_factory=list)
-    refusals: Counter[int] = field(default_factory=Counter)
-    calls: int = 0
-    _events: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
-    _order: Iterator[int] = field(default_factory=count)
-
-    def __post_init__(self) -> None:
-        self.budget = Budget(
-            self.server,
-            egress="test",
-            limits={Bucket.DEFAULT: float(LIMIT), Bucket.TELEPHONY: 40.0},
-            redis_now=lambda: self.clock,
-        )
-        self.budget.reserve(Ask(99, Bucket.DEFAULT, Priority.WALK))  # the budget begins
-        self.clock += 2 * SECOND
-
-    def add(self, *askers: Asker) -> None:
-        for asker in askers:
-            asker.asked_at = self.clock
-            self._at(self.clock, self._ask, asker)
-
-    def run(self, micros: int) -> None:
-        end = self.clock + micros
-        while self._events and self._events[0][0] <= end:
-            moment, _, what = heapq.heappop(self._events)
-            self.clock = max(self.clock, moment)
-            what()
-        self.clock = end
-
-    def since(self, micros: int) -> list[Arrival]:
-        return [arrival for arrival in self.arrivals if arrival.at >= self.clock - micros]
-
-    def share(self, **attributes: object) -> float:
-        """Of the last ten seconds' arrivals."""
-        among = self.since(10 * SECOND)
-        hits = [a for a in among if all(getattr(a, k) == v for k, v in attributes.items())]
-        return len(hits) / len(among)
-
-    def use(self) -> float:
-        """Of the limit, in the last ten seconds."""
-        return len(self.since(10 * SECOND)) / 10 / LIMIT
-
-    def report(self) -> Report:
-        return self.budget.report(Bucket.DEFAULT)
-
-    def _at(self, moment: int, what: Callable[..., None], *args: object) -> None:
-        heapq.heappush(self._events, (moment, next(self._order), lambda: what(*args)))
-
-    def _ask(self, asker: Asker) -> None:
-        self.calls += 1
-        ask = Ask(asker.store, Bucket.DEFAULT, asker.priority, missed=asker.missed)
-        asker.missed = None
-        reply = self.budget.reserve(ask)
-        wakes_at = self.clock + reply.micros + asker.late()
-        if not reply.granted:
-            self._at(wakes_at, self._ask, asker)
-            return
-        slot = slot_of(asker.store, asker.priority, reply)
-        wakes_at += asker.late_to_send()
-        self._at(wakes_at, self._send, asker, slot)
-
-    def _send(self, asker: Asker, slot: Slot) -> None:
-        late = self.clock - slot.at
-        if late > 50 * MS:
-            asker.missed = slot
-            self._ask(asker)
-            return
-        if late > 3 * MS:
-            self.budget.tell(slot, "sent", late)
-        arrives_at = self.clock + asker.transit()
-        waited = self.clock - asker.asked_at
-        self.arrivals.append(Arrival(arrives_at, asker.store, asker.priority, waited))
-        self._at(arrives_at + asker.latency, self._answered, asker, slot, arrives_at)
-
-    def _answered(self, asker: Asker, slot: Slot, arrived_at: int) -> None:
-        if asker.refused(arrived_at):
-            self.refusals[asker.store] += 1
-            self.budget.tell(slot, "refused", asker.retry_after)
-        elif slot.recovering:
-            self.budget.tell(slot, "served", 0)
-        asker.asks -= 1
-        if asker.asks > 0:
-            asker.asked_at = self.clock
-            self._ask(asker)
-
-
-def slot_of(store: int, priority: Priority, reply: Reply) -> Slot:
-    return Slot(
-        store=store,
-        bucket=Bucket.DEFAULT,
-        priority=priority,
-        number=reply.number,
-        epoch=reply.epoch,
-        at=reply.now + reply.micros,
-        moment=0.0,
-        earliest=0.0,
-        waited_seconds=0.0,
-        recovering=reply.recovering,
-    )
-
-
-def busiest_second(arrivals: list[Arrival]) -> int:
-    moments = sorted(arrival.at for arrival in arrivals)
-    best = first = 0
-    for index, moment in enumerate(moments):
-        while moment - moments[first] >= SECOND:
-            first += 1
-        best = max(best, index - first + 1)
-    return best
-
-
-def crowd(
-    number: int, store: int, priority: Priority = Priority.WALK, **more: object
-) -> list[Asker]:
-    return [Asker(store, priority, **more) for _ in range(number)]  # type: ignore[arg-type]
-
-
-def until(moment: int) -> Callable[[int], bool]:
-    return lambda arrived_at: arrived_at < moment
+from sync.crm.budget.redis_state import Ask
+from sync.crm.budget.slot import Bucket, Priority
+from tests.integration.limiter_simulation import (
+    LIMIT,
+    MS,
+    SECOND,
+    Asker,
+    Simulation,
+    busiest_second,
+    crowd,
+    slot_of,
+    until,
+)
 
 
 @pytest.fixture
@@ -423,115 +263,6 @@ def test_nothing_is_granted_until_old_sleepers_have_sent(
         first = simulation.clock + reply.micros if reply.granted else None
         simulation.clock += 5 * MS
     assert 350 * MS <= first - at <= 700 * MS
-
-
-# Feedback
-
-
-def test_one_stores_refusals_do_not_slow_another(simulation: Simulation) -> None:
-    """A 503 of one account is an outage of that account."""
-    begin = simulation.clock
-    simulation.add(*crowd(6, 1, refused=until(begin + 600 * SECOND)), *crowd(6, 2))
-    simulation.run(20 * SECOND)
-    assert simulation.report().pace == pytest.approx(9.8)
-    assert simulation.use() >= 0.96
-    assert simulation.share(store=2) >= 0.95
-    assert len([a for a in simulation.arrivals if a.store == 1]) <= 12
-
-
-def test_a_refused_store_backs_off_twice_as_long_each_time(simulation: Simulation) -> None:
-    begin = simulation.clock
-    simulation.add(Asker(1, refused=until(begin + 600 * SECOND)), *crowd(6, 2))
-    simulation.run(70 * SECOND)
-    moments = [a.at for a in simulation.arrivals if a.store == 1]
-    pauses = [(later - earlier) / SECOND for earlier, later in pairwise(moments)]
-    assert pauses == [pytest.approx(pause, abs=0.5) for pause in (0.5, 1, 2, 4, 8, 16, 32)]
-
-
-def test_retry_after_is_honoured(simulation: Simulation) -> None:
-    begin = simulation.clock
-    askers = crowd(4, 1, refused=until(begin + SECOND), retry_after=30 * SECOND)
-    simulation.add(*askers, *crowd(6, 2))
-    simulation.run(60 * SECOND)
-    moments = [a.at for a in simulation.arrivals if a.store == 1]
-    quiet = max(later - earlier for earlier, later in pairwise(moments))
-    assert quiet >= 30 * SECOND
-    assert moments[-1] - begin <= 62 * SECOND
-
-
-def test_answers_to_one_burst_count_as_one_refusal(simulation: Simulation) -> None:
-    """What was on its way when the pause began says nothing new."""
-    begin = simulation.clock
-    slow = crowd(9, 1, latency=900 * MS, refused=until(begin + 900 * MS))
-    simulation.add(*slow)
-    simulation.run(3 * SECOND)
-    assert simulation.refusals[1] >= 8
-    assert simulation.report().pace == pytest.approx(9.8 / 2, abs=0.7)
-    assert simulation.report().paused_seconds == {}
-    assert simulation.arrivals[-1].at - begin > 2 * SECOND
-
-
-def test_a_store_that_was_refused_comes_back_by_halves(simulation: Simulation) -> None:
-    """After its pause it has gaps of 2**level, at most a second; 5 s of success are one level."""
-    begin = simulation.clock
-    simulation.add(*crowd(8, 1, refused=until(begin + 5 * SECOND)), Asker(2, latency=500 * MS))
-    simulation.run(5 * SECOND)
-    paused = simulation.report().paused_seconds[1]
-    simulation.run(round(paused * SECOND))
-    rates = []
-    for _ in range(7):
-        simulation.run(5 * SECOND)
-        rates.append(len([a for a in simulation.since(5 * SECOND) if a.store == 1]) / 5)
-    assert rates[0] == pytest.approx(1, abs=0.3)
-    assert rates == sorted(rates)
-    assert rates[-1] > 7
-
-
-def test_a_second_refused_store_halves_the_pace_and_it_recovers_within_a_minute(
-    simulation: Simulation,
-) -> None:
-    begin = simulation.clock
-    refused = lambda arrived_at: begin + SECOND <= arrived_at < begin + SECOND + 300 * MS  # noqa: E731
-    askers = [asker for store in (1, 2, 3) for asker in crowd(6, store)]
-    for asker in askers:
-        asker.refused = refused
-    simulation.add(*askers)
-    simulation.run(SECOND + 450 * MS)
-    assert len(simulation.refusals) >= 2
-    report = simulation.report()
-    assert report.pace == pytest.approx(9.8 / 2, abs=0.1)
-    assert 0 < report.frozen_seconds <= 1
-
-    simulation.run(350 * MS)  # what was granted before is sent
-    before = len(simulation.arrivals)
-    simulation.run(200 * MS)
-    assert len(simulation.arrivals) == before
-
-    simulation.run(60 * SECOND)
-    assert simulation.report().pace == pytest.approx(9.8)
-    assert simulation.use() >= 0.96
-    assert busiest_second(simulation.arrivals) <= LIMIT
-
-
-def test_two_refusals_far_apart_are_two_outages(simulation: Simulation) -> None:
-    begin = simulation.clock
-    first = crowd(3, 1, refused=until(begin + 500 * MS))
-    second = lambda arrived_at: begin + 5 * SECOND <= arrived_at < begin + 5 * SECOND + 500 * MS  # noqa: E731
-    simulation.add(*first, *crowd(3, 2, refused=second), *crowd(6, 3))
-    simulation.run(10 * SECOND)
-    assert set(simulation.refusals) == {1, 2}
-    assert simulation.report().pace == pytest.approx(9.8)
-
-
-def test_the_pace_never_falls_below_one_a_second(simulation: Simulation) -> None:
-    begin = simulation.clock
-    simulation.add(*crowd(6, 1, refused=until(begin + 600 * SECOND)))
-    floor = 9.8
-    for _ in range(60):
-        simulation.run(SECOND)
-        floor = min(floor, simulation.report().pace)
-    assert 1 <= floor < 3
-    assert len(simulation.arrivals) >= 6
 
 
 # Introspection

@@ -14,7 +14,8 @@ from sync.crm.budget.slot import Bucket, Priority, Slot
 class SlotGate:
     """The gate of one request: reserves slots until one is kept, and reports a late sending.
 
-    `slot` is the slot in which the request was sent, None when nothing was sent. `as_of` is the
+    `slot` is the slot in which the request was sent, None when nothing was sent; `is_waiting` stays
+    true when that was because no slot came. `as_of` is the
     moment drawn when that slot was granted, at most 300 ms before the slot. With `turns`, the
     requests of one slice reserve slots in the order in which their gates were created. TryLater
     when no slot came within `give_up_after` seconds or `stop` was set.
@@ -34,6 +35,7 @@ class SlotGate:
     ) -> None:
         self.slot: Slot | None = None
         self.as_of: dt.datetime | None = None
+        self.is_waiting = False
         self._turns = turns
         self._ticket = 0 if turns is None else turns.ticket()
         self._limiter = limiter
@@ -47,6 +49,7 @@ class SlotGate:
     def before(self) -> None:
         # Called again when the server had closed the connection: the first slot is lost then.
         missed, self.slot = self.slot, None
+        self.is_waiting = True
         while True:
             with self._turn():
                 slot = self._limiter.reserve(
@@ -59,7 +62,7 @@ class SlotGate:
                 )
             self.as_of = self._draw()
             if self._limiter.wait(slot):
-                self.slot = slot
+                self.slot, self.is_waiting = slot, False
                 return
             missed = slot
 

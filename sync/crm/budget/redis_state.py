@@ -20,7 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 from sync.crm.budget.slot import Bucket, Priority, Slot
 from sync.errors import TryLater
 
-_KEYS = ("pace", "turn", "seen", "wturn", "wseen", "store:", "use", "known")
+_KEYS = ("pace", "turn", "seen", "wturn", "wseen", "store:", "use", "known", "sent", "down")
 _BIN_SECONDS = 10  # of the `use` bins in budget.lua
 MOST_EGRESSES = 50
 """The most addresses in reports: a mirror has a few, but a shared Redis may hold any number."""
@@ -50,7 +50,7 @@ class Reply:
     paused: bool = False
     number: int = 0
     epoch: str = ""
-    recovering: bool = False
+    network_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,10 @@ class Usage:
 class Report:
     """The state of one bucket of one egress address.
 
-    `pace` is requests per second now. `used_last_*` is the share of the limit that was granted in
-    the last whole minute or hour. `lost` counts slots given up, `late` slots reported as sent late,
-    `overdue` late reports that came after the dependent slot had been granted.
+    `pace` is requests per second now. `frozen_seconds` is how long nobody may send, because every
+    store with work is paused. `used_last_*` is the share of the limit that was granted in the last
+    whole minute or hour. `lost` counts slots given up, `late` slots sent late, `overdue` those
+    whose report came after the dependent slot had been granted.
     """
 
     egress: str
@@ -129,18 +130,16 @@ class Budget:
             now=answer[2],
             number=answer[3],
             epoch=_text(answer[4]),
-            recovering=answer[5] > 0,
+            network_micros=answer[5],
         )
 
-    def tell(self, slot: Slot, what: str, micros: int) -> None:
-        """Report what became of a slot: `sent`, `refused` or `served`."""
-        args = [what, slot.store, slot.priority.value, slot.number, slot.epoch, slot.at, micros]
-        self._run(self._feedback, slot.bucket, slot.store, args)
+    def tell(self, slot: Slot, what: str, micros: int) -> bool:
+        """Report an outcome that feedback.lua names; True: a refused request may go again."""
+        args = [slot.store, slot.priority.value, slot.number, slot.epoch, slot.at, what, micros]
+        return bool(self._run(self._feedback, slot.bucket, slot.store, args))
 
     def report(self, bucket: Bucket) -> Report:
-        now, pace, frozen, working, lost, late, overdue, use, known = self._run(
-            self._report, bucket, 0, []
-        )
+        now, pace, working, lost, late, overdue, use, known = self._run(self._report, bucket, 0, [])
         stores = [int(store) for store in known]
         usage: dict[tuple[int, Priority], Usage] = {}
         paused: dict[int, float] = {}
@@ -150,8 +149,9 @@ class Budget:
                 seen = Usage(*(counts.get(f"{name}{c}", 0) for name in "gwx"))
                 if seen.granted or seen.refused:
                     usage[store, priority] = seen
-            if counts.get("pu", 0) > now:
-                paused[store] = (counts["pu"] - now) / 1e6
+            ends = max(counts.get("pu", 0), counts.get("af", 0))
+            if ends > now:
+                paused[store] = (ends - now) / 1e6
         bins = dict(_text(entry).split(":") for entry in use)
         current = now // (_BIN_SECONDS * 1_000_000)
 
@@ -164,7 +164,7 @@ class Budget:
             bucket=bucket,
             limit=self._limits[bucket],
             pace=float(pace),
-            frozen_seconds=frozen / 1e6,
+            frozen_seconds=0.0 if working or not paused else min(paused.values()),
             stores_with_work=working,
             used_last_minute=share(6),
             used_last_hour=share(360),
@@ -203,7 +203,8 @@ class Budget:
         return found
 
     def _counts(self, bucket: Bucket, stores: list[int]) -> list[dict[str, int]]:
-        names = [f"{name}{priority.value}" for priority in Priority for name in "gwx"] + ["pu"]
+        names = [f"{name}{priority.value}" for priority in Priority for name in "gwx"]
+        names += ["pu", "af"]
         try:
             with self._server.pipeline(transaction=False) as pipe:
                 for store in stores:

@@ -4,12 +4,12 @@
 -- caller has waited; ARGV[6] '1' when Redis was replaced or its clock changed since the last call;
 -- ARGV[7], ARGV[8] number and epoch of a slot this caller could not use, or ''
 --
--- Returns {1, delay, now, n, epoch, recovering} or {0, ask again in, now, why}:
--- why 0 another store's turn, 1 the store is paused, 2 all stores are frozen.
+-- Returns {1, delay, now, n, epoch, network} or {0, ask again in, now, paused}. `network`: how much
+-- later than its moment the slot is taken to arrive. `paused`: 1 after refusals of the store.
 
 local FORGET = SECOND          -- a store counts as having work this long after its last call
 local LEAD = 3                 -- the most requests a store may be ahead of virtual time
-local SLACK = 100000           -- a delay up to this long is caught up; a longer one was idleness
+local SLACK = 500000           -- a delay up to this long is caught up; a longer one was idleness
 local AGAIN = 800000           -- the longest wait until the next call, below FORGET
 local WEIGHT = {4, 2, 3, 1}    -- of feed, refresh, walk, reconcile inside a store
 local turn, seen, wturn, wseen, key = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -17,8 +17,7 @@ local store, class = ARGV[3], tonumber(ARGV[4])
 local lane = class == 1 and 1 or 2
 
 local function state()
-  return redis.call('HMGET', pace, 'n', 'g', 'ideal', 'seen', 'epoch', 'base', 'since', 'frozen',
-    'v', 'fw')
+  return redis.call('HMGET', pace, 'n', 'g', 'ideal', 'seen', 'epoch', 'base', 'quiet', 'v', 'fw')
 end
 
 local p = state()
@@ -29,9 +28,6 @@ if not p[5] then
 elseif ARGV[6] == '1' or not p[1] or now < num(p[4])
     or num(p[2]) > now + HORIZON + LATE + 1000 then
   redis.call('DEL', turn, seen, wturn, wseen)
-  -- Moments written before the clock was set back would otherwise stay in the future.
-  redis.call('HSET', pace, 'since', math.min(num(p[7]), now),
-    'frozen', math.min(num(p[8]), now + SECOND), 'halved', 0, 'rt', 0)
   begin_anew()
   p = state()
 else
@@ -39,21 +35,22 @@ else
 end
 
 local n, g, ideal, epoch = num(p[1]), num(p[2]), num(p[3]), p[5]
-local frozen, v, fw = num(p[8]), num(p[9]), num(p[10])
-local gap = SECOND / current(num(p[6]), num(p[7]))
+local v, fw = num(p[8]), num(p[9])
+local gap, within, network = spacing(current(num(p[6]), num(p[7])))
 
 -- The next slot: evenly paced, with short delays caught up, and at least a second and the margin
--- after the slot `ring` places before. The ring alone keeps the limit; the rest spaces evenly.
+-- after all but `within - 1` of the slots before. This alone keeps the limit; the rest spaces
+-- evenly.
 
 local line = ideal + gap
 if line < now - SLACK then line = now end
-local at = math.max(now, line, g + CLOSEST * gap, frozen)
-local used = redis.call('HGET', pace, 'r' .. ((n + 1 - ring) % RING))
-if used then at = math.max(at, num(used) + SECOND + MARGIN) end
+local at = math.max(now, line, g + CLOSEST * gap)
+local before = redis.call('ZREVRANGE', KEYS[9], within - 1, within - 1, 'WITHSCORES')
+if before[2] then at = math.max(at, tonumber(before[2]) + SECOND + MARGIN) end
 
 -- The store: its pause, then its place among the other stores.
 
-local s = redis.call('HMGET', key, 'epoch', 'tag', 'cv', 'pu', 'pa', 'lv', 'nx',
+local s = redis.call('HMGET', key, 'epoch', 'tag', 'cv', 'pu', 'af', 'pa', 'lv',
   't1', 't2', 't3', 't4', 'a1', 'a2', 'a3', 'a4', 'p' .. lane)
 local tag, cv = v, 0
 local t, a = {0, 0, 0, 0}, {0, 0, 0, 0}
@@ -61,7 +58,7 @@ if s[1] == epoch then
   tag, cv = num(s[2]), num(s[3])
   for c = 1, 4 do t[c], a[c] = num(s[7 + c]), num(s[11 + c]) end
 end
-local level = num(s[6])
+local level = num(s[7])
 
 if ARGV[8] ~= '' and ARGV[8] == epoch then  -- credit the store for a slot it could not use
   tag, t[class] = tag - 1, t[class] - 1 / WEIGHT[class]
@@ -69,11 +66,8 @@ if ARGV[8] ~= '' and ARGV[8] == epoch then  -- credit the store for a slot it co
   redis.call('HINCRBY', pace, 'lost', 1)
 end
 
-local wait = num(s[4]) - now
-if num(s[5]) > now then wait = 0 end  -- written before the clock was set back
--- A slowed store waits until the next slot is late enough for its pace: the earlier slots are for
--- the other stores.
-if level > 0 and num(s[7]) < now + 10 * SECOND then wait = math.max(wait, num(s[7]) - at) end
+local wait = math.max(num(s[4]), num(s[5])) - now
+if num(s[6]) > now + HORIZON then wait = 0 end  -- written before the clock was set back
 if wait > 0 then
   for i = 2, 5 do redis.call('ZREM', KEYS[i], store) end  -- a waiting store is not in the queue
   return {0, math.ceil(math.max(2000, wait)), now, 1}
@@ -128,7 +122,7 @@ if at - now > reach then
     again = math.max(at - reach, now + gap / 4)
   end
   redis.call('HSET', key, 'epoch', epoch, 'tag', tag, 'a' .. class, now, 'p' .. lane, again)
-  return {0, math.ceil(math.max(2000, again - now)), now, frozen > now and 2 or 0}
+  return {0, math.ceil(math.max(2000, again - now)), now, 0}
 end
 
 -- Granted.
@@ -138,16 +132,21 @@ n = n + 1
 if walks_wait then
   if class == 1 then fw = math.min(fw + 1, 3) else fw = math.max(fw - 1, -1) end
 end
-redis.call('HSET', pace, 'n', n, 'g', at, 'ideal', line, 'r' .. (n % RING), at,
-  'v', v, 'fw', fw)
+redis.call('HSET', pace, 'n', n, 'g', at, 'ideal', line, 'v', v, 'fw', fw)
+redis.call('ZADD', KEYS[9], at + network, n)
+redis.call('ZREMRANGEBYRANK', KEYS[9], 0, -most - 1)
 tag = math.min(tag + 1, v + LEAD)
 redis.call('ZADD', turn, tag, store)
 redis.call('ZADD', wturn, 'XX', tag, store)
 
-local slow = math.min(SECOND, SECOND / full * 2 ^ level)
+if level > 0 then  -- a probe: the next one when this one was answered, or as long after it
+  local ends = at + pause_of(level)
+  redis.call('HSET', key, 'pu', ends)
+  redis.call('ZADD', KEYS[10], ends, store)
+end
 local waited = math.floor(num(ARGV[5]) + (at - now) / 1000)
 redis.call('HSET', key, 'epoch', epoch, 'tag', tag, 'cv', math.max(cv, first),
-  't' .. class, first + 1 / WEIGHT[class], 'a' .. class, now, 'nx', at + slow)
+  't' .. class, first + 1 / WEIGHT[class], 'a' .. class, now)
 redis.call('HINCRBY', key, 'g' .. class, 1)
 redis.call('HINCRBY', key, 'w' .. class, waited)
 redis.call('EXPIRE', key, 604800)
@@ -160,4 +159,4 @@ local of, count = string.match(had or '', '(%d+):(%d+)')
 if tonumber(of) ~= bin then count = 0 end
 redis.call('HSET', KEYS[7], field, string.format('%.0f:%.0f', bin, count + 1))
 
-return {1, math.ceil(at - now), now, n, epoch, level}
+return {1, math.ceil(at - now), now, n, epoch, math.floor(network)}

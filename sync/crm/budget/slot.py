@@ -34,7 +34,8 @@ class Slot:
 
     `at` is the same moment in microseconds of Redis's clock. `earliest` is the earliest monotonic
     time that the moment can have, given the clocks' bracket. `waited_seconds` is from the call to
-    `moment`. `recovering`: the store is slowed after a refusal, so successes must be reported.
+    `moment`. `network_seconds`: how much later than `moment` the request is taken to arrive, as
+    Redis has learned from refusals.
     """
 
     store: int
@@ -46,4 +47,4 @@ class Slot:
     moment: float
     earliest: float
     waited_seconds: float
-    recovering: bool
+    network_seconds: float
