@@ -34,13 +34,21 @@ class Field:
 
     `path` is dotted, in the API's names. `note` becomes the column's SQL comment, so it is schema.
     The path "" stands for a plain value itself, or for a column that is not filled from the record
-    (`Parent.column`, a key from `SurrogateKey`).
+    (`Parent.column`, a key from `SurrogateKey`). `is_indexed`: analysts look rows up by it; a text
+    that is too long for an index is rejected.
     """
 
     name: str
     kind: Kind
     path: str
     note: str
+    is_indexed: bool = False
+
+    @property
+    def read_as(self) -> str:
+        """All that the column's values depend on besides the record."""
+        rules = f":{self.kind.rules}" if self.kind.rules > 1 else ""
+        return f"{self.name}:{self.kind.name}{rules}:{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,8 @@ class Child:
 
     `key` names the column that identifies a child inside its parent; None numbers the children
     from 1 in the order sent (`ordinal`). In a list of plain values a field has the path "".
-    `map_key` is the path by which fields read the key of a map's entry.
+    `map_key` is the path by which fields read the key of a map's entry. `keeps_removed`: records
+    refer to a child for ever, so one that is gone keeps its row, with `removed_at`.
     """
 
     name: str
@@ -58,9 +67,13 @@ class Child:
     note: str
     key: str | None = None
     map_key: str | None = None
+    keeps_removed: bool = False
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+
+_CHILD_RULES = 2  # plain texts give no rows of objects, and a lone object is a list of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +245,18 @@ class Resource:
 
     @cached_property
     def version(self) -> str:
-        """A hash of the declared columns and children; part of every `content_hash`."""
-        parts = [f"{f.name}:{f.kind.name}:{f.path}" for f in self.fields]
+        """A hash of the declared columns and children and of the rules by which they are read.
+
+        Part of every `content_hash`.
+        """
+        parts = [field.read_as for field in self.fields]
+        if self.is_history:
+            parts.append("in the order of ids")  # sync/rows/doubled_hour.py
         if self.made:
             parts.append(f"<{self.made.columns}:{self.made.repeats}>")
         for child in self.children:
-            parts.append(f"[{child.name}:{child.path}:{child.key}:{child.map_key}]")
-            parts += [f"{f.name}:{f.kind.name}:{f.path}" for f in child.fields]
+            parts.append(f"[{child.name}:{child.path}:{child.key}:{child.map_key}:{_CHILD_RULES}]")
+            parts += [field.read_as for field in child.fields]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
 
     @property

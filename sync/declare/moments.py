@@ -4,7 +4,8 @@ pendulum knows the zones. Parsing the strict format here makes it fast enough: a
 against 138 µs for `pendulum.from_format`; repeated values are cached.
 
 Rules, each with a test:
-- a time in the repeated hour (clocks go back) is the earlier of its two instants;
+- a time in the repeated hour (clocks go back) is the earlier of its two instants, unless it is the
+  time of a history entry and the entries before it prove the later one (`in_order`);
 - a time in the skipped hour (clocks go forward) moves forward by the gap;
 - PHP's zero dates and empty text are None.
 """
@@ -13,6 +14,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
+from importlib import resources
 from typing import Final
 
 import pendulum
@@ -35,6 +39,39 @@ def zone_of(name: str) -> Zone:
         raise ValueError(
             f"{name!r} is not a time zone; expected a name like Europe/Moscow"
         ) from error
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """Return the names of a zone, to be offered to a database: its present name first.
+
+    Names have changed (Europe/Kiev, Asia/Calcutta, US/Eastern). Not every server knows the former
+    ones, and a server with old files does not know the present ones.
+    """
+    if name == "UTC":
+        return (name,)
+    current, links = _zone_names()
+    target = links.get(name, name)
+    present = name if name in current else target
+    others = sorted(old for old, new in links.items() if new == target and old not in current)
+    return tuple(dict.fromkeys((present, name, *others)))
+
+
+@cache
+def _zone_names() -> tuple[frozenset[str], dict[str, str]]:
+    """Return the present names of places, and the link from every other name, of IANA's files.
+
+    A place may have the clock of another (Europe/Copenhagen is a link to Europe/Berlin) and still a
+    name of its own: zone.tab lists those.
+    """
+    folder = resources.files("tzdata") / "zoneinfo"
+    places = (folder / "zone.tab").read_text("utf-8").splitlines()
+    current = frozenset(line.split("\t")[2] for line in places if not line.startswith("#"))
+    links = {}
+    for line in (folder / "tzdata.zi").read_text("utf-8").splitlines():
+        if line.startswith("L "):
+            _, target, other = line.split()
+            links[other] = target
+    return current, links
 
 
 def utc_of_local(text: str, zone: Zone) -> dt.datetime | None:
@@ -71,6 +108,40 @@ def _instant(naive: dt.datetime, zone: Zone) -> dt.datetime:
         raise ValueError("the date is outside the calendar") from error
 
 
+@lru_cache(maxsize=4_096)
+def may_repeat(day: dt.date, zone: Zone) -> bool:
+    """Tell whether an hour of a day in UTC, or of the nights around it, may be a repeated one."""
+    noon = dt.datetime(day.year, day.month, day.day, 12, tzinfo=dt.UTC)
+    before, after = (
+        (noon + dt.timedelta(hours=hours)).astimezone(zone).utcoffset() for hours in (-14, 14)
+    )
+    return before is not None and after is not None and after < before
+
+
+_OUT_OF_STEP: Final = dt.timedelta(minutes=1)
+"""The step back in time between two entries that proves nothing: saves overlap."""
+
+
+def in_order(
+    entries: Iterable[tuple[int, dt.datetime]], zone: Zone
+) -> Iterator[tuple[int, dt.datetime]]:
+    """Yield the entries of a history, in the order of their ids, with their times read in order.
+
+    Of a time in the repeated hour it is the earlier reading that comes no earlier than the entry
+    before; where neither is, the earlier of both. The first entry stays as it comes: as it was read
+    by itself, or as the entries before it once proved it.
+    """
+    before: dt.datetime | None = None
+    for number, moment in entries:
+        local = moment.astimezone(zone).replace(tzinfo=None)
+        first, second = (
+            local.replace(tzinfo=zone, fold=fold).astimezone(dt.UTC) for fold in (0, 1)
+        )
+        bound = before - _OUT_OF_STEP if before is not None else moment
+        before = second if first < bound <= second else first
+        yield number, before
+
+
 def utc_of_offset(text: str, zone: Zone) -> dt.datetime | None:
     """Parse a date-time with an offset; one without an offset is local to `zone`."""
     text = text.strip()
@@ -102,11 +173,18 @@ def local_day(moment: dt.datetime, zone: Zone) -> dt.date:
     return moment.astimezone(zone).date()
 
 
-def day_as_sent(value: object) -> dt.date | None:
-    """Return the day in a local date-time as sent, which is what the API's day filters compare."""
+def day_of(value: object, zone: Zone) -> dt.date | None:
+    """Return the store-local day of a date-time as sent, which the API's day filters compare.
+
+    Without an offset that is the day as written, whatever hour the clocks skip.
+    """
     if not isinstance(value, str):
         return None
+    text = value.strip()
     try:
-        return dt.date.fromisoformat(value.strip()[:10])
+        if _has_offset(text):
+            moment = utc_of_offset(text, zone)
+            return None if moment is None else local_day(moment, zone)
+        return dt.date.fromisoformat(text[:10])
     except ValueError:
         return None

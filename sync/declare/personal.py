@@ -43,7 +43,8 @@ _THINGS = frozenset(
         "product_group_products", "product_offers", "offers", "offer_prices", "offer_images",
         "inventories", "inventory_stores", "loyalties", "loyalty_levels",
         "user_groups", "user_group_users", "settings", "credentials",
-        "setting_work_times", "setting_non_working_days",
+        "setting_work_times", "setting_non_working_days", "removed_rows",
+        "kept_order_status_spans", "kept_order_margin",
     }
 )  # fmt: skip
 
@@ -54,9 +55,7 @@ _OPEN = re.compile(
     r"|delivery_time_(from|to)|(lunch_)?time_(from|to)|loyalty_level_name|loyalty_name|level_name"
     r"|integration_module_name|default_tariff_name|url|yml_url|catalog_id|work_time|xml_id"
     r"|invoice_number|delivery_note_number|privilege_type"
-    # the ready views
-    r"|store|resource|state|warehouse|warehouse_name|status_name|status_group|status_group_name"
-    r"|product|offer|article|name_of_offer|kind"
+    r"|store|resource|state|kind"
 )
 _PLACE = re.compile(r"(.*_)?(region|city|city_type|metro)")
 _HASH = re.compile(
@@ -101,6 +100,9 @@ _HERE: dict[tuple[str, str], Care] = {
     ("corporate_customer_addresses", "name"): Care.CUT,
     ("corporate_customer_companies", "name"): Care.HASH,
     ("store", "name"): Care.OPEN,
+    ("store_titles", "title"): Care.OPEN,
+    ("store", "zone"): Care.OPEN,
+    ("store", "currency"): Care.OPEN,
 }
 # Earlier contents are as personal as the present ones.
 _VERSIONS = {"order_versions": "orders", "customer_versions": "customers"}
@@ -175,17 +177,55 @@ class Link:
     unless: str = ""
 
 
-_TO_CUSTOMERS = frozenset({"customer_id", "contact_id"})
-_TO_OTHERS = {"order_id": "orders", "task_id": "tasks"}
+_CONTACTS = {
+    "phone": re.compile(r"(.*_)?phone(_number)?"),
+    "email": re.compile(r"(.*_)?email"),
+}
+_PHONES = ("customer_phones", "number")
+
+
+@cache
+def contacts(table: str, fields: tuple[Field, ...]) -> dict[str, str]:
+    """Return the columns that hold a person's phone or e-mail: `phone` or `email` by column."""
+    return {
+        field.name: kind
+        for field in fields
+        if care_of(table, field) is Care.HASH
+        for kind, pattern in _CONTACTS.items()
+        if pattern.fullmatch(field.name) or (kind == "phone" and (table, field.name) == _PHONES)
+    }
+
+
+def contact(kind: str, value: object) -> str:
+    """Return a phone or e-mail in the one spelling that all its spellings have in common.
+
+    A phone is its last ten digits: with or without the country's code, or 8 in its place. Empty
+    for what is too short to be somebody's.
+    """
+    text = str(value).strip().lower()
+    if kind == "email":
+        return text if "@" in text else ""
+    digits = re.sub(r"\D", "", text)
+    return digits[-10:] if len(digits) >= 7 else ""
+
+
+_JOINS = re.compile(r"\bjoins crm\.(\w+)\.id\b")
+OWNERS = frozenset({"customers", "orders", "tasks", "packs", "loyalty_accounts"})
+"""The resources whose records are one person's: whatever names them is that person's too."""
 _COMPANY = "customer_corporate"
+_BY_NAME = {"customer_id": "customers", "contact_id": "customers", "order_id": "orders",
+            "task_id": "tasks"}  # fmt: skip
+# A company is not its contact's: it names them by id alone.
+_NOT_THEIRS = frozenset({("corporate_customers", "main_customer_contact_customer_id")})
 
 
 def links(resource: Resource) -> tuple[Link, ...]:
     """Return the links of a resource's own columns to the records that its rows belong to.
 
-    The entries of a history belong to the target of its `SinceId`.
+    A column is one when its note says which table of `OWNERS` it joins, or else by its name. The
+    entries of a history belong to the target of its `SinceId`.
     """
-    found = _links(resource.name, resource.fields, corporate=resource.name.startswith("corporate"))
+    found = _links(resource.name, resource.fields)
     if isinstance(resource.listing, SinceId):
         path = f"{resource.listing.subject}.id"
         subjects = (
@@ -197,29 +237,21 @@ def links(resource: Resource) -> tuple[Link, ...]:
 
 def child_links(resource: Resource) -> dict[str, tuple[Link, ...]]:
     """Return the links of child tables, by table, without tables that have none."""
-    found = {child.name: _links(child.name, child.fields, corporate=False)
-             for child in resource.children}  # fmt: skip
+    found = {child.name: _links(child.name, child.fields) for child in resource.children}
     return {name: each for name, each in found.items() if each}
 
 
 @cache
-def _links(table: str, fields: tuple[Field, ...], *, corporate: bool) -> tuple[Link, ...]:
-    names = {field.name for field in fields}
+def _links(table: str, fields: tuple[Field, ...]) -> tuple[Link, ...]:
+    is_typed = any(field.name == "customer_type" for field in fields)
     found = []
     for field in fields:
-        if field.kind.sql != "bigint":
+        joins = _JOINS.search(field.note)
+        to = joins[1] if joins else _BY_NAME.get(field.name)
+        if field.kind.sql != "bigint" or to not in OWNERS or (table, field.name) in _NOT_THEIRS:
             continue
-        if field.name in _TO_CUSTOMERS:
-            # Parts of a company have the company as their customer; contact persons have a person.
-            if corporate and field.name == "customer_id" and table != "corporate_customer_contacts":
-                continue
-            typed = field.name == "customer_id" and "customer_type" in names
-            found.append(
-                Link(field.name, "customers", "customer_type" if typed else "",
-                     _COMPANY if typed else "")
-            )  # fmt: skip
-        elif field.name in _TO_OTHERS:
-            found.append(Link(field.name, _TO_OTHERS[field.name]))
-    if table == "carts":
-        found.append(Link("id", "customers"))
+        if field.name == "customer_id" and is_typed:
+            found.append(Link(field.name, to, "customer_type", _COMPANY))
+        else:
+            found.append(Link(field.name, to))
     return tuple(found)

@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sync.declare import Child, Field, Reading, Rejected, Resource, Shape
-from sync.declare.moments import Zone, day_as_sent
-from sync.records.jsonb import encode, storable
+from sync.declare.kinds import LONGEST_INDEXED
+from sync.declare.moments import Zone, day_of
+from sync.records.jsonb import Encoded, encode, storable, stored
 
 JsonRow = dict[str, Any]
 """A row for `json_populate_recordset`, with only the columns that have a value."""
 
 _VALUE_LENGTH = 2_000
-_LONGEST_KEY = 500  # characters; an index row holds 2,700 bytes
+LONGEST_KEY = 1_000
+"""Bytes of a code: an index row holds 2,704, and has at most two, a record's and its part's."""
 _MOST_UNKNOWN = 200
 _KEY_LENGTH = 200
 NAME_LENGTH = 300
@@ -82,53 +84,80 @@ class _Taken:
     children: list[list[JsonRow]]
     found: list[tuple[str, Any, str]]
     unknown: dict[str, str]
+    is_short: bool
 
 
-_Leaf = tuple[str, Callable[[Any, Reading], Any], type | None]
-"""A column, its parser, and the type of value that needs no parsing (`Kind.as_is`)."""
+_Leaf = tuple[str, Callable[[Any, Reading], Any], tuple[type, ...]]
+"""A column, its parser, and the types of values that need no parsing."""
 
 
 @dataclass(slots=True)
 class _Node:
     """A node of a record's path: it leads to columns, deeper nodes, a child table, or nowhere."""
 
-    leaves: list[_Leaf] = field(default_factory=list)
+    path: str
+    leaves: list[Field] = field(default_factory=list)
     steps: dict[str, _Node] = field(default_factory=dict)
-    single: dict[str, _Leaf] = field(default_factory=dict)
-    """The members of `steps` that lead to exactly one column: nearly all."""
     child: int | None = None
     known: bool = False  # declared as `raw_only`, or below a JSON column
+    readers: tuple[dict[str, _Leaf], dict[str, _Leaf]] = field(default=({}, {}))
+    """The members of `steps` that lead to exactly one column (nearly all): those of any record,
+    and those of a record whose numbers are short."""
+    is_object: bool = False
+    """True where the path leads to deeper nodes only."""
 
 
 def _tree(
-    fields: Iterable[Field], children: Iterable[Child], raw_only: Iterable[tuple[str, str]]
+    fields: Iterable[Field],
+    children: Iterable[Child],
+    raw_only: Iterable[tuple[str, str]],
+    *,
+    path: str = "",
 ) -> _Node:
-    root = _Node()
+    root = _Node(path)
 
     def node(path: str) -> _Node:
         here = root
         for step in path.split(".") if path else ():
-            here = here.steps.setdefault(step, _Node())
+            here = here.steps.setdefault(step, _Node(_below(here.path) + step))
         return here
 
     for each in fields:
-        node(each.path).leaves.append((each.name, each.kind.parse, each.kind.as_is))
+        node(each.path).leaves.append(each)
     for index, child in enumerate(children):
         node(child.path).child = index
-    for path, _ in raw_only:
-        _mark_known(node(path))
+    for each_path, _ in raw_only:
+        _mark_known(node(each_path))
     for each in fields:
         if each.kind.sql == "jsonb" and each.path:  # the column holds everything below the path
             _mark_known(node(each.path))
-    _mark_single(root)
+    _compile(root)
     return root
 
 
-def _mark_single(node: _Node) -> None:
-    for name, step in node.steps.items():
-        if len(step.leaves) == 1 and not step.steps and step.child is None:
-            node.single[name] = step.leaves[0]
-        _mark_single(step)
+def _below(path: str) -> str:
+    return f"{path}." if path else ""
+
+
+def _leaf(declared: Field, short: tuple[type, ...] = ()) -> _Leaf:
+    kind = declared.kind
+    return declared.name, kind.parse, (*short, *((kind.as_is,) if kind.as_is else ()))
+
+
+def _compile(node: _Node) -> None:
+    """Prepare what the innermost loop looks up, for a node and all below it."""
+    single = {
+        name: step.leaves[0]
+        for name, step in node.steps.items()
+        if len(step.leaves) == 1 and not step.steps and step.child is None
+    }
+    node.readers = (
+        {name: _leaf(each) for name, each in single.items()},
+        {name: _leaf(each, each.kind.short) for name, each in single.items()},
+    )
+    node.is_object = bool(node.steps) and not node.leaves and node.child is None
+    for step in node.steps.values():
+        _compile(step)
 
 
 def _mark_known(node: _Node) -> None:
@@ -166,7 +195,11 @@ class Normaliser:
         self.resource = resource
         self._reading = Reading(zone)
         self._tree = _tree(resource.fields, resource.children, resource.raw_only)
-        self._child_trees = [_tree(child.fields, (), ()) for child in resource.children]
+        self._child_trees = [
+            _tree(child.fields, (), (), path=f"{child.path}[]") for child in resource.children
+        ]
+        self._indexed = _indexed_texts(resource.fields)
+        self._child_indexed = [_indexed_texts(child.fields) for child in resource.children]
         made = resource.made.columns if resource.made else ()
         kinds = {f.name: f for f in resource.fields}
         self._made_of = [
@@ -193,8 +226,8 @@ class Normaliser:
         for record in records:
             start = len(batch.rejects)
             try:
-                kept = (encode(record), "", record) if from_raw else storable(record)
-                row = self._row(*kept, batch, parent)
+                encoded = stored(record) if from_raw else storable(record)
+                row = self._row(encoded, batch, parent)
             except RecursionError:  # JSON allows deeper nesting than Python can follow
                 batch.rejects.append(_whole(_outline(record), "the record is nested too deeply"))
                 continue
@@ -208,35 +241,36 @@ class Normaliser:
         batch.rejects = list({(r.record, r.field): r for r in batch.rejects}.values())
         return batch
 
-    def _row(
-        self, raw: bytes, cleaned: str, record: Any, batch: Batch, parent: int | str | None
-    ) -> Row | None:
-        resource = self.resource
-        into = _Taken({}, [[] for _ in resource.children], [], batch.unknown)
+    def _row(self, encoded: Encoded, batch: Batch, parent: int | str | None) -> Row | None:
+        resource, record, raw = self.resource, encoded.record, encoded.raw
+        children: list[list[JsonRow]] = [[] for _ in resource.children]
+        into = _Taken({}, children, [], batch.unknown, encoded.is_short)
         if resource.shape is Shape.SCALARS and not isinstance(record, dict | list):
             self._leaves(self._tree, record, into)
             record = {}
         if not isinstance(record, dict):
             batch.rejects.append(_whole(raw, "the record is not an object"))
             return None
-        self._read(self._tree, record, into, "")
+        self._read(self._tree, record, into)
+        _refuse_long(self._indexed, into)
         if resource.parent and parent is not None:
             into.values[resource.parent.column] = parent
         if resource.made:
             into.values[resource.key] = self._made_key(record, into.values, batch)
         key = into.values.get(resource.key) if resource.key else ""
-        if key is None or (isinstance(key, str) and len(key) > _LONGEST_KEY):
-            batch.rejects.append(_whole(raw, f"no usable {resource.key}"))
+        trouble = _unusable(key, resource.key)
+        if key is None or trouble:
+            batch.rejects.append(_whole(raw, trouble))
             return None
-        if cleaned:
+        if encoded.changed:
             into.found.append(
-                (_RECORD_ONLY, cleaned, "characters or numbers Postgres cannot store")
+                (_RECORD_ONLY, encoded.changed, "characters or numbers Postgres cannot store")
             )
         batch.rejects += [_reject(str(key), name, value, why) for name, value, why in into.found]
         digest = digest_of(raw, self._salt, parent)
         created_on = None
         if resource.created_field:
-            created_on = day_as_sent(record.get(resource.created_field))
+            created_on = day_of(record.get(resource.created_field), self._reading.zone)
         return Row(key, into.values, into.children, raw, digest, created_on)
 
     def _made_key(self, record: dict[str, Any], values: JsonRow, batch: Batch) -> str | None:
@@ -257,16 +291,16 @@ class Normaliser:
         batch.repeats[key] = batch.repeats.get(key, 0) + 1
         return f"{key}/{batch.repeats[key]}"
 
-    def _read(self, node: _Node, record: dict[str, Any], into: _Taken, path: str) -> None:
-        single, steps = node.single, node.steps
+    def _read(self, node: _Node, record: dict[str, Any], into: _Taken) -> None:
+        readers, steps = node.readers[into.is_short], node.steps
         reading, values, found = self._reading, into.values, into.found
         for name, value in record.items():
-            leaf = single.get(name)
+            leaf = readers.get(name)
             if leaf is not None:  # the innermost loop: the body of _leaves is inlined for speed
                 column, parse, as_is = leaf
-                if value.__class__ is as_is:
+                if value.__class__ in as_is:
                     values[column] = value
-                elif value is not None and (value != "" or as_is is str):
+                elif value is not None and value != "":
                     try:
                         parsed = parse(value, reading)
                     except Rejected as why:
@@ -276,39 +310,47 @@ class Normaliser:
                             values[column] = parsed
                 continue
             step = steps.get(name)
-            if step is not None:
-                if value is not None:
-                    self._read_below(step, value, into, path + name)
-            elif not node.known and len(into.unknown) < _MOST_UNKNOWN:
-                into.unknown.setdefault((path + name)[:NAME_LENGTH], _shorten(value, 200))
+            if step is None:
+                if not node.known and len(into.unknown) < _MOST_UNKNOWN:
+                    path = (_below(node.path) + name)[:NAME_LENGTH]
+                    if path not in into.unknown:
+                        into.unknown[path] = _shorten(value, 200)
+            elif step.is_object and value.__class__ is dict:
+                self._read(step, value, into)
+            elif value is not None:
+                self._read_below(step, value, into)
 
-    def _read_below(self, step: _Node, value: Any, into: _Taken, path: str) -> None:
+    def _read_below(self, step: _Node, value: Any, into: _Taken) -> None:
         """Read the value at a path that leads to several columns, deeper, or to a child table."""
         self._leaves(step, value, into)
         if step.child is not None:
             into.children[step.child] = self._children(step.child, value, into)
         elif step.steps:
             if isinstance(value, dict):
-                self._read(step, value, into, f"{path}.")
+                self._read(step, value, into)
             elif value != [] and not step.leaves:
-                into.found.append((path, value, "expected an object"))
+                into.found.append((step.path, value, "expected an object"))
 
     def _leaves(self, node: _Node, value: Any, into: _Taken) -> None:
-        for column, parse, as_is in node.leaves:
-            if value is None or (value == "" and as_is is not str):
-                continue  # PHP sends null or "" for a missing value
-            try:
-                parsed = parse(value, self._reading)
-            except Rejected as why:
-                into.found.append((column, value, str(why)))
-            else:
-                if parsed is not None:
-                    into.values[column] = parsed
+        for column, parse, as_is in map(_leaf, node.leaves):
+            if value.__class__ in as_is:
+                into.values[column] = value
+            elif value is not None and value != "":  # PHP sends null or "" for a missing value
+                try:
+                    parsed = parse(value, self._reading)
+                except Rejected as why:
+                    into.found.append((column, value, str(why)))
+                else:
+                    if parsed is not None:
+                        into.values[column] = parsed
 
     def _children(self, index: int, value: Any, into: _Taken) -> list[JsonRow]:
         child, tree = self.resource.children[index], self._child_trees[index]
-        found, below = into.found, f"{child.path}[]."
-        if isinstance(value, dict):
+        found, below = into.found, _below(tree.path)
+        members: list[Any]
+        if isinstance(value, dict) and not child.map_key and value.keys() & tree.steps.keys():
+            members = [value]  # an object with the fields of a member is one, sent without a list
+        elif isinstance(value, dict):
             members = [
                 {child.map_key: name, **member}
                 if child.map_key and isinstance(member, dict)
@@ -322,24 +364,50 @@ class Normaliser:
             return []
         rows: dict[Any, JsonRow] = {}
         for ordinal, member in enumerate(members, start=1):
-            mine = _Taken({} if child.key else {"ordinal": ordinal}, [], [], into.unknown)
+            values: JsonRow = {} if child.key else {"ordinal": ordinal}
+            mine = _Taken(values, [], [], into.unknown, into.is_short)
             if tree.leaves:  # a list of plain values
                 self._leaves(tree, member, mine)
             elif isinstance(member, dict):
-                self._read(tree, member, mine, below)
+                self._read(tree, member, mine)
             elif member != []:
-                mine.found.append(("", member, "expected an object"))
+                found.append((f"{child.name}[{ordinal}]", member, "expected an object"))
+                if not child.key:
+                    continue
+            _refuse_long(self._child_indexed[index], mine)
             key = mine.values.get(child.key) if child.key else ordinal
             for column, bad, why in mine.found:
                 name = f"{child.name}.{column.removeprefix(below)}" if column else child.name
                 found.append((f"{name}[{ordinal}]", bad, why))
-            if key is None:
-                found.append((f"{child.name}[{ordinal}]", member, f"no usable {child.key}"))
+            if trouble := _unusable(key, child.key):
+                found.append((f"{child.name}[{ordinal}]", member, trouble))
                 continue
             if key in rows:
                 found.append((f"{child.name}[{ordinal}]", member, f"{child.key} sent twice"))
             rows[key] = mine.values
         return list(rows.values())
+
+
+def _unusable(key: Any, name: str | None) -> str:
+    """Return why a record or a member cannot have this key, "" when it can."""
+    if key is None:
+        return f"no usable {name}"
+    if isinstance(key, str) and len(key) * 4 > LONGEST_KEY and len(key.encode()) > LONGEST_KEY:
+        return f"no usable {name}: it has more than {LONGEST_KEY:,} bytes"
+    return ""
+
+
+def _indexed_texts(fields: Iterable[Field]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields if f.is_indexed and f.kind.sql == "text")
+
+
+def _refuse_long(columns: tuple[str, ...], into: _Taken) -> None:
+    """Reject texts that no index could hold."""
+    for column in columns:
+        text = into.values.get(column)
+        if text is not None and len(text) > LONGEST_INDEXED:
+            del into.values[column]
+            into.found.append((column, text, f"longer than {LONGEST_INDEXED} characters"))
 
 
 def _text_at(record: Any, path: str) -> Any:

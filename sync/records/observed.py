@@ -34,7 +34,9 @@ class Loaded:
     """The counts of a batch. `refused` are keys whose content differed and lost to newer knowledge.
 
     `named` are records of other resources, by resource, that changed rows refer to now or referred
-    to before. `concluded` is the number of tombstones that no history told of.
+    to before. `concluded` is the number of tombstones that no history told of. `keys` are those of
+    the rows that were written or deleted; `left` are live rows that became tombstones or left their
+    creation day, with that day.
     """
 
     seen: int = 0
@@ -45,6 +47,8 @@ class Loaded:
     concluded: int = 0
     refused: list[Key] = field(default_factory=list)
     named: dict[str, set[int]] = field(default_factory=dict)
+    keys: set[Key] = field(default_factory=set)
+    left: dict[Key, dt.date | None] = field(default_factory=dict)
 
     @property
     def written(self) -> int:
@@ -61,5 +65,7 @@ class Loaded:
         for name in ("seen", "inserted", "changed", "revived", "deleted", "concluded"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.refused += other.refused
+        self.keys |= other.keys
+        self.left |= other.left
         for name, ids in other.named.items():
             self.named.setdefault(name, set()).update(ids)

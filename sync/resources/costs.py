@@ -90,7 +90,7 @@ COSTS = Resource(
         Field("created_at", DATETIME, "createdAt", "when it was entered"),
         Field("created_by", ID, "createdBy", "user who entered it"),
         Field("user_id", ID, "userId", "user it is for"),
-        Field("order_id", ID, "order.id", "joins crm.orders.id"),
+        Field("order_id", ID, "order.id", "joins crm.orders.id", is_indexed=True),
         Field("order_number", TEXT, "order.number", "order's number"),
         Field("order_external_id", TEXT, "order.externalId", "order's id in the shop"),
         Field("source_source", TEXT, "source.source", "utm_source"),

@@ -79,7 +79,8 @@ CUSTOM_DICTIONARIES = Resource(
             name="custom_dictionary_elements",
             path="elements",
             key="code",
-            note="Values of dictionaries",
+            note="Values of dictionaries; those removed stay, for the records that hold them",
+            keeps_removed=True,
             fields=(
                 Field("code", CODE, "code", "what records hold"),
                 Field("name", TEXT, "name", "name"),

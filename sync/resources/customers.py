@@ -36,7 +36,13 @@ CUSTOMERS = Resource(
     fields=(
         Field("id", ID, "id", "RetailCRM's id, unique in the account"),
         Field("type", CODE, "type", "customer"),
-        Field("external_id", TEXT, "externalId", "id in the shop, unique within the site only"),
+        Field(
+            "external_id",
+            TEXT,
+            "externalId",
+            "id in the shop, unique within the site only",
+            is_indexed=True,
+        ),
         Field("site", CODE, "site", "site code; joins crm.sites.code"),
         Field("created_at", DATETIME, "createdAt", "when the customer registered"),
         Field("is_contact", BOOLEAN, "isContact", "whether it is a contact of a company"),
@@ -49,7 +55,7 @@ CUSTOMERS = Resource(
         Field("sex", CODE, "sex", "male or female"),
         Field("presumable_sex", CODE, "presumableSex", "guessed by the CRM from the name"),
         Field("birthday", DATE, "birthday", "birthday"),
-        Field("email", TEXT, "email", "e-mail as entered"),
+        Field("email", TEXT, "email", "e-mail as entered", is_indexed=True),
         Field(
             "email_marketing_unsubscribed_at",
             DATETIME,
@@ -130,7 +136,7 @@ CUSTOMERS = Resource(
             name="customer_phones",
             path="phones",
             note="Phones of customers, in the order sent",
-            fields=(Field("number", TEXT, "number", "phone as entered"),),
+            fields=(Field("number", TEXT, "number", "phone as entered", is_indexed=True),),
         ),
         Child(
             name="customer_tags",

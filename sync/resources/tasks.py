@@ -46,7 +46,7 @@ TASKS = Resource(
         Field("completed_at", DATETIME, "completedAt", "when it was done"),
         Field("creator", ID, "creator", "user who made it"),
         Field("performer", ID, "performer", "whom it is for; performer_type says what this id is"),
-        Field("performer_id", ID, "performerId", "user it is for"),
+        Field("performer_id", ID, "performerId", "mostly empty: the id is in performer"),
         Field("performer_type", CODE, "performerType", "kind of performer"),
         Field("phone", TEXT, "phone", "phone to call"),
         Field("phone_site", CODE, "phoneSite", "site to call from"),

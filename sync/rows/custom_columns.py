@@ -1,7 +1,7 @@
 """Columns of a view for a custom field: their names, and how each is read from `custom_fields`.
 
-Codes and store names are free text that people typed. Names are made from them here, and all SQL
-quotes them. A name once given stays, so names are kept in `sync.custom_column`.
+Codes are free text that people typed. Names are made from them here, and all SQL quotes them. A
+name once given stays, so names are kept in `sync.custom_column`.
 """
 
 from __future__ import annotations
@@ -108,9 +108,9 @@ def _shortened(name: str, length: int) -> str:
     return f"{head}_{mark}"
 
 
-def view_name(table: str, store: str, *, taken: Collection[str]) -> str:
-    """Return a free name of the form `orders_custom_shop`."""
-    return name_of(f"{table}_custom_{store}", taken=taken, reserved=())
+def view_name(table: str, store_id: int) -> str:
+    """Return `orders_custom_1`: the catalogue is read by all, and a store's name is not theirs."""
+    return f"{table}_custom_{store_id}"
 
 
 def columns_of(

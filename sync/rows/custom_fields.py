@@ -36,6 +36,8 @@ TABLES = {
 def refresh_views(connection: sa.Connection, store_id: int, store: str) -> list[str]:
     """Renew a store's views from its custom fields; return the names of those that changed.
 
+    `store` is its name, for the log.
+
     A view that an analyst is reading right now is left as it is until the next time.
     """
     changed = []
@@ -48,7 +50,7 @@ def refresh_views(connection: sa.Connection, store_id: int, store: str) -> list[
             continue
         try:
             with connection.begin_nested():
-                view = _refresh(connection, store_id, store, table, columns)
+                view = _refresh(connection, store_id, table, columns)
         except DBAPIError as error:
             if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
                 raise
@@ -59,9 +61,9 @@ def refresh_views(connection: sa.Connection, store_id: int, store: str) -> list[
 
 
 def _refresh(
-    connection: sa.Connection, store_id: int, store: str, table: str, columns: Sequence[Column]
+    connection: sa.Connection, store_id: int, table: str, columns: Sequence[Column]
 ) -> str | None:
-    view = _name(connection, store_id, store, table)
+    view = _name(connection, store_id, table)
     statements = [view_sql(view, table, store_id, columns), *_comments(view, columns)]
     definition = ";\n".join(statements)
     before = connection.execute(
@@ -157,26 +159,13 @@ def _keep(connection: sa.Connection, store_id: int, table: str, columns: Sequenc
     )
 
 
-def _name(connection: sa.Connection, store_id: int, store: str, table: str) -> str:
-    """Return the view's name: the one it was given first, or a free one."""
-    known: str | None = connection.execute(
-        sa.text("SELECT name FROM sync.custom_view WHERE store_id = :s AND resource = :t"),
-        {"s": store_id, "t": table},
-    ).scalar()
-    if known is not None:
-        return known
-    # One at a time: two stores whose names differ only in punctuation want the same view name.
-    connection.exec_driver_sql("LOCK sync.custom_view IN SHARE ROW EXCLUSIVE MODE")
-    taken = set(
-        connection.exec_driver_sql(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'crm'::regnamespace"
-        ).scalars()
-    )
-    name = view_name(table, store, taken=taken)
+def _name(connection: sa.Connection, store_id: int, table: str) -> str:
+    """Return the view's name, which is kept for whoever lists the views of custom fields."""
+    name = view_name(table, store_id)
     connection.execute(
         sa.text(
             "INSERT INTO sync.custom_view (store_id, resource, name, definition)"
-            " VALUES (:s, :t, :n, '')"
+            " VALUES (:s, :t, :n, '') ON CONFLICT DO NOTHING"
         ),
         {"s": store_id, "t": table, "n": name},
     )

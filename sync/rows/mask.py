@@ -1,25 +1,32 @@
 """A person's record without the person: what erasure leaves of a row, its children and its `raw`.
 
-`sync.declare.personal` names what is kept; everything else goes, unknown fields too. The columns of
-a masked row still follow from its `raw`, so that reading it anew gives the same row.
+`sync.declare.personal` names what is kept; everything else goes, unknown fields too, and a name
+that was sent where a number belongs. The columns of a masked row still follow from its `raw`, so
+that reading it anew gives the same row.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 import msgspec
 
-from sync.declare import Child, Field, Resource
+from sync.declare import Child, Field, Kind, Reading, Rejected, Resource
+from sync.declare.moments import zone_of
 from sync.declare.personal import OPEN_CHANGES, Care, care_of
 from sync.records.normalise import Row, digest_of, salt_of
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 _Tree = dict[str, Any]
-_WHOLE = None
+_Leaf = tuple[Kind, ...]
+"""The kinds of the kept columns that are read from one path."""
+_READING = Reading(zone_of("UTC"))
+_NO_WORDS = re.compile(r"[\d\s.,:+TZ-]{1,40}")
 
 
 def mask(row: Row, resource: Resource, *, zone: str) -> None:
@@ -87,36 +94,36 @@ def _kept_tree(resource: Resource, *, keeps_change: bool) -> _Tree:
     return tree
 
 
-def _tree(fields: Any) -> _Tree:
+def _tree(fields: Iterable[Field]) -> _Tree:
     tree: _Tree = {}
     for field in fields:
-        if field.path:
-            _place(tree, field.path, _WHOLE)
-        else:
-            tree[""] = _WHOLE  # a plain value itself
+        _place(tree, field.path, (field.kind,))
     return tree
 
 
-def _place(tree: _Tree, path: str, what: Any) -> None:
-    *steps, last = path.split(".")
+def _place(tree: _Tree, path: str, what: _Leaf | _Tree) -> None:
+    *steps, last = path.split(".")  # the path "" is a plain value itself
     for step in steps:
         below = tree.setdefault(step, {})
-        if below is _WHOLE:
+        if isinstance(below, tuple):
             return
         tree = below
-    if what is _WHOLE or not isinstance(tree.get(last), dict):
-        tree[last] = what
+    known = tree.get(last)
+    if isinstance(known, dict) and isinstance(what, dict):
+        known.update(what)
+    elif isinstance(known, tuple) and isinstance(what, tuple):
+        tree[last] = known + what
     else:
-        tree[last].update(what)
+        tree[last] = what
 
 
-def _projected(value: Any, tree: _Tree | None) -> Any:
-    if tree is _WHOLE:
-        return value
+def _projected(value: Any, tree: _Tree | _Leaf) -> Any:
+    if isinstance(tree, tuple):
+        return value if any(_is_read(value, kind) for kind in tree) else None
     if "[]" in tree:
         return _members(value, tree["[]"])
     if not isinstance(value, dict):
-        return [] if value == [] else value if "" in tree else None
+        return [] if value == [] else _projected(value, tree[""]) if "" in tree else None
     kept = {name: _projected(member, tree[name]) for name, member in value.items() if name in tree}
     return {name: member for name, member in kept.items() if member is not None}
 
@@ -127,3 +134,15 @@ def _members(value: Any, tree: _Tree) -> Any:
     if isinstance(value, list):
         return [_projected(member, tree) for member in value]
     return None
+
+
+def _is_read(value: Any, kind: Kind) -> bool:
+    """Tell whether a column of this kind takes the value, and takes all of it."""
+    is_text = kind.sql in {"text", "jsonb", "boolean"}
+    if isinstance(value, str) and not is_text and not _NO_WORDS.fullmatch(value):
+        return False
+    try:
+        kind.parse(value, _READING)
+    except Rejected:
+        return False
+    return True

@@ -18,10 +18,9 @@ import sqlalchemy as sa
 from sync.database.identifiers import crm_name
 from sync.declare import Child, Resource
 from sync.records.observed import Key, ObservedRow
-from sync.rows import suppress
-from sync.rows.sql import children_sql, delete_children_sql, key_name, key_type
+from sync.rows import children, suppress
+from sync.rows.sql import CHANGE_NO, content_columns, json_of, key_name, key_type
 from sync.rows.store_options import store_options
-from sync.rows.upsert import child_rows, json_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +102,15 @@ def _rewrite_children(
     """Replace the children of those parents whose rebuilt children differ from the stored ones."""
     if not alive:
         return
-    of = {dated.row.key: child_rows(resource, store_id, dated.row, index) for dated in alive}
-    keys = sorted(of)
-    binds: tuple[Any, ...] = (store_id, keys) if resource.key else (store_id,)
-    document = json_of([member for key in keys for member in of[key]])
-    found = connection.exec_driver_sql(_differing_sql(resource, child), (document, *binds))
-    differing: list[Key] = sorted(key for (key,) in found)
-    if not differing:
-        return
-    binds = (store_id, differing) if resource.key else (store_id,)
-    connection.exec_driver_sql(delete_children_sql(resource, child), binds)
-    members = [member for key in differing for member in of[key]]
-    if members:
-        connection.exec_driver_sql(children_sql(resource, child), (json_of(members),))
+    of = {dated.row.key: dated for dated in alive}
+    ordered = [of[key] for key in sorted(of)]
+    found = connection.exec_driver_sql(
+        _differing_sql(resource, child),
+        (*children.sent(resource, ordered, index), *children.whose(resource, store_id, ordered)),
+    )
+    changed = [of[key] for key in sorted({key for (key,) in found})]
+    if changed:
+        children.replace_of(connection, resource, store_id, changed, index)
 
 
 @cache
@@ -125,10 +120,13 @@ def _rewrite_sql(resource: Resource) -> str:
     columns += ["created_on"] if resource.created_field else []
     sets = [f'"{name}" = n."{name}"' for name in columns]
     sets.append("content_hash = n.content_hash")
-    sets.append(
-        "changed_at = CASE WHEN t.content_hash IS DISTINCT FROM n.content_hash THEN now()"
-        " ELSE t.changed_at END"
-    )
+    *shown, _ = content_columns(resource)
+    held, made = (", ".join(f"{side}.{name}" for name in shown) for side in "tn")
+    sets += [
+        f"{name} = CASE WHEN t.content_hash IS DISTINCT FROM n.content_hash"
+        f" OR ({held}) IS DISTINCT FROM ({made}) THEN {value} ELSE t.{name} END"
+        for name, value in (("changed_at", "now()"), ("change_no", CHANGE_NO))
+    ]
     join = "t.store_id = n.store_id" + (f" AND t.{key} = n.{key}" if key else "")
     return (
         f"UPDATE {table} AS t SET {', '.join(sets)}"
@@ -142,16 +140,19 @@ def _rewrite_sql(resource: Resource) -> str:
 def _differing_sql(resource: Resource, child: Child) -> str:
     """Return SQL for the parents whose stored children differ from those of the document."""
     table, parent = crm_name(child.name), resource.parent_column
-    keys = [*([parent] if parent else []), child.key or "ordinal"]
-    columns = [*keys, *(f.name for f in child.fields if f.name not in keys)]
-    names = ", ".join(f'"{name}"' for name in columns)
+    columns = children.columns_of(resource, child)
+    keys = [*([parent] if parent else []), columns[0]]
+    own = ", ".join(f'"{name}"' for name in columns)
+    names = f'"{parent}", {own}' if parent else own
+    sent = f"sent_parent, {own}" if parent else own
     which = f" AND {parent} = ANY(%s::{key_type(resource)}[])" if parent else ""
+    which += " AND removed_at IS NULL" if child.keeps_removed else ""
     join = " AND ".join(f'have."{key}" = want."{key}"' for key in keys)
     last = keys[-1]
     whose = f"coalesce(have.{parent}, want.{parent})" if parent else key_name(resource)
     return (
-        f"WITH want AS MATERIALIZED (SELECT {names}"
-        f" FROM json_populate_recordset(NULL::{table}, %s::json)),"
+        f"WITH want ({names}) AS MATERIALIZED"
+        f" (SELECT {sent} FROM {children.sent_sql(resource, child)}),"
         f" have AS MATERIALIZED (SELECT {names} FROM {table} WHERE store_id = %s{which})"
         f" SELECT DISTINCT {whose} FROM have FULL JOIN want ON {join}"
         f' WHERE have."{last}" IS NULL OR want."{last}" IS NULL OR have IS DISTINCT FROM want'

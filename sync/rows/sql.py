@@ -1,4 +1,4 @@
-"""The statements that write rows and children of `crm`, one of each kind per resource.
+"""The statements that write rows of `crm`, one of each kind per resource; children.py has theirs.
 
 Names come from declarations, values are bound. The statements decide which knowledge is newer:
 `WHERE t.as_of < excluded.as_of`.
@@ -8,11 +8,30 @@ from __future__ import annotations
 
 from functools import cache
 
-from sync.database.identifiers import crm_name
-from sync.declare import Child, Resource
+import msgspec
+from psycopg.types.json import Json
 
+from sync.database.identifiers import crm_name
+from sync.declare import Resource
+from sync.records.normalise import JsonRow
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 _EMPTY_KEY = "''"
-_BOOKKEEPING = ("first_seen_at", "changed_at")
+_BOOKKEEPING = ("first_seen_at", "changed_at", "change_no")
+CHANGE_NO = "(SELECT sync.change_no())"
+"""The number of this transaction as a change: worked out once a statement, not for each row."""
+# ON CONFLICT locks the row before it writes the new one, which keeps the mark of that lock.
+_WAS_THERE = "t.xmax <> 0"
+
+
+def json_of(rows: list[JsonRow]) -> Json:
+    """Return rows as a JSON parameter: bytes from the encoder to the socket, never a str."""
+    return Json(_encode(rows), dumps=as_it_is)
+
+
+def as_it_is(encoded: bytes) -> bytes:
+    """Return what is encoded already, where psycopg asks for an encoder."""
+    return encoded
 
 
 def key_name(resource: Resource) -> str:
@@ -48,6 +67,21 @@ def known_sql(resource: Resource) -> str:
         f" FROM unnest(%s::{key_type(resource)}[]) AS k(key) CROSS JOIN LATERAL ("
         f"SELECT content_hash, as_of, deleted_at FROM {table}"
         f" WHERE store_id = %s AND {resource.key_column} = k.key OFFSET 0) AS t"
+    )
+
+
+@cache
+def hold_sql(resource: Resource) -> str:
+    """Return SQL that locks rows by the store and their keys, and tells which of them live, and
+    their creation days.
+
+    In key order, as everything locks rows. What is said of them stays true until the commit.
+    """
+    day = "created_on" if resource.created_field else "cast(NULL AS date)"
+    return (
+        f"SELECT {key_name(resource)}, deleted_at IS NULL, {day} FROM {crm_name(resource.name)}"
+        f" WHERE store_id = %s AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
+        " ORDER BY 1 FOR NO KEY UPDATE"
     )
 
 
@@ -106,76 +140,55 @@ def upsert_sql(resource: Resource) -> str:
             f"listed_at = CASE WHEN t.deleted_at IS NOT NULL{moved}"
             " THEN excluded.listed_at ELSE t.listed_at END"
         )
+    # Columns are compared where the hash is the same: somebody may have altered them by hand.
+    shown = content_columns(resource)
+    altered = (
+        f"({', '.join(f't.{name}' for name in shown)})"
+        f" IS DISTINCT FROM ({', '.join(f'excluded.{name}' for name in shown)})"
+    )
     sets += [
-        "changed_at = CASE WHEN t.deleted_at IS NOT NULL"
-        " OR t.content_hash IS DISTINCT FROM excluded.content_hash"
-        " THEN excluded.changed_at ELSE t.changed_at END",
+        *(
+            f"{name} = CASE WHEN t.deleted_at IS NOT NULL"
+            f" OR t.content_hash IS DISTINCT FROM excluded.content_hash OR {altered}"
+            f" THEN excluded.{name} ELSE t.{name} END"
+            for name in ("changed_at", "change_no")
+        ),
         "deleted_at = NULL",
         "deleted_reason = NULL",
     ]
     if resource.is_followed:
         sets.append("combined_to = NULL")
     bookkeeping = ", ".join(_BOOKKEEPING)
-    key = key_name(resource) if not resource.key_column else f"new.{resource.key_column}"
     return (
         f"INSERT INTO {table} AS t ({names}, {bookkeeping})"
-        f" SELECT {values}, now(), now() FROM {_sent(resource)}"
+        f" SELECT {values}, now(), now(), {CHANGE_NO} FROM {_sent(resource)}"
         f" ORDER BY {', '.join(keys)}"
         f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(sets)}"
         f" WHERE t.as_of < excluded.as_of"
-        f" RETURNING {key}, old.store_id IS NOT NULL, old.deleted_at IS NULL"
+        f" RETURNING {_match(resource, 't')}, {_WAS_THERE}"
     )
+
+
+def content_columns(resource: Resource) -> list[str]:
+    """Return the columns, quoted, that follow from a record, `raw` the last of them."""
+    names = [f.name for f in resource.fields]
+    names += ["created_on"] if resource.created_field else []
+    return [f'"{name}"' for name in (*names, "raw")]
 
 
 @cache
 def altered_sql(resource: Resource) -> str:
     """Return SQL for the keys of rows whose columns are not what was sent, as `_sent`."""
     table = crm_name(resource.name)
-    columns = [f.name for f in resource.fields] + ["raw"]
-    if resource.created_field:
-        columns.append("created_on")
-    ours = ", ".join(f't."{name}"' for name in columns)
-    said = ", ".join(f'n."{name}"' if name != "raw" else "n.sent_raw" for name in columns)
+    *columns, _ = content_columns(resource)
+    ours = ", ".join(f"t.{name}" for name in (*columns, "raw"))
+    said = ", ".join(f"n.{name}" for name in (*columns, "sent_raw"))
     key = resource.key_column
     join = f"t.store_id = n.store_id{f' AND t.{key} = n.{key}' if key else ''}"
     return (
         f"SELECT {f't.{key}' if key else _EMPTY_KEY}"
         f" FROM {_sent(resource)} JOIN {table} AS t ON {join}"
         f" WHERE ({ours}) IS DISTINCT FROM ({said})"
-    )
-
-
-@cache
-def child_counts_sql(resource: Resource, child: Child) -> str:
-    """Return SQL for the number of children that each parent has."""
-    parent = resource.parent_column or _EMPTY_KEY
-    return (
-        f"SELECT {parent}, count(*) FROM {crm_name(child.name)} WHERE store_id = %s"
-        f" AND {parent} = ANY(%s::{key_type(resource)}[]) GROUP BY 1"
-    )
-
-
-@cache
-def delete_children_sql(resource: Resource, child: Child) -> str:
-    """Return SQL that deletes the children of parents."""
-    sql = f"DELETE FROM {crm_name(child.name)} WHERE store_id = %s"
-    if resource.parent_column:
-        sql += f" AND {resource.parent_column} = ANY(%s::{key_type(resource)}[])"
-    return sql
-
-
-@cache
-def children_sql(resource: Resource, child: Child) -> str:
-    """Return SQL that inserts children from a JSON document."""
-    table = crm_name(child.name)
-    keys = ["store_id", *([resource.parent_column] if resource.parent_column else [])]
-    keys.append(child.key or "ordinal")
-    columns = [*keys, *(f.name for f in child.fields if f.name not in keys)]
-    names = ", ".join(f'"{name}"' for name in columns)
-    return (
-        f"INSERT INTO {table} ({names})"
-        f" SELECT {names} FROM json_populate_recordset(NULL::{table}, %s::json)"
-        f" ORDER BY {', '.join(keys)}"
     )
 
 
@@ -191,27 +204,31 @@ def mark_deleted_sql(resource: Resource) -> str:
         "t.deleted_at IS NULL OR (excluded.deleted_reason IN ('history', 'combined')"
         " AND t.deleted_reason NOT IN ('history', 'combined'))"
     )
+    into = "coalesce(excluded.combined_to, t.combined_to)"
+    told = f"{better} OR {into} IS DISTINCT FROM t.combined_to" if combined else better
     sets = [
         "as_of = excluded.as_of",
         f"deleted_at = CASE WHEN {better} THEN excluded.deleted_at ELSE t.deleted_at END",
         f"deleted_reason = CASE WHEN {better}"
         " THEN excluded.deleted_reason ELSE t.deleted_reason END",
-        "changed_at = CASE WHEN t.deleted_at IS NULL THEN now() ELSE t.changed_at END",
+        *(
+            f"{name} = CASE WHEN {told} THEN excluded.{name} ELSE t.{name} END"
+            for name in ("changed_at", "change_no")
+        ),
     ]
     if combined:
-        sets.append("combined_to = coalesce(excluded.combined_to, t.combined_to)")
-    columns = f"{keys}, as_of, first_seen_at, changed_at, deleted_at, deleted_reason"
-    values = f"%s{', n.key' if key else ''}, n.as_of, now(), now()"
+        sets.append(f"combined_to = {into}")
+    columns = f"{keys}, as_of, first_seen_at, changed_at, change_no, deleted_at, deleted_reason"
+    values = f"%s{', n.key' if key else ''}, n.as_of, now(), now(), {CHANGE_NO}"
     values += ", coalesce(n.deleted_at, now()), n.reason"
     if combined:
         columns += ", combined_to"
         values += ", n.combined_to"
-    returned = f"new.{key}" if key else "''"
     return (
         f"INSERT INTO {table} AS t ({columns}) SELECT {values}"
         f" FROM unnest(%s::{kind}[], %s::timestamptz[], %s::timestamptz[], %s::text[],"
         " %s::bigint[]) AS n(key, as_of, deleted_at, reason, combined_to)"
         " ORDER BY n.key"
         f" ON CONFLICT ({keys}) DO UPDATE SET {', '.join(sets)} WHERE t.as_of < excluded.as_of"
-        f" RETURNING {returned}, old.store_id IS NOT NULL AND old.deleted_at IS NULL"
+        f" RETURNING {_match(resource, 't')}, {_WAS_THERE}"
     )

@@ -12,7 +12,7 @@ from sync.schema.columns import VERSIONED
 
 _ASK = (
     "SELECT (SELECT salt FROM sync.salt WHERE EXISTS"
-    " (SELECT FROM sync.suppressed WHERE store_id = %s)),"
+    f" (SELECT FROM sync.suppressed WHERE {suppress.OF_STORE})),"
     " EXISTS (SELECT FROM sync.versioned WHERE store_id = %s AND is_on)"
 )
 

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from sync.declare import Resource
 from sync.records.observed import Key, Loaded
-from sync.rows import suppress, versions
-from sync.rows.sql import delete_children_sql, mark_deleted_sql
+from sync.rows import children, suppress, versions
+from sync.rows.sql import mark_deleted_sql
 from sync.rows.store_options import store_options
-from sync.rows.upsert import name_before
+from sync.rows.upsert import hold, name_before, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,14 @@ def mark_deleted(
     result = Loaded(seen=len(newest))
     if not newest:
         return result
+    held = hold(connection, resource, store_id, list(newest))
     name_before(connection, resource, store_id, list(newest), result)
     ordered = [newest[key] for key in sorted(newest)]
     on = store_options(connection, resource, store_id)
-    sql = mark_deleted_sql(resource)
-    deleted = connection.exec_driver_sql(
-        versions.keeping(resource, sql) if on.versions else sql,
+    if on.versions:
+        versions.keep(connection, resource, store_id, [(t.key, t.as_of, None) for t in ordered])
+    rows = connection.exec_driver_sql(
+        mark_deleted_sql(resource),
         (
             store_id,
             [tombstone.key for tombstone in ordered],
@@ -66,13 +68,14 @@ def mark_deleted(
             tombstone.key: tombstone.combined_to for tombstone in ordered if tombstone.combined_to
         }
         suppress.follow_merges(connection, resource, store_id, merges, salt=on.salt)
-    keys = sorted(key for key, was_live in deleted if was_live)
+        suppress.mask_nameless(connection, resource, store_id)
+    found = dict(written(rows, held))
+    result.keys |= found.keys()
+    keys = sorted(key for key, was_live in found.items() if was_live)
     result.deleted = len(keys)
+    result.left = {key: held[key].day for key in keys}
     result.concluded = sum(newest[key].reason in ("not_found", "absent") for key in keys)
     if keys:
         for child in resource.children:
-            connection.exec_driver_sql(
-                delete_children_sql(resource, child),
-                (store_id, keys) if resource.key else (store_id,),
-            )
+            children.remove(connection, resource, child, store_id, keys)
     return result

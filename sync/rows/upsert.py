@@ -10,31 +10,29 @@ cannot slip between.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from psycopg.types.json import Json, Jsonb
 
 from sync.database.identifiers import crm_name
 from sync.declare import ID, Reread, Resource
-from sync.records.normalise import JsonRow, Row
+from sync.errors import Overtaken
+from sync.records.normalise import Row
 from sync.records.observed import Key, Loaded, ObservedRow, Origin
-from sync.rows import suppress, versions
+from sync.rows import children, letters, suppress, versions
 from sync.rows.sql import (
     altered_sql,
-    child_counts_sql,
-    children_sql,
-    delete_children_sql,
+    as_it_is,
+    hold_sql,
+    json_of,
     known_sql,
     move_sql,
     upsert_sql,
 )
 from sync.rows.store_options import StoreOptions, store_options
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def load(
@@ -63,12 +61,54 @@ def load(
         _move_as_of(connection, resource, store_id, touched, result)
     if wanted:
         before = [dated.row.key for dated in wanted if dated.row.key in known]
+        held = hold(connection, resource, store_id, before)
         name_before(connection, resource, store_id, before, result)
         if origin is not Origin.LOAD:
             before = [dated.row.key for dated in wanted]
         add_named(resource, (d.row.values for d in wanted if d.row.key in set(before)), result)
-        _write(connection, resource, store_id, wanted, result, on=on)
+        if on.versions:
+            versions.keep(
+                connection, resource, store_id, [(d.row.key, d.as_of, d.row.raw) for d in wanted]
+            )
+        _write(connection, resource, store_id, wanted, result, held=held)
+        if origin is Origin.LOAD:
+            letters.require_as_sent(connection, resource, store_id, [d.row for d in wanted])
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A row as it was when it was locked; `day` is the one it was created on, if it has one."""
+
+    is_live: bool
+    day: dt.date | None
+
+
+def hold(
+    connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
+) -> dict[Key, Held]:
+    """Lock rows for this transaction; return those that are there.
+
+    `written` compares it with what a write found there.
+    """
+    if not keys:
+        return {}
+    rows = connection.exec_driver_sql(hold_sql(resource), (store_id, list(keys)))
+    return {row[0]: Held(row[1], row[2]) for row in rows}
+
+
+def written(
+    rows: Iterable[Sequence[Any]], held: Mapping[Key, Held]
+) -> Iterator[tuple[Key, bool | None]]:
+    """Yield the keys that were written, and whether the row was live; None for a new one.
+
+    Raises Overtaken for a row that another worker inserted after those that are there were held:
+    nobody knows what it was before our write.
+    """
+    for key, was_there in rows:
+        if was_there and key not in held:
+            raise Overtaken("a row came in between the read and the write of its record")
+        yield key, held[key].is_live if was_there else None
 
 
 def naming(resource: Resource) -> list[tuple[Reread, str, str | None]]:
@@ -145,7 +185,7 @@ def differing(
         " WHERE t.deleted_at IS NULL AND t.raw - %s::text[] IS DISTINCT FROM n.raw - %s::text[]",
         (
             [row.key for row in rows],
-            [Jsonb(row.raw, dumps=_as_it_is) for row in rows],
+            [Jsonb(row.raw, dumps=as_it_is) for row in rows],
             store_id,
             left_out,
             left_out,
@@ -219,17 +259,15 @@ def _altered(
 ) -> list[ObservedRow]:
     """Return records with an equal hash but other stored columns or children: altered by hand."""
     keys = {key for (key,) in connection.exec_driver_sql(
-        altered_sql(resource), _sent(resource, store_id, same)
+        altered_sql(resource), sent_rows(resource, store_id, same)
     )}  # fmt: skip
+    sent = [dated.row.key for dated in same]
     for index, child in enumerate(resource.children):
-        rows = connection.exec_driver_sql(
-            child_counts_sql(resource, child), (store_id, [dated.row.key for dated in same])
-        )
-        counts: dict[Key, int] = {row[0]: row[1] for row in rows}
+        there = children.counts(connection, resource, child, store_id, sent)
         keys |= {
             dated.row.key
             for dated in same
-            if counts.get(dated.row.key, 0) != len(dated.row.children[index])
+            if there.get(dated.row.key, 0) != len(dated.row.children[index])
         }
     return [dated for dated in same if dated.row.key in keys]
 
@@ -271,69 +309,32 @@ def _write(
     wanted: Sequence[ObservedRow],
     result: Loaded,
     *,
-    on: StoreOptions,
+    held: Mapping[Key, Held],
 ) -> None:
-    sql = upsert_sql(resource)
-    written = connection.exec_driver_sql(
-        versions.keeping(resource, sql) if on.versions else sql,
-        _sent(resource, store_id, wanted),
+    rows = connection.exec_driver_sql(
+        upsert_sql(resource), sent_rows(resource, store_id, wanted)
     ).all()
     accepted: set[Key] = set()
-    for key, was_there, was_live in written:
+    days = {dated.row.key: dated.row.created_on for dated in wanted}
+    for key, was_live in written(rows, held):
         accepted.add(key)
-        if not was_there:
+        if was_live is None:
             result.inserted += 1
         elif was_live:
             result.changed += 1
+            if held[key].day != days[key]:
+                result.left[key] = held[key].day
         else:
             result.revived += 1
+    result.keys |= accepted
     # Another worker wrote later knowledge between our read and our write.
     result.refused += [dated.row.key for dated in wanted if dated.row.key not in accepted]
     taken = [dated for dated in wanted if dated.row.key in accepted]
     if taken:
-        _write_children(connection, resource, store_id, taken)
+        children.replace(connection, resource, store_id, taken)
 
 
-def _write_children(
-    connection: sa.Connection,
-    resource: Resource,
-    store_id: int,
-    taken: Sequence[ObservedRow],
-) -> None:
-    """Replace the children of the parents that were written, and of no others.
-
-    The parents' rows are locked by their upsert, so writers of one parent take turns here. Children
-    of new parents are deleted first too: somebody may have deleted a row by hand and left its
-    children.
-    """
-    parents = sorted(dated.row.key for dated in taken)
-    for index, child in enumerate(resource.children):
-        connection.exec_driver_sql(
-            delete_children_sql(resource, child),
-            (store_id, parents) if resource.key else (store_id,),
-        )
-        rows = [row for dated in taken for row in child_rows(resource, store_id, dated.row, index)]
-        if rows:
-            connection.exec_driver_sql(children_sql(resource, child), (json_of(rows),))
-
-
-def child_rows(resource: Resource, store_id: int, row: Row, index: int) -> list[JsonRow]:
-    """Return one parent's rows for one of its child tables."""
-    column = resource.parent_column
-    named: JsonRow = {"store_id": store_id, column: row.key} if column else {"store_id": store_id}
-    return [named | member for member in row.children[index]]
-
-
-def _as_it_is(encoded: bytes) -> bytes:
-    return encoded
-
-
-def json_of(rows: list[JsonRow]) -> Json:
-    """Return rows as a JSON parameter: bytes from the encoder to the socket, never a str."""
-    return Json(_encode(rows), dumps=_as_it_is)
-
-
-def _sent(
+def sent_rows(
     resource: Resource, store_id: int, wanted: Sequence[ObservedRow]
 ) -> tuple[list[Jsonb], Json]:
     """Return the statements' parameters: every `raw` as it stands, and all else as JSON."""
@@ -350,4 +351,4 @@ def _sent(
         if resource.is_followed:
             values["listed_at"] = dated.as_of
         rows.append(values)
-    return [Jsonb(dated.row.raw, dumps=_as_it_is) for dated in wanted], json_of(rows)
+    return [Jsonb(dated.row.raw, dumps=as_it_is) for dated in wanted], json_of(rows)

@@ -1,20 +1,23 @@
 """Earlier contents of orders and customers, kept where a store has switched that on.
 
-The statement that writes a row also keeps what the row held before, from its RETURNING: one
-transaction, and no work for Postgres while the option is off. A content is kept when the record as
+What a row holds is kept in the transaction that replaces it, before the write: no work for Postgres
+while the option is off. A content is kept when the record as
 sent differs; a row read differently (another zone, a new declaration) is not a change.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
+from psycopg.types.json import Jsonb
 
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
+from sync.records.observed import Key
 from sync.rows import mask
 from sync.schema.columns import VERSIONED
 
@@ -43,48 +46,45 @@ def expire(connection: sa.Connection) -> int:
     )
 
 
-@cache
-def keeping(resource: Resource, statement: str) -> str:
-    """Return a statement that does the same, and also keeps what live rows held before the change.
+def keep(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    changes: Sequence[tuple[Key, dt.datetime, bytes | None]],
+) -> None:
+    """Keep what live rows hold that a write will replace: key, `as_of` and `raw` of each change.
 
-    `statement` inserts into the resource's table as `t`. It returns the key first, whether the row
-    was there second to last, and whether it was live last.
+    Without `raw` the row becomes a tombstone. The rows are held, so that the write finds them so.
     """
-    insert, _, returned = statement.rpartition(" RETURNING ")
-    columns = _columns(resource)
+    keys, moments, raws = zip(*changes, strict=True)
+    sent = [None if raw is None else Jsonb(raw, dumps=bytes) for raw in raws]
+    connection.exec_driver_sql(_keep_sql(resource), (list(keys), list(moments), sent, store_id))
+
+
+@cache
+def _keep_sql(resource: Resource) -> str:
+    columns = ["store_id", *(field.name for field in resource.fields), "raw"]
     names = ", ".join(f'"{name}"' for name in columns)
-    held = ", ".join(f'old."{name}" AS "{name}"' for name in columns)
+    held = ", ".join(f't."{name}"' for name in columns)
     key, table = resource.key_column, crm_name(VERSIONED[resource.name])
     # A later transaction may have an earlier clock, so a content begins no earlier than the end of
     # the one before.
     start = (
-        f"greatest(w.from_, (SELECT max(v.valid_to) FROM {table} AS v"
-        f' WHERE v.store_id = w.store_id AND v."{key}" = w."{key}"))'
+        f"greatest(t.changed_at, (SELECT max(v.valid_to) FROM {table} AS v"
+        f' WHERE v.store_id = t.store_id AND v."{key}" = t."{key}"))'
     )
     return (
-        f"WITH w AS ({insert} RETURNING {held},"
-        " old.store_id IS NOT NULL AND old.deleted_at IS NULL AND (new.deleted_at IS NOT NULL"
-        " OR old.raw IS DISTINCT FROM new.raw) AS differed,"
-        f" old.changed_at AS from_, now() AS to_, {_numbered(returned)}),"
-        f" kept AS (INSERT INTO {table} ({names}, valid_from, valid_to)"
-        f" SELECT {names}, f.start, greatest(w.to_, f.start + interval '1 microsecond')"
-        f" FROM w CROSS JOIN LATERAL (SELECT {start} AS start) AS f"
-        # Equal when the row was written twice in one transaction: nobody saw that content.
-        " WHERE w.differed AND w.from_ <> w.to_)"
-        f" SELECT {', '.join(f'w.r{n}' for n in range(len(_parts(returned))))} FROM w"
+        f"INSERT INTO {table} ({names}, valid_from, valid_to)"
+        f" SELECT {held}, f.start, greatest(now(), f.start + interval '1 microsecond')"
+        f" FROM unnest(%s::{resource.key_sql}[], %s::timestamptz[], %b::jsonb[])"
+        " AS n(key, as_of, raw)"
+        f' JOIN {crm_name(resource.name)} AS t ON t.store_id = %s AND t."{key}" = n.key'
+        f" CROSS JOIN LATERAL (SELECT {start} AS start) AS f"
+        " WHERE t.deleted_at IS NULL AND t.as_of < n.as_of"
+        " AND (n.raw IS NULL OR t.raw IS DISTINCT FROM n.raw)"
+        # Equal when the row was written before in this transaction: nobody saw that content.
+        " AND t.changed_at <> now()"
     )
-
-
-def _parts(returned: str) -> list[str]:
-    return returned.split(", ")
-
-
-def _numbered(returned: str) -> str:
-    return ", ".join(f"{part} AS r{n}" for n, part in enumerate(_parts(returned)))
-
-
-def _columns(resource: Resource) -> list[str]:
-    return ["store_id", *(field.name for field in resource.fields), "raw"]
 
 
 def erase(

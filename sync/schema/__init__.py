@@ -5,6 +5,7 @@ later. A worker imports only the tables of `sync`, because importing `crm` costs
 
 columns.py     the metadata, and the columns that tables share
 crm.py         the tables for analysts
+kept.py        the tables for analysts that are worked out from others
 service.py     stores, lanes, rejects, readers, notices
 crawls.py      crawls, feeds, proofs, coverage
 everything.py  all tables, for Alembic

@@ -28,6 +28,17 @@ def store_id(comment: str = "crm.store.store_id") -> sa.Column[Any]:
     )
 
 
+def change_no() -> sa.Column[Any]:
+    """Return the column by which readers follow changes in the order of their commits."""
+    return sa.Column(
+        "change_no",
+        sa.BigInteger,
+        nullable=False,
+        server_default=sa.text("sync.change_no()"),
+        comment="number of the change that made it so; see crm.changes",
+    )
+
+
 def ours(name: str, comment: str, *items: Any) -> sa.Table:
     """Return a table in `sync`."""
     return sa.Table(name, METADATA, *items, schema="sync", comment=comment)

@@ -36,6 +36,11 @@ CRAWL = ours(
         server_default="pending",
     ),
     count("pages_planned", "pages the plan found"),
+    sa.Column(
+        "pages_expected",
+        sa.BigInteger,
+        comment="requests it was expected to take before it was planned; NULL where nobody asked",
+    ),
     count("pages_done", "pages committed"),
     count("rows_seen", "records in those pages"),
     count("rows_changed", "of them written"),
@@ -66,6 +71,22 @@ CRAWL = ours(
 )
 
 
+PACE = ours(
+    "pace",
+    "Pages a second that open crawls read of late: what estimates of the time left are made from",
+    store_id("sync.store.id"),
+    resource("Resource.name; empty for all first loads of the store together"),
+    timestamp("at", "when it was sampled", nullable=False),
+    count("pages", "pages read until then"),
+    sa.Column(
+        "per_second", sa.Float, comment="pages a second of late; NULL before the second sample"
+    ),
+    sa.Column(
+        "seconds", sa.Float, nullable=False, server_default=ZERO, comment="time measured so far"
+    ),
+)
+
+
 WINDOW = ours(
     "window",
     "Slices of a list frozen by creation days, or of a history by entry ids",
@@ -84,7 +105,13 @@ WINDOW = ours(
     ),
     count("total", "records by the API when it was last asked"),
     count("page_count", "pages by the API when it was last asked"),
-    count("last_page", "checkpoint: the last page committed"),
+    count("last_page", "checkpoint: the last page committed whole"),
+    count(
+        "page_size",
+        "records of a page as page_count and last_page count them, whatever size is asked for",
+        server_default=sa.text("100"),
+    ),
+    count("in_page", "checkpoint: records committed of the page after last_page"),
     sa.Column("last_id", sa.BigInteger, comment="of a history: checkpoint, last id committed"),
     count("walks", "times it was walked from its first page"),
     timestamp("walked_as_of", "send moment of the first page of this walk"),
@@ -119,7 +146,11 @@ MET = ours(
         comment="sync.window.id",
     ),
     sa.Column(
-        "page", sa.BigInteger, primary_key=True, autoincrement=False, comment="page of the window"
+        "page",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="place in the window, from 0, of the first of them",
     ),
     sa.Column("ids", ARRAY(sa.BigInteger), nullable=False, comment="ids on it"),
 )
@@ -197,6 +228,33 @@ POSITION = ours(
         nullable=False,
         comment="how often each made key occurred on the page before",
     ),
+)
+
+
+PAGE_SIZE = ours(
+    "page_size",
+    "Lists whose pages do not come at their usual size, with the size that they are asked in",
+    store_id("sync.store.id"),
+    resource(),
+    count("size", "records asked for in a request"),
+    count("failures", "times in a row that a page was too large"),
+    timestamp("larger_at", "from when on a larger page is tried", nullable=False),
+    text("reason", "how the last larger page failed", nullable=False),
+    timestamp("changed_at", "when the size was last changed", nullable=False, server_default=NOW),
+)
+
+
+ACCESS_LOOK = ours(
+    "access_look",
+    "The last answer of each store to credentials: one look serves all that wait for one",
+    store_id("sync.store.id"),
+    timestamp("asked_at", "send moment of that answer; NULL before the first"),
+    sa.Column(
+        "answer",
+        JSONB(none_as_null=True),
+        comment="the access it told, or the refusal: its kind and message",
+    ),
+    timestamp("next_at", "nobody asks before then", nullable=False, server_default=NOW),
 )
 
 

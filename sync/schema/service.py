@@ -54,6 +54,14 @@ STORE = ours(
         sa.Float,
         comment="shortest lateness bound of its histories; NULL for a minute",
     ),
+    sa.Column(
+        "sealed_under",
+        sa.Text,
+        # As Postgres tells it, so that Alembic finds nothing to change.
+        sa.Computed("encode(substr(api_key, 2, 4), 'hex'::text)", persisted=True),
+        comment="fingerprint of the SYNC_SECRET_KEY that encrypted api_key; empty without a key",
+    ),
+    text("title", "its name for people, of any text; NULL where none was given"),
 )
 
 
@@ -73,7 +81,7 @@ LANE = ours(
     sa.Column("lane", sa.Text, primary_key=True, comment="feed or walk"),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true(), comment="wanted"),
     timestamp("due_at", "when it is to be worked on next", nullable=False, server_default=NOW),
-    timestamp("claimed_until", "a task has been sent for it that expires then"),
+    timestamp("claimed_until", "a task has been sent for it; from then on it is sent again"),
     sa.Column("token", sa.BigInteger, nullable=False, server_default=ZERO, comment="fencing token"),
     timestamp("lease_until", "the lease ends then at the latest, should its holder live so long"),
     text("holder", "sync.worker.id of the process that holds the lease"),
@@ -86,13 +94,33 @@ LANE = ours(
     count("odd_times", "how often it came since a slice last ended well"),
     timestamp("odd_since", "when it came first"),
     count("failures", "failures ever, also those that were followed by success"),
+    text(
+        "answering",
+        "unknown until its store has answered once; no since a slice had no answer; yes",
+        nullable=False,
+        server_default="unknown",
+    ),
     sa.CheckConstraint("lane IN ('feed', 'walk')", name="lane_known"),
+    sa.CheckConstraint("answering IN ('unknown', 'no', 'yes')", name="lane_answering_known"),
     sa.Index(
         "lane_due",
         "lane",
+        "answering",
         "due_at",
         postgresql_where=sa.text("enabled AND parked_at IS NULL"),
     ),
+    sa.Index(
+        "lane_held",
+        "lane",
+        postgresql_where=sa.text("holder IS NOT NULL OR claimed_until IS NOT NULL"),
+    ),
+)
+
+
+DISPATCH = ours(
+    "dispatch",
+    "A row for each kind of lanes, locked by whoever claims some: one at a time",
+    sa.Column("lane", sa.Text, primary_key=True, comment="feed or walk"),
 )
 
 
@@ -171,6 +199,8 @@ HEARTBEAT = ours(
     sa.Column("queue", sa.Text, primary_key=True, comment="feeds or crawls"),
     timestamp("consumed_at", "when it last ended a task", nullable=False),
     text("egress", "SYNC_EGRESS: the address it sends from"),
+    sa.Column("places", sa.BigInteger, comment="lanes of this queue that it works on at once"),
+    timestamp("beat_at", "when it last took what beat sends to this queue at fixed intervals"),
 )
 
 
@@ -182,6 +212,11 @@ WORKER = ours(
     sa.Column("pid", sa.BigInteger, nullable=False, comment="its process id there"),
     timestamp("started_at", "its first beat", nullable=False),
     timestamp("beat_at", "its last beat", nullable=False),
+    sa.Column(
+        "ahead_seconds",
+        sa.Float,
+        comment="its clock minus Postgres's; NULL before its second beat",
+    ),
 )
 
 
@@ -196,6 +231,64 @@ BUDGET_USE = ours(
     count("waited_ms", "milliseconds they waited for their slots"),
     count("refused", "requests the API answered with 503 or 429"),
     sa.Index("budget_use_at", "at"),
+)
+
+
+NUDGE = ours(
+    "nudge",
+    "Stores whose account calls a URL when something changed, and the records it named last",
+    store_id("sync.store.id"),
+    sa.Column("digest", BYTEA, nullable=False, comment="hash of the secret in the URL"),
+    timestamp("made_at", "when the secret was made", nullable=False, server_default=NOW),
+    count("came", "nudges that came"),
+    count("acted", "looks that were made sooner because of them"),
+    timestamp("last_at", "when the last one came"),
+    sa.Column(
+        "orders",
+        ARRAY(sa.BigInteger),
+        nullable=False,
+        server_default=sa.text("'{}'"),
+        comment="orders named, to be read first",
+    ),
+    sa.Column(
+        "customers",
+        ARRAY(sa.BigInteger),
+        nullable=False,
+        server_default=sa.text("'{}'"),
+        comment="customers named, to be read first",
+    ),
+    sa.UniqueConstraint("digest", name="nudge_digest"),
+)
+
+
+ACT = ours(
+    "act",
+    "What people did, by command or on the status page",
+    serial(),
+    timestamp("at", "when", nullable=False, server_default=NOW),
+    text("who", "name of the token, or of the login of this machine", nullable=False),
+    text("source", "page or command", nullable=False),
+    text("address", "address of the client; NULL for commands"),
+    text("store", "its name then; empty for all", nullable=False),
+    text("what", "retry, approve, backfill …", nullable=False),
+    text("detail", "resources, days and the like", nullable=False),
+    sa.CheckConstraint("source IN ('page', 'command')", name="act_source_known"),
+    sa.Index("act_at", "at"),
+)
+
+
+SAMPLE = ours(
+    "sample",
+    "A week of figures by store, a row each quarter of an hour; store 0 is the service itself",
+    store_id("sync.store.id; 0 for the service"),
+    sa.Column("at", sa.DateTime(timezone=True), primary_key=True, comment="the quarter it is of"),
+    sa.Column("lag_seconds", sa.Float, comment="longest lag of a feed"),
+    count("rows_written", "rows written until then"),
+    count("granted", "requests granted until then"),
+    count("waited_ms", "milliseconds they waited for their slots"),
+    count("refused", "requests the API answered with 503 or 429"),
+    sa.Column("memory_bytes", sa.BigInteger, comment="of the worker that sampled"),
+    sa.Index("sample_at", "at"),
 )
 
 
@@ -245,6 +338,16 @@ READER = ours(
         comment="it reads crm_masked instead of crm",
     ),
     timestamp("granted_at", "when", nullable=False, server_default=NOW),
+    sa.Column(
+        "statement_ms",
+        sa.BigInteger,
+        comment="milliseconds that a statement of it may take; NULL for no limit",
+    ),
+    sa.Column(
+        "idle_ms",
+        sa.BigInteger,
+        comment="milliseconds that its transaction may be idle; NULL for no limit",
+    ),
 )
 
 
@@ -266,10 +369,23 @@ SALT = ours(
 SUPPRESSED = ours(
     "suppressed",
     "Erased persons and what is theirs, by salted hash: masked whenever they come again",
-    store_id("sync.store.id"),
-    sa.Column("digest", BYTEA, primary_key=True, comment="salted hash of resource and key"),
-    sa.Column("resource", sa.Text, nullable=False, comment="Resource.name"),
+    store_id("sync.store.id when it was added; below 0 when the account was not mirrored then"),
+    sa.Column(
+        "digest",
+        BYTEA,
+        primary_key=True,
+        comment="salted hash of resource and key, or of a phone or e-mail",
+    ),
+    sa.Column("resource", sa.Text, nullable=False, comment="Resource.name, phone or email"),
     timestamp("erased_at", "when", nullable=False, server_default=NOW),
+    sa.Column(
+        "account",
+        sa.Text,
+        nullable=False,
+        server_default="",
+        comment="sync.store.account, whose list outlives the store",
+    ),
+    sa.Index("suppressed_by_account", "account", "digest"),
 )
 
 
@@ -279,4 +395,41 @@ VERSIONED_STORE = ours(
     store_id("sync.store.id"),
     sa.Column("is_on", sa.Boolean, nullable=False, comment="kept from now on"),
     sa.Column("keep_days", sa.BigInteger, comment="days after its end; NULL for ever"),
+)
+
+
+ENDED_SESSION = ours(
+    "ended_session",
+    "Sessions of the status page that were logged out before their end",
+    sa.Column(
+        "number",
+        sa.BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="what its cookie says",
+    ),
+    timestamp("ends_at", "when it is over anyway, and this row may go", nullable=False),
+)
+
+ERA = ours(
+    "era",
+    "Since when transactions of this database are numbered as they are",
+    sa.Column(
+        "server",
+        sa.Text,
+        primary_key=True,
+        comment="server, timeline, database and table: another after each restore",
+    ),
+    sa.Column(
+        "base",
+        sa.BigInteger,
+        nullable=False,
+        comment="change number less the transaction's own number",
+    ),
+    sa.Column(
+        "first_no",
+        sa.BigInteger,
+        nullable=False,
+        comment="no change of the era has a lower number",
+    ),
 )

@@ -8,24 +8,31 @@ first: a worker that still works on the store finds its lease gone and writes no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from sync.crm.address import same_address
 from sync.database.engine import attempts
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.errors import BadRequest
 from sync.schema.columns import VERSIONED
+from sync.schema.kept import KEPT
 from sync.schema.service import STORE
 from sync.state import coverage, crawls, lanes, stores, windows
-from sync.state.stores import Store
+from sync.state.stores import Access, Store
 
+_STORE = "celery -A sync mirror store"
 PURGED_AT_ONCE = 5_000
-_WORK = ("window", "crawl", "feed", "reread", "unlisted", "departure", "doubt")
+_WORK = (
+    "window", "crawl", "feed", "reread", "unlisted", "departure", "doubt", "page_size",
+    "access_look", "pace", "nudge", "sample",
+)  # fmt: skip
 _NOTES = (
     "proof", "drift", "reject", "unknown_field", "parked_page", "coverage", "lane", "budget_use",
-    "notification", "suppressed", "versioned",
+    "notification", "versioned",
 )  # fmt: skip
 
 
@@ -36,10 +43,33 @@ def fingerprint(api_key: str) -> str:
 
 def is_removed(store: Store) -> bool:
     """Tell whether the key was forgotten and only rows are left."""
-    return not store.api_key
+    return not store.sealed_under
 
 
-def check_free(connection: sa.Connection, *, name: str, account: str) -> Store | None:
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An account that somebody names: its addresses, the key's fingerprint, and what the key sees.
+
+    `addresses` are those the account gives itself; none where it gives none.
+    """
+
+    account: str
+    addresses: Sequence[str]
+    key_fingerprint: str
+    access: Access
+
+    def is_of(self, store: Store) -> bool:
+        """Tell by the addresses whether a store mirrors this account."""
+        mine = {same_address(each) for each in (self.account, *self.addresses)}
+        theirs = {store.account} if self.addresses else {store.account, store.url}
+        return bool(mine & {same_address(each) for each in theirs})
+
+    def has_key_of(self, store: Store) -> bool:
+        """Tell whether the key is a store's: a key belongs to one account."""
+        return not is_removed(store) and store.key_fingerprint == self.key_fingerprint
+
+
+def check_free(connection: sa.Connection, *, name: str, candidate: Candidate) -> Store | None:
     """Return the removed store that this account takes up, None for a new store.
 
     Raises BadRequest when the account or the name is taken.
@@ -47,11 +77,13 @@ def check_free(connection: sa.Connection, *, name: str, account: str) -> Store |
     # Of two people who add the same account, the second waits, and then finds the first's store.
     connection.execute(sa.text("LOCK TABLE sync.store IN SHARE ROW EXCLUSIVE MODE"))
     known = stores.every(connection)
-    same = next((store for store in known if store.account == account), None)
+    same = next((each for each in known if candidate.is_of(each)), None) or next(
+        (each for each in known if candidate.has_key_of(each)), None
+    )
     if same is not None and not is_removed(same):
         raise BadRequest(
-            f"This account ({account}) is mirrored already, as {same.name!r}. To give it another "
-            f"key: celery -A sync mirror store set {same.name} --api-key-env VAR"
+            f"This account ({candidate.account}) is mirrored already, as {same.name!r}, and an "
+            f"account is one store, whatever its addresses and keys. {_advice(same, candidate)}"
         )
     named = next((store for store in known if store.name == name), None)
     if named is not None and not is_removed(named):
@@ -59,9 +91,44 @@ def check_free(connection: sa.Connection, *, name: str, account: str) -> Store |
     if named is not None and named != same:
         raise BadRequest(
             f"{name!r} is the name of a removed store whose rows were kept; choose another name, "
-            f"or: celery -A sync mirror store remove {name} --purge"
+            f"or: {_STORE} remove {name} --purge"
         )
     return same
+
+
+def _advice(store: Store, candidate: Candidate) -> str:
+    """Return what to do about an account that is there already, by what the two keys see."""
+    if candidate.has_key_of(store):
+        return f"To reach it at another address: {_STORE} set {store.name} --url URL"
+    renew = f"{_STORE} set {store.name} --api-key-env VAR"
+    if told := swapped(store, candidate.access):
+        return f"{told}, and give it to the store: {renew}"
+    if store.chosen_sites is not None and candidate.access.sites != store.access.sites:
+        sites = ", ".join(store.chosen_sites)
+        return (
+            f"{store.name} mirrors {sites} alone, as chosen with --site. For others: "
+            f"{_STORE} remove {store.name} --purge, and add it again with a --site for each"
+        )
+    return f"To give it another key: {renew}"
+
+
+def swapped(store: Store, access: Access) -> str:
+    """Return why a key must not replace a store's, "" when it may.
+
+    A key that sees other sites instead of those that are mirrored would leave these as they are for
+    ever, and put the others' rows beside them. A key that only sees fewer may be meant so.
+    """
+    mirrored, seen = store.sites, access.sites
+    if mirrored is None or seen is None:
+        return ""
+    lost, gained = set(mirrored) - set(seen), set(seen) - set(mirrored)
+    if not lost or not gained:
+        return ""
+    return (
+        f"This key sees {', '.join(sorted(gained))} and not {', '.join(sorted(lost))}, which "
+        f"{store.name} mirrors. In Administration → Integration → API keys make one key that sees"
+        f" {', '.join(sorted({*mirrored, *seen}))}"
+    )
 
 
 def take_up(
@@ -137,21 +204,19 @@ def purge(
     engine: sa.Engine, store_id: int, resources: Iterable[Resource]
 ) -> Iterator[tuple[str, int]]:
     """Delete a forgotten store's rows, some thousands a transaction; yield tables and counts."""
-    for resource in resources:
-        tables = [*resource.tables, *filter(None, [VERSIONED.get(resource.name)])]
-        for table in reversed(tables):
-            statement = sa.text(
-                f"DELETE FROM {crm_name(table)} WHERE ctid = ANY(ARRAY(SELECT ctid"
-                f" FROM {crm_name(table)} WHERE store_id = :store LIMIT :most))"
-            )
-            binds = {"store": store_id, "most": PURGED_AT_ONCE}
-            deleted = PURGED_AT_ONCE
-            while deleted:
-                for attempt in attempts(engine):
-                    with attempt as connection:
-                        deleted = connection.execute(statement, binds).rowcount
-                if deleted:
-                    yield table, deleted
+    for table in _tables_of(resources):
+        statement = sa.text(
+            f"DELETE FROM {crm_name(table)} WHERE ctid = ANY(ARRAY(SELECT ctid"
+            f" FROM {crm_name(table)} WHERE store_id = :store LIMIT :most))"
+        )
+        binds = {"store": store_id, "most": PURGED_AT_ONCE}
+        deleted = PURGED_AT_ONCE
+        while deleted:
+            for attempt in attempts(engine):
+                with attempt as connection:
+                    deleted = connection.execute(statement, binds).rowcount
+            if deleted:
+                yield table, deleted
     for attempt in attempts(engine):
         with attempt as connection:
             for table in (*_WORK, *_NOTES, "store_clock"):
@@ -160,3 +225,11 @@ def purge(
                     {"store": store_id},
                 )
             stores.remove(connection, store_id)
+
+
+def _tables_of(resources: Iterable[Resource]) -> Iterator[str]:
+    """Yield every table with rows of a store: what is worked out and children before records."""
+    yield from (table.name for table in KEPT)
+    for resource in resources:
+        yield from reversed([*resource.tables, *filter(None, [VERSIONED.get(resource.name)])])
+    yield "removed_rows"

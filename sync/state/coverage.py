@@ -131,9 +131,35 @@ def add_loaded(
     )
 
 
-def expect(connection: sa.Connection, store_id: int, resource: str, *, total: int) -> None:
-    """Set the total that the API gives, before it is proven."""
-    _update(connection, store_id, resource, "expected = :total, unavailable = NULL", total=total)
+def lock(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """Let nobody else lock or change the row of a resource until the transaction ends.
+
+    The next statement sees what those wrote whom this one waited for. A count inside the UPDATE
+    that waits is of the moment before the wait, and would miss them.
+    """
+    connection.execute(
+        sa.text(
+            "SELECT FROM sync.coverage WHERE store_id = :store AND resource = :resource"
+            " FOR NO KEY UPDATE"
+        ),
+        {"store": store_id, "resource": resource},
+    )
+
+
+def expect_unknown(connection: sa.Connection, store_id: int, resource: str) -> None:
+    """Forget the total: a load begins, and its first page will tell it."""
+    _update(connection, store_id, resource, "expected = NULL")
+
+
+def expect_more(connection: sa.Connection, store_id: int, resource: str, *, total: int) -> None:
+    """Add a total that the API gave for a part of a list, before it is proven."""
+    _update(
+        connection,
+        store_id,
+        resource,
+        "expected = coalesce(expected, 0) + :total, unavailable = NULL",
+        total=total,
+    )
 
 
 _REJECTS = "(SELECT count(*) FROM sync.reject WHERE store_id = :store AND resource = :resource)"
@@ -153,20 +179,6 @@ def _unlisted(resource: Resource) -> str:
         f"(SELECT count(*) FROM sync.unlisted AS u JOIN {crm_name(resource.name)} AS t"
         " ON t.store_id = u.store_id AND t.id = u.id AND t.deleted_at IS NULL"
         f" WHERE u.store_id = :store AND u.resource = '{resource.name}')"
-    )
-
-
-def _lock(connection: sa.Connection, resource: Resource, store_id: int) -> None:
-    """Wait for transactions that add to the running count, so that the next statement sees them.
-
-    A count inside the UPDATE that waits is of the moment before the wait, and would miss them.
-    """
-    connection.execute(
-        sa.text(
-            "SELECT FROM sync.coverage WHERE store_id = :store AND resource = :resource"
-            " FOR NO KEY UPDATE"
-        ),
-        {"store": store_id, "resource": resource.name},
     )
 
 
@@ -201,7 +213,7 @@ def set_counts(connection: sa.Connection, resource: Resource, store_id: int) -> 
     difference found there stays true while records come and go: it is zero, in doubt, or accepted.
     Records that no list shows are not in the totals, as in `count_live`.
     """
-    _lock(connection, resource, store_id)
+    lock(connection, store_id, resource.name)
     connection.execute(
         sa.text(
             f"UPDATE sync.coverage SET mirrored = n.rows,"
@@ -224,7 +236,7 @@ def mark_pass_complete(
     complete_as_of: dt.datetime,
 ) -> None:
     """Mark a resource without a feed complete as of the first request of its pass."""
-    _lock(connection, resource, store_id)
+    lock(connection, store_id, resource.name)
     _update(
         connection,
         store_id,
@@ -444,9 +456,11 @@ def withdraw(connection: sa.Connection, store_id: int, resource: str) -> bool:
     """
     had_one: bool | None = connection.execute(
         sa.text(
-            "UPDATE sync.coverage SET proven_as_of = NULL, complete_as_of = NULL"
-            " WHERE store_id = :store AND resource = :resource AND selected"
-            " RETURNING old.proven_as_of IS NOT NULL OR old.complete_as_of IS NOT NULL"
+            "UPDATE sync.coverage AS c SET proven_as_of = NULL, complete_as_of = NULL"
+            " FROM (SELECT store_id, resource, num_nonnulls(proven_as_of, complete_as_of) > 0"
+            " AS is_claimed FROM sync.coverage WHERE store_id = :store AND resource = :resource"
+            " AND selected FOR UPDATE) AS b"
+            " WHERE c.store_id = b.store_id AND c.resource = b.resource RETURNING b.is_claimed"
         ),
         {"store": store_id, "resource": resource},
     ).scalar()
@@ -476,8 +490,10 @@ def approve(connection: sa.Connection, store_id: int, resource: str) -> str | No
     """Approve what waits; return its text, None when nothing waits."""
     waiting: str | None = connection.execute(
         sa.text(
-            "UPDATE sync.coverage SET approved = true, approval = NULL"
-            " WHERE store_id = :s AND resource = :r AND approval IS NOT NULL RETURNING old.approval"
+            "UPDATE sync.coverage AS c SET approved = true, approval = NULL"
+            " FROM (SELECT store_id, resource, approval FROM sync.coverage WHERE store_id = :s"
+            " AND resource = :r AND approval IS NOT NULL FOR UPDATE) AS b"
+            " WHERE c.store_id = b.store_id AND c.resource = b.resource RETURNING b.approval"
         ),
         {"s": store_id, "r": resource},
     ).scalar()

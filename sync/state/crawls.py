@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -215,6 +215,23 @@ def count_pages(
     )
 
 
+def expect_pages(connection: sa.Connection, store_id: int, requests: Mapping[str, int]) -> None:
+    """Note how many requests the open first loads of a store are expected to take."""
+    connection.execute(
+        sa.text(
+            "UPDATE sync.crawl AS w SET pages_expected = n.requests FROM unnest("
+            " cast(:resources AS text[]), cast(:requests AS bigint[])) AS n(resource, requests)"
+            " WHERE w.store_id = :store AND w.resource = n.resource AND w.kind = 'load'"
+            " AND w.state IN ('pending', 'running')"
+        ),
+        {
+            "store": store_id,
+            "resources": list(requests),
+            "requests": list(requests.values()),
+        },
+    )
+
+
 def note(connection: sa.Connection, crawl: Crawl, **values: object) -> None:
     """Keep values in a crawl's report, replacing those of the same names."""
     connection.execute(
@@ -298,6 +315,26 @@ def queue_once(connection: sa.Connection, store_id: int, resource: str, *, kind:
     ).scalar_one()
     if not is_open:
         queue_crawl(connection, store_id, resource, kind=kind)
+
+
+def queue_proof(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    *,
+    since: dt.date | None,
+) -> None:
+    """Queue a reconcile of the whole, from `since` on, unless an open crawl will prove it."""
+    is_open = connection.execute(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
+            " AND kind IN ('load', 'reconcile') AND state IN ('pending', 'running')"
+            " AND since IS NOT DISTINCT FROM cast(:since AS date) AND until IS NULL)"
+        ),
+        {"store": store_id, "resource": resource, "since": since},
+    ).scalar_one()
+    if not is_open:
+        queue_crawl(connection, store_id, resource, kind="reconcile", days=(since, None))
 
 
 def queue_deep(
@@ -399,6 +436,27 @@ def drop_open(connection: sa.Connection, store_id: int, resource: str | None = N
             ),
             {"store": store_id, "resource": resource},
         ).scalars()
+    )
+
+
+def cancellable(connection: sa.Connection, store_id: int, crawl_id: int) -> str | None:
+    """Return the resource of an open crawl that a person asked for; None for any other one."""
+    found: str | None = connection.execute(
+        sa.text(
+            "SELECT resource FROM sync.crawl WHERE id = :id AND store_id = :store"
+            " AND asked_by = 'operator' AND kind IN ('backfill', 'reconcile')"
+            " AND state IN ('pending', 'running', 'parked')"
+        ),
+        {"id": crawl_id, "store": store_id},
+    ).scalar()
+    return found
+
+
+def drop(connection: sa.Connection, crawl_id: int) -> None:
+    """Drop one crawl."""
+    connection.execute(
+        sa.text("UPDATE sync.crawl SET state = 'dropped', finished_at = now() WHERE id = :id"),
+        {"id": crawl_id},
     )
 
 

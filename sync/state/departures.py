@@ -1,15 +1,16 @@
-"""Rows that a history says are gone, or have left their day or site: `sync.departure`.
+"""Rows that are gone, or have left their day or site: `sync.departure`.
 
 An equal count proves an equal set only while every departure is known (sync/crawl.py). A departed
 row that a lagging list still shows, or whose departure is published late, cancels a lost row in the
 count. So windows with such rows are counted later, and a count is final only when no departure from
-before it was learnt after it.
+before it was learnt after it: from a history (`note`), or from the record itself (`note_read`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -54,6 +55,36 @@ def note(
             "entries": [entry for entry, _, _ in told],
             "ids": [record for _, record, _ in told],
             "moments": [at for _, _, at in told],
+        },
+    )
+
+
+def note_read(
+    connection: sa.Connection,
+    resource: Resource,
+    store_id: int,
+    left: Mapping[Any, dt.date | None],
+) -> None:
+    """Store departures of rows that were read, with the days they left, but for those just noted.
+
+    A record may be read before its history tells of it: then its row has left when the entry comes.
+    Call it after `feeds.hold`. No entry told of them, so their numbers are below zero.
+    """
+    connection.execute(
+        sa.text(
+            "INSERT INTO sync.departure (store_id, resource, entry_id, id, created_on, told_at)"
+            " SELECT :store, :resource, (SELECT least(min(entry_id), 0) FROM sync.departure"
+            " WHERE store_id = :store AND resource = :resource) - row_number() OVER (), n.id,"
+            " n.day, clock_timestamp() FROM unnest(cast(:ids AS bigint[]), cast(:days AS date[]))"
+            " AS n(id, day) WHERE NOT EXISTS (SELECT FROM sync.departure AS d"
+            " WHERE d.store_id = :store AND d.resource = :resource AND d.told_at >= now()"
+            " AND d.id = n.id AND d.created_on IS NOT DISTINCT FROM n.day)"
+        ),
+        {
+            "store": store_id,
+            "resource": resource.name,
+            "ids": list(left),
+            "days": list(left.values()),
         },
     )
 

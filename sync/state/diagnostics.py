@@ -13,6 +13,17 @@ from sync.state import coverage, crawls
 from sync.telemetry import plain, scrubbed
 
 _PARKED_BYTES = 1_000_000
+REPEATING = (
+    "access_look.answer", "coverage.unavailable", "crawl.error", "doubt.detail", "drift.detail",
+    "lane.error", "notification.error", "notification.text", "page_size.reason",
+    "parked_page.reason", "parked_page.request", "proof.detail", "reread.error", "store.error",
+)  # fmt: skip
+"""Columns of our own words, in which an account's may be repeated."""
+_ERASED = (
+    "EXISTS (SELECT FROM sync.suppressed WHERE account ="
+    " (SELECT account FROM sync.store WHERE id = :store))"
+)
+"""True where people were erased: nothing is kept there of which nobody can say whose it is."""
 
 
 def keep_rejects(
@@ -52,11 +63,15 @@ def keep_rejects(
         is_new = connection.execute(
             sa.text(
                 "INSERT INTO sync.reject AS r (store_id, resource, record, field, value, reason)"
-                " SELECT :store, :resource, n.* FROM unnest(cast(:records AS text[]),"
-                " cast(:fields AS text[]), cast(:values AS text[]), cast(:reasons AS text[])) AS n"
+                " SELECT :store, :resource, n.record, n.field,"
+                f" CASE WHEN n.record NOT LIKE 'record:%' OR NOT {_ERASED} THEN n.value END,"
+                " n.reason FROM unnest(cast(:records AS text[]), cast(:fields AS text[]),"
+                " cast(:values AS text[]), cast(:reasons AS text[]))"
+                " AS n(record, field, value, reason)"
                 " ON CONFLICT (store_id, resource, record, field) DO UPDATE"
                 " SET value = excluded.value, reason = excluded.reason, last_seen_at = now()"
-                " RETURNING old.store_id IS NULL"
+                # A row that was there keeps the mark of the lock that ON CONFLICT takes.
+                " RETURNING r.xmax = 0"
             ),
             {
                 "store": store_id,
@@ -91,14 +106,15 @@ def known_rejects(
 def keep_unknown(
     connection: sa.Connection, store_id: int, resource: str, unknown: Mapping[str, str]
 ) -> None:
-    """Store paths that no declaration names, each once."""
+    """Store paths that no declaration names, each once; no example where people were erased."""
     if not unknown:
         return
     connection.execute(
         sa.text(
             "INSERT INTO sync.unknown_field (store_id, resource, path, example)"
-            " SELECT :store, :resource, n.* FROM unnest(cast(:paths AS text[]),"
-            " cast(:examples AS text[])) AS n ON CONFLICT DO NOTHING"
+            f" SELECT :store, :resource, n.path, CASE WHEN NOT {_ERASED} THEN n.example END"
+            " FROM unnest(cast(:paths AS text[]), cast(:examples AS text[])) AS n(path, example)"
+            " ON CONFLICT DO NOTHING"
         ),
         {
             "store": store_id,
@@ -118,18 +134,21 @@ def park_page(
     reason: str,
     body: bytes,
 ) -> None:
-    """Store an answer that is not as declared, with any key it quotes removed."""
+    """Store an answer that is not as declared, with any key it quotes removed.
+
+    Of a store in which people were erased the body is not kept: it may hold one of them.
+    """
     connection.execute(
         sa.text(
             "INSERT INTO sync.parked_page (store_id, resource, request, reason, body)"
-            " VALUES (:store, :resource, :request, :reason, :body)"
+            f" SELECT :store, :resource, :request, :reason, CASE WHEN NOT {_ERASED} THEN :body END"
         ),
         {
             "store": store_id,
             "resource": resource,
             "request": plain(request),
             "reason": plain(reason),
-            "body": scrubbed(body)[:_PARKED_BYTES],
+            "body": scrubbed(body[: _PARKED_BYTES + 10_000])[:_PARKED_BYTES],
         },
     )
 
@@ -212,18 +231,43 @@ def forget_old(connection: sa.Connection, ids: Sequence[int], *, days: int) -> N
 
 
 def mask(connection: sa.Connection, store_id: int, resource: str, keys: Sequence[str]) -> None:
-    """Delete the values kept of some records, and all values that cannot be told apart by record:
-    those of unreadable records, examples of unknown fields, parked answers."""
+    """Delete the values kept of some records, and all values of the store that cannot be told apart
+    by record: those of unreadable records, examples of unknown fields, parked answers."""
     connection.exec_driver_sql(
-        "UPDATE sync.reject SET value = NULL WHERE store_id = %s AND resource = %s"
-        " AND (record = ANY(%s) OR record LIKE 'record:%%')",
+        "UPDATE sync.reject SET value = NULL WHERE store_id = %s"
+        " AND (resource = %s AND record = ANY(%s) OR record LIKE 'record:%%')",
         (store_id, resource, list(keys)),
     )
     connection.exec_driver_sql(
-        "UPDATE sync.unknown_field SET example = NULL WHERE store_id = %s AND resource = %s",
-        (store_id, resource),
+        "UPDATE sync.unknown_field SET example = NULL WHERE store_id = %s AND example IS NOT NULL",
+        (store_id,),
     )
     connection.exec_driver_sql(
-        "UPDATE sync.parked_page SET body = NULL WHERE store_id = %s AND resource = %s",
-        (store_id, resource),
+        "UPDATE sync.parked_page SET body = NULL WHERE store_id = %s AND body IS NOT NULL",
+        (store_id,),
     )
+
+
+def cut_marks(connection: sa.Connection, spelled: Iterable[str]) -> None:
+    """Cut a person's names, phones and e-mails out of all messages, in any of their spellings.
+
+    Paths of unknown fields in which one of them stands are deleted.
+    """
+    pattern = "|".join(_literally(each) for each in sorted(spelled, key=len, reverse=True))
+    if not pattern:
+        return
+    for place in REPEATING:
+        table, column = place.split(".")
+        kind = "jsonb" if place == "access_look.answer" else "text"
+        connection.exec_driver_sql(
+            f"UPDATE sync.{table} SET {column} ="
+            f" regexp_replace({column}::text, %(p)s, '[erased]', 'gi')::{kind}"
+            f" WHERE {column}::text ~* %(p)s",
+            {"p": pattern},
+        )
+    connection.exec_driver_sql("DELETE FROM sync.unknown_field WHERE path ~* %s", (pattern,))
+
+
+def _literally(text: str) -> str:
+    """Return a regular expression of Postgres that matches a text and nothing else."""
+    return "".join(c if c.isalnum() or c.isspace() else f"\\{c}" for c in text)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from sync.crawl import WHOLE, Days
 
-Kind = Literal["gap", "restart", "unread", "count", "late", "access", "zone", "operator"]
+Kind = Literal["gap", "restart", "unread", "count", "access", "zone", "operator"]
 _OVERLAPS = (
     "coalesce(first_day, '-infinity') <= coalesce(cast(:last AS date), 'infinity')"
     " AND coalesce(last_day, 'infinity') >= coalesce(cast(:first AS date), '-infinity')"
@@ -69,17 +69,20 @@ def raise_doubt(
 ) -> None:
     """Note that some days of a resource may be wrong since a moment.
 
-    The default of `since` is the last proof of the resource, or now where there is none. A doubt of
-    the same kind about the same days is raised anew: it keeps the older `since`, and earlier
-    comparisons no longer lift it. A doubt accepted with the same difference is left as it is. One
+    The default of `since` is the last proof of the resource; where there is none, the beginning of
+    its first load, because a row read since then may be wrong already; or now. A doubt of the same
+    kind about the same days is raised anew: it keeps the older `since`, and earlier comparisons no
+    longer lift it. A doubt accepted with the same difference is left as it is. One
     without a first day begins where the store does (`store add --since`): no comparison reaches
     further back.
     """
     connection.execute(
         sa.text(
             "WITH wanted AS (SELECT coalesce(cast(:since AS timestamptz), (SELECT proven_as_of"
-            " FROM sync.coverage WHERE store_id = :store AND resource = :resource), now())"
-            " AS since, coalesce(cast(:first AS date), (SELECT since FROM sync.store"
+            " FROM sync.coverage WHERE store_id = :store AND resource = :resource),"
+            " (SELECT min(started_at) FROM sync.crawl WHERE store_id = :store"
+            " AND resource = :resource AND kind = 'load'), now()) AS since,"
+            " coalesce(cast(:first AS date), (SELECT since FROM sync.store"
             " WHERE id = :store)) AS first), same AS (SELECT id FROM sync.doubt, wanted AS w"
             " WHERE store_id = :store AND resource = :resource"
             " AND kind = :kind AND first_day IS NOT DISTINCT FROM w.first"
@@ -283,6 +286,15 @@ def accepted_difference(connection: sa.Connection, store_id: int, resource: str,
         _of(store_id, resource, days),
     ).scalar_one()
     return int(found)
+
+
+def accepted_days(connection: sa.Connection, store_id: int, resource: str) -> list[Days]:
+    """Return the days of the differences of counts that a person accepted."""
+    return [
+        doubt.days
+        for doubt in accepted(connection, store_id, resource)
+        if doubt.kind == "count" and doubt.difference
+    ]
 
 
 def is_left_about(connection: sa.Connection, store_id: int, resource: str, days: Days) -> bool:

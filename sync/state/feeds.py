@@ -83,12 +83,14 @@ def least_lateness_seconds(connection: sa.Connection, store_id: int) -> float:
     return found
 
 
-def hold(connection: sa.Connection, store_id: int, history: str) -> dt.datetime:
-    """Lock a feed until the transaction ends; return Postgres's clock at the moment after.
+def hold(connection: sa.Connection, store_id: int, history: str, *, of: str) -> dt.datetime:
+    """Lock the feed of a resource until the transaction ends; return Postgres's clock after that.
 
     Every transaction that learns of departures or counts rows holds the feed, so that each count is
-    wholly before or wholly after a page's entries.
+    wholly before or wholly after a page's entries. The coverage of the resource is locked first, as
+    whoever writes its rows may hold that already.
     """
+    coverage.lock(connection, store_id, of)
     connection.execute(
         sa.text("SELECT FROM sync.feed WHERE store_id = :s AND resource = :h FOR UPDATE"),
         {"s": store_id, "h": history},

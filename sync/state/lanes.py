@@ -7,7 +7,8 @@ Every write transaction first calls `hold`, which locks the lane's row if the to
 and the lease lives. A worker that takes a lease over raises the token, and waits for that lock
 first. So a transaction that has the lock ends before the new holder begins, and the former holder's
 next transaction finds nothing to lock and fails. A process that is stopped inside a transaction
-loses it, and its locks, to the time limits of its session (engine.py).
+loses it, and its locks, to time limits (contract.py). It cannot commit late even without them:
+`commit` asks once more whether the lease lives, in the same message as COMMIT.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import psycopg.errors
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from sync import failpoints
+from sync.database import contract
+from sync.database.quoting import literal
 from sync.errors import LeaseLost
 from sync.state.declared import DECLARED
 from sync.state.heartbeat import FRESH_SECONDS
@@ -28,13 +33,22 @@ from sync.telemetry import plain
 Lane = Literal["feed", "walk"]
 SLICE_SECONDS = 110.0
 """The length of a slice, about two minutes: a longer task would keep other lanes waiting."""
+OVER_SECONDS = 20.0
+"""The time that an answer may take which comes after its slice is over; then it is cut."""
+STOP_SECONDS = 10.0
+"""The time that answers may take which are being read when the process is told to end."""
 GRACE_SECONDS = 300.0
 """The time that work begun before a slice's end may take: a request of a busy budget waits 90 s for
 its slot, and the first parent's list of a slice is read to its end, 500 pages at most."""
 LEASE_SECONDS = SLICE_SECONDS + GRACE_SECONDS
 """A hanging thread of a process that still beats loses its lease after so long."""
-CLAIM_SECONDS = failpoints.scaled(60)
-"""The time a sent task may wait in the queue before it is sent again."""
+CLAIM_SECONDS = failpoints.scaled(30)
+"""The time that a sent task may wait in its queue, and hold a place, before it is sent again. The
+task that comes first does the work and ends the claim; those after it find no claim."""
+
+
+SILENCE_SECONDS = 60.0
+"""The longest pause between two requests to a store that does not answer (failures.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,8 @@ class Lease:
 
     `attempts` counts this one: 1 after progress, more after failures. `is_failing` is true when the
     last slice failed with an error. `odd` is the odd answer that came last, None once a slice has
-    ended well.
+    ended well. `is_heard`: the store is known to
+    answer (claims.py).
     """
 
     store_id: int
@@ -63,15 +78,21 @@ class Lease:
     holder: str = ""
     is_failing: bool = False
     odd: Odd | None = None
+    is_heard: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lane that is due, and for which a task is to be sent."""
+    """A lane that is due, and for which a task is to be sent.
+
+    `by` a message the lease is given only while the lane is claimed, so that a second message for
+    one claim does nothing, however late it comes.
+    """
 
     store_id: int
     resource: str
     lane: Lane
+    by: Literal["message", "itself"] = "itself"
 
 
 _WHERE = "store_id = :store_id AND resource = :resource AND lane = :lane"
@@ -83,26 +104,6 @@ LIVES = f"""(l.lease_until > clock_timestamp() AND NOT EXISTS (SELECT FROM sync.
 A holder without a heartbeat (of the release before, which renews `lease_until`) lives until then.
 """
 
-_CLAIM = sa.text(
-    f"""
-    WITH due AS (
-        SELECT store_id, resource, lane FROM sync.lane AS l
-        WHERE enabled AND parked_at IS NULL AND due_at <= now()  -- stable, so the index decides
-          AND {LIVES} IS NOT TRUE
-          AND lane = :lane
-        ORDER BY due_at
-        LIMIT :at_most
-        FOR UPDATE OF l SKIP LOCKED
-    )
-    UPDATE sync.lane AS l
-    SET due_at = clock_timestamp() + make_interval(secs => :seconds),
-        claimed_until = clock_timestamp() + make_interval(secs => :seconds)
-    FROM due
-    WHERE l.store_id = due.store_id AND l.resource = due.resource AND l.lane = due.lane
-    RETURNING l.store_id, l.resource, l.lane
-    """
-)
-
 # Due again once the holder may be dead: from then on dispatch checks its heartbeat.
 _ACQUIRE = sa.text(
     f"""
@@ -111,7 +112,10 @@ _ACQUIRE = sa.text(
         lease_until = clock_timestamp() + make_interval(secs => {LEASE_SECONDS}),
         due_at = clock_timestamp() + make_interval(secs => {FRESH_SECONDS})
     WHERE {_WHERE} AND enabled AND parked_at IS NULL AND {LIVES} IS NOT TRUE
-    RETURNING token, attempts, failing_since IS NOT NULL AS is_failing, odd_answer, odd_times,
+      AND (claimed_until IS NOT NULL OR cast(:by AS text) <> 'message')
+    RETURNING token, attempts, failing_since IS NOT NULL AS is_failing,
+        answering = 'yes' AS is_heard,
+        odd_answer, odd_times,
         cast(extract(epoch FROM clock_timestamp() - odd_since) AS float8) AS odd_seconds
     """
 )
@@ -154,13 +158,25 @@ _FAIL = sa.text(
 )
 
 
-def claim_due(connection: sa.Connection, *, lane: Lane, at_most: int) -> list[Claim]:
-    """Claim up to `at_most` lanes that are due, the longest due first.
-
-    A claim expires with its task message: a lane that nobody began by then is due again.
-    """
-    rows = connection.execute(_CLAIM, {"lane": lane, "at_most": at_most, "seconds": CLAIM_SECONDS})
-    return [Claim(*row) for row in rows]
+def set_claimed(connection: sa.Connection, claims: Sequence[Claim]) -> None:
+    """Mark lanes as claimed; each is due again when nobody began it in time."""
+    if not claims:
+        return
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET due_at = clock_timestamp() + c.time,"
+            " claimed_until = clock_timestamp() + c.time"
+            " FROM (SELECT *, make_interval(secs => :seconds) AS time"
+            " FROM unnest(cast(:stores AS bigint[]), cast(:resources AS text[])) AS n(s, r)) AS c"
+            " WHERE l.store_id = c.s AND l.resource = c.r AND l.lane = :lane"
+        ),
+        {
+            "stores": [each.store_id for each in claims],
+            "resources": [each.resource for each in claims],
+            "lane": claims[0].lane,
+            "seconds": CLAIM_SECONDS,
+        },
+    )
 
 
 def unclaim(connection: sa.Connection, claim: Claim, *, seconds: float) -> None:
@@ -193,6 +209,7 @@ def acquire(connection: sa.Connection, claim: Claim, *, holder: str) -> Lease | 
             "resource": claim.resource,
             "lane": claim.lane,
             "holder": holder,
+            "by": claim.by,
         },
     ).one_or_none()
     if row is None:
@@ -209,6 +226,7 @@ def acquire(connection: sa.Connection, claim: Claim, *, holder: str) -> Lease | 
         holder,
         row.is_failing,
         odd,
+        row.is_heard,
     )
 
 
@@ -229,10 +247,7 @@ def hold(connection: sa.Connection, lease: Lease, *, zone: str) -> None:
     off, and are not written.
     """
     if connection.execute(_HOLD, _key(lease) | {"zone": zone}).one_or_none() is None:
-        raise LeaseLost(
-            f"the lease of {lease.resource}/{lease.lane} was taken over or has expired,"
-            " or the store's zone changed"
-        )
+        raise _lost(lease)
 
 
 def lock(connection: sa.Connection, lease: Lease) -> None:
@@ -245,14 +260,40 @@ def lock(connection: sa.Connection, lease: Lease) -> None:
         raise LeaseLost(f"the lease of {lease.resource}/{lease.lane} was taken over")
 
 
-def progressed(connection: sa.Connection, lease: Lease) -> None:
-    """Reset the attempts after a commit, so that the next failure counts as the first."""
-    connection.execute(
-        sa.text(
-            f"UPDATE sync.lane SET attempts = 1, failing_since = NULL, error = NULL"
-            f" WHERE {_WHERE} AND token = :token AND (attempts > 1 OR error IS NOT NULL)"
-        ),
-        _key(lease),
+def commit(connection: sa.Connection, lease: Lease) -> None:
+    """Commit a transaction that holds the lease; LeaseLost when the lease does not live any more.
+
+    The attempts are reset before, so that the next failure counts as the first. It is one message:
+    a process that is stopped before it and goes on later finds its lease expired, and one that is
+    stopped after it has committed.
+    """
+    lane = _is_held(lease)
+    statements = (
+        "UPDATE sync.lane SET attempts = 1, failing_since = NULL, error = NULL"
+        f" WHERE {lane} AND (attempts > 1 OR error IS NOT NULL);"
+        # No row, no number to divide by: an error, after which COMMIT is not executed.
+        f" SELECT 1 / count(*) FROM sync.lane AS l WHERE {lane} AND {LIVES}; COMMIT"
+    )
+    try:
+        contract.run(connection, statements.encode())
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.DivisionByZero):
+            raise _lost(lease) from None
+        raise
+
+
+def _is_held(lease: Lease) -> str:
+    """Return the condition on a lane that a lease is of, without binds."""
+    return (
+        f"store_id = {lease.store_id:d} AND resource = {literal(lease.resource)}"
+        f" AND lane = {literal(lease.lane)} AND token = {lease.token:d}"
+    )
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f"the lease of {lease.resource}/{lease.lane} was taken over or has expired,"
+        " or the store's zone changed"
     )
 
 
@@ -273,8 +314,8 @@ def fail(
     after_seconds: float,
     parked: bool,
     odd: str | None = None,
-) -> None:
-    """Give the lease back after a failure; a parked lane waits for `retry`.
+) -> bool:
+    """Give the lease back after a failure; a parked lane waits for `retry`. False: it was lost.
 
     `odd` is the kind of an answer that is believed only when it comes again. It is counted with the
     lane, through other failures and through commits, until a slice ends well.
@@ -283,7 +324,48 @@ def fail(
     for ever, unseen.
     """
     told = {"after": after_seconds, "error": plain(error), "parked": parked, "odd": odd}
-    connection.execute(_FAIL, _key(lease) | told)
+    return connection.execute(_FAIL, _key(lease) | told).rowcount > 0
+
+
+_FREE = """
+    (SELECT resource, lane FROM sync.lane WHERE store_id = :store FOR UPDATE SKIP LOCKED) AS free
+    WHERE l.store_id = :store AND l.resource = free.resource AND l.lane = free.lane
+"""
+
+
+def silence(
+    connection: sa.Connection, store_id: int, *, after_seconds: float, elapsed_seconds: float
+) -> None:
+    """Note that a slice of so many seconds was not answered: one lane of a kind asks from now on.
+
+    All lanes wait as long as the one that failed, so that every store is asked in its turn. Nothing
+    changes when another slice ended well meanwhile.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET answering = 'no', due_at = CASE WHEN l.holder IS NOT NULL"
+            " THEN l.due_at ELSE greatest(l.due_at, now() + make_interval(secs => :after)) END"
+            f" FROM {_FREE} AND NOT EXISTS (SELECT FROM sync.lane AS o WHERE o.store_id = :store"
+            " AND o.worked_at > clock_timestamp() - make_interval(secs => :elapsed))"
+        ),
+        {"store": store_id, "after": after_seconds, "elapsed": elapsed_seconds},
+    )
+
+
+def answered(connection: sa.Connection, store_id: int) -> None:
+    """Note that a store has answered; what waited for that is due now.
+
+    A lane that is locked, since it is being written to, is noted with its own next answer.
+    """
+    connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET answering = 'yes', due_at = CASE"
+            " WHEN l.holder IS NULL AND l.claimed_until IS NULL AND l.error IS NULL"
+            " AND l.due_at < now() + make_interval(secs => :soon) THEN least(l.due_at, now())"
+            f" ELSE l.due_at END FROM {_FREE} AND l.answering <> 'yes'"
+        ),
+        {"store": store_id, "soon": SILENCE_SECONDS},
+    )
 
 
 def _key(lease: Lease) -> dict[str, object]:
@@ -346,6 +428,32 @@ def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
         ),
         {"store": store_id, "resource": resource},
     )
+
+
+def hasten_feeds(connection: sa.Connection, store_id: int, feeds: Sequence[str]) -> int:
+    """Make feeds due now that are followed well; return how many are not at work already.
+
+    They are locked first: one that is given back at this moment is free then, or sees why it is to
+    be due at once.
+    """
+    connection.execute(
+        sa.text(
+            "SELECT FROM sync.lane WHERE store_id = :store AND lane = 'feed'"
+            " AND resource = ANY(:feeds) ORDER BY resource FOR UPDATE"
+        ),
+        {"store": store_id, "feeds": list(feeds)},
+    )
+    return connection.execute(
+        sa.text(
+            "UPDATE sync.lane AS l SET due_at = least(due_at, clock_timestamp())"
+            " FROM sync.coverage AS c"
+            " WHERE l.store_id = :store AND l.lane = 'feed' AND l.resource = ANY(:feeds)"
+            " AND c.store_id = l.store_id AND c.resource = l.resource AND c.unavailable IS NULL"
+            " AND l.enabled AND l.answering = 'yes' AND l.parked_at IS NULL AND l.error IS NULL"
+            " AND l.holder IS NULL AND l.claimed_until IS NULL"
+        ),
+        {"store": store_id, "feeds": list(feeds)},
+    ).rowcount
 
 
 _OTHERWISE = """

@@ -7,13 +7,22 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from sync.declare import Resource
+from sync.declare import HistoryFeed, Resource, SinceId
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
 from sync.state import accounts, coverage, crawls, doubts, lanes, rereads, stores, windows
 from sync.state.stores import Store
 
 Days = tuple[dt.date | None, dt.date | None]
+
+
+def require_past(since: dt.date | None, *, now: dt.datetime | None = None) -> None:
+    """Raise BadRequest for a first day that has not begun in any zone yet."""
+    now = now or dt.datetime.now(dt.UTC)
+    if since is not None and since > (now + dt.timedelta(hours=14)).date():
+        raise BadRequest(
+            f"The first day, {since}, is in the future: nothing was created from then on."
+        )
 
 
 def store_with_key(connection: sa.Connection, name: str) -> Store:
@@ -117,6 +126,94 @@ def parked(connection: sa.Connection, known: Store, chosen: Sequence[Resource]) 
             ),
             {"s": known.id, "r": [each.name for each in chosen]},
         ).scalars()
+    )
+
+
+def reset(connection: sa.Connection, known: Store, resource: str) -> int:
+    """Load a resource from the start, beside its rows; return how many open crawls were dropped."""
+    require_selected(connection, known, resource)
+    lanes.fence(connection, known.id, resource)
+    dropped = accounts.drop_crawls(connection, known.id, resource)
+    coverage.withdraw(connection, known.id, resource)
+    lanes.release_parked(connection, known.id, resource)
+    accounts.load_anew(connection, known.id, RESOURCES[resource])
+    return dropped
+
+
+def cancel(connection: sa.Connection, known: Store, crawl_id: int) -> str:
+    """Drop a crawl that a person asked for; return the name of its resource.
+
+    First loads and the schedule's own crawls stay: coverage rests on them. So does a rebuild, which
+    would leave half of the rows as they were.
+    """
+    resource = crawls.cancellable(connection, known.id, crawl_id)
+    if resource is not None:
+        lanes.fence(connection, known.id, resource)
+        resource = crawls.cancellable(connection, known.id, crawl_id)  # it may be over by now
+    if resource is None:
+        raise BadRequest(
+            "Only a backfill or reconcile that a person asked for and that is not over can be"
+            " cancelled; to stop a load, turn its resource off."
+        )
+    crawls.drop(connection, crawl_id)
+    windows.remove_of(connection, [crawl_id])
+    lanes.hasten(connection, known.id, resource)
+    return resource
+
+
+def turn(connection: sa.Connection, known: Store, resource: str, *, is_on: bool) -> list[str]:
+    """Turn a resource on, with those it needs, or off; return the names that were changed."""
+    if is_on:
+        stores.register(connection, [known.id], RESOURCES.values())
+    selected = accounts.selected(connection, known.id)
+    names = _needed(resource) if is_on else [resource]
+    if not is_on:
+        _require_unneeded(resource, selected)
+    changed = [each for each in names if (each in selected) != is_on]
+    coverage.select(connection, known.id, changed, is_on=is_on)
+    lanes.set_lanes(connection, known.id)
+    for each in changed:
+        if is_on and _is_unloaded(connection, known, each):
+            accounts.load_anew(connection, known.id, RESOURCES[each])
+    return changed
+
+
+def _needed(name: str) -> list[str]:
+    """Return the resources to turn on for this one, dependencies first.
+
+    A list needs its history, a history needs the list of its records, and a resource that is read
+    once per parent needs the parent.
+    """
+    changes, listing = RESOURCES[name].changes, RESOURCES[name].listing
+    if isinstance(listing, SinceId):
+        return [listing.target, name]
+    parent = RESOURCES[name].parent
+    before = _needed(parent.resource) if parent is not None else []
+    return [*before, *([changes.by] if isinstance(changes, HistoryFeed) else []), name]
+
+
+def _require_unneeded(name: str, selected: Sequence[str]) -> None:
+    if name == "credentials":
+        raise BadRequest(
+            "credentials say what the key may see, which decides what an absence means"
+        )
+    for other in selected:
+        changes = RESOURCES[other].changes if other in RESOURCES else None
+        if isinstance(changes, HistoryFeed) and changes.by == name and other != name:
+            raise BadRequest(f"{other} is followed by {name}: turn {other} off first.")
+
+
+def _is_unloaded(connection: sa.Connection, known: Store, name: str) -> bool:
+    return bool(
+        connection.execute(
+            sa.text(
+                "SELECT c.proven_as_of IS NULL AND c.complete_as_of IS NULL AND NOT EXISTS ("
+                " SELECT FROM sync.crawl AS w WHERE w.store_id = c.store_id"
+                " AND w.resource = c.resource AND w.state IN ('pending', 'running'))"
+                " FROM sync.coverage AS c WHERE c.store_id = :s AND c.resource = :r"
+            ),
+            {"s": known.id, "r": name},
+        ).scalar()
     )
 
 

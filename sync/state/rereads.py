@@ -22,7 +22,9 @@ CONTESTED = "contested"
 repeatedly until its last time."""
 SAMPLED = "sampled"
 """The reason of a record that differed in a sample, and of which no entry has told yet. Any other
-reason for a reread explains the difference, and replaces this one."""
+reason for a reread, but a nudge, explains the difference and replaces this one."""
+NUDGED = "nudged"
+"""The reason of a record that a nudge named. It explains nothing, and replaces no other reason."""
 HOLDS_NOTHING: Literal["infinity"] = "infinity"
 """The `since` of a reread that does not hold coverage."""
 CONTESTED_SECONDS = 10.0
@@ -30,12 +32,17 @@ FAILING_SECONDS = 15.0
 MOST_FAILING_SECONDS = 3_600.0
 """The longest interval between requests of a record that cannot be read. The first is
 FAILING_SECONDS; each is twice as long as the one before."""
-# The moment up to which a resource is known, apart from doubts and other rereads.
+# The moment up to which a resource is known, apart from doubts and other rereads. A history that
+# was never read to its end may tell of any change since the store was added.
 _CLAIM = (
-    "coalesce((SELECT min(f.clear_at) FROM sync.coverage AS c JOIN sync.feed AS f"
-    " ON f.store_id = c.store_id AND (f.resource = c.feed OR f.resource = ANY (c.told_by))"
-    " WHERE c.store_id = :store AND c.resource = :resource), (SELECT c.complete_as_of"
-    " FROM sync.coverage AS c WHERE c.store_id = :store AND c.resource = :resource), now())"
+    "coalesce((SELECT min(coalesce(f.clear_at, s.created_at)) FROM sync.coverage AS c"
+    " JOIN sync.store AS s ON s.id = c.store_id JOIN sync.coverage AS d ON d.store_id = c.store_id"
+    " AND (d.resource = c.feed OR d.resource = ANY (c.told_by))"
+    " LEFT JOIN sync.feed AS f ON f.store_id = d.store_id AND f.resource = d.resource"
+    " WHERE c.store_id = :store AND c.resource = :resource"
+    " AND (f.clear_at IS NOT NULL OR d.selected AND d.unavailable IS NULL)), (SELECT"
+    " c.complete_as_of FROM sync.coverage AS c WHERE c.store_id = :store"
+    " AND c.resource = :resource), now())"
 )
 
 
@@ -78,7 +85,7 @@ def ask_again(
             " SET not_before = greatest(r.not_before, excluded.not_before),"
             " early_at = least(r.early_at, excluded.early_at),"
             " since = least(r.since, excluded.since), reason = CASE WHEN r.reason = :contested"
-            " THEN r.reason ELSE excluded.reason END"
+            " OR excluded.reason = :nudged THEN r.reason ELSE excluded.reason END"
         ),
         {
             "store": store_id,
@@ -89,6 +96,7 @@ def ask_again(
             "early": early_seconds,
             "since": since,
             "contested": CONTESTED,
+            "nudged": NUDGED,
         },
     )
 
@@ -231,7 +239,8 @@ def failed(
 ) -> None:
     """Queue records that cannot be read, each with its error, for requests less and less often.
 
-    A record that a person accepted (`accept_failing`) is queued too, and holds nothing back.
+    A record that a person accepted (`accept_failing`) is queued too, and holds nothing back until
+    it has come once.
     """
     if not errors:
         return
@@ -245,9 +254,9 @@ def failed(
             " ORDER BY n.id"
             " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), early_at = NULL,"
             " failures = r.failures + 1, failing_since = CASE WHEN isfinite(r.since)"
-            " THEN coalesce(r.failing_since, now()) END, error = excluded.error,"
-            " since = CASE WHEN isfinite(r.since) THEN least(r.since, excluded.since)"
-            " ELSE r.since END,"
+            " OR r.failures = 0 THEN coalesce(r.failing_since, now()) END, error = excluded.error,"
+            " since = CASE WHEN isfinite(r.since) OR r.failures = 0"
+            " THEN least(r.since, excluded.since) ELSE r.since END,"
             " not_before = greatest(r.not_before, now() + make_interval("
             "secs => least(:most, :least * 2 ^ least(r.failures, 20))))"
         ),
@@ -293,7 +302,7 @@ def came(connection: sa.Connection, store_id: int, resource: str, ids: Iterable[
         sa.text(
             "UPDATE sync.reread SET absent_at = NULL, failures = 0, failing_since = NULL,"
             " error = NULL WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
-            " AND (absent_at IS NOT NULL OR failing_since IS NOT NULL)"
+            " AND (absent_at IS NOT NULL OR failures > 0)"
         ),
         {"s": store_id, "r": resource, "ids": list(ids)},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -37,10 +37,23 @@ OTHER_SITES = "*"
 """Stands, among hidden sites, for the unnamed sites of a key that saw all of them."""
 
 
+def sealed_otherwise(connection: sa.Connection, fingerprint: str) -> dict[str, str]:
+    """Return the stores whose API key another secret key encrypted: its fingerprint by name."""
+    found = connection.execute(
+        sa.text(
+            "SELECT name, sealed_under FROM sync.store"
+            " WHERE sealed_under <> '' AND sealed_under <> :ours ORDER BY name"
+        ),
+        {"ours": fingerprint},
+    )
+    return {row.name: row.sealed_under for row in found}
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A row of `sync.store`. `chosen_sites` are those given with --site; None for all.
+    """A row of `sync.store` without its API key. `chosen_sites` are those of --site; None for all.
 
+    `sealed_under` is the fingerprint of the secret key that encrypted the API key, "" without one.
     `hidden_sites` are sites whose rows were mirrored and that the key no longer sees: it lost them
     after `hidden_as_of` and before `hidden_from`.
     """
@@ -49,7 +62,7 @@ class Store:
     name: str
     url: str
     account: str
-    api_key: bytes = field(repr=False)
+    sealed_under: str
     key_fingerprint: str
     zone: str
     currency: str | None
@@ -61,6 +74,12 @@ class Store:
     hidden_sites: tuple[str, ...] = ()
     hidden_as_of: dt.datetime | None = None
     hidden_from: dt.datetime | None = None
+    title: str | None = None
+
+    @property
+    def called(self) -> str:
+        """Its name for people: the title, else the name in commands."""
+        return self.title or self.name
 
     @property
     def lost_sites(self) -> str:
@@ -97,7 +116,7 @@ def _of(row: sa.Row[tuple[object, ...]]) -> Store:
         name=row.name,
         url=row.url,
         account=row.account,
-        api_key=bytes(row.api_key),
+        sealed_under=row.sealed_under,
         key_fingerprint=row.key_fingerprint,
         zone=row.zone,
         currency=row.currency,
@@ -109,23 +128,34 @@ def _of(row: sa.Row[tuple[object, ...]]) -> Store:
         hidden_sites=tuple(row.hidden_sites),
         hidden_as_of=row.hidden_as_of,
         hidden_from=row.hidden_from or row.hidden_as_of,
+        title=row.title,
     )
+
+
+# The login of the status page may not read the encrypted keys.
+_READ = sa.select(*(column for column in STORE.c if column is not STORE.c.api_key))
 
 
 def every(connection: sa.Connection) -> list[Store]:
     """Return all stores, by name."""
-    return [_of(row) for row in connection.execute(sa.select(STORE).order_by(STORE.c.name))]
+    return [_of(row) for row in connection.execute(_READ.order_by(STORE.c.name))]
 
 
 def by_id(connection: sa.Connection, store_id: int) -> Store | None:
     """Return the store with an id, None when it was removed."""
-    row = connection.execute(sa.select(STORE).where(STORE.c.id == store_id)).one_or_none()
+    row = connection.execute(_READ.where(STORE.c.id == store_id)).one_or_none()
     return None if row is None else _of(row)
+
+
+def sealed_key(connection: sa.Connection, store_id: int) -> bytes:
+    """Return the encrypted API key of a store; empty when it has none, or was removed."""
+    found = connection.execute(sa.select(STORE.c.api_key).where(STORE.c.id == store_id)).scalar()
+    return bytes(found or b"")
 
 
 def by_name(connection: sa.Connection, name: str) -> Store:
     """Return the store with a name; BadRequest with the nearest name when there is none."""
-    row = connection.execute(sa.select(STORE).where(STORE.c.name == name)).one_or_none()
+    row = connection.execute(_READ.where(STORE.c.name == name)).one_or_none()
     if row is None:
         from difflib import get_close_matches
 
@@ -225,7 +255,7 @@ def keep_access(
 
     Returns the store as it was.
     """
-    row = connection.execute(sa.select(STORE).where(STORE.c.id == store_id).with_for_update()).one()
+    row = connection.execute(_READ.where(STORE.c.id == store_id).with_for_update()).one()
     before = _of(row)
     hidden = _hidden(before, access)
     last_seen = before.hidden_as_of if before.hidden_sites else row.checked_at
@@ -299,7 +329,9 @@ def next_id(connection: sa.Connection) -> int:
     return found
 
 
-def save(connection: sa.Connection, store: Store, *, checked_at: dt.datetime) -> None:
+def save(
+    connection: sa.Connection, store: Store, *, sealed_key: bytes, checked_at: dt.datetime
+) -> None:
     """Write the row of a new store, or of a removed one that is taken up again.
 
     `checked_at` is a moment before the account was asked what the key sees.
@@ -314,13 +346,14 @@ def save(connection: sa.Connection, store: Store, *, checked_at: dt.datetime) ->
         "site_access": access.site_access,
         "sites": None if access.sites is None else list(access.sites),
         "scopes": None if access.scopes is None else list(access.scopes),
-        "api_key": store.api_key,
+        "api_key": sealed_key,
         "key_fingerprint": store.key_fingerprint,
         "chosen_sites": None if store.chosen_sites is None else list(store.chosen_sites),
         "since": store.since,
         "enabled": store.enabled,
         "error": store.error,
         "checked_at": checked_at,
+        "title": store.title,
     }
     changed = connection.execute(sa.update(STORE).where(STORE.c.id == store.id).values(values))
     if not changed.rowcount:
@@ -335,14 +368,37 @@ def save(connection: sa.Connection, store: Store, *, checked_at: dt.datetime) ->
 
 
 def renew(
-    connection: sa.Connection, store_id: int, *, url: str, sealed_key: bytes, key_fingerprint: str
+    connection: sa.Connection, before: Store, *, url: str, sealed_key: bytes, key_fingerprint: str
 ) -> None:
-    """Set another address or key of the same account."""
-    connection.execute(
+    """Set another address or key of the same account; BadRequest if either changed meanwhile."""
+    changed = connection.execute(
         sa.update(STORE)
-        .where(STORE.c.id == store_id)
+        .where(
+            STORE.c.id == before.id,
+            STORE.c.url == before.url,
+            STORE.c.key_fingerprint == before.key_fingerprint,
+        )
         .values(url=url, api_key=sealed_key, key_fingerprint=key_fingerprint)
     )
+    if not changed.rowcount:
+        raise BadRequest(
+            f"{before.name} was changed or removed meanwhile, so nothing was changed here; look at "
+            "it, and try again."
+        )
+
+
+def may_set_key(connection: sa.Connection) -> bool:
+    """Tell whether this login may store API keys; the status page's own may not."""
+    return bool(
+        connection.execute(
+            sa.text("SELECT has_column_privilege('sync.store', 'api_key', 'UPDATE')")
+        ).scalar()
+    )
+
+
+def set_title(connection: sa.Connection, store_id: int, title: str | None) -> None:
+    """Set a store's name for people; None for none."""
+    connection.execute(sa.update(STORE).where(STORE.c.id == store_id).values(title=title))
 
 
 def set_key(connection: sa.Connection, store_id: int, *, sealed_key: bytes) -> None:

@@ -18,7 +18,11 @@ from sync.state.crawls import Crawl
 
 @dataclass(slots=True)
 class Window:
-    """A row of `sync.window`: a slice of a list, and its last committed page."""
+    """A row of `sync.window`: a slice of a list, and its checkpoint.
+
+    The checkpoint is a place in the list: `last_page` whole pages of `page_size` records, and
+    `in_page` records of the next one. The size that is asked for may be another one at any time.
+    """
 
     id: int
     crawl_id: int
@@ -27,6 +31,8 @@ class Window:
     total: int
     page_count: int
     last_page: int
+    page_size: int
+    in_page: int = 0
     after_id: int | None = None
     until_id: int | None = None
     last_id: int | None = None
@@ -53,11 +59,18 @@ def add_windows(
     state: str = "planned",
     deep: bool = False,
     like: Window | None = None,
+    page_size: int = 100,
+    total: int = 0,
 ) -> list[Window]:
-    """Plan windows; their first page will tell what is in them. Parts of a window copy `like`."""
-    values: dict[str, Any] = {"state": state, "deep": deep}
+    """Plan windows; their first page will tell what is in them. Parts of a window copy `like`.
+
+    `total` is an estimate of what each has, where its records were counted with others before.
+    """
+    values: dict[str, Any] = {
+        "state": state, "deep": deep, "page_size": page_size, "total": total,
+    }  # fmt: skip
     if like is not None:
-        values |= {"deep": like.deep, "walks": like.walks}
+        values |= {"deep": like.deep, "walks": like.walks, "page_size": like.page_size}
         values |= {"walked_as_of": like.walked_as_of} if state == "walked" else {}
     made = []
     for each in days:
@@ -73,7 +86,7 @@ def add_windows(
             )
             .returning(WINDOW.c.id)
         ).scalar_one()
-        made.append(Window(window_id, crawl.id, each, total=0, page_count=0, last_page=0, **values))
+        made.append(Window(window_id, crawl.id, each, page_count=0, last_page=0, **values))
     return made
 
 
@@ -99,8 +112,9 @@ def walk_again(connection: sa.Connection, window_id: int) -> None:
     connection.execute(
         sa.text(
             "UPDATE sync.window SET state = 'planned', deep = true, walks = walks + 1,"
-            " last_page = 0, page_count = 0, last_id = NULL, walked_as_of = NULL, differed = 0,"
-            " asked_at = NULL, counted_at = NULL, crm_at = NULL WHERE id = :id"
+            " last_page = 0, in_page = 0, page_count = 0, last_id = NULL,"
+            " walked_as_of = NULL, differed = 0, asked_at = NULL, counted_at = NULL,"
+            " crm_at = NULL WHERE id = :id"
         ),
         {"id": window_id},
     )
@@ -111,21 +125,24 @@ def advance(
     window_id: int,
     *,
     last_page: int,
+    in_page: int = 0,
     total: int,
     page_count: int,
     state: str,
     as_of: dt.datetime,
 ) -> None:
-    """Commit a window's pages up to `last_page`; never backwards."""
+    """Commit a window up to `last_page` and `in_page` records of the next; never backwards."""
     connection.execute(
         sa.text(
-            "UPDATE sync.window SET last_page = :page, total = :total, page_count = :pages,"
-            " state = :state, walked_as_of = coalesce(walked_as_of, :as_of)"
-            " WHERE id = :id AND last_page <= :page"
+            "UPDATE sync.window SET last_page = :page, in_page = :within, total = :total,"
+            " page_count = :pages, state = :state,"
+            " walked_as_of = coalesce(walked_as_of, :as_of)"
+            " WHERE id = :id AND (last_page, in_page) <= (:page, :within)"
         ),
         {
             "id": window_id,
             "page": last_page,
+            "within": in_page,
             "total": total,
             "pages": page_count,
             "state": state,
@@ -166,14 +183,23 @@ def of_crawl(connection: sa.Connection, crawl_id: int, *, states: Sequence[str])
     ]
 
 
-def keep_met(connection: sa.Connection, window_id: int, page: int, ids: Sequence[int]) -> None:
-    """Store the ids on a page of a compared window, in the page's transaction."""
+def keep_met(
+    connection: sa.Connection, window_id: int, first: int, end: int, ids: Sequence[int]
+) -> None:
+    """Store the ids met from the place `first` to before `end`, in the transaction of their rows.
+
+    They replace what an earlier reading of these places met, in pages of whatever size.
+    """
+    binds = {"window": window_id, "first": first, "end": end, "ids": list(ids)}
     connection.execute(
         sa.text(
-            "INSERT INTO sync.met (window_id, page, ids) VALUES (:window, :page, :ids)"
-            " ON CONFLICT (window_id, page) DO UPDATE SET ids = excluded.ids"
+            "DELETE FROM sync.met WHERE window_id = :window AND page >= :first AND page < :end"
         ),
-        {"window": window_id, "page": page, "ids": list(ids)},
+        binds,
+    )
+    connection.execute(
+        sa.text("INSERT INTO sync.met (window_id, page, ids) VALUES (:window, :first, :ids)"),
+        binds,
     )
 
 
@@ -284,6 +310,43 @@ def count_again(connection: sa.Connection, windows: Sequence[Window]) -> None:
         ),
         {"ids": [window.id for window in windows]},
     )
+
+
+def open_contradicted(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    told: Sequence[tuple[int, dt.datetime | None]],
+) -> bool:
+    """Open windows proven by a count that did not know of a departure; tell whether there are any.
+
+    `told` are records with the CRM's time of their departure; call it after `departures.note`. In
+    the count, the departed record may have made up for one that is lost anywhere in its range, so
+    all windows of that count are opened. Proofs before the last one of the whole are history.
+    """
+    opened = connection.execute(
+        sa.text(
+            "UPDATE sync.window AS o SET state = 'walked', asked_at = NULL, counted_at = NULL,"
+            " crm_at = NULL, verified_at = NULL FROM (SELECT DISTINCT w.crawl_id, w.asked_at"
+            " FROM sync.window AS w JOIN sync.departure AS d ON d.store_id = w.store_id"
+            " AND d.resource = w.resource AND d.told_at >= w.counted_at"
+            " AND coalesce(w.first_day, '-infinity') <= coalesce(d.created_on, '-infinity')"
+            " AND coalesce(w.last_day, 'infinity') >= coalesce(d.created_on, 'infinity')"
+            " JOIN unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[])) AS n(id, at)"
+            " ON n.id = d.id AND (n.at IS NULL OR n.at <= coalesce(w.crm_at, w.asked_at))"
+            " WHERE w.store_id = :store AND w.resource = :resource AND w.state = 'proven'"
+            " AND w.verified_at >= coalesce((SELECT proven_as_of FROM sync.coverage"
+            " WHERE store_id = :store AND resource = :resource), '-infinity')) AS c"
+            " WHERE o.crawl_id = c.crawl_id AND o.asked_at = c.asked_at AND o.state = 'proven'"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": [record for record, _ in told],
+            "moments": [at for _, at in told],
+        },
+    ).rowcount
+    return opened > 0
 
 
 def seal(connection: sa.Connection, windows: Sequence[Window]) -> None:

@@ -1,8 +1,8 @@
 -- Values of custom fields, as the views of each store read them. A value is what a person or another
--- system wrote: each function gives NULL for what is not of its type, and never an error.
--- pg_input_is_valid asks the type's own reader; the expressions before it keep out what that would
--- take as well ('today', 'NaN', 'infinity'). OFFSET 0 keeps the planner from working out a date or a
--- number of a value it knows already, before it was asked whether it is one.
+-- system wrote: each function gives NULL for what is not of its type, and never an error. What the
+-- expressions let pass the type's own reader takes: pg_input_is_valid, which would ask it, came with
+-- Postgres 16. OFFSET 0 keeps the planner from working out a date or a number of a value it knows
+-- already, before it was asked whether it is one.
 
 CREATE FUNCTION crm.custom_text(value jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -37,8 +37,8 @@ $$;
 
 CREATE FUNCTION crm.custom_numeric(value jsonb) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN t ~ '^[+-]?[0-9.]+([eE][+-]?[0-9]{1,3})?$'
-        AND pg_input_is_valid(t, 'numeric') THEN t::numeric END
+    SELECT CASE WHEN length(t) < 10000
+        AND t ~ '^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$' THEN t::numeric END
     FROM (SELECT replace(btrim(crm.custom_text(value)), ',', '.') AS t OFFSET 0) AS v
 $$;
 
@@ -49,11 +49,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     FROM (SELECT crm.custom_numeric(value) AS n) AS v
 $$;
 
+-- Months of 31 days, of 30, February; and its 29th in leap years.
 CREATE FUNCTION crm.custom_date(value jsonb) RETURNS date
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN t ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' AND pg_input_is_valid(left(t, 10), 'date')
+    SELECT CASE WHEN t ~ '^[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))'
+        OR t ~ '^([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29'
         THEN make_date(left(t, 4)::int, substr(t, 6, 2)::int, substr(t, 9, 2)::int) END
     FROM (SELECT btrim(crm.custom_text(value)) AS t OFFSET 0) AS v
+    WHERE t !~ '^0000'
 $$;
 
 -- As the rest of the mirror reads local times: of an hour that comes twice the earlier reading
@@ -61,18 +64,16 @@ $$;
 CREATE FUNCTION crm.custom_datetime(value jsonb, zone text) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE
-        WHEN t ~ '([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)$' AND t ~ '[0-9]:[0-9]' THEN
-            CASE WHEN pg_input_is_valid(t, 'timestamptz') THEN t::timestamptz END
-        WHEN NOT pg_input_is_valid(t, 'timestamp') THEN NULL
+        WHEN t ~ ':.*[zZ+-]' THEN t::timestamptz
         WHEN (t::timestamp AT TIME ZONE zone - interval '1 hour') AT TIME ZONE zone
             = t::timestamp THEN t::timestamp AT TIME ZONE zone - interval '1 hour'
         WHEN (t::timestamp AT TIME ZONE zone - interval '30 minutes') AT TIME ZONE zone
             = t::timestamp THEN t::timestamp AT TIME ZONE zone - interval '30 minutes'
         ELSE t::timestamp AT TIME ZONE zone
     END
-    FROM (SELECT btrim(crm.custom_text(value)) AS t) AS v
-    WHERE t ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?)?([zZ]|[+-][0-9]{2}(:?[0-9]{2})?)?$'
-        AND t !~ '^0000-'
+    FROM (SELECT btrim(crm.custom_text(value)) AS t
+        WHERE crm.custom_date(value) IS NOT NULL OFFSET 0) AS v
+    WHERE t ~ '^.{10}([ T](([01][0-9]|2[0-3]):[0-5][0-9](:([0-5][0-9]([.][0-9]{1,18})?|60([.]0{1,18})?))?|24:00(:00([.]0{1,18})?)?)([zZ]|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)?)?$'
 $$;
 
 COMMENT ON FUNCTION crm.custom_text IS 'a custom field''s value; NULL where it is none';

@@ -136,6 +136,23 @@ def test_what_is_published_late_is_found(mirror: Mirror, operations: Operations)
     assert len(operations.cursors) <= 2
 
 
+def test_what_is_published_behind_the_reader_is_not_claimed(
+    mirror: Mirror, operations: Operations
+) -> None:
+    """It appears on a page that was read a moment ago: the next reading finds it, and what is
+    claimed until then is as old as the first page."""
+    now = int(mirror.now()) - 1_704_067_200  # since 2024-01-01
+    operations.all = [operation(number, now - 100 + number) for number in range(0, 12, 2)]
+    mirror.queue("bonus_operations", "refresh")
+    with mirror.between(PATH, lambda: operations.all.append(operation(99, now - 99))):
+        published = mirror.now()
+        mirror.work("bonus_operations", "walk")
+    if len(keys(mirror)) < 7:
+        assert mirror.coverage("bonus_operations").complete_as_of.timestamp() <= published
+    refresh(mirror)
+    assert len(keys(mirror)) == 7
+
+
 def test_a_load_anew_reads_from_the_beginning(mirror: Mirror, operations: Operations) -> None:
     operations.all = [operation(number, number) for number in range(7)]
     mirror.settle()

@@ -12,7 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from sync.database.engine import connect
+from sync.declare.moments import zone_of
+from sync.records.normalise import Normaliser
+from sync.records.observed import ObservedRow, Origin
+from sync.resources import RESOURCES
 from sync.rows.custom_fields import refresh_views
+from sync.rows.tombstones import Tombstone, mark_deleted
+from sync.rows.upsert import load
 from tests.integration.resources.conftest import Open
 
 NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -78,10 +84,10 @@ class Account:
         with self.engine.begin() as connection:
             return refresh_views(connection, store, name)
 
-    def view(self, name: str = "orders_custom_shop") -> list[dict[str, Any]]:
+    def view(self, name: str = "orders_custom_1") -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in self.run(f'SELECT * FROM crm."{name}" ORDER BY id')]
 
-    def columns(self, name: str = "orders_custom_shop") -> list[str]:
+    def columns(self, name: str = "orders_custom_1") -> list[str]:
         return [
             row[0]
             for row in self.run(
@@ -104,7 +110,14 @@ def account(database: str) -> Iterator[Account]:
 GOOD = {
     "boolean": [(True, True), ("1", True), ("true", True), (1, True), ("0", False), (False, False)],
     "integer": [(5, 5), ("5", 5), (5.0, 5), ("-7", -7), (10**15, 10**15)],
-    "numeric": [(1.5, Decimal("1.5")), ("1,5", Decimal("1.5")), ("2", Decimal(2)), (1e15, 10**15)],
+    "numeric": [
+        (1.5, Decimal("1.5")),
+        ("1,5", Decimal("1.5")),
+        ("2", Decimal(2)),
+        (1e15, 10**15),
+        ("1,234", None),
+        ("0,234", Decimal("0.234")),
+    ],
     "date": [
         ("2024-02-29", dt.date(2024, 2, 29)),
         ("2024-02-29 10:00:00", dt.date(2024, 2, 29)),
@@ -184,6 +197,37 @@ def test_codes_stand_beside_their_names(account: Account) -> None:
     ]  # fmt: skip
 
 
+def test_an_element_that_left_its_dictionary_keeps_its_name(account: Account) -> None:
+    """Old orders hold its code for ever; when it comes back it is in use again."""
+    account.field("colour", "dictionary", dictionary="shades")
+    account.order(1, {"colour": "red"})
+    dictionaries = RESOURCES["custom_dictionaries"]
+    normaliser = Normaliser(dictionaries, zone_of("UTC"), "UTC")
+    in_use = "SELECT code FROM crm.custom_dictionary_elements WHERE removed_at IS NULL ORDER BY 1"
+
+    def read(at: int, **names: str) -> list[str]:
+        elements = [{"code": code, "name": name} for code, name in names.items()]
+        record = {"code": "shades", "name": "Shades", "elements": elements}
+        as_of = NOW + dt.timedelta(seconds=at)
+        rows = [ObservedRow(row, as_of) for row in normaliser.batch([record]).rows]
+        with account.engine.begin() as connection:
+            load(connection, dictionaries, 1, rows, origin=Origin.WALK)
+        return [code for (code,) in account.run(in_use)]
+
+    assert read(1, red="Red", blue="Blue") == ["blue", "red"]
+    account.refresh()
+    assert read(2, blue="Blue") == ["blue"]
+    [row] = account.view()
+    assert (row["colour"], row["colour_name"]) == ("red", "Red")
+    assert read(3, red="Scarlet", blue="Blue") == ["blue", "red"]
+    assert account.view()[0]["colour_name"] == "Scarlet"
+    with account.engine.begin() as connection:
+        gone = Tombstone("shades", NOW + dt.timedelta(seconds=4), "absent")
+        mark_deleted(connection, dictionaries, 1, [gone])
+    assert account.run(in_use) == []
+    assert account.view()[0]["colour_name"] == "Scarlet"
+
+
 ODD = [
     "UPPER", "upper", "with-dash", "with dash", "with_dash", "select", "table", "1st", "id",
     "store_id", "a" * 80, "a" * 80 + "b", "имя", "%s", ":name", "a\\'; DROP TABLE crm.orders; --",
@@ -210,7 +254,7 @@ def test_any_code_becomes_a_column_that_needs_no_quotes(account: Account) -> Non
         assert account.run("SELECT quote_ident(:n)", n=name)[0][0] == name or not name.isascii()
     comments = account.run(
         "SELECT col_description(attrelid, attnum) FROM pg_attribute WHERE attnum > 2 AND NOT"
-        " attisdropped AND attrelid = 'crm.orders_custom_shop'::regclass"
+        " attisdropped AND attrelid = 'crm.orders_custom_1'::regclass"
     )
     for number, code in enumerate(ODD):
         assert any(f"{code}: {number} % '" in row[0] for row in comments), code
@@ -245,7 +289,7 @@ def test_a_view_is_only_ever_added_to(account: Account) -> None:
     account.field("m", "string")
     account.order(1, {"a": "5", "m": "7", "z": "x"})
     account.refresh()
-    account.run("CREATE VIEW public.mine AS SELECT id, m FROM crm.orders_custom_shop")
+    account.run("CREATE VIEW public.mine AS SELECT id, m FROM crm.orders_custom_1")
     account.field("a", "string")
     account.refresh()
     assert account.columns() == ["store_id", "id", "m", "a"]
@@ -266,10 +310,10 @@ def test_a_view_is_only_ever_added_to(account: Account) -> None:
 
 def test_unchanged_fields_change_nothing(account: Account) -> None:
     account.field("f", "string")
-    assert account.refresh() == ["orders_custom_shop"]
+    assert account.refresh() == ["orders_custom_1"]
     assert account.refresh() == []
     account.field("f", "string", name="another label")
-    assert account.refresh() == ["orders_custom_shop"]
+    assert account.refresh() == ["orders_custom_1"]
 
 
 def test_a_view_holds_live_rows_of_its_store(account: Account) -> None:
@@ -286,11 +330,11 @@ def test_each_kind_of_record_has_its_view(account: Account) -> None:
     for entity in ("order", "customer", "customer_corporate", "company", "loyalty_account", "new"):
         account.field("f", "string", entity=entity)
     assert account.refresh() == [
-        "orders_custom_shop",
-        "customers_custom_shop",
-        "corporate_customers_custom_shop",
-        "corporate_customer_companies_custom_shop",
-        "loyalty_accounts_custom_shop",
+        "orders_custom_1",
+        "customers_custom_1",
+        "corporate_customers_custom_1",
+        "corporate_customer_companies_custom_1",
+        "loyalty_accounts_custom_1",
     ]
 
 
@@ -305,14 +349,12 @@ def test_who_may_not_read_the_table_may_not_read_its_view(account: Account) -> N
         with account.engine.connect() as connection:
             connection.exec_driver_sql(f"SET ROLE {role}")
             with pytest.raises(sa.exc.ProgrammingError, match="permission denied for table orders"):
-                connection.exec_driver_sql("SELECT * FROM crm.orders_custom_shop")
+                connection.exec_driver_sql("SELECT * FROM crm.orders_custom_1")
             connection.rollback()
             connection.exec_driver_sql("RESET ROLE")
             connection.exec_driver_sql(f"GRANT SELECT ON crm.orders TO {role}")
             connection.exec_driver_sql(f"SET ROLE {role}")
-            assert connection.exec_driver_sql("SELECT f FROM crm.orders_custom_shop").all() == [
-                ("x",)
-            ]
+            assert connection.exec_driver_sql("SELECT f FROM crm.orders_custom_1").all() == [("x",)]
     finally:
         account.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
@@ -323,9 +365,9 @@ def test_a_view_that_is_being_read_is_left_for_the_next_time(account: Account) -
     account.refresh()
     account.field("g", "string")
     with account.engine.connect() as reader:
-        reader.exec_driver_sql("SELECT * FROM crm.orders_custom_shop")
+        reader.exec_driver_sql("SELECT * FROM crm.orders_custom_1")
         assert account.refresh() == []
-    assert account.refresh() == ["orders_custom_shop"]
+    assert account.refresh() == ["orders_custom_1"]
     assert account.columns() == ["store_id", "id", "f", "g"]
 
 

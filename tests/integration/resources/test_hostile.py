@@ -8,11 +8,10 @@ import httpx
 import pytest
 
 from sync.errors import OverLimit, TryLater
-from sync.sandbox import Sandbox
 from sync.state import lanes
 from sync.state.lanes import Claim
 from sync.work.failures import ODD_TIMES, after_failure
-from tests.integration.pipeline.harness import Mirror
+from tests.integration.pipeline.harness import Mirror, sandbox_then
 from tests.integration.resources.conftest import Open
 from tests.integration.resources.fake import Fake, answer
 
@@ -102,7 +101,7 @@ def test_no_wait_is_longer_than_an_hour_whoever_asks_for_it(after: float) -> Non
 
 def test_a_parked_answer_never_quotes_a_key(open_mirror: Open) -> None:
     """Also a key so short that a good answer may hold it as a word: the client leaves it there."""
-    sandbox = Sandbox(seed=7)
+    sandbox = sandbox_then()
     key = "k3y-short1"
     account = sandbox.account("brief", key=key, products=0, awkward=0)
     mirror = open_mirror("customers", "customer_history", sandbox=sandbox, account=account)

@@ -18,7 +18,8 @@ from sync.declare import Resource, Shape, SinglePage
 from sync.embedded import Servers
 from sync.records.normalise import Batch, Row, records_of
 from sync.resources import RESOURCES
-from tests.conftest import _fresh
+from tests.conftest import named
+from tests.databases import administer, copying
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.resources.conftest import chosen
 from tests.unit.test_normalise_accounts import RECORDED, lost, recorded
@@ -118,7 +119,8 @@ def serving() -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 def crawled(servers: Servers, template: str, worker_id: str) -> Iterator[tuple[Mirror, list[str]]]:
     """An account that answers with the files, crawled by the pipeline through real HTTP."""
-    for database in _fresh(servers, worker_id, template):
+    with named(servers, worker_id) as database:
+        administer(database, copying(database, template))
         with pytest.MonkeyPatch.context() as patch, serving() as (url, asked):
             mirror = Mirror(database, patch, resources=chosen(), orders=0, customers=0)
             mirror.services.__dict__["client"] = CrmClient(connections=4)
