@@ -14,9 +14,9 @@ from typing import Any
 
 from sync.errors import UnexpectedData
 
-WINDOW_TARGET = 2_500
-"""The number of records planned for a window: 25 pages, so that a repeated walk costs little."""
-WINDOW_MAX = 5_000
+WINDOW_TARGET = 5_000
+"""The number of records planned for a window: 50 pages, which take five seconds."""
+WINDOW_MAX = 10_000
 LEAF_RECORDS = 300
 """The size up to which a window is walked again, not cut: three pages cost less than counts."""
 _DAY = dt.timedelta(days=1)
@@ -125,6 +125,31 @@ def slices(days: Days, *, oldest: dt.date, newest: dt.date, parts: int) -> list[
     runs[0] = Days(days.first, runs[0].last)
     runs[-1] = Days(runs[-1].first, days.last)
     return runs[::-1]
+
+
+def cut_around(runs: Sequence[Days], whole: Sequence[Days]) -> list[Days]:
+    """Cut adjoining runs (newest first) anew, so that no range in `whole` is in two parts.
+
+    Each range becomes a part of its own, unless others overlap it. A range that is all of the runs
+    is no reason not to cut them.
+    """
+    if not runs:
+        return []
+    all_days = Days(runs[-1].first, runs[0].last)
+    inner = [each for each in whole if each.within(all_days) == each != all_days]
+    cuts = {run.first for run in runs[:-1]} | {each.first for each in inner}
+    cuts |= {each.last + _DAY for each in inner if each.last is not None}
+    starts = sorted(
+        cut
+        for cut in cuts - {None, all_days.first}
+        if cut is not None
+        and not any(
+            (each.first is None or each.first < cut) and (each.last is None or cut <= each.last)
+            for each in inner
+        )
+    )
+    firsts, lasts = [all_days.first, *starts], [*(cut - _DAY for cut in starts), all_days.last]
+    return [Days(first, last) for first, last in zip(firsts, lasts, strict=True)][::-1]
 
 
 def parts_of(total: int) -> int:

@@ -6,7 +6,8 @@
 | a 404 of the method for one record | when the method answers for other records, and a second |
 |  | request after the lateness bound gets a 404 too |
 | a list read to its end, whole or of one parent | at once, unless it is empty, has unreadable |
-|  | records, or lacks more than half of twenty or more rows: then `approve` decides |
+|  | records, or lacks more than half of it: then `approve` decides (of a whole list from |
+|  | three absent rows on, of one parent's list from twenty rows on) |
 
 Except for the history's own word, records are judged only after a check behind the request found
 that the key sees no less than before.
@@ -19,7 +20,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 HALF_COUNTS_FROM = 20
-"""The number of rows from which an absence of more than half needs a person's approval."""
+"""The number of rows of a parent's list, or of a window, from which an absence of more than half
+needs a person's approval."""
+FEW = 2
+"""The most rows of a whole list that may vanish without a question, however few there were: small
+dictionaries are edited like that. Nine of thirteen statuses are not."""
 
 
 class By(Enum):
@@ -51,6 +56,7 @@ class Evidence:
     answers     True when the method has answered for other records
     hidden      True when the records may be of a site that the key can no longer see
     seen        number of records in the list; None when a single record was requested
+    is_whole    True when the list is all there is of the resource
     unusable    number of unreadable records in the list, each of which may be an absent one
     approved    True when a person approved the tombstones
     asked_at    send moment of the request without the records
@@ -65,6 +71,7 @@ class Evidence:
     answers: bool = True
     hidden: bool = False
     seen: int | None = None
+    is_whole: bool = False
     unusable: int = 0
     approved: bool = False
     asked_at: dt.datetime | None = None
@@ -128,11 +135,15 @@ def _of_list(found: Evidence) -> Verdict:
             return Withheld(f"{found.unusable} records of the list cannot be read", approvable=True)
         if found.hidden:
             return Withheld("some may be of sites the key has lost", approvable=True)
+        if found.is_whole and found.absent > FEW and found.absent * 2 > found.of:
+            return Withheld("more than half of the list", approvable=True)
         if is_too_many(found.absent, of=found.of) or is_too_many(found.together, of=found.of_all):
             return Withheld("more than half of the list", approvable=True)
     words = ""
     if found.absent * 2 > found.of and not found.approved:
         words = f"more than half, but a list of fewer than {HALF_COUNTS_FROM} does not wait"
+        if found.is_whole:
+            words = f"more than half, but no more than {FEW} rows, which do not wait"
     return Deleted(_REASONS[found.by], words)
 
 

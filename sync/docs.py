@@ -36,8 +36,8 @@ _HEAD = (
     "record as sent), `content_hash`, `as_of`, `first_seen_at`, `changed_at`, `deleted_at` and "
     "`deleted_reason`; live rows are `deleted_at IS NULL`. Lists that can be cut by days have "
     "`created_on`, the creation day as sent; what a history tells of has `listed_at` and "
-    "`combined_to`. What no declaration names stays in `raw` and is noted in `sync.unknown_field`."
-    "\n"
+    "`combined_to`. A field without a column yet stays in `raw` and is noted in "
+    "`sync.unknown_field`.\n"
 )
 
 

@@ -4,6 +4,10 @@ SyncError
 ├── TryLater            the API, Redis or Postgres could not serve us now; retry later
 │   ├── OverLimit       503 or 429: the request limit, or an outage; reported to the limiter
 │   ├── HtmlAnswer      an HTML page in place of JSON: a proxy, or no such account
+│   ├── Ended           the slice was over before an answer had come whole
+│   ├── TooSlow         no answer within the time allowed: a smaller page may come in time
+│   ├── OutOfService    nor does the account answer anything else: a smaller page would not either
+│   ├── Overtaken       another worker's write came first; the transaction is repeated
 │   └── LeaseLost       another worker holds the lease now and does this work
 ├── NeedsOperator       a retry cannot help: a person has to change something
 │   ├── WrongKey        401 or 403 for the key itself
@@ -16,15 +20,23 @@ SyncError
 ├── Refused             400, 404, 405, 413: the meaning depends on the request; pipeline decides
 │   └── NotFound        404
 └── UnexpectedData      a 200 that contradicts the declaration; kept with its body
+    ├── TooManyRecords  more records than were asked for: the limit is ignored
+    └── TooLarge        more bytes or values than may be held: a smaller page may be small enough
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 
 class SyncError(Exception):
-    """The base of all errors that this service raises on purpose."""
+    """The base of all errors that this service raises on purpose.
+
+    `sent_at` is the send moment of the request that failed; None where none was sent.
+    """
+
+    sent_at: dt.datetime | None = None
 
 
 class TryLater(SyncError):
@@ -44,6 +56,25 @@ class OverLimit(TryLater):
 
 class HtmlAnswer(TryLater):
     """An HTML page instead of JSON. It is neither data nor an empty answer."""
+
+
+class Ended(TryLater):
+    """An answer was cut, because its slice is over or the process ends. Nothing more is asked."""
+
+
+class TooSlow(TryLater):
+    """The answer did not begin, or did not end, within the time allowed (two settings)."""
+
+
+class OutOfService(TryLater):
+    """A request failed, and the account does not answer `credentials` either."""
+
+
+class Overtaken(TryLater):
+    """Another worker's write came in between; nothing was written, and the transaction is repeated.
+
+    `attempts` (sync/database/engine.py) repeats it at once.
+    """
 
 
 class LeaseLost(TryLater):
@@ -124,3 +155,11 @@ class UnexpectedData(SyncError):
     def __init__(self, message: str, *, body: bytes = b"") -> None:
         super().__init__(message)
         self.body = body
+
+
+class TooLarge(UnexpectedData):
+    """A success with more bytes or values than one answer may have in memory."""
+
+
+class TooManyRecords(UnexpectedData):
+    """A page of more records than were asked for: no smaller page would be smaller."""

@@ -26,6 +26,7 @@ import sqlalchemy as sa
 
 from sync.database.engine import attempts, writing
 from sync.resources import RESOURCES
+from sync.settings import proxy
 from sync.state import status as look
 from sync.telemetry import keep_secret, log, scrubbed
 from sync.work.services import Services
@@ -248,6 +249,17 @@ def signature_of(body: bytes, *, secret: str, timestamp: int) -> str:
     return f"t={timestamp},v1={digest}"
 
 
+def _client() -> httpx.Client:
+    way = proxy()
+    tunnel = None if way is None else httpx.HTTPTransport(proxy=httpx.Proxy(way.url, auth=way.auth))
+    return httpx.Client(
+        timeout=TIMEOUT_SECONDS,
+        follow_redirects=False,
+        trust_env=False,
+        mounts=None if way is None else way.mounts(tunnel),
+    )
+
+
 def deliver(
     message: Message, *, url: str, secret: str, now: Callable[[], float] = time.time
 ) -> str | None:
@@ -260,9 +272,7 @@ def deliver(
     }
     try:
         with (
-            httpx.Client(
-                timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
-            ) as client,
+            _client() as client,
             client.stream("POST", url, content=body, headers=headers) as answer,
         ):
             if answer.is_success:

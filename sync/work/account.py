@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+import redis
 import sqlalchemy as sa
 
+from sync import vault
 from sync.crawl import record_id_of
-from sync.crm import Priority
+from sync.crm import Account, Priority
+from sync.database.engine import attempts, reading
 from sync.database.identifiers import crm_name
 from sync.declare import OnComplete, Resource
 from sync.declare.moments import zone_of
 from sync.errors import (
     AccessChanged,
+    BadRequest,
     Forbidden,
     HtmlAnswer,
     MissingScope,
@@ -23,20 +29,35 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
+from sync.resources import RESOURCES
 from sync.rows import custom_fields
-from sync.state import clock, coverage, crawls, doubts, lanes, stores
-from sync.state.stores import Access
+from sync.state import accounts, acts, clock, coverage, crawls, doubts, lanes, stores, zones
+from sync.state.stores import Access, Store
+from sync.telemetry.secrets import keep_secret
+from sync.work.access import access_of
 from sync.work.by_ids import ids_page
 from sync.work.context import Context
 from sync.work.rebuild import queue_where_stale
-from sync.work.session import Session, access_of
+from sync.work.services import Services
+from sync.work.session import Session
+
+_NO_HOST = ("Name or service not known", "nodename nor servname", "No address associated")
+_KEY = re.compile(r"[A-Za-z0-9]{16,}")
+"""RetailCRM's keys have 32 letters and digits. An address or a store's name is no key."""
+STORE = "celery -A sync mirror store"
 
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
-    """The answers of an account to the three methods that need no scope."""
+    """The answers of an account to the three methods that need no scope.
+
+    `account` identifies it: its technical address, which stays when it moves to another domain.
+    `addresses` are those it gives itself; none where it lacks the method, and `account` is the URL.
+    `zone` is as the account spells it (sync/state/zones.py).
+    """
 
     account: str
+    addresses: tuple[str, ...]
     zone: str
     currency: str | None
     access: Access
@@ -55,11 +76,16 @@ def look_up(api: Session, *, url: str) -> AccountInfo:
     except (HtmlAnswer, Refused, UnexpectedData) as error:
         raise NoSuchAccount(f"{url} answers, but not as a RetailCRM account: {error}") from error
     except TryLater as error:
+        if any(text in str(error) for text in _NO_HOST):
+            raise NoSuchAccount(f"There is no host {urlsplit(url).hostname}: check the URL.") from (
+                error
+            )
         raise NoSuchAccount(f"{url} cannot be reached: {error}") from error
-    identity = url
+    addresses: tuple[str, ...] = ()
     try:
         info = api.ask("/api/system-info", priority=priority).data
-        identity = str(info.get("technicalUrl") or info.get("publicUrl") or url)
+        told = (info.get("technicalUrl"), info.get("publicUrl"))
+        addresses = tuple(each.rstrip("/") for each in told if each and isinstance(each, str))
     except (Forbidden, Refused, HtmlAnswer, UnexpectedData):
         pass  # older accounts lack this method; the URL identifies the account then
     try:
@@ -72,7 +98,96 @@ def look_up(api: Session, *, url: str) -> AccountInfo:
     except Refused as error:
         raise NoSuchAccount(f"{url} has no /api/v5/settings: {error}") from error
     zone, currency = zone_and_currency(settings)
-    return AccountInfo(identity.rstrip("/"), zone, currency, access)
+    account = addresses[0] if addresses else url
+    return AccountInfo(account, addresses, zone, currency, access)
+
+
+def asking(found: Services, account: Account, *, store_id: int) -> Session:
+    """Open an account's API inside the shared request budget; TryLater if Redis is unreachable."""
+    try:
+        found.redis.ping()
+    except redis.RedisError as error:
+        raise TryLater(f"Redis, which holds the request budget, cannot be reached: {error}") from (
+            error
+        )
+    return Session(
+        found.client,
+        account,
+        store_id=store_id,
+        limiter=found.limiter,
+        draw=lambda: dt.datetime.now(dt.UTC),
+        stop=found.stop,
+    )
+
+
+def typed_key(text: str, source: str) -> str:
+    """Return the API key in a text; BadRequest, without the text, where it holds none.
+
+    A key is removed from all output for as long as the process runs. If an address or a name that
+    was typed here by mistake became one, pages and logs could not be read any more.
+    """
+    key = text.removeprefix("\ufeff").strip()  # stdin has the mark of a file, too
+    if not key:
+        raise BadRequest(
+            f"There is no API key in {source}; find it in Administration → Integration → API keys."
+        )
+    if not _KEY.fullmatch(key):
+        raise BadRequest(
+            f"What {source} holds is not an API key: a key is 32 letters and digits, with nothing "
+            "between them."
+        )
+    return key
+
+
+def candidate(told: AccountInfo, key: str) -> accounts.Candidate:
+    """Return what tells whether an account is one that is mirrored already."""
+    return accounts.Candidate(told.account, told.addresses, accounts.fingerprint(key), told.access)
+
+
+def renew(
+    found: Services, before: Store, *, url: str, key: str, who: str = "", address: str | None = None
+) -> AccountInfo:
+    """Give a store another key or address; BadRequest when it belongs to another account.
+
+    Three requests. `who` and `address` are of a person on the status page.
+    """
+    keep_secret(key)
+    with reading(found.engine) as connection:
+        began = clock.now(connection)
+    told = look_up(asking(found, Account(url, key), store_id=before.id), url=url)
+    # Where system-info names no account, the address identifies it, and an address may change.
+    if told.addresses and not candidate(told, key).is_of(before):
+        raise BadRequest(
+            f"{url} is another account ({told.account}); {before.name} mirrors {before.account}. "
+            f"To mirror it too: {STORE} add NEWNAME {url}"
+        )
+    if why := accounts.swapped(before, told.access):
+        raise BadRequest(f"{why}, and set that. Nothing was changed.")
+    sealed = vault.seal(key, key=vault.key_of(found.settings), store_id=before.id)
+    fingerprint = accounts.fingerprint(key)
+    for attempt in attempts(found.engine):
+        with attempt as connection:
+            stores.renew(
+                connection, before, url=url, sealed_key=sealed, key_fingerprint=fingerprint
+            )
+            take_over(connection, before, told, as_of=began)
+            acts.note(
+                connection, "store set", store=before.name, who=who, address=address,
+                detail=f"{url}, key {before.key_fingerprint} → {fingerprint}",
+            )  # fmt: skip
+    return told
+
+
+def take_over(
+    connection: sa.Connection, before: Store, told: AccountInfo, *, as_of: dt.datetime
+) -> None:
+    """Store what an account told at `as_of`, and make its lanes due: it answers."""
+    stores.set_access(connection, before.id, told.access, RESOURCES.values(), as_of=as_of)
+    zone = zones.name_here(connection, told.zone)
+    if (zone, told.currency) != (before.zone, before.currency):
+        stores.set_zone(connection, before.id, zone=zone, currency=told.currency)
+        queue_where_stale(connection, RESOURCES)
+    stores.recovered(connection, before.id)
 
 
 def zone_and_currency(settings: object) -> tuple[str, str | None]:
@@ -121,7 +236,9 @@ def _note_settings(ctx: Context) -> None:
     raw = _raw(ctx, "settings")
     if raw is None:
         return
-    zone, currency = zone_and_currency(raw)
+    sent, currency = zone_and_currency(raw)
+    with ctx.reading() as connection:
+        zone = zones.name_here(connection, sent)
     if zone == ctx.store.zone and currency == ctx.store.currency:
         return
 

@@ -1,8 +1,9 @@
 """Records requested by their ids, in halves where a request for all of them fails.
 
-A single record can spoil every answer that contains it: the answer is HTTP 500, is truncated, never
-ends or exceeds the size limit. A batch that failed twice is requested in halves, down to single
-ids, as long as the account answers otherwise.
+A batch is as large as a page of the list may be (fit.py). A single record can spoil every answer
+that contains it: the answer is HTTP 500, is truncated, never ends or exceeds the size limit. A
+batch that failed is requested in halves, down to single ids, as long as the account answers
+otherwise.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ from typing import Any
 from sync.crawl import record_id_of
 from sync.crm import Priority
 from sync.declare import Resource
-from sync.errors import LeaseLost, OverLimit, Refused, TryLater, UnexpectedData
+from sync.errors import (
+    Ended,
+    LeaseLost,
+    OutOfService,
+    OverLimit,
+    Refused,
+    SyncError,
+    TooLarge,
+    TooManyRecords,
+    TooSlow,
+    TryLater,
+    UnexpectedData,
+)
 from sync.telemetry import plain
 from sync.work.context import Context
 from sync.work.session import Reply
@@ -42,8 +55,10 @@ class Ids:
 
 
 def is_unreadable(error: Exception) -> bool:
-    """Tell whether a smaller request may succeed: not after an error of the lease or the limit."""
-    if isinstance(error, OverLimit | LeaseLost):
+    """Tell whether a smaller request may succeed: not after an error of the lease, the slice or the
+    limit, nor where the account answers nothing, or ignores the size asked for.
+    """
+    if isinstance(error, OverLimit | LeaseLost | Ended | OutOfService | TooManyRecords):
         return False
     return isinstance(error, TryLater | UnexpectedData)
 
@@ -51,8 +66,9 @@ def is_unreadable(error: Exception) -> bool:
 def insistent(ctx: Context, ask: Callable[[], Reply], *, priority: Priority, tries: int) -> Reply:
     """Send a request up to `tries` times, and raise the last error if the account answers.
 
-    When the account does not answer either, the TryLater of `credentials` is raised: during an
-    outage nothing is requested in parts.
+    What was too slow or too large would be so again, and is not repeated. When the account does not
+    answer `credentials` either, OutOfService is raised: during an outage nothing is requested in
+    parts.
     """
     for attempt in range(1, tries + 1):
         try:
@@ -63,12 +79,26 @@ def insistent(ctx: Context, ask: Callable[[], Reply], *, priority: Priority, tri
         except (TryLater, UnexpectedData) as error:
             if not is_unreadable(error):
                 raise
-            if attempt == tries:
-                ctx.api.credentials(priority=priority)
+            if isinstance(error, TooLarge):
+                raise
+            if attempt == tries or isinstance(error, TooSlow):
+                _require_service(ctx, error, priority=priority)
                 raise
             if ctx.stop.is_set():
                 raise
     raise AssertionError("unreachable")
+
+
+def _require_service(ctx: Context, error: SyncError, *, priority: Priority) -> None:
+    """Raise OutOfService unless the account answers something sent after a request that failed."""
+    if isinstance(error, UnexpectedData):
+        return  # that was an answer
+    if error.sent_at is not None and ctx.api.has_answered_since(error.sent_at):
+        return
+    try:
+        ctx.api.credentials(priority=priority, after=error.sent_at)
+    except TryLater as outage:
+        raise OutOfService(str(outage), after=outage.after) from error
 
 
 def ids_page(
@@ -78,10 +108,11 @@ def ids_page(
     *,
     priority: Priority,
     chosen: Mapping[str, Any] | None = None,
+    tries: int = 2,
 ) -> Ids:
     """Request records by their ids, at most a hundred a request, and all pages of each answer.
 
-    A batch that fails twice is requested in halves. `chosen` are further filters.
+    A batch that fails `tries` times is requested in halves. `chosen` are further filters.
     """
     result = Ids()
     ordered = sorted(set(ids))
@@ -99,9 +130,17 @@ def ids_page(
         reply.records(resource)
         return reply
 
-    for start in range(0, len(ordered), IDS_PER_REQUEST):
-        batch = ordered[start : start + IDS_PER_REQUEST]
-        _batch(ctx, resource, batch, result, ask, priority=priority, tries=2)
+    fit = ctx.fit(resource)
+    start = 0
+    while start < len(ordered):
+        kept, size = fit.size, fit.next_size()
+        size = IDS_PER_REQUEST if size >= fit.usual else size
+        batch = ordered[start : start + size]
+        failed = len(result.failed)
+        _batch(ctx, resource, batch, result, ask, priority=priority, tries=tries)
+        if len(result.failed) > failed:
+            fit.restore(kept)  # a record was at fault, not the size
+        start += size
     return result
 
 
@@ -123,6 +162,7 @@ def _batch(
         if not is_unreadable(error):
             raise
         if not alone:
+            ctx.fit(resource).failed(len(ids), error)
             middle = len(ids) // 2
             # The batch contains a fault: a half that fails once is halved again.
             for half in (ids[:middle], ids[middle:]):
@@ -132,6 +172,7 @@ def _batch(
         if len(into.failed) >= MOST_ALONE and not into.replies:
             raise
         return
+    ctx.fit(resource).came(len(ids))
     into.replies += replies
     into.asked |= dict.fromkeys(ids, replies[0].as_of)
 

@@ -19,9 +19,10 @@ from sync.declare import HistoryFeed, Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.records.normalise import Batch, Normaliser, Row
 from sync.state import clock, diagnostics, feeds, lanes
-from sync.state.lanes import SLICE_SECONDS, Lease
+from sync.state.lanes import OVER_SECONDS, SLICE_SECONDS, STOP_SECONDS, Lease
 from sync.state.stores import Store
 from sync.telemetry import counted, log
+from sync.work.fit import PageFit
 from sync.work.session import Session
 
 
@@ -42,6 +43,8 @@ class Context:
     answering: set[str] = field(default_factory=set)
     """Resources whose method for one record has returned one in this slice."""
     _normalisers: dict[str, Normaliser] = field(default_factory=dict)
+    _stopped_at: float | None = None
+    _fits: dict[str, PageFit] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.deadline:
@@ -68,6 +71,21 @@ class Context:
     def is_over(self) -> bool:
         """True when the slice has to hand over at the next page boundary."""
         return self.stop.is_set() or self.monotonic() >= self.deadline
+
+    def cut(self, since_sent: float, has_begun: bool) -> str | None:
+        """Return why an answer that is being read is to be cut, None while there is time for it.
+
+        One that has not begun may be of a slow account: past the slice's end it has as long to
+        begin as any other.
+        """
+        now = self.monotonic()
+        if self.stop.is_set():
+            self._stopped_at = self._stopped_at or now
+            if now - self._stopped_at >= STOP_SECONDS:
+                return "the worker ends"
+        if has_begun and min(since_sent, now - self.deadline) > OVER_SECONDS:
+            return "its slice is over"
+        return None
 
     def now(self) -> dt.datetime:
         """Return the time of Postgres's clock."""
@@ -105,6 +123,11 @@ class Context:
         """Tell whether a row belongs to a mirrored site."""
         sites = self.store.chosen_sites
         return sites is None or "site" not in row.values or row.values["site"] in sites
+
+    def fit(self, resource: Resource) -> PageFit:
+        """Return the size in which a list's pages are asked for."""
+        made = PageFit(self.engine, self.store.id, resource)
+        return self._fits.setdefault(resource.name, made)
 
     def history_of(self, resource: Resource) -> Resource | None:
         """Return the history that a resource is followed by; None where there is none."""
@@ -160,8 +183,8 @@ class Context:
         with writing(self.engine) as connection:
             lanes.hold(connection, self.lease, zone=self.store.zone)
             yield connection
-            lanes.progressed(connection, self.lease)
             failpoints.point("in_transaction")
+            lanes.commit(connection, self.lease)
         now = counted()
         if now.rows > before.rows:
             log(store=self.store.name, resource=self.lease.resource, lane=self.lease.lane).debug(

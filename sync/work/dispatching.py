@@ -13,16 +13,24 @@ from sync.errors import TryLater
 from sync.poll_intervals import cadences, egress_addresses
 from sync.resources import RESOURCES
 from sync.rows import versions
-from sync.state import crawls, departures, diagnostics, feeds, heartbeat, lanes, stores, windows
+from sync.state import (
+    acts,
+    crawls,
+    departures,
+    diagnostics,
+    feeds,
+    heartbeat,
+    lanes,
+    samples,
+    stores,
+    windows,
+)
+from sync.state.claims import claim_due
 from sync.state.lanes import Claim
 from sync.telemetry import log
 from sync.work.rebuild import queue_where_stale, stale_stores
 from sync.work.services import Services
 
-FEEDS_AT_ONCE = 200
-WAITING_CRAWLS = 16
-"""The most crawls that wait in their queue: one for every place of a worker. With more, an urgent
-crawl that becomes due later would wait behind hundreds of others."""
 KEEP_DAYS = 30
 CADENCE_TOLERANCE = 0.1
 STORES_AT_ONCE = 50
@@ -31,12 +39,15 @@ WAIT_MILLISECONDS = failpoints.scaled(800)
 
 
 def claim(services: Services) -> list[Claim]:
-    """Claim due lanes; crawls only while their queue has room."""
+    """Claim due lanes for the free places of the workers (sync/state/claims.py)."""
     try:
-        room = max(WAITING_CRAWLS - services.waiting("crawls"), 0)
         with writing(services.engine) as connection:
-            feeds = lanes.claim_due(connection, lane="feed", at_most=FEEDS_AT_ONCE)
-            return feeds + lanes.claim_due(connection, lane="walk", at_most=room)
+            feeds = claim_due(
+                connection, lane="feed", places=heartbeat.places(connection, queue="feeds")
+            )
+            return feeds + claim_due(
+                connection, lane="walk", places=heartbeat.places(connection, queue="crawls")
+            )
     except TryLater as error:
         log().warning("nothing dispatched", reason=str(error))
         return []
@@ -112,6 +123,8 @@ def housekeep(services: Services) -> list[str]:
         windows.forget_met,
         departures.forget_old,
         heartbeat.forget_old,
+        acts.forget_old,
+        samples.forget_old,
     ):
         with _tidying(services) as connection:
             forget(connection)

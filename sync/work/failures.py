@@ -39,7 +39,7 @@ from sync.errors import (
     UnexpectedData,
     WrongKey,
 )
-from sync.state.lanes import Odd
+from sync.state.lanes import SILENCE_SECONDS, Odd
 from sync.work.per_parent.parents import WITHOUT_PARENTS_SECONDS, WithoutParents
 
 DAY_SECONDS = 86_400.0
@@ -47,7 +47,6 @@ MAINTENANCE_SECONDS = failpoints.scaled(900)
 """The wait before the next request to an account whose host answered without an API."""
 PAUSE_SECONDS = 3_600.0
 """The longest wait that an account may ask for: one more request costs little."""
-BACKOFF_SECONDS = 60.0
 ODD_TIMES = 4
 ODD_SECONDS = failpoints.scaled(120)
 ODD_PAUSE_SECONDS = failpoints.scaled(10)
@@ -102,5 +101,5 @@ def after_failure(
     if isinstance(error, UnexpectedData | NeedsOperator):
         return Next(parked=True)
     asked = error.after if isinstance(error, TryLater) else None
-    own = retry_seconds(attempts, jitter=jitter, most=BACKOFF_SECONDS)
+    own = retry_seconds(attempts, jitter=jitter, most=SILENCE_SECONDS)
     return Next(max(min(asked or 0.0, PAUSE_SECONDS), own))

@@ -14,6 +14,12 @@ def list_params(
     ctx: Context, resource: Resource, days: Days, *, page: int, limit: int | None = None
 ) -> dict[str, object]:
     """Return the parameters of a page of a window."""
+    params: dict[str, object] = {"limit": limit or resource.page_size, "page": page}
+    return {**filters_of(ctx, resource, days), **params}
+
+
+def filters_of(ctx: Context, resource: Resource, days: Days) -> dict[str, object]:
+    """Return the parameters of a window that all its pages share."""
     chosen: dict[str, object] = {}
     if isinstance(resource.listing, DateWindows):
         if days.first is not None:
@@ -23,10 +29,7 @@ def list_params(
     has_site = any(f.name == "site" for f in resource.fields)
     if ctx.store.chosen_sites is not None and has_site:
         chosen["sites"] = list(ctx.store.chosen_sites)
-    params: dict[str, object] = {"limit": limit or resource.page_size, "page": page}
-    if chosen:
-        params["filter"] = chosen
-    return {**dict(resource.params), **params}
+    return {**dict(resource.params), **({"filter": chosen} if chosen else {})}
 
 
 def days_of(ctx: Context, resource: Resource) -> Days:

@@ -122,14 +122,16 @@ def _ask_singly(
         result.failed |= dict.fromkeys(ids, words)
         return
     lacking: list[_Lacking] = []
+    refused: dict[int, str] = {}
     for record in ids:
-        as_of = ctx.draw()
+        before = ctx.draw()
         try:
             reply = read_singly(ctx, resource, record, priority=priority)
         except NotFound as absence:
-            lacking.append(_Lacking(record, as_of, absence.combined_to))
-        except Forbidden:
-            continue  # the key has no access to it: that does not mean deleted
+            # Of the try that was answered: one before it says nothing of since when it is absent.
+            lacking.append(_Lacking(record, absence.sent_at or before, absence.combined_to))
+        except Forbidden as refusal:
+            refused[record] = plain(refusal, most=WORDS)  # that does not mean deleted
         except (TryLater, UnexpectedData) as error:
             if not is_unreadable(error):
                 raise
@@ -140,6 +142,11 @@ def _ask_singly(
                 batch = ctx.normalise(resource, [found])
                 result.unlisted += [record for row in batch.rows if row.key == record]
                 result.batches.append((batch, reply.as_of))
+    if refused:
+        with ctx.reading() as connection:
+            explained = deleted_among(connection, resource, ctx.store.id, list(refused))
+            explained |= hidden_among(connection, resource, ctx.store, list(refused))
+        result.failed |= {each: text for each, text in refused.items() if each not in explained}
     if lacking:
         _judge_singly(ctx, resource, lacking, result, shown=shown, priority=priority)
 

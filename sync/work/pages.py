@@ -1,16 +1,16 @@
-"""A page that fails as a whole is requested in parts.
+"""The pages of a list: each is read in requests of the size that comes (spans.py, fit.py).
 
-The answer is HTTP 500 every time, is truncated, never ends or exceeds the size limit. When the
-account answers otherwise, the page is requested with a limit of 50, then of 20. Records still
-missing then are requested by the ids that may stand in their places (by_ids.py).
+A page that fails as a whole (HTTP 500 every time, cut, too slow or too large) is asked for in
+smaller ones: of 100, 50 and 20 records, and then by the ids that may stand in its places, as long
+as the account answers otherwise. Each part is handed over, and can be committed, by itself.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -18,246 +18,311 @@ from sync.crawl import record_id_of
 from sync.crm import Priority
 from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
-from sync.errors import Refused, TryLater, UnexpectedData
-from sync.work.by_ids import MOST_ALONE, TRIES, ids_page, insistent, is_unreadable
+from sync.errors import Refused, TooManyRecords, TryLater, UnexpectedData
+from sync.work.by_ids import TRIES, ids_page, insistent, is_unreadable
 from sync.work.context import Context
+from sync.work.prefetch import Prefetcher
 from sync.work.session import Reply
+from sync.work.spans import SIZES, Span, Spans, pages_in, rest, size_below, smaller, spans_of
 
-SMALLER = (50, 20)
-SPAN = 500
+SMALLEST = SIZES[-1]
+NEIGHBOURHOOD = 500
 """The largest gap between two neighbours in which every id is requested, not only known ones."""
-MOST_HELD_BYTES = 64 * 1024 * 1024
-"""The most bytes that the parts of one page may have together: they are all held in memory."""
 Ask = Callable[[Mapping[str, Any]], Reply]
 
 
 @dataclass(slots=True)
-class Page:
-    """A page, as if it came in one answer. `reply.as_of` is the send moment of its oldest part.
+class Part:
+    """The records of a page, or of the next places of it where it comes in parts.
 
-    `totals` are the list's lengths according to the parts. `failed` are records that could not be
-    read, with the reason; `unnamed` is the number of further ones whose ids are not known.
+    `as_of` is the send moment of its oldest request. `total` and `pages` are the list's length, in
+    records and in pages of the size that the resource declares. `failed` are records that could
+    not be read, with the reason; `unnamed` is the number of further ones whose ids are not known.
+    `left` is what is still to be read of the page; empty at its end.
     """
 
-    reply: Reply
-    totals: set[int]
+    records: list[Any] | None
+    as_of: dt.datetime
+    total: int
+    pages: int
+    left: Spans
     failed: dict[int, str] = field(default_factory=dict)
     unnamed: int = 0
+    body_bytes: int = 0
+    elapsed_seconds: float = 0.0
+    records_seen: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.records_seen = len(self.records or ())
+
+    def take_records(self) -> list[Any]:
+        """Return the records, once: a page waits for its commit as rows alone."""
+        records, self.records = self.records or [], None
+        return records
+
+    @property
+    def is_last(self) -> bool:
+        """True when the page is read to its end."""
+        return not self.left
 
 
-def read_page(
-    ctx: Context,
-    resource: Resource,
-    params: Mapping[str, Any],
-    *,
-    page: int,
-    priority: Priority,
-    ask: Ask | None = None,
-) -> Page:
-    """Return a page of `resource.page_size` records, in parts where the whole page fails.
+@dataclass(frozen=True, slots=True)
+class PageList:
+    """A list that is read by page numbers.
 
-    `params` are those of the list, without `limit` and `page`. `ask` sends the request; by default
-    it goes to the resource's own path. Thread-safe: nothing is written.
+    `params` are those of the list, without `limit` and `page`; `page_size` is the number of records
+    in which its pages are counted. `ask` sends a request; by default to the resource's own path.
     """
-    send = ask or _asker(ctx, resource, priority)
-
-    def whole() -> Reply:
-        reply = send({**params, "limit": resource.page_size, "page": page})
-        reply.records(resource)
-        return reply
-
-    try:
-        reply = insistent(ctx, whole, priority=priority, tries=TRIES)
-    except (TryLater, UnexpectedData) as error:
-        if not is_unreadable(error) or ctx.stop.is_set():
-            raise
-        return _Parts(ctx, resource, params, page, priority, send, error).read()
-    return Page(reply, {reply.pagination.total})
-
-
-def _asker(ctx: Context, resource: Resource, priority: Priority) -> Ask:
-    def ask(params: Mapping[str, Any]) -> Reply:
-        send = ctx.api.first if params["page"] == 1 else ctx.api.later
-        return send(resource, params, priority=priority)
-
-    return ask
-
-
-@dataclass(slots=True)
-class _Parts:
-    """A page put together from parts: the record at each of its places."""
 
     ctx: Context
     resource: Resource
     params: Mapping[str, Any]
-    page: int
     priority: Priority
-    send: Ask
-    error: Exception
-    places: dict[int, Any] = field(default_factory=dict)
-    sent: list[dt.datetime] = field(default_factory=list)
-    totals: list[int] = field(default_factory=list)
-    failed: dict[int, str] = field(default_factory=dict)
-    found: list[Any] = field(default_factory=list)
-    held_bytes: int = 0
+    page_size: int = 0
+    ask: Ask | None = None
 
-    def read(self) -> Page:
-        size = self.resource.page_size
-        first, after = size * (self.page - 1), size * self.page
-        for limit in (each for each in SMALLER if each < size):
-            failed = 0
-            for number in self._numbers(first, after, limit):
-                failed += not self._part(number, limit)
-                if failed >= MOST_ALONE and not self.sent:
-                    raise self.error
-        if not self.totals:
-            # Even the smallest pages failed: nothing around the open places is known.
-            raise self.error
-        total = self.totals[-1]
-        open_places = [
-            place for place in range(first, min(after, total)) if place not in self.places
-        ]
-        if open_places:
-            self._by_ids(open_places)
-        missing = len(open_places) - len(self.found) - len(self.failed)
-        is_by_id = self.resource.key == "id" and self.resource.parent is None
-        if missing > 0 and not (is_by_id and (self.places or self.found)):
-            raise self.error
-        records = self._in_order()
-        return Page(self._reply(records, total), set(self.totals), self.failed, max(0, missing))
+    @property
+    def unit(self) -> int:
+        """The number of records in which pages are counted."""
+        return self.page_size or self.resource.page_size
 
-    def _in_order(self) -> list[Any]:
-        """Return all records; those found by id are sorted in where the list is ordered by id."""
-        placed = [self.places[each] for each in sorted(self.places)]
-        ids = [_id_of(record) for record in placed]
-        known = [each for each in ids if each is not None]
-        for descends in (False, True):
-            if len(known) == len(placed) and known == sorted(known, reverse=descends):
-                return sorted([*placed, *self.found], key=_id_or_zero, reverse=descends)
-        return placed + self.found
+    def spans(self, page: int, *, done: int = 0) -> Spans:
+        """Return what is to be read of a page, after `done` of its records."""
+        fit = self.ctx.fit(self.resource)
+        kept = min(fit.size, self.unit)
+        size = min(fit.next_size(), self.unit)
+        return spans_of(page, self.unit, size=size, kept=kept, done=done)
 
-    def _numbers(self, first: int, after: int, limit: int) -> list[int]:
-        """Return the numbers of the pages of `limit` records that contain an open place."""
-        most = min(after, self.totals[-1]) if self.totals else after
-        return sorted(
-            {place // limit + 1 for place in range(first, most) if place not in self.places}
-        )
-
-    def _part(self, number: int, limit: int) -> bool:
-        """Request a smaller page; return False when it fails too and its places stay open."""
-        try:
-            reply = self.send({**self.params, "limit": limit, "page": number})
-            records = reply.records(self.resource)
-        except Refused:
-            return True  # beyond the end
-        except (TryLater, UnexpectedData) as error:
-            if not is_unreadable(error):
-                raise
-            self.ctx.api.credentials(priority=self.priority)
-            self.error = error
-            return False
-        self._note(reply)
-        begin = limit * (number - 1)
-        size = self.resource.page_size
-        for place, record in enumerate(records, begin):
-            if size * (self.page - 1) <= place < size * self.page:
-                self.places.setdefault(place, record)
-        return True
-
-    def _note(self, reply: Reply) -> None:
-        self.sent.append(reply.as_of)
-        self.totals.append(reply.pagination.total)
-        self.held_bytes += len(reply.body)
-        if self.held_bytes > MOST_HELD_BYTES:
-            raise UnexpectedData(
-                f"page {self.page} of {self.resource.name} is of more than {MOST_HELD_BYTES} bytes"
-            )
-
-    def _by_ids(self, open_places: list[int]) -> None:
-        """Request by id the records that may stand at the open places."""
-        if self.resource.key != "id" or self.resource.parent is not None:
-            return
-        here = {place: _id_of(record) for place, record in self.places.items()}
-        had = {each for each in here.values() if each is not None}
-        wanted: set[int] = set()
-        for run in _runs(open_places):
-            below = self._neighbour(run[0] - 1, here)
-            above = self._neighbour(run[-1] + 1, here)
-            wanted |= self._candidates(below, above, len(run))
-        answered = ids_page(
-            self.ctx,
-            self.resource,
-            wanted - had,
-            priority=self.priority,
-            chosen=self.params.get("filter"),
-        )
-        came: set[int] = set()
-        for reply in answered.replies:
-            for record in reply.records(self.resource):
-                named = _id_of(record)
-                if named in wanted and named not in had | came:
-                    came.add(named)
-                    self.found.append(record)
-            self.sent.append(reply.as_of)
-        self.failed = {each: text for each, text in answered.failed.items() if each not in came}
-
-    def _neighbour(self, place: int, here: Mapping[int, int | None]) -> int | None:
-        """Return the id at a place, maybe of another page; None beyond an end, or on failure."""
-        if place in here:
-            return here[place]
-        if place < 0 or place >= self.totals[-1]:
-            return None
-        limit = SMALLER[-1]
-        try:
-            reply = self.send({**self.params, "limit": limit, "page": place // limit + 1})
-            records = reply.records(self.resource)
-        except (Refused, TryLater, UnexpectedData):
-            return None
-        at = place - place // limit * limit
-        return _id_of(records[at]) if at < len(records) else None
-
-    def _candidates(self, one: int | None, other: int | None, count: int) -> set[int]:
-        """Return the ids that may stand between two neighbours, whichever order the list has."""
-        known = [each for each in (one, other) if each is not None]
-        if not known:
-            return set()
-        if len(known) == 2:
-            low, high = min(known), max(known)
+    def send(self, span: Span) -> Reply:
+        """Request the page that shows a span's first place."""
+        params = {**self.params, "limit": span.size, "page": span.number}
+        if self.ask is not None:
+            reply = self.ask(params)
         else:
-            # An end of the list: half of SPAN on either side, or the known ids there.
-            low, high = max(0, known[0] - SPAN // 2 - 1), known[0] + SPAN // 2 + 1
-        if high - low <= SPAN + 2:
-            return set(range(low + 1, high)) - set(known)
-        with self.ctx.reading() as connection:
-            return _known_between(connection, self.ctx, self.resource, low, high)
+            send = self.ctx.api.first if span.number == 1 else self.ctx.api.later
+            reply = send(self.resource, params, priority=self.priority)
+        came = len(reply.records(self.resource))
+        if came > span.size:
+            raise TooManyRecords(
+                f"{self.resource.path} sent {came} records, and {span.size} were asked for",
+                body=reply.body,
+            )
+        return reply
 
-    def _reply(self, records: list[Any], total: int) -> Reply:
-        size = self.resource.page_size
-        block = {
-            "limit": size, "totalCount": total, "currentPage": self.page,
-            "totalPageCount": -(-total // size),
-        }  # fmt: skip
-        data = {self.resource.answer_key: records, "pagination": block}
-        return Reply(data, b"", min(self.sent))
+
+def read_part(of: PageList, spans: Spans) -> Part:
+    """Request the next places of a page. Thread-safe: no row is written."""
+    span = spans[0]
+    fit = of.ctx.fit(of.resource)
+    if span.is_by_id:
+        return _by_ids(of, spans)
+    tries = TRIES if span.size >= span.kept else 1
+    reply = insistent(of.ctx, lambda: of.send(span), priority=of.priority, tries=tries)
+    fit.came(span.size)
+    records, pagination = reply.records(of.resource), reply.pagination
+    # Pages of the usual size are the API's own: it may count them in another size than asked for.
+    is_unit = span.size == of.unit
+    return Part(
+        records[span.skipped : span.skipped + span.reach - span.first] if not is_unit else records,
+        reply.as_of,
+        pagination.total,
+        pagination.pages if is_unit else pages_in(pagination.total, of.unit),
+        rest(spans, total=None if is_unit else pagination.total, size=fit.size),
+        body_bytes=len(reply.body),
+        elapsed_seconds=reply.elapsed_seconds,
+    )
+
+
+def step_down(of: PageList, spans: Spans, error: Exception) -> Spans | None:
+    """Return a page's spans with a smaller first request; None when no smaller one may succeed."""
+    span = spans[0]
+    # A refused part of a page: the list is shorter, or its limit is fixed. The ids will tell.
+    is_refused = isinstance(error, Refused) and span.size < span.kept
+    if not (is_refused or is_unreadable(error)) or of.ctx.stop.is_set() or span.is_by_id:
+        return None
+    left = smaller(spans, by_ids=of.resource.key == "id" and of.resource.parent is None)
+    if not is_refused:
+        of.ctx.fit(of.resource).failed(span.size, error)
+    if left is not None and of.ctx.is_over and not left[0].is_by_id:
+        return None  # the next slice begins with the smaller size
+    return left
+
+
+def read_page(of: PageList, page: int) -> Iterator[Part]:
+    """Yield the parts of a page, one after the other."""
+    spans: Spans | None = of.spans(page)
+    while spans:
+        try:
+            part = read_part(of, spans)
+        except (TryLater, UnexpectedData, Refused) as error:
+            spans = step_down(of, spans, error)
+            if spans is None:
+                raise
+        else:
+            yield part
+            spans = part.left
+
+
+def ask_sized(
+    ctx: Context, resource: Resource, ask: Callable[[int], Reply], *, priority: Priority
+) -> Reply:
+    """Request the next page of a list that goes on from what the last answer told.
+
+    Its pages have no numbers, so a smaller page is just a shorter step. `ask` takes the size.
+    """
+    fit = ctx.fit(resource)
+    size, tries = fit.next_size(), TRIES
+    while True:
+        try:
+            reply = insistent(
+                ctx,
+                lambda size=size: ask(size),  # type: ignore[misc]
+                priority=priority,
+                tries=tries,
+            )
+        except (TryLater, UnexpectedData) as error:
+            below = size_below(size, by_ids=False)
+            if not is_unreadable(error) or ctx.stop.is_set():
+                raise
+            fit.failed(size, error)
+            if below is None or ctx.is_over:
+                raise
+            size, tries = below, 1
+        else:
+            fit.came(size)
+            return reply
+
+
+class PageJob(Protocol):
+    """A job of a Prefetcher that reads a page; a dataclass, so that it can be replaced."""
+
+    @property
+    def spans(self) -> Spans:
+        """The rest of the page, still to be read."""
+
+
+Job = TypeVar("Job", bound=PageJob)
+
+
+class _Left(Protocol):
+    @property
+    def left(self) -> Spans: ...
+
+
+Result = TypeVar("Result", bound=_Left)
+
+
+def in_parts(
+    ahead: Prefetcher[Job, Result],
+    list_of: Callable[[Job], PageList],
+    *,
+    is_wanted: Callable[[Job], bool] = lambda _: True,
+) -> Iterator[tuple[Job, Result | Exception, bool]]:
+    """Yield the results of pages fetched ahead; those that fail come in parts, in their order."""
+    for job, result, ready in ahead.results():
+        if not is_wanted(job):
+            continue
+        if isinstance(result, Exception):
+            left = step_down(list_of(job), job.spans, result)
+            if left is not None:
+                ahead.instead(replace(job, spans=left))  # type: ignore[type-var]
+                continue
+        yield job, result, ready
+        if not isinstance(result, Exception) and result.left and is_wanted(job):
+            ahead.instead(replace(job, spans=result.left))  # type: ignore[type-var]
+
+
+def _by_ids(of: PageList, spans: Spans) -> Part:
+    """Request by id the records that may stand at the next places, between their neighbours.
+
+    The page that failed may begin before them and end after them: its neighbours are asked for.
+    """
+    span, fit = spans[0], of.ctx.fit(of.resource)
+    first, end = span.first // SMALLEST * SMALLEST, pages_in(span.end, SMALLEST) * SMALLEST
+    around = _Neighbours(of)
+    below, above = around.id_at(first - 1), around.id_at(end)
+    if not around.totals:
+        # Nothing around these places is known, or the method itself is at fault.
+        raise fit.error or TryLater(f"{of.resource.path} answers no page of any size")
+    total = around.totals[-1]
+    places = max(0, min(end, total) - first)
+    wanted = _candidates(of, below, above) if places else set()
+    if places and below is None and above is None:
+        raise fit.error or TryLater(f"{of.resource.path} answers no page of any size")
+    answered = ids_page(
+        of.ctx,
+        of.resource,
+        wanted,
+        priority=of.priority,
+        chosen=of.params.get("filter"),
+        tries=1,  # all of them together have just failed
+    )
+    found: dict[int, Any] = {}
+    for reply in answered.replies:
+        around.sent.append(reply.as_of)
+        for record in reply.records(of.resource):
+            named = _id_of(record)
+            if named in wanted:
+                found.setdefault(named, record)
+    failed = {each: text for each, text in answered.failed.items() if each not in found}
+    unnamed = max(0, places - len(found) - len(failed))
+    if failed or unnamed:
+        fit.restore(span.kept)
+    descends = below is not None and above is not None and below > above
+    return Part(
+        [found[each] for each in sorted(found, reverse=descends)],
+        min(around.sent),
+        total,
+        pages_in(total, of.unit),
+        rest(spans, total=total, size=fit.size),
+        failed,
+        unnamed,
+    )
+
+
+@dataclass(slots=True)
+class _Neighbours:
+    """The records beside some places, from pages of the smallest size."""
+
+    of: PageList
+    totals: list[int] = field(default_factory=list)
+    sent: list[dt.datetime] = field(default_factory=list)
+
+    def id_at(self, place: int) -> int | None:
+        """Return the id at a place; None beyond an end, or where that page fails too."""
+        if place < 0 or (self.totals and place >= self.totals[-1]):
+            return None
+        span = Span(place, place + 1, SMALLEST, SMALLEST)
+        try:
+            reply = self.of.send(span)
+            records = reply.records(self.of.resource)
+        except (Refused, TryLater, UnexpectedData) as error:
+            if not isinstance(error, Refused) and not is_unreadable(error):
+                raise
+            return None
+        self.totals.append(reply.pagination.total)
+        self.sent.append(reply.as_of)
+        return _id_of(records[span.skipped]) if span.skipped < len(records) else None
+
+
+def _candidates(of: PageList, one: int | None, other: int | None) -> set[int]:
+    """Return the ids that may stand between two neighbours, whichever order the list has."""
+    known = [each for each in (one, other) if each is not None]
+    if not known:
+        return set()
+    if len(known) == 2:
+        low, high = min(known), max(known)
+    else:
+        # An end of the list: half of NEIGHBOURHOOD on either side, or the known ids there.
+        low, high = max(0, known[0] - NEIGHBOURHOOD // 2 - 1), known[0] + NEIGHBOURHOOD // 2 + 1
+    if high - low <= NEIGHBOURHOOD + 2:
+        return set(range(low + 1, high)) - set(known)
+    with of.ctx.reading() as connection:
+        return _known_between(connection, of.ctx, of.resource, low, high)
 
 
 def _id_of(record: Any) -> int | None:
     return record_id_of(record.get("id")) if isinstance(record, dict) else None
-
-
-def _id_or_zero(record: Any) -> int:
-    return _id_of(record) or 0
-
-
-def _runs(places: Sequence[int]) -> list[list[int]]:
-    """Group consecutive places."""
-    runs: list[list[int]] = []
-    for place in places:
-        if runs and runs[-1][-1] == place - 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    return runs
 
 
 def _known_between(

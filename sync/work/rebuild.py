@@ -19,6 +19,7 @@ from sync.crm.decode import decode
 from sync.declare import Resource
 from sync.records.normalise import Batch
 from sync.records.observed import Key, ObservedRow
+from sync.rows import doubled_hour, kept
 from sync.rows.rewrite import Stored, rewrite, stored
 from sync.state import coverage, crawls
 from sync.state.crawls import Crawl
@@ -41,9 +42,14 @@ class RebuiltRow:
 def crawl_rebuild(ctx: Context, crawl: Crawl) -> bool:
     """Rebuild rows in key order, a batch a transaction; False when the slice ended before.
 
-    The next batch is read and normalised while Postgres writes this one.
+    The next batch is read and normalised while Postgres writes this one. Batches that were made in
+    another zone than the store has by now are made again.
     """
     resource = ctx.resources[crawl.resource]
+    if crawl.report.get("zone", ctx.store.zone) != ctx.store.zone:
+        for attempt in ctx.attempts():
+            with attempt as connection:
+                crawls.begin_anew(connection, crawl)
     after = crawl.report.get("rebuilt_to")
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rebuild") as pool:
         coming = pool.submit(_make, ctx, resource, after)
@@ -110,15 +116,22 @@ def _write(ctx: Context, crawl: Crawl, resource: Resource, made: RebuiltRow) -> 
     is_first = "rebuilt_to" not in crawl.report
     for attempt in ctx.attempts():
         with attempt as connection:
+            kept.take_turn(connection, resource, ctx.store.id)
             if is_first:
                 coverage.begin_rebuild(connection, resource, ctx.store.id)
             else:
                 coverage.carry_on_rebuild(connection, resource, ctx.store.id)
-            written = rewrite(connection, resource, ctx.store.id, made.rows)
+            keys = [dated.row.key for dated in made.rows]
+            with kept.following(connection, resource, ctx.store.id, keys) as touched:
+                written = rewrite(connection, resource, ctx.store.id, made.rows)
+                touched.update(
+                    written,
+                    doubled_hour.settle(connection, resource, ctx.store.id, made.rows, ctx.zone),
+                )
             ctx.keep_notes(connection, resource, _notes_of(made, written), from_raw=True)
             crawls.count_pages(connection, crawl, pages=1, seen=made.seen, changed=len(written))
             if made.last is not None:
-                crawls.note(connection, crawl, rebuilt_to=made.last)
+                crawls.note(connection, crawl, rebuilt_to=made.last, zone=ctx.store.zone)
             if made.is_end:
                 coverage.end_rebuild(connection, resource, ctx.store.id, zone=ctx.store.zone)
                 crawls.end_crawl(connection, crawl)

@@ -5,8 +5,11 @@ Each is made once, after the fork, at its first use.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event, Lock
@@ -15,9 +18,15 @@ import redis
 import sqlalchemy as sa
 
 from sync import embedded, vault
+from sync.broker import REJECTED_COUNT
+from sync.broker.connections import client
 from sync.crm import Account, CrmClient, Limiter
-from sync.database.engine import connect
-from sync.settings import KEY_PREFIX, Settings, settings
+from sync.database.engine import connect, reading
+from sync.database.standing import Look
+from sync.errors import NeedsOperator, TryLater
+from sync.settings import KEY_PREFIX, Settings, proxy, settings
+from sync.settings.redis_address import parse
+from sync.state import stores
 from sync.state.heartbeat import Heart
 from sync.state.stores import Store
 
@@ -25,6 +34,7 @@ THREADS = 96
 """The most connections to the API of a process: a request holds one while it waits for its slot."""
 POOL = 24
 """The most connections to Postgres: every use of one is short."""
+_M_ARENA_MAX = -8  # malloc.h
 
 
 @dataclass
@@ -34,6 +44,8 @@ class Services:
     settings: Settings
     stop: Event
     heart: Heart = field(default_factory=Heart)
+    told_troubles: dict[str, float] = field(default_factory=dict)
+    nudges_refused: int = 0
 
     @cached_property
     def urls(self) -> embedded.Urls:
@@ -46,16 +58,14 @@ class Services:
         return connect(self.urls.database_url, size=POOL, name=f"mirror:{os.getpid()}")
 
     @cached_property
+    def schema(self) -> Look:
+        """The standing of the database's schema, looked at before work."""
+        return Look(lambda: self.engine)
+
+    @cached_property
     def redis(self) -> redis.Redis:
-        """The Redis client of the request budget; a dead server is noticed within seconds."""
-        client: redis.Redis = redis.Redis.from_url(
-            self.urls.redis_url,
-            socket_timeout=5,
-            socket_connect_timeout=3,
-            health_check_interval=15,
-            protocol=2,
-        )
-        return client
+        """The Redis client of the request budget."""
+        return client(parse(self.urls.redis_url))
 
     @cached_property
     def limiter(self) -> Limiter:
@@ -70,7 +80,13 @@ class Services:
     @cached_property
     def client(self) -> CrmClient:
         """Keep-alive connections to every account."""
-        return CrmClient(connections=THREADS, egress_address=self.settings.egress_address)
+        return CrmClient(
+            connections=THREADS,
+            egress_address=self.settings.egress_address,
+            proxy=proxy(),
+            first_byte_seconds=self.settings.first_byte_seconds,
+            answer_seconds=self.settings.answer_seconds,
+        )
 
     @property
     def worker_id(self) -> str:
@@ -89,11 +105,40 @@ class Services:
         except redis.RedisError:
             return 0
 
+    def rejected(self) -> int | None:
+        """Return the number of messages set aside so far; None when Redis cannot be asked."""
+        try:
+            return int(self.redis.get(f"{KEY_PREFIX}{REJECTED_COUNT}") or 0)  # type: ignore[arg-type]
+        except redis.RedisError:
+            return None
+
     def account(self, store: Store) -> Account:
         """Return a store's URL and API key, decrypted for this request alone."""
         key = vault.key_of(self.settings)
-        plain = vault.unseal(store.api_key, key=key, store_id=store.id)
+        with reading(self.engine) as connection:
+            sealed = stores.sealed_key(connection, store.id)
+        if vault.sealed_under(sealed) != key.fingerprint:
+            # Nobody has to release the store once this process has the right key again.
+            raise TryLater(f"this process cannot read its API key: {wrong_key([store.name])}")
+        plain = vault.unseal(sealed, key=key, store_id=store.id)
         return Account(store.url, plain.get_secret_value())
+
+
+def wrong_key(names: Collection[str]) -> str:
+    """Say what to do about API keys that another secret key encrypted."""
+    told = ", ".join(sorted(names)[:3]) + ("…" if len(names) > 3 else "")
+    return (
+        f"SYNC_SECRET_KEY is not the key that encrypted the API keys of {told}."
+        " Set it back to that one, or run: celery -A sync mirror rotate-key --old-key-file FILE"
+    )
+
+
+def require_secret_key(services: Services) -> None:
+    """Raise NeedsOperator when SYNC_SECRET_KEY is not the one that API keys are encrypted with."""
+    with reading(services.engine) as connection:
+        others = stores.sealed_otherwise(connection, vault.key_of(services.settings).fingerprint)
+    if others:
+        raise NeedsOperator(wrong_key(others))
 
 
 def _calm_the_collector() -> None:
@@ -105,6 +150,16 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()  # modules stay
     gc.set_threshold(50_000, 20, 50)
+
+
+def _share_the_arenas() -> None:
+    """Let all threads allocate from two arenas of the C library instead of one for each thread.
+
+    glibc makes up to eight for each core, and each keeps what its threads freed: pages of records.
+    The interpreter's lock lets one thread allocate at a time anyway. Other C libraries have none.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 _lock = Lock()
@@ -119,4 +174,5 @@ def services() -> Services:
             _made.clear()
             _made[pid] = Services(settings(), Event())
             _calm_the_collector()
+            _share_the_arenas()
         return _made[pid]

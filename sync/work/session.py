@@ -17,10 +17,10 @@ from sync.crawl import Pagination, pagination_of
 from sync.crm import (
     Account,
     CrmClient,
+    Cut,
     Limiter,
     Priority,
     RequestOrder,
-    Slot,
     SlotGate,
     Stop,
     bucket_of,
@@ -35,6 +35,7 @@ from sync.errors import (
     OverLimit,
     Refused,
     SyncError,
+    TooManyRecords,
     TryLater,
     Unavailable,
     UnexpectedData,
@@ -43,8 +44,11 @@ from sync.errors import (
 from sync.records.normalise import records_of
 from sync.state.stores import Access
 from sync.telemetry import log, plain, span
+from sync.work.access import SharedAccess, access_of
 
 GIVE_UP_SECONDS = 90.0
+MOST_SENDINGS = 3
+"""The most sendings of a request that is refused by chance: three in a row are no chance."""
 _ERRORS_CHARACTERS = 300
 
 
@@ -57,6 +61,7 @@ class Reply:
     as_of: dt.datetime
     waited_seconds: float = 0.0
     elapsed_seconds: float = 0.0
+    limit: int | None = None
 
     @property
     def pagination(self) -> Pagination:
@@ -66,8 +71,19 @@ class Reply:
     def records(self, resource: Resource) -> list[Any]:
         """Return the records under the declared key, from a list or a map.
 
-        A missing key is UnexpectedData, never an empty list.
+        A missing key is UnexpectedData, never an empty list. So are more records than a page of
+        this list may have: each would be converted to a row.
         """
+        found = self._found(resource)
+        most = max(self.limit or 0, resource.page_size)
+        if self.limit is not None and len(found) > most:
+            raise TooManyRecords(
+                f"{resource.path} sent {len(found):,} records, and {self.limit} were asked for",
+                body=self.body,
+            )
+        return found
+
+    def _found(self, resource: Resource) -> list[Any]:
         if resource.answer_key == "":
             return [self.data]
         if resource.answer_key not in self.data:
@@ -89,6 +105,7 @@ class _Unlimited:
     """A gate without a budget (for tests): it only draws `as_of`."""
 
     slot = None
+    is_waiting = False
 
     def __init__(self, draw: Callable[[], dt.datetime]) -> None:
         self._draw = draw
@@ -102,7 +119,12 @@ class _Unlimited:
 
 
 class Session:
-    """The API of one store. Thread-safe: the pages of a walk are fetched by several threads."""
+    """The API of one store. Thread-safe: the pages of a walk are fetched by several threads.
+
+    `answers` counts requests that the account answered, be it by a refusal, and `unanswered` those
+    that it did not. `cut` ends answers that are being read (wire.py), and `heard` is called at the
+    first answer.
+    """
 
     def __init__(
         self,
@@ -114,6 +136,7 @@ class Session:
         draw: Callable[[], dt.datetime],
         stop: Stop | None = None,
         say: Any = None,
+        access: SharedAccess | None = None,
     ) -> None:
         self._client = client
         self._account = account
@@ -122,7 +145,13 @@ class Session:
         self.draw = draw
         self.stop = stop
         self._say = say or log()
+        self._access = access
+        self._answered_at: dt.datetime | None = None
         self._sent = 0
+        self.answers = 0
+        self.unanswered = 0
+        self.cut: Cut | None = None
+        self.heard: Callable[[], None] | None = None
         self.waited_seconds = 0.0
         self._counting = Lock()
         self._turns = RequestOrder()
@@ -135,23 +164,44 @@ class Session:
     def ask(
         self, path: str, params: Mapping[str, Any] | None = None, *, priority: Priority
     ) -> Reply:
-        """Send one request in its slot; errors of the client are raised unchanged."""
+        """Send one request in its slot; errors of the client are raised unchanged.
+
+        A request that is refused by chance, while its store is served, goes again in another slot.
+        """
         failpoints.point("before_fetch")
         prepared = self._client.prepare(self._account, path, params)
-        gate = self._gate(path, priority)
-        try:
-            with span("request", method=path, store_id=self.store_id):
-                answer = self._client.send(prepared, gate=gate)
-        except SyncError as error:
-            self._report(gate.slot, error)
-            raise
-        self._report(gate.slot, None)
+        for attempt in range(1, MOST_SENDINGS + 1):
+            gate = self._gate(path, priority)
+            try:
+                with span("request", method=path, store_id=self.store_id):
+                    answer = self._client.send(prepared, gate=gate, cut=self.cut)
+            except SyncError as error:
+                error.sent_at = gate.as_of
+                again_in = self._report(gate, error)
+                if self.limiter is None or again_in is None or attempt == MOST_SENDINGS:
+                    raise
+                self.limiter.pause(again_in, stop=self.stop)
+            else:
+                self._report(gate, None)
+                break
+        self._note_answer(gate.as_of)
         failpoints.point("after_fetch")
         waited = 0.0 if gate.slot is None else gate.slot.waited_seconds
         assert gate.as_of is not None, "drawn before the request was sent"
-        reply = Reply(answer.data, answer.body, gate.as_of, waited, answer.elapsed)
+        limit = (params or {}).get("limit")
+        reply = Reply(answer.data, answer.body, gate.as_of, waited, answer.elapsed, limit)
         self._tell(path, params or {}, reply)
         return reply
+
+    def _note_answer(self, as_of: dt.datetime | None) -> None:
+        with self._counting:
+            if as_of is not None and (self._answered_at is None or as_of > self._answered_at):
+                self._answered_at = as_of
+
+    def has_answered_since(self, moment: dt.datetime) -> bool:
+        """Tell whether a request of this slice that was sent after a moment has succeeded."""
+        with self._counting:
+            return self._answered_at is not None and self._answered_at > moment
 
     def _tell(self, path: str, params: Mapping[str, Any], reply: Reply) -> None:
         """Log a line for each page, at debug. Pages fetched ahead are logged in any order."""
@@ -181,17 +231,27 @@ class Session:
             turns=self._turns,
         )
 
-    def _report(self, slot: Slot | None, error: SyncError | None) -> None:
-        """Report a slot's outcome to the budget: an answer counts as served, a timeout does not."""
+    def _report(self, gate: SlotGate | _Unlimited, error: SyncError | None) -> float | None:
+        """Report a slot's outcome to the budget: an answer counts as served, a timeout does not.
+
+        Returns the seconds after which a refused request may go again; None: not now.
+        """
+        slot, is_answer = gate.slot, not isinstance(error, TryLater)
         with self._counting:
             self._sent += 1
             self.waited_seconds += 0.0 if slot is None else slot.waited_seconds
+            is_first = is_answer and self.answers == 0
+            self.answers += is_answer
+            self.unanswered += not is_answer and not gate.is_waiting
+        if is_first and self.heard is not None:
+            self.heard()
         if self.limiter is None or slot is None:
-            return
+            return None
         if isinstance(error, OverLimit):
-            self.limiter.refused(slot, after=error.after)
-        elif not isinstance(error, TryLater):
+            return self.limiter.refused(slot, after=error.after)
+        if is_answer:
             self.limiter.served(slot)
+        return None
 
     def first(
         self,
@@ -268,23 +328,15 @@ class Session:
             body=refusal.body,
         )
 
-    def credentials(self, *, priority: Priority) -> Access:
-        """Request the key's present access."""
-        return access_of(self.ask("/api/credentials", priority=priority).data)
+    def credentials(self, *, priority: Priority, after: dt.datetime | None = None) -> Access:
+        """Return the key's access, as an answer sent after a moment tells it; now by default.
 
+        Another worker's answer will do (access.py). Raises what the account refuses it with.
+        """
 
-def access_of(data: Mapping[str, Any]) -> Access:
-    """Convert a `credentials` answer to an Access; lists are sorted, so that they compare.
+        def ask() -> Reply:
+            return self.ask("/api/credentials", priority=priority)
 
-    Codes are stored and shown, so characters that the database or a terminal rejects are removed.
-    """
-    scopes = data.get("scopes")
-    sites = data.get("sitesAvailable")
-    access = data.get("siteAccess")
-    return Access(
-        site_access=plain(access) if access is not None else None,
-        sites=tuple(sorted(map(plain, sites)))
-        if isinstance(sites, list) and access == "access_selective"
-        else None,
-        scopes=tuple(sorted(map(plain, scopes))) if isinstance(scopes, list) else None,
-    )
+        if self._access is None:
+            return access_of(ask().data)
+        return self._access.told(ask, after=after or self.draw())

@@ -9,9 +9,9 @@ import datetime as dt
 import random
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 
 import sqlalchemy as sa
+from sqlalchemy.exc import ProgrammingError
 
 from sync import failpoints
 from sync.crawl import next_night
@@ -19,12 +19,13 @@ from sync.database.engine import attempts
 from sync.declare import CursorPages, FullRefresh, Incremental, Resource
 from sync.errors import LeaseLost, SyncError, TryLater, UnexpectedData
 from sync.resources import RESOURCES
-from sync.state import clock, coverage, crawls, diagnostics, lanes, stores
+from sync.state import clock, coverage, crawls, diagnostics, lanes, nudges, stores
 from sync.state.crawls import Crawl
 from sync.state.lanes import Claim, Lease
 from sync.state.stores import Store
 from sync.telemetry import counting, log, plain, span, told
 from sync.work import account
+from sync.work.access import SharedAccess
 from sync.work.context import Context
 from sync.work.failures import MAINTENANCE_SECONDS, Next, after_failure
 from sync.work.feed.backlog import crawl_older
@@ -70,22 +71,39 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         say.error("parked", attempts=held.attempts)
         return
     failpoints.point("leased")
+    try:
+        _work(services, store, held, resources)
+    except ProgrammingError:
+        if not services.schema.is_behind():
+            raise
+        # Another database is there now, or an older dump in it, and waits for `migrate`.
+        services.heart.owe(lambda c: _give_back(c, held))
+
+
+def _work(services: Services, store: Store, held: Lease, resources: Mapping[str, Resource]) -> None:
+    """Do the slice under its lease, and end the lease with what became of it."""
+    say = log(store=store.name, resource=held.resource, lane=held.lane)
     began = time.monotonic()
     named = {"store": store.name, "resource": held.resource, "lane": held.lane}
     with counting() as tally, span("slice", **named):
+        ctx = None
         try:
             ctx = _context(services, store, held, resources)
             after_seconds = _slice(ctx)
         except SyncError as error:
-            _failed(services, store, held, error)
+            was_silent = ctx is not None and ctx.api.unanswered > 0 and ctx.api.answers == 0
+            silent_for = time.monotonic() - began if was_silent else None
+            _failed(services, store, held, error, silent_for=silent_for)
         except Exception as error:
+            if isinstance(error, ProgrammingError) and services.schema.is_behind():
+                raise
             # A bug fails loudly, once, and waits for a person; the rest of the mirror goes on.
             say.exception("bug")
             _park(services.engine, held, f"bug: {told(error)}")
             raise
         else:
             failpoints.point("before_acknowledge")
-            _released(ctx, after_seconds)
+            _released(ctx, after_seconds, began)
             say.info(
                 "slice",
                 requests=ctx.api.requests,
@@ -107,8 +125,13 @@ def _context(
         draw=lambda: clock.draw(services.engine, store.id),
         stop=services.stop,
         say=log(store=store.name, resource=held.resource, lane=held.lane),
+        access=SharedAccess(
+            services.engine, store.id, key=store.key_fingerprint, stop=services.stop
+        ),
     )
-    return Context(
+    if not held.is_heard:
+        api.heard = lambda: _heard(services.engine, store)
+    ctx = Context(
         services.engine,
         store,
         resources,
@@ -118,6 +141,18 @@ def _context(
         feed_seconds=services.settings.feed_seconds,
         requests_per_second=services.settings.rate_limit,
     )
+    api.cut = ctx.cut
+    return ctx
+
+
+def _heard(engine: sa.Engine, store: Store) -> None:
+    """Note that a store answers, while the slice goes on."""
+    try:
+        for attempt in attempts(engine):
+            with attempt as connection:
+                lanes.answered(connection, store.id)
+    except TryLater as error:  # the next slice that is answered notes it
+        log(store=store.name).warning("answer not noted", reason=str(error))
 
 
 def _slice(ctx: Context) -> float:
@@ -272,8 +307,11 @@ def _next_due(ctx: Context, resource: Resource) -> float:
     return max(due, 1.0)
 
 
-def _released(ctx: Context, after_seconds: float) -> None:
-    """Release the lease; a crawl queued meanwhile makes the lane due at once."""
+def _released(ctx: Context, after_seconds: float, began: float) -> None:
+    """Release the lease; a crawl queued or a nudge come meanwhile makes the lane due at once.
+
+    `began` is the monotonic time at which the slice began.
+    """
     try:
         for attempt in attempts(ctx.engine):
             with attempt as connection:
@@ -285,6 +323,10 @@ def _released(ctx: Context, after_seconds: float) -> None:
                     crawl = crawls.next_crawl(connection, ctx.store.id, ctx.lease.resource)
                 is_new = crawl is not None and crawl.state == "pending"
                 most = INCONCLUSIVE_SECONDS if is_new else after_seconds
+                if ctx.lease.lane == "feed":
+                    passed = time.monotonic() - began
+                    if nudges.came_within(connection, ctx.store.id, passed):
+                        most = 0.0
                 lanes.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
                 if ctx.store.error is not None and ctx.lease.resource == "credentials":
                     stores.recovered(connection, ctx.store.id)
@@ -300,8 +342,18 @@ def _park(engine: sa.Engine, held: Lease, text: str) -> None:
             lanes.fail(connection, held, error=text, after_seconds=0, parked=True)
 
 
-def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> None:
-    """Apply the consequence of an error (failures.py); no row and no checkpoint is lost by it."""
+def _failed(
+    services: Services,
+    store: Store,
+    held: Lease,
+    error: SyncError,
+    *,
+    silent_for: float | None = None,
+) -> None:
+    """Apply the consequence of an error (failures.py); no row and no checkpoint is lost by it.
+
+    `silent_for` is the length of the slice when none of its requests was answered.
+    """
     say = log(store=store.name, resource=held.resource, lane=held.lane)
     then = after_failure(
         error,
@@ -312,18 +364,27 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
     )
     if not then.is_failure:
         say.info("lease lost" if isinstance(error, LeaseLost) else "ended", reason=plain(error))
-        with suppress(LeaseLost):  # taken over by another worker
-            try:
-                for attempt in attempts(services.engine):
-                    with attempt as connection:
-                        _give_back(connection, held)
-            except TryLater:
-                services.heart.owe(lambda c: _give_back(c, held))
+        try:
+            for attempt in attempts(services.engine):
+                with attempt as connection:
+                    _give_back(connection, held)
+        except LeaseLost:
+            pass  # taken over by another worker
+        except TryLater:
+            services.heart.owe(lambda c: _give_back(c, held))
         return
+    is_noted = True
     try:
         for attempt in attempts(services.engine):
             with attempt as connection:
-                _note_failure(connection, store, held, error, then)
+                is_noted = _note_failure(connection, store, held, error, then)
+                if silent_for is not None:
+                    lanes.silence(
+                        connection,
+                        store.id,
+                        after_seconds=then.again_in,
+                        elapsed_seconds=silent_for,
+                    )
         if then.stopped_for is not None:
             # In a transaction of its own: it locks every lane of the store, and each worker holds
             # one of them.
@@ -337,6 +398,9 @@ def _failed(services: Services, store: Store, held: Lease, error: SyncError) -> 
         say.warning("could not note the failure", reason=str(second))
         if isinstance(second, TryLater):
             services.heart.owe(lambda c: _note_failure(c, store, held, error, then))
+    if not is_noted:
+        say.info("lease lost", reason=plain(error))
+        return
     say.warning(
         "failed",
         reason=plain(error),
@@ -354,14 +418,15 @@ def _give_back(connection: sa.Connection, held: Lease) -> None:
 
 def _note_failure(
     connection: sa.Connection, store: Store, held: Lease, error: SyncError, then: Next
-) -> None:
+) -> bool:
+    """Write the failure down; False when another worker had taken the lease over."""
     reason = plain(error)
     if then.unavailable:
         lanes.lock(connection, held)
         coverage.set_unavailable(connection, store.id, held.resource, reason=reason)
         lanes.release(connection, held, after_seconds=then.again_in)
-        return
-    lanes.fail(
+        return True
+    is_held = lanes.fail(
         connection,
         held,
         error=reason,
@@ -379,3 +444,4 @@ def _note_failure(
             reason=str(error),
             body=error.body,
         )
+    return is_held

@@ -14,13 +14,14 @@ from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
-from sync.declare import Reread, Resource
+from sync.declare import HistoryFeed, Reread, Resource
 from sync.records.normalise import Batch, JsonRow
 from sync.records.observed import Loaded, ObservedRow, Origin
+from sync.rows import doubled_hour, kept
 from sync.rows.live_rows import live_among, relist
 from sync.rows.tombstones import Tombstone, mark_deleted
 from sync.rows.upsert import add_named, load, name_before
-from sync.state import coverage, crawls, doubts, feeds, rereads
+from sync.state import coverage, crawls, departures, doubts, feeds, rereads
 from sync.state.crawls import Crawl
 from sync.work.context import Context
 
@@ -46,11 +47,20 @@ def write_rows(
     """
     store_id = ctx.store.id
     rows = [ObservedRow(row, as_of) for batch, as_of in pages for row in batch.rows]
-    loaded = load(connection, resource, store_id, rows, origin=origin)
-    seen = loaded.seen
-    loaded.add(mark_deleted(connection, resource, store_id, tombstones))
+    keys = [dated.row.key for dated in rows] + [tombstone.key for tombstone in tombstones]
     if resource.is_followed:
-        keys = [dated.row.key for dated in rows] + [tombstone.key for tombstone in tombstones]
+        # First of all, as whoever applies its feed locks it: feed and rows come in any order then.
+        coverage.lock(connection, store_id, resource.name)
+    with kept.following(connection, resource, store_id, keys) as written:
+        loaded = load(connection, resource, store_id, rows, origin=origin)
+        moved = doubled_hour.settle(connection, resource, store_id, rows, ctx.zone)
+        seen = loaded.seen
+        loaded.add(mark_deleted(connection, resource, store_id, tombstones))
+        written.update(loaded.keys, moved)
+    if isinstance(resource.changes, HistoryFeed):
+        if loaded.left:
+            feeds.hold(connection, store_id, resource.changes.by, of=resource.name)
+            departures.note_read(connection, resource, store_id, loaded.left)
         ids = [key for key in keys if isinstance(key, int)]
         returned = rereads.mark_listed(connection, store_id, resource.name, ids)
         relist(connection, resource, store_id, [*relisted, *returned])

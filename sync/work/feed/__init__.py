@@ -5,6 +5,7 @@ bookmark.py    the start of a feed, and its new start when the chain is broken
 history.py     a history's entries by id, and their content for the records they name
 write_told.py  a page of entries written: entries, records, and late entries
 tail.py        the second reading: entries passed once known for the lateness bound
+nudged.py      records that a nudge named, read before the history tells of them
 late.py        the third reading, and a sample of records: news later than the bound
 reread.py      records read again by id, and written
 due.py         records that wait in `sync.reread`, read when they are due

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from sync import failpoints
 from sync.crm import Priority
+from sync.database.engine import attempts
 from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
 from sync.declare.moments import local_text
+from sync.errors import SyncError, TryLater
 from sync.rows.tombstones import Tombstone
-from sync.state import crawls, diagnostics, doubts, feeds
+from sync.state import crawls, diagnostics, doubts, feeds, lanes
 from sync.state.feeds import Feed
+from sync.telemetry import plain
 from sync.work.context import Context
 from sync.work.feed.history import (
     Entries,
     ask_chain,
-    entries_of,
+    ask_entries,
     feed_of,
+    find_feed,
     require_progress,
     write_entries,
 )
 from sync.work.writing import write_tombstones
 
 RECENT_MINUTES = 15
-FURTHER = 4
+FURTHER = 16
 """The factor by which each request looks further back than the one before."""
+HALVINGS, FEW_PAGES = 8, 3
+"""The most times that the way is halved, and the pages that are read on rather than that."""
 MOST_MINUTES = 60 * 24 * 366 * 30
+WAIT_SECONDS = 60.0
+"""The longest wait for another lane that is looking for the same bookmark."""
 
 
 def set_bookmark(ctx: Context, history: Resource) -> Feed:
@@ -37,7 +46,44 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
 
     The start is the newest entry older than some minutes. Later entries are followed: they include
     changes that lists do not show yet, and ids published after larger ones.
+
+    Three lanes begin with it: that of the feed, that of older history, that of the list. Whoever
+    holds the feed's lease looks for it, and the others wait.
     """
+    if ctx.lease.resource == history.name and ctx.lease.lane == "feed":
+        return _set(ctx, history)
+    claim = lanes.Claim(ctx.store.id, history.name, "feed")
+    until = ctx.monotonic() + WAIT_SECONDS
+    while (feed := find_feed(ctx, history)) is None:
+        for attempt in attempts(ctx.engine):
+            with attempt as connection:
+                held = lanes.acquire(connection, claim, holder=ctx.lease.holder)
+                is_at_rest = held is None and lanes.is_at_rest(connection, claim)
+        if held is not None:
+            return _set_instead(replace(ctx, lease=held), history)
+        if is_at_rest:
+            return _set(ctx, history)  # nobody will work on the feed
+        if ctx.monotonic() > until or ctx.stop.wait(0.2):
+            raise TryLater(f"the bookmark of {history.name} is still being looked for")
+    return feed
+
+
+def _set_instead(ctx: Context, history: Resource) -> Feed:
+    """Set the bookmark with the feed's lease, and release it."""
+    try:
+        feed = find_feed(ctx, history) or _set(ctx, history)
+    except SyncError as error:
+        for attempt in attempts(ctx.engine):
+            with attempt as connection:
+                lanes.fail(connection, ctx.lease, error=plain(error), after_seconds=1, parked=False)
+        raise
+    for attempt in attempts(ctx.engine):
+        with attempt as connection:
+            lanes.release(connection, ctx.lease, after_seconds=0)
+    return feed
+
+
+def _set(ctx: Context, history: Resource) -> Feed:
     bookmark, answer = find_bookmark(ctx, history)
 
     for attempt in ctx.attempts():
@@ -53,32 +99,49 @@ def find_bookmark(ctx: Context, history: Resource) -> tuple[int, Entries]:
 
     The minutes are fifteen, or the lateness bound where that is longer: what lists may not show yet
     has to be told once more. The age is by the CRM's own clock where it gives one, because clocks
-    differ. After a burst (an
-    import, say) the first answer may hold older entries only; then further ones are read while the
-    slice lasts.
+    differ. Each look goes further back, until it shows something; where it shows more than a page,
+    the next ones go half of the way forth again. After a burst (an import, say) no look may show
+    the newest of them; then further ones are read while the slice lasts.
     """
     now = ctx.draw()
     with ctx.reading() as connection:
         bound = feeds.lateness_seconds(connection, ctx.store.id)
     recent_minutes = max(RECENT_MINUTES, math.ceil(bound / 60))
-    minutes = recent_minutes + 1
-    while True:
+
+    def look(minutes: int) -> tuple[list[int], Entries]:
         since = local_text(now - dt.timedelta(minutes=minutes), ctx.zone)
-        params = {"filter": {"startDate": since}, "limit": 100}
-        reply = ctx.api.first(history, params, priority=Priority.FEED)
-        answer = entries_of(ctx, history, reply, after_id=0)
-        recent = (answer.crm_at or now) - dt.timedelta(minutes=recent_minutes)
-        older = _older(answer, recent)
-        if older or minutes > MOST_MINUTES:
+        found = ask_entries(ctx, history, {"startDate": since}, priority=Priority.FEED)
+        recent = (found.crm_at or now) - dt.timedelta(minutes=recent_minutes)
+        return _older(found, recent), found
+
+    nearer, minutes = recent_minutes, recent_minutes + 1
+    older, answer = look(minutes)
+    while not older and minutes <= MOST_MINUTES:
+        nearer, minutes = minutes, minutes * FURTHER
+        older, answer = look(minutes)
+    for _ in range(HALVINGS):
+        few = answer.total <= FEW_PAGES * 100
+        if few or not _goes_on(older, answer) or minutes - nearer <= 1 or ctx.is_over:
             break
-        minutes *= FURTHER
-    while older and len(older) == len(answer.entries) and not (answer.is_end or ctx.is_over):
+        middle = (nearer + minutes) // 2
+        found, found_answer = look(middle)
+        if not found:
+            nearer = middle
+            continue
+        minutes, older, answer = middle, found, found_answer
+    while _goes_on(older, answer) and not ctx.is_over:
         further = ask_chain(ctx, history, after_id=answer.last_id, priority=Priority.FEED)
         require_progress(history, further)
-        if not (found := _older(further, recent)):
+        recent = (answer.crm_at or now) - dt.timedelta(minutes=recent_minutes)
+        if not (newer := _older(further, recent)):
             break
-        older, answer = found, further
+        older, answer = newer, further
     return max(older, default=0), answer
+
+
+def _goes_on(older: list[int], answer: Entries) -> bool:
+    """Tell whether an answer of older entries alone is followed by others, maybe older ones too."""
+    return bool(older) and len(older) == len(answer.entries) and not answer.is_end
 
 
 def _older(answer: Entries, recent: dt.datetime) -> list[int]:

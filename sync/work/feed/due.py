@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sync.declare import Resource, SinceId
-from sync.state import rereads
+from sync.state import coverage, feeds, rereads
 from sync.work.context import Context
 from sync.work.feed.late import judge_sample
 from sync.work.feed.reread import apply, read_again
@@ -38,6 +38,9 @@ def _read_waiting(ctx: Context, history: Resource, target: Resource) -> bool:
 
     for attempt in ctx.attempts():
         with attempt as connection:
+            coverage.lock(connection, ctx.store.id, target.name)
+            if sampled:
+                feeds.hold(connection, ctx.store.id, history.name, of=target.name)
             # Ticked off before the results are written: those may queue the same records again.
             settled = {record: each for record, each in due.items() if record not in read.open}
             rereads.tick_off(connection, ctx.store.id, target.name, settled, read_at=read.as_of)

@@ -33,16 +33,19 @@ from sync.work.feed.history import (
     find_feed,
     known_before,
     require_progress,
+    surely_in_one_answer,
     told_of,
 )
 from sync.work.feed.late import read_backward, take_sample
+from sync.work.feed.nudged import take_nudged
 from sync.work.feed.reread import Read, read_again
 from sync.work.feed.tail import follow_tail
 from sync.work.feed.write_told import take_late, write_told
 from sync.work.missing import require_access
 
 OVERLAP = 30
-"""The number of known entries that each look requests again, to prove the chain."""
+"""The most known entries that each look requests again, to prove the chain. All of them are to come
+in the first answer, in which they are compared."""
 LOOKS = 3
 """The requests of a look before missing known entries are believed: replicas differ."""
 
@@ -55,6 +58,8 @@ def follow(ctx: Context) -> bool:
     history = ctx.resource
     if find_feed(ctx, history) is None:
         set_bookmark(ctx, history)
+    if take_nudged(ctx):
+        drain(ctx)
     looked_at = ctx.now()
     if not follow_head(ctx):
         return False
@@ -84,7 +89,8 @@ def follow_head(ctx: Context) -> bool:
     """Prove the chain and follow it to its end; False when the slice is over before."""
     history = ctx.resource
     head_id = feed_of(ctx, history).head_id
-    known = known_before(ctx, history, head_id, at_most=OVERLAP)
+    overlap = min(OVERLAP, surely_in_one_answer(ctx, history))
+    known = known_before(ctx, history, head_id, at_most=overlap)
     answer = _first_answer(ctx, history, known, head_id=head_id)
     while answer is not None:
         require_progress(history, answer)

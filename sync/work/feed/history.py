@@ -18,7 +18,7 @@ from sync.crm import Priority
 from sync.crm.decode import decode
 from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
-from sync.errors import TryLater
+from sync.errors import TooLarge, TooSlow, TryLater
 from sync.failpoints import scaled
 from sync.records.normalise import Batch, JsonRow, Row
 from sync.records.observed import Loaded, Origin
@@ -75,6 +75,8 @@ class Entries:
     crm_at: dt.datetime | None
     entries: list[Entry] = field(default_factory=list)
     is_end: bool = True
+    total: int = 0
+    """The number of entries from the requested one on, as told."""
 
     @property
     def ids(self) -> list[int]:
@@ -201,10 +203,41 @@ def ask_chain(
     ctx: Context, history: Resource, *, after_id: int, priority: Priority, limit: int = LIMIT
 ) -> Entries:
     """Request the next entries after an id. No `page`: with sinceId the API answers 400."""
-    reply = ctx.api.first(
-        history, {"filter": {"sinceId": after_id}, "limit": limit}, priority=priority
-    )
-    return entries_of(ctx, history, reply, after_id=after_id, limit=limit)
+    chosen = {"sinceId": after_id}
+    return ask_entries(ctx, history, chosen, after_id=after_id, priority=priority, limit=limit)
+
+
+def ask_entries(
+    ctx: Context,
+    history: Resource,
+    chosen: Mapping[str, Any],
+    *,
+    after_id: int = 0,
+    priority: Priority,
+    limit: int = LIMIT,
+) -> Entries:
+    """Request the first entries that a filter chooses.
+
+    Fewer are requested where an account does not answer a page of `limit` in time, from the next
+    look on: a smaller page is just a shorter step.
+    """
+    fit = ctx.fit(history)
+    size = fit.next_size()
+    size = limit if size >= fit.usual else size
+    params = {"filter": chosen, "limit": size}
+    try:
+        reply = ctx.api.first(history, params, priority=priority)
+    except (TooLarge, TooSlow) as error:
+        fit.failed(size, error)
+        raise
+    fit.came(size)
+    return entries_of(ctx, history, reply, after_id=after_id, limit=size)
+
+
+def surely_in_one_answer(ctx: Context, history: Resource) -> int:
+    """Return how many known entries come in one answer though late ones come between them."""
+    fit = ctx.fit(history)
+    return (LIMIT if fit.size >= fit.usual else fit.size) // 2
 
 
 def require_progress(history: Resource, answer: Entries) -> None:
@@ -224,6 +257,7 @@ def entries_of(
     }
     batch.rows = [rows[key] for key in sorted(rows)]
     answer = Entries(batch, reply.as_of, ctx.moment(reply.data.get("generatedAt")))
+    answer.total = reply.pagination.total
     answer.entries = [entry_of(history, key, rows[key].values) for key in sorted(rows)]
     says_last = reply.pagination.pages <= 1 or (not records and reply.pagination.total == 0)
     answer.is_end = len(records) < limit and says_last

@@ -12,22 +12,22 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-from sync.crawl import Days, lists_lag
+from sync.crawl import lists_lag
 from sync.crm import Priority
 from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
 from sync.records.observed import Loaded
 from sync.rows.live_rows import live_among
 from sync.rows.upsert import differing, name_before
-from sync.state import crawls, doubts, feeds, rereads
+from sync.state import feeds, rereads
 from sync.work.context import Context
 from sync.work.feed.history import (
-    Entry,
     ask_chain,
     feed_of,
     require_progress,
     stored_after,
     subject_column,
+    surely_in_one_answer,
     told_of,
 )
 from sync.work.feed.reread import ChangeHint, Read, apply, read_again
@@ -35,7 +35,7 @@ from sync.work.feed.write_told import take_late, write_told
 
 PAGES_PER_LOOK = 3
 SMALL = 30
-"""The number of entries that every look at the head proves; so few need no third reading."""
+"""The most entries that every look at the head asks for again; so few need no third reading."""
 
 
 def read_backward(ctx: Context) -> None:
@@ -53,11 +53,12 @@ def read_backward(ctx: Context) -> None:
                 )
                 state = feeds.backward(connection, store_id, history.name)
     at_id, until_id = state.at_id, state.until_id or 0
+    small = min(SMALL, surely_in_one_answer(ctx, history))
     for page in range(PAGES_PER_LOOK):
         if at_id is None or ctx.is_over:
             return
-        stored = stored_after(ctx, history, at_id, until_id=until_id, bound=0, at_most=SMALL + 1)
-        if page == 0 and len(stored) <= SMALL:
+        stored = stored_after(ctx, history, at_id, until_id=until_id, bound=0, at_most=small + 1)
+        if page == 0 and len(stored) <= small:
             for attempt in ctx.attempts():
                 with attempt as connection:
                     feeds.advance_backward(connection, store_id, history.name, to_id=None)
@@ -81,7 +82,6 @@ def _read_page(ctx: Context, history: Resource, at_id: int, until_id: int) -> in
         with attempt as connection:
             if late:
                 bound = feeds.lateness_seconds(connection, ctx.store.id)
-                _open_windows(ctx, connection, target, late)
                 write_told(ctx, connection, history, answer, late, read)
                 take_late(
                     ctx, connection, history, answer, late, lacked_at=None, lacked_seconds=bound
@@ -97,46 +97,6 @@ def _known(connection: sa.Connection, history: Resource, store_id: int, ids: lis
         (store_id, ids),
     )
     return set(rows.scalars())
-
-
-def _open_windows(
-    ctx: Context, connection: sa.Connection, target: Resource, late: list[Entry]
-) -> None:
-    """Raise a doubt on the days whose proof came after a departure that it did not know of.
-
-    In the count, the departed record may have made up for a lost one.
-    """
-    if not target.created_field:
-        return
-    left = [e for e in late if e.is_departure and e.subject is not None]
-    rows = connection.execute(
-        sa.text(
-            f"SELECT DISTINCT t.created_on FROM {crm_name(target.name)} AS t JOIN unnest("
-            "cast(:ids AS bigint[]), cast(:moments AS timestamptz[])) AS n(id, at) ON n.id = t.id"
-            " WHERE t.store_id = :store AND t.deleted_at IS NULL AND t.created_on IS NOT NULL"
-            " AND EXISTS (SELECT FROM sync.window AS w WHERE w.store_id = :store"
-            " AND w.resource = :resource AND w.state IN ('counted', 'proven')"
-            " AND coalesce(w.first_day, '-infinity') <= t.created_on"
-            " AND coalesce(w.last_day, 'infinity') >= t.created_on"
-            " AND (n.at IS NULL OR coalesce(w.crm_at, w.asked_at) >= n.at))"
-        ),
-        {
-            "store": ctx.store.id,
-            "resource": target.name,
-            "ids": [entry.subject for entry in left],
-            "moments": [entry.at for entry in left],
-        },
-    ).scalars()
-    for day in list(rows):
-        doubts.raise_doubt(
-            connection,
-            ctx.store.id,
-            target.name,
-            kind="late",
-            detail=f"a departure from {day} was published after its proof",
-            days=Days(day, day),
-        )
-        crawls.queue_deep(connection, ctx.store.id, target.name, days=(day, day))
 
 
 def take_sample(ctx: Context) -> None:
@@ -161,6 +121,7 @@ def take_sample(ctx: Context) -> None:
     tombstones = [tombstone.key for tombstone in read.tombstones]
     for attempt in ctx.attempts():
         with attempt as connection:
+            feeds.hold(connection, store_id, history.name, of=target.name)
             found = differing(connection, target, store_id, rows)
             found |= live_among(connection, target, store_id, tombstones)
             rereads.ask_again(

@@ -21,6 +21,7 @@ from sync.work.feed.history import (
     Stored,
     ask_chain,
     feed_of,
+    require_progress,
     stored_after,
     told_of,
 )
@@ -92,6 +93,7 @@ def _ask(ctx: Context, history: Resource, after_id: int, ready: list[Stored]) ->
     """Request the chain after the tail; a second time where known entries are missing."""
     wanted = {each.entry.id for each in ready}
     answer = ask_chain(ctx, history, after_id=after_id, priority=Priority.FEED)
-    if wanted <= set(answer.ids) or not answer.is_end:
-        return answer
-    return ask_chain(ctx, history, after_id=after_id, priority=Priority.FEED)
+    if answer.is_end and not wanted <= set(answer.ids):
+        answer = ask_chain(ctx, history, after_id=after_id, priority=Priority.FEED)
+    require_progress(history, answer)
+    return answer

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sync.declare import Resource, SinceId
 from sync.records.observed import Loaded
-from sync.state import departures, feeds, rereads
+from sync.state import coverage, crawls, departures, feeds, rereads, windows
 from sync.work.context import Context
 from sync.work.feed.history import Entries, Entry, parts_told, write_entries
 from sync.work.feed.reread import Read, apply
@@ -31,13 +31,16 @@ def write_told(
     """
     assert isinstance(history.listing, SinceId)
     target = ctx.resources[history.listing.target]
-    feeds.hold(connection, ctx.store.id, history.name)
-    left = [
-        (entry.id, entry.subject, entry.at)
-        for entry in fresh
-        if entry.is_departure and entry.subject is not None
-    ]
-    departures.note(connection, target, ctx.store.id, left)
+    feeds.hold(connection, ctx.store.id, history.name, of=target.name)
+    left = [each for each in fresh if each.is_departure and each.subject is not None]
+    departures.note(
+        connection,
+        target,
+        ctx.store.id,
+        [(each.id, each.subject, each.at) for each in left if each.subject is not None],
+    )
+    if left:
+        _open_windows(ctx, connection, history, target, answer, left)
     wanted = {entry.id for entry in fresh}
     rows = [row for row in answer.batch.rows if row.key in wanted]
     loaded = write_entries(ctx, connection, history, answer, rows)
@@ -48,6 +51,35 @@ def write_told(
     gone = {e.subject for e in fresh if e.subject is not None and (e.is_deleted or e.combined_to)}
     _ask_contested(ctx, connection, target, gone & set(read.listed))
     return loaded
+
+
+def _open_windows(
+    ctx: Context,
+    connection: sa.Connection,
+    history: Resource,
+    target: Resource,
+    answer: Entries,
+    left: Sequence[Entry],
+) -> None:
+    """Withdraw a proof that did not know of a departure before it, and queue another one.
+
+    A proof is sealed when the feed is clear past it, so such an entry is older than the lateness
+    bound: half of it is sure to find it. Where the CRM tells no time, the order of the ids is.
+    """
+    feed = feeds.feed(connection, ctx.store.id, history.name)
+    bound = dt.timedelta(seconds=feeds.lateness_seconds(connection, ctx.store.id))
+    head_id = feed.head_id if feed is not None else 0
+    before = None if answer.crm_at is None else answer.crm_at - bound / 2
+    late = [
+        (entry.subject, entry.at)
+        for entry in left
+        if entry.subject is not None
+        and (entry.id <= head_id or entry.at is None or (before is not None and entry.at < before))
+    ]
+    if late and windows.open_contradicted(connection, ctx.store.id, target.name, late):
+        coverage.withdraw(connection, ctx.store.id, target.name)
+        since = ctx.store.since if target.created_field else None
+        crawls.queue_proof(connection, ctx.store.id, target.name, since=since)
 
 
 def _ask_contested(

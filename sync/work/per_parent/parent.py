@@ -20,7 +20,7 @@ from sync.errors import NotFound, Refused, TryLater, UnexpectedData
 from sync.records.normalise import Batch
 from sync.work.by_ids import TRIES, insistent
 from sync.work.context import Context
-from sync.work.pages import read_page
+from sync.work.pages import PageList, Part, read_page
 from sync.work.session import Reply
 from sync.work.whole_list.sweep import PASSES, unusable
 
@@ -67,11 +67,11 @@ class Answered:
     is_refused: bool = False
     held_bytes: int = 0
 
-    def take(self, batch: Batch, reply: Reply, total: int) -> None:
-        """Add a page."""
-        self.batches.append((batch, reply.as_of))
-        self.held_bytes += len(reply.body)
-        self.check.add([row.key for row in batch.rows], total, unusable=unusable(batch))
+    def take(self, batch: Batch, part: Part) -> None:
+        """Add a page, or a part of it."""
+        self.batches.append((batch, part.as_of))
+        self.held_bytes += part.body_bytes
+        self.check.add([row.key for row in batch.rows], part.total, unusable=unusable(batch))
 
     @property
     def is_full(self) -> bool:
@@ -168,39 +168,74 @@ class _Reading:
 
     def run(self) -> Answered:
         answered = Answered(self.parent, self.ctx.draw())
-        is_paged = not isinstance(self.resource.listing, SinglePage)
-        page, last, bound = 1, 1, 1
-        repeats: dict[str, int] = {}
-        while page <= last:
-            try:
-                reply = self._ask(page if is_paged else None)
-            except Refused as refusal:
-                if page == 1 and isinstance(refusal, NotFound):
-                    answered.is_missing = True
-                    break
-                answered.check.add_refusal()
-                break
-            records = _records(reply, self.resource)
-            batch = self.ctx.normalise(
-                self.resource, records, parent=self.parent.key, repeats=repeats
-            )
-            repeats = batch.repeats
-            if not is_paged:
-                answered.take(batch, reply, len(records))
-                break
-            pagination = reply.pagination
-            answered.take(batch, reply, pagination.total)
-            if page == 1:
-                self._require_length(pagination.pages, reply)
-                bound = pages_bound(pagination.pages)
-            last = min(pagination.pages, bound) if batch.rows else page
-            page += 1
-            if page <= last:
-                self._make_room(answered)
-                self.require_time()
+        if isinstance(self.resource.listing, SinglePage):
+            self._read_answer(answered)
+        else:
+            self._read_pages(answered)
         return answered
 
-    def _ask(self, page: int | None) -> Reply:
+    def _read_answer(self, answered: Answered) -> None:
+        """Read a list that comes in one answer."""
+        path, params = self._address()
+        try:
+            reply = insistent(
+                self.ctx,
+                lambda: self.ctx.api.of_parent(
+                    self.resource, path, params, priority=Priority.REFRESH
+                ),
+                priority=Priority.REFRESH,
+                tries=TRIES,
+            )
+        except NotFound:
+            answered.is_missing = True
+            return
+        records = _records(reply, self.resource)
+        batch = self.ctx.normalise(self.resource, records, parent=self.parent.key)
+        size = len(reply.body)
+        part = Part(None, reply.as_of, len(records), pages=1, left=(), body_bytes=size)
+        answered.take(batch, part)
+
+    def _read_pages(self, answered: Answered) -> None:
+        """Read a list page by page."""
+        path, params = self._address()
+        body = b""
+
+        def ask(asked: Mapping[str, Any]) -> Reply:
+            nonlocal body
+            reply = self.ctx.api.of_parent(self.resource, path, asked, priority=Priority.REFRESH)
+            body = reply.body
+            return reply
+
+        pages = PageList(self.ctx, self.resource, params, Priority.REFRESH, ask=ask)
+        page, last, bound = 1, 1, 0
+        repeats: dict[str, int] = {}
+        try:
+            while page <= last:
+                for part in read_page(pages, page):
+                    batch = self.ctx.normalise(
+                        self.resource,
+                        part.take_records(),
+                        parent=self.parent.key,
+                        repeats=repeats,
+                    )
+                    repeats = batch.repeats
+                    answered.take(batch, part)
+                    if not bound:
+                        self._require_length(part.pages, body)
+                        bound = pages_bound(part.pages)
+                    last = min(part.pages, bound) if batch.rows else page
+                    if part.left or page < last:
+                        self._make_room(answered)
+                        self.require_time()
+                page += 1
+        except Refused as refusal:
+            if not answered.check.pages and isinstance(refusal, NotFound):
+                answered.is_missing = True
+            else:
+                answered.check.add_refusal()
+
+    def _address(self) -> tuple[str, dict[str, Any]]:
+        """Return the path and the parameters of this parent's list."""
         columns = self.parent.columns
         path = _filled(
             self.resource.path,
@@ -210,23 +245,14 @@ class _Reading:
             name: _filled(value, columns) if isinstance(value, str) else value
             for name, value in self.resource.params
         }
+        return path, params
 
-        def ask(asked: Mapping[str, Any]) -> Reply:
-            return self.ctx.api.of_parent(self.resource, path, asked, priority=Priority.REFRESH)
-
-        if page is None:
-            return insistent(self.ctx, lambda: ask(params), priority=Priority.REFRESH, tries=TRIES)
-        read = read_page(
-            self.ctx, self.resource, params, page=page, priority=Priority.REFRESH, ask=ask
-        )
-        return read.reply
-
-    def _require_length(self, pages: int, reply: Reply) -> None:
+    def _require_length(self, pages: int, body: bytes) -> None:
         if pages > self.most_pages:
             raise UnexpectedData(
                 f"{self.resource.name} of {self.parent.key} have {pages} pages, more than"
                 f" {self.most_pages}",
-                body=reply.body,
+                body=body,
             )
         if pages > HELD_PAGES and self.keep is None:
             raise Long(f"{self.resource.name} of {self.parent.key} have {pages} pages")

@@ -15,15 +15,14 @@ from typing import Any
 
 from sync.crm import Priority
 from sync.declare import Resource
-from sync.errors import TryLater, UnexpectedData
+from sync.errors import UnexpectedData
 from sync.records.normalise import Batch
 from sync.records.observed import Origin
 from sync.state import approvals, crawls, positions
 from sync.state.crawls import Crawl
 from sync.state.positions import Position
-from sync.work.by_ids import TRIES, insistent, is_unreadable
 from sync.work.context import Context
-from sync.work.pages import SMALLER
+from sync.work.pages import ask_sized
 from sync.work.session import Reply
 from sync.work.writing import write_rows
 
@@ -42,9 +41,11 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
         _begin(ctx, crawl, resource)
     with ctx.reading() as connection:
         position = positions.position(connection, ctx.store.id, resource.name)
-    is_settled = True
+    is_settled, first_as_of = True, None
     while True:
         reply = _ask(ctx, resource, position.cursor)
+        # A record may have been published late on a page that was read before the last one.
+        first_as_of = first_as_of or reply.as_of
         records = reply.records(resource)
         batch = ctx.normalise(resource, records, repeats=position.repeats)
         following = _next(reply)
@@ -64,7 +65,7 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
                     positions.set_position(connection, ctx.store.id, resource.name, passed)
                 if is_end:
                     approvals.end(
-                        connection, ctx.store, resource, crawl, complete_as_of=reply.as_of
+                        connection, ctx.store, resource, crawl, complete_as_of=first_as_of
                     )
         if is_end:
             return True
@@ -75,21 +76,12 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
 def _ask(ctx: Context, resource: Resource, cursor: str) -> Reply:
     """Request the page behind a cursor, or a smaller one, which names the next cursor too."""
     params: dict[str, Any] = {**dict(resource.params), **({"cursor": cursor} if cursor else {})}
-    limits = [resource.page_size, *(each for each in SMALLER if each < resource.page_size)]
-    for limit in limits:
-        try:
-            return insistent(
-                ctx,
-                lambda limit=limit: ctx.api.first(  # type: ignore[misc]
-                    resource, params | {"limit": limit}, priority=Priority.REFRESH
-                ),
-                priority=Priority.REFRESH,
-                tries=TRIES if limit == resource.page_size else 1,
-            )
-        except (TryLater, UnexpectedData) as error:
-            if not is_unreadable(error) or limit == limits[-1]:
-                raise
-    raise AssertionError("unreachable")
+    return ask_sized(
+        ctx,
+        resource,
+        lambda size: ctx.api.first(resource, params | {"limit": size}, priority=Priority.REFRESH),
+        priority=Priority.REFRESH,
+    )
 
 
 def _begin(ctx: Context, crawl: Crawl, resource: Resource) -> None:

@@ -7,9 +7,8 @@ that existed when the pass began (`PassCheck`). One that never holds still is re
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from sync.crawl import WHOLE, Count, Days, PassCheck, pages_bound, put_off_seconds
@@ -17,7 +16,7 @@ from sync.crm import Priority
 from sync.declare import Resource, SinglePage
 from sync.deletion import By, Deleted, Evidence, Withheld
 from sync.errors import Refused, TryLater
-from sync.records.normalise import Batch
+from sync.records.normalise import Batch, Row
 from sync.records.observed import Origin
 from sync.rows.live_rows import live_keys
 from sync.rows.tombstones import Tombstone
@@ -26,10 +25,11 @@ from sync.state.crawls import Crawl
 from sync.telemetry import log
 from sync.work.by_ids import TRIES, insistent
 from sync.work.context import Context
-from sync.work.list_params import SMALL_PAGE, days_of, list_params
+from sync.work.list_params import SMALL_PAGE, days_of, filters_of, list_params
 from sync.work.missing import judge_list
-from sync.work.pages import Page, read_page
+from sync.work.pages import PageList, Part, in_parts, read_page, read_part
 from sync.work.prefetch import Prefetcher
+from sync.work.spans import Spans
 from sync.work.writing import write_rows, write_tombstones
 
 PASSES = 4
@@ -52,10 +52,13 @@ class Pass:
     pages: int = 0
     failed: dict[int, str] = field(default_factory=dict)
 
-    def take(self, batch: Batch, as_of: dt.datetime, total: int) -> None:
-        """Add a page, in the order sent."""
-        self.first_as_of = self.first_as_of or as_of
-        self.check.add([row.key for row in batch.rows], total, unusable=unusable(batch))
+    def take(self, batch: Batch, part: Part) -> None:
+        """Add a page, or a part of it, in the order sent."""
+        self.first_as_of = self.first_as_of or part.as_of
+        keys = [row.key for row in batch.rows]
+        self.check.add(keys, part.total, unusable=unusable(batch))
+        self.check.ids.update(part.failed)
+        self.failed |= part.failed
 
 
 def unusable(batch: Batch) -> set[str]:
@@ -134,7 +137,7 @@ def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
     )
     batch = ctx.normalise(resource, reply.records(resource))
     result = Pass()
-    result.take(batch, reply.as_of, len(batch.rows))
+    result.take(batch, Part(None, reply.as_of, total=len(batch.rows), pages=1, left=()))
     for attempt in ctx.attempts():
         with attempt as connection:
             page = (batch, reply.as_of)
@@ -146,8 +149,7 @@ def _read_pages(ctx: Context, crawl: Crawl, resource: Resource, before: Pass | N
     """Make one pass, and after its pages request the total once more."""
     result = Pass(crawl.days if resource.created_field else WHOLE)
     if before is not None and before.check.grew and before.check.ascends:
-        ask = partial(_ask, ctx, resource, result.days, {})
-        _begin_at_the_end(ctx, resource, ask, result, page=before.pages)
+        _begin_at_the_end(ctx, resource, result, page=before.pages)
     read_list(ctx, resource, result, origin=Origin.WALK, crawl=crawl)
     if result.check.pages > 1:
         small = list_params(ctx, resource, result.days, page=1, limit=SMALL_PAGE)
@@ -174,70 +176,97 @@ def read_list(
 
     The reading ends at an empty page, or at one that is refused because the list became shorter.
     """
-    ask = partial(_ask, ctx, resource, result.days, chosen or {})
+    pages = _list_of(ctx, resource, result.days, chosen or {})
     bound = last = 0
-    with Prefetcher(ask, size=lambda page: len(page.reply.body)) as ahead:
-        ahead.push(1)
-        for number, page, _ in ahead.results():
-            if isinstance(page, Refused) and number > 1:
+
+    def jobs(numbers: Iterable[int]) -> Iterator[_Job]:
+        return (_Job(number, pages.spans(number)) for number in numbers)
+
+    def fetch(job: _Job) -> _Fetched:
+        part = read_part(pages, job.spans)
+        return _Fetched(ctx.normalise(resource, part.take_records()), part)
+
+    with Prefetcher(fetch, size=lambda fetched: fetched.part.body_bytes) as ahead:
+        ahead.push_each(jobs([1]))
+        for job, fetched, _ in in_parts(ahead, lambda _: pages):
+            number = job.number
+            if isinstance(fetched, Refused) and job.spans[0].first:
                 result.check.add_refusal()
                 break
-            if isinstance(page, Exception):
-                raise page
-            batch = ctx.normalise(resource, page.reply.records(resource))
-            pagination = page.reply.pagination
-            result.pages = pagination.pages
-            if number == 1:
-                bound = pages_bound(pagination.pages)
-                last = pagination.pages
-                ahead.push_each(range(2, min(last, bound) + 1))
-            elif number == last and pagination.pages > number and number < bound:
+            if isinstance(fetched, Exception):
+                raise fetched
+            batch, part = fetched.batch, fetched.part
+            result.pages = part.pages
+            if not last:
+                bound, last = pages_bound(part.pages), max(part.pages, 1)
+                ahead.push_each(jobs(range(2, min(last, bound) + 1)))
+            elif part.is_last and number == last and part.pages > number and number < bound:
                 last = number + 1
-                ahead.push(last)
-            result.take(batch, page.reply.as_of, pagination.total)
-            for total in page.totals - {pagination.total}:
-                result.check.add_total(total)
-            result.check.ids.update(page.failed)
-            result.failed |= page.failed
+                ahead.push_each(jobs([last]))
+            result.take(batch, part)
             for attempt in ctx.attempts():
                 with attempt as connection:
-                    read = (batch, page.reply.as_of)
+                    read = (batch, part.as_of)
                     write_rows(ctx, connection, resource, [read], origin=origin, crawl=crawl)
             if ctx.stop.is_set():
                 raise TryLater("stopped between two pages of a pass")
-            if not batch.rows and not batch.rejects and not page.failed:
+            if not batch.rows and not batch.rejects and not part.failed and not part.unnamed:
                 break
 
 
-def _ask(
-    ctx: Context, resource: Resource, days: Days, chosen: Mapping[str, object], page: int
-) -> Page:
-    params = list_params(ctx, resource, days, page=page)
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A page of a list to fetch, or what is left of it."""
+
+    number: int
+    spans: Spans
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A page, or a part of it, as rows."""
+
+    batch: Batch
+    part: Part
+
+    @property
+    def left(self) -> Spans:
+        """The rest of the page, still to be read."""
+        return self.part.left
+
+
+def _list_of(
+    ctx: Context, resource: Resource, days: Days, chosen: Mapping[str, object]
+) -> PageList:
+    params = filters_of(ctx, resource, days)
     if chosen:
         filters = params.get("filter")
         params["filter"] = {**(filters if isinstance(filters, dict) else {}), **chosen}
-    return read_page(ctx, resource, params, page=page, priority=Priority.REFRESH)
+    return PageList(ctx, resource, params, Priority.REFRESH)
 
 
-def _begin_at_the_end(
-    ctx: Context, resource: Resource, ask: Callable[[int], Page], result: Pass, *, page: int
-) -> None:
+def _begin_at_the_end(ctx: Context, resource: Resource, result: Pass, *, page: int) -> None:
     """Begin a pass over a list that grows at its end with the last page, which has the largest id.
 
     If the list has more pages by now, a few steps look for its end.
     """
+    pages = _list_of(ctx, resource, result.days, {})
     for _ in range(PASSES):
         try:
-            end = ask(page)
+            parts = list(read_page(pages, page))
         except Refused:
             return  # the list became shorter
-        last = end.reply.pagination.pages
-        if last <= page:
-            batch = ctx.normalise(resource, end.reply.records(resource))
-            result.first_as_of = end.reply.as_of
-            result.check.begin([row.key for row in batch.rows], end.reply.pagination.total)
+        end = parts[-1]
+        if end.pages <= page:
+            keys = [row.key for part in parts for row in _rows(ctx, resource, part)]
+            result.first_as_of = parts[0].as_of
+            result.check.begin(keys, end.total)
             return
-        page = last
+        page = end.pages
+
+
+def _rows(ctx: Context, resource: Resource, part: Part) -> list[Row]:
+    return ctx.normalise(resource, part.take_records()).rows
 
 
 def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], int, bool]:
@@ -267,6 +296,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
             By.LIST,
             of=live,
             seen=len(closed.check.ids),
+            is_whole=True,
             unusable=closed.check.unusable,
             approved=approved,
         ),

@@ -154,7 +154,7 @@ def count_rows(
     """
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
-    counted_at = feeds.hold(connection, ctx.store.id, history.name)
+    counted_at = feeds.hold(connection, ctx.store.id, history.name, of=resource.name)
     feed = feeds.feed(connection, ctx.store.id, history.name)
     bound = feeds.lateness_seconds(connection, ctx.store.id)
     arrived = _arrived(ctx, connection, history, asked.totals, feed, counted_at, bound=bound)

@@ -22,7 +22,7 @@ from sync.work.feed.bookmark import set_bookmark
 from sync.work.feed.history import find_feed
 from sync.work.windows.audit import days_to_compare, note_turn
 from sync.work.windows.counts import history_of
-from sync.work.windows.plan import is_cuttable, is_filter_ignored, plan_windows
+from sync.work.windows.plan import is_cuttable, is_filter_ignored
 from sync.work.windows.prove import prove_windows
 from sync.work.windows.rewalk import ask_for_missing
 from sync.work.windows.walk import walk
@@ -78,8 +78,10 @@ def _waits(ctx: Context, crawl: Crawl) -> bool:
 def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
     """Set the bookmark, then plan the windows.
 
-    The bookmark comes first: later changes are in the feed, earlier ones in the walk. A reconcile
-    starts with windows marked as walked, and counts them.
+    The bookmark comes first: later changes are in the feed, earlier ones in the walk. A list to be
+    read is one window at first, apart from days in doubt; its first page tells how long it is, and
+    cuts it where it is too long (walk.py). A reconcile starts with windows marked as walked, and
+    counts them.
     """
     resource = ctx.resources[crawl.resource]
     history = history_of(ctx, resource)
@@ -90,11 +92,10 @@ def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
         cuttable = not is_filter_ignored(ctx, resource, priority=priority)  # it may work by now
     is_counted = crawl.kind == "reconcile" and not crawl.deep
     deep, turn = days_to_compare(ctx, crawl, cuttable=cuttable)
-    if is_counted:
-        total, runs = 0, partition(crawl.days, deep)
-    else:
-        total, found = plan_windows(ctx, resource, crawl.days, priority=priority)
-        runs = [(run, crawl.deep or any(run.within(each) for each in deep)) for run in found]
+    runs = partition(crawl.days, deep)
+    if not is_counted:
+        newest_first = runs[::-1]
+        runs = [(days, crawl.deep or is_deep) for days, is_deep in newest_first]
 
     for attempt in ctx.attempts():
         with attempt as connection:
@@ -102,16 +103,18 @@ def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
                 windows.remove_window(connection, window.id)
             for days, is_deep in runs:
                 state = "walked" if is_counted and not is_deep else "planned"
-                windows.add_windows(connection, crawl, [days], state=state, deep=is_deep)
+                windows.add_windows(
+                    connection,
+                    crawl,
+                    [days],
+                    state=state,
+                    deep=is_deep,
+                    page_size=resource.page_size,
+                )
             doubts.divide(connection, ctx.store.id, resource.name, [days for days, _ in runs])
             note_turn(connection, crawl, turn)
-            if not is_counted:
-                pages = -(-total // resource.page_size)
-                crawls.count_pages(
-                    connection, crawl, planned=pages, requests=1 if len(runs) == 1 else 2
-                )
             if crawl.kind == "load":
-                coverage.expect(connection, ctx.store.id, resource.name, total=total)
+                coverage.expect_unknown(connection, ctx.store.id, resource.name)
             crawls.set_phase(connection, crawl, "walk")
     failpoints.point("planned")
 
@@ -167,4 +170,5 @@ def _take_whole(ctx: Context, crawl: Crawl) -> None:
             for window in known:
                 windows.remove_window(connection, window.id)
             is_deep = any(window.deep for window in known)
-            windows.add_windows(connection, crawl, [Days()], deep=is_deep)
+            size = ctx.resources[crawl.resource].page_size
+            windows.add_windows(connection, crawl, [Days()], deep=is_deep, page_size=size)

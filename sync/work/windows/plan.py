@@ -1,4 +1,4 @@
-"""The plan of a walk: windows small enough that little is walked again.
+"""Cuts of a list into windows: if it can be cut by creation days, how far back, and where.
 
 Windows are whole days of creation in the store's zone. A list without such a filter is one window.
 """
@@ -10,12 +10,12 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-from sync.crawl import WINDOW_MAX, Days, parts_of, slices
+from sync.crawl import Days, cut_around, slices
 from sync.crm import Priority
 from sync.declare import DateWindows, Resource
 from sync.errors import Refused
 from sync.records.normalise import Batch
-from sync.state import coverage
+from sync.state import coverage, doubts
 from sync.work.context import Context
 from sync.work.list_params import SMALL_PAGE, list_params
 
@@ -58,26 +58,28 @@ def is_filter_ignored(ctx: Context, resource: Resource, *, priority: Priority) -
     return ignored
 
 
-def plan_windows(
-    ctx: Context, resource: Resource, days: Days, *, priority: Priority
-) -> tuple[int, list[Days]]:
-    """Return the number of records of a list, and the windows to walk: a long list is cut.
+def cut(
+    ctx: Context,
+    connection: sa.Connection,
+    resource: Resource,
+    days: Days,
+    *,
+    oldest: dt.date,
+    newest: dt.date,
+    parts: int,
+) -> list[Days]:
+    """Cut days into about so many runs, newest first; the days of an accepted difference stay one.
 
-    This takes two small requests; full pages would be read again with the windows.
+    Of half of those days nothing was accepted. `oldest` and `newest` stand for open ends.
     """
+    accepted = doubts.accepted_days(connection, ctx.store.id, resource.name)
+    return cut_around(slices(days, oldest=oldest, newest=newest, parts=parts), accepted)
 
-    def params(page: int) -> dict[str, object]:
-        return list_params(ctx, resource, days, page=page, limit=SMALL_PAGE)
 
-    reply = ctx.api.first(resource, params(1), priority=priority)
-    found = reply.pagination
-    cuttable = is_cuttable(ctx, resource)
-    if found.total <= WINDOW_MAX or not cuttable or days.is_one_day:
-        return found.total, [days]
-    first = ctx.normalise(resource, reply.records(resource))
-    oldest = oldest_day(ctx, resource, days, params(found.pages), beside=first, priority=priority)
-    newest = ctx.draw().astimezone(ctx.zone).date()
-    return found.total, slices(days, oldest=oldest, newest=newest, parts=parts_of(found.total))
+def last_page_of(ctx: Context, resource: Resource, days: Days, *, total: int) -> dict[str, object]:
+    """Return the parameters of the last page of a list, in pages of the smallest size."""
+    page = max(1, -(-total // SMALL_PAGE))
+    return list_params(ctx, resource, days, page=page, limit=SMALL_PAGE)
 
 
 def oldest_day(

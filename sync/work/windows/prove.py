@@ -23,7 +23,6 @@ from sync.crawl import (
     parts_of_contested,
     seconds_to_count,
     seconds_to_seal,
-    slices,
 )
 from sync.crm import Priority
 from sync.database.identifiers import crm_name
@@ -35,7 +34,7 @@ from sync.work.context import Context
 from sync.work.feed.reread import ChangeHint, apply, read_again
 from sync.work.windows.audit import keep_turn
 from sync.work.windows.counts import CountBracket, ask_totals, count_rows, history_of
-from sync.work.windows.plan import is_cuttable
+from sync.work.windows.plan import cut, is_cuttable
 
 WINDOWS_PER_ROUND = 20
 LEAST_WAIT_SECONDS = 1.0
@@ -56,8 +55,7 @@ def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
         with ctx.reading() as connection:
             left = windows.of_crawl(connection, crawl.id, states=UNSEALED)
         if not left:
-            finish(ctx, crawl, priority=priority)
-            return True
+            return finish(ctx, crawl, priority=priority)
         waits = _seconds_to_wait(ctx, crawl, left)
         turn = [window for window in left if waits[window.id] <= 0][:WINDOWS_PER_ROUND]
         if not turn:
@@ -85,6 +83,8 @@ def seal(ctx: Context, crawl: Crawl) -> None:
 
     for attempt in ctx.attempts():
         with attempt as connection:
+            # No departure is learnt meanwhile.
+            feeds.hold(connection, ctx.store.id, history.name, of=resource.name)
             counted = windows.of_crawl(connection, crawl.id, states=("counted",))
             feed = feeds.feed(connection, ctx.store.id, history.name)
             bound = feeds.lateness_seconds(connection, ctx.store.id)
@@ -320,7 +320,7 @@ def _parts(
     ).one()
     today = clock.now(connection).astimezone(ctx.zone).date()
     oldest, newest = days.first or row[0] or today, days.last or row[1] or today
-    runs = slices(days, oldest=oldest, newest=newest, parts=parts)
+    runs = cut(ctx, connection, resource, days, oldest=oldest, newest=newest, parts=parts)
     return runs if len(runs) > 1 else []
 
 
@@ -343,14 +343,20 @@ def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority:
                 crawls.add_report(connection, crawl, {"ghosts": loaded.deleted})
 
 
-def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
-    """Mark the whole as proven once every window is sealed; check rows that belong to none."""
+def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+    """Mark the whole as proven once every window is sealed; check rows that belong to none.
+
+    False when one was opened again meanwhile, because of a departure that was learnt only then.
+    """
     resource = ctx.resources[crawl.resource]
     if resource.created_field:
         _settle_undated(ctx, crawl, resource, priority=priority)
 
     for attempt in ctx.attempts():
         with attempt as connection:
+            feeds.hold(connection, ctx.store.id, history_of(ctx, resource).name, of=resource.name)
+            if windows.of_crawl(connection, crawl.id, states=UNSEALED):
+                return False
             as_of = windows.proven_as_of(connection, crawl.id)
             since = ctx.store.since if resource.created_field else None
             is_whole = crawl.days.last is None and crawl.days.first == since
@@ -362,3 +368,4 @@ def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
             crawls.report_ghosts(connection, resource, crawl)
             crawls.queue_left(connection, crawl)
             crawls.end_crawl(connection, crawl)
+    return True

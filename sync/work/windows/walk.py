@@ -3,68 +3,89 @@
 Page 1 of a planned window is its probe: it gives the number of pages, and shows whether the window
 has to be cut. Pages shift during a walk. Rows lost that way are found by counting (prove.py), so a
 walk only needs an end and a record of what it saw.
+
+Pages are counted in the window's own size, whatever size is asked for: a page that does not come
+whole is taken, and committed, in parts (work/pages.py).
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from sync.crawl import (
     WINDOW_MAX,
-    Pagination,
     in_flight,
     pages_bound,
     parts_of,
-    slices,
 )
 from sync.crm import Priority
-from sync.errors import Refused, UnexpectedData
+from sync.errors import Refused
 from sync.records.normalise import Batch
 from sync.records.observed import Origin
-from sync.state import crawls, diagnostics, doubts, rereads, windows
+from sync.state import coverage, crawls, diagnostics, doubts, rereads, windows
 from sync.state.crawls import Crawl
 from sync.state.windows import Window
 from sync.work.context import Context
-from sync.work.list_params import list_params
-from sync.work.pages import read_page
+from sync.work.list_params import filters_of
+from sync.work.pages import PageList, Part, in_parts, read_part
 from sync.work.prefetch import Prefetcher
-from sync.work.windows.plan import is_cuttable, is_filter_ignored, oldest_day
+from sync.work.spans import Spans, pages_in
+from sync.work.windows.plan import cut, is_cuttable, is_filter_ignored, last_page_of, oldest_day
 from sync.work.writing import write_rows
 
-PAGES_PER_COMMIT = 2
-"""The pages written in one transaction, if ready: more cost memory and save no CPU time."""
+PAGES_PER_COMMIT = 4
+"""The pages written in one transaction, if ready: what a transaction costs besides its rows is then
+shared by four hundred, and more pages cost memory and save little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A page of a window to fetch."""
+    """A page of a window to fetch, or what is left of it."""
 
     window: Window
     page: int
+    spans: Spans
 
 
 @dataclass(slots=True)
 class WindowPage:
     """A page converted to rows by the thread that fetched it, so that its body can be freed.
 
-    `failed` are records on it that cannot be read, with their errors; `drift` is what the walk
+    `first` and `end` are its places in the window, `part` is the rest. `drift` is what the walk
     found odd about it: kind and detail.
     """
 
     window: Window
     number: int
+    first: int
     batch: Batch
-    as_of: dt.datetime
-    pagination: Pagination
-    failed: dict[int, str]
-    elapsed_seconds: float
-    body_bytes: int
-    is_empty: bool
+    part: Part
     drift: tuple[str, str] | None = None
+
+    @property
+    def left(self) -> Spans:
+        """The rest of the page, still to be read."""
+        return self.part.left
+
+    @property
+    def end(self) -> int:
+        """The place after the last one of this part."""
+        return self.left[0].first if self.left else self.number * self.window.page_size
+
+    @property
+    def is_empty(self) -> bool:
+        """True when it shows nothing, and nothing on it failed."""
+        return not (self.part.records_seen or self.part.failed or self.part.unnamed)
+
+    @property
+    def checkpoint(self) -> tuple[int, int]:
+        """The whole pages read with this part, and the records of the next one."""
+        if not self.left:
+            return self.number, 0
+        return self.number - 1, self.end - (self.number - 1) * self.window.page_size
 
 
 @dataclass
@@ -98,21 +119,22 @@ class _Walker:
         self._last_ids: dict[int, frozenset[object]] = {}
         self._planned: dict[int, int] = {}
         self._ended: set[int] = set()
+        self._accepted: list[int] = []
+        self._expected: int | None = None
         self._latency = 0.3
         self._today = ctx.draw().astimezone(ctx.zone).date()
         self._cuttable = is_cuttable(ctx, self.resource)
 
     def run(self, windows: list[Window]) -> Walk:
-        with Prefetcher(self._fetch, size=lambda page: page.body_bytes) as ahead:
+        with Prefetcher(self._fetch, size=lambda page: page.part.body_bytes) as ahead:
             for window in windows:
                 if window.state == "planned":
-                    ahead.push(Job(window, 1))
+                    ahead.push_each([self._job(window, 1)])
                 else:
                     self._planned[window.id] = window.page_count
-                    ahead.push_each(_pages(window, window.last_page + 1), of=window.id)
-            for job, result, ready in ahead.results():
-                if job.window.id in self._ended:
-                    continue  # an earlier page was the window's end
+                    self._accepted.append(window.id)
+                    ahead.push_each(self._pages(window, window.last_page + 1), of=window.id)
+            for job, result, ready in in_parts(ahead, self._list, is_wanted=self._is_wanted):
                 self._take(ahead, job, result)
                 if not ready or len(self._pending) >= PAGES_PER_COMMIT:
                     self._commit()
@@ -125,38 +147,41 @@ class _Walker:
         self.walk.is_complete = True
         return self.walk
 
+    def _is_wanted(self, job: Job) -> bool:
+        return job.window.id not in self._ended  # an earlier page was the window's end
+
+    def _list(self, job: Job) -> PageList:
+        window = job.window
+        params = filters_of(self.ctx, self.resource, window.days)
+        return PageList(self.ctx, self.resource, params, self.priority, window.page_size)
+
+    def _job(self, window: Window, page: int) -> Job:
+        """Return the job of a page, of the rest of it where the checkpoint is inside it."""
+        done = window.in_page if page == window.last_page + 1 else 0
+        empty = Job(window, page, ())
+        return replace(empty, spans=self._list(empty).spans(page, done=done))
+
+    def _pages(self, window: Window, first: int) -> Iterator[Job]:
+        """Return the jobs of a window's pages from `first` to the last known one."""
+        return (self._job(window, page) for page in range(first, window.page_count + 1))
+
     def _fetch(self, job: Job) -> WindowPage:
-        params = list_params(self.ctx, self.resource, job.window.days, page=job.page)
-        for name in ("limit", "page"):
-            params.pop(name)
-        page = read_page(self.ctx, self.resource, params, page=job.page, priority=self.priority)
-        records = page.reply.records(self.resource)
-        return WindowPage(
-            job.window,
-            job.page,
-            self.ctx.normalise(self.resource, records),
-            page.reply.as_of,
-            page.reply.pagination,
-            page.failed,
-            page.reply.elapsed_seconds,
-            body_bytes=len(page.reply.body),
-            is_empty=not records and not page.failed,
-        )
+        part = read_part(self._list(job), job.spans)
+        batch = self.ctx.normalise(self.resource, part.take_records())
+        return WindowPage(job.window, job.page, job.spans[0].first, batch, part)
 
     def _take(
         self, ahead: Prefetcher[Job, WindowPage], job: Job, page: WindowPage | Exception
     ) -> None:
         window = job.window
-        if isinstance(page, Refused) and job.page > 1:
+        if isinstance(page, Refused) and job.spans[0].first:
             # 400 or 404 after the first page: the list is shorter than before.
             self._end(ahead, window, "beyond_end", f"page {job.page}: {page}")
             return
         if isinstance(page, Exception):
             self._commit()
-            if isinstance(page, UnexpectedData):
-                self._park(job, page)
             raise page
-        self._latency += (page.elapsed_seconds - self._latency) / 4
+        self._latency += (page.part.elapsed_seconds - self._latency) / 4
         ahead.adapt(
             in_flight(
                 requests_per_second=self.ctx.requests_per_second, latency_seconds=self._latency
@@ -174,25 +199,29 @@ class _Walker:
         elif ids and ids == self._last_ids.get(window.id):
             page.drift = ("repeated", f"page {page.number} is the page before it")
             self._close(ahead, page)
-        elif page.number >= window.page_count:
+        elif page.part.is_last and page.number >= window.page_count:
             self._go_on(ahead, page)
         self._last_ids[window.id] = ids
 
     def _accept_first(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> bool:
         """Accept the first page of a planned window; True when the window was cut instead."""
-        window, pagination = page.window, page.pagination
+        window, part = page.window, page.part
         if self._is_outside(page) and is_filter_ignored(
             self.ctx, self.resource, priority=self.priority
         ):
             self.walk.filter_ignored = True
             return True
         splittable = self._cuttable and not window.days.is_one_day
-        if pagination.total > WINDOW_MAX and splittable and self._cut(ahead, page):
+        if part.total > WINDOW_MAX and splittable and self._cut(ahead, page):
             return True
+        if not window.total:
+            self._expected = (self._expected or 0) + part.total
         window.state = "open"
-        window.total, window.page_count = pagination.total, max(pagination.pages, 1)
+        window.total, window.page_count = part.total, max(part.pages, 1)
         self._planned[window.id] = window.page_count
-        ahead.push_each_first(_pages(window, 2), of=window.id)
+        # Behind the pages of newer windows: what is newest is wanted first.
+        ahead.push_each_behind(self._pages(window, 2), of=window.id, behind=self._accepted)
+        self._accepted.append(window.id)
         return False
 
     def _is_outside(self, page: WindowPage) -> bool:
@@ -217,16 +246,16 @@ class _Walker:
             self.ctx,
             self.resource,
             window.days,
-            list_params(self.ctx, self.resource, window.days, page=page.pagination.pages),
+            last_page_of(self.ctx, self.resource, window.days, total=page.part.total),
             beside=page.batch,
             priority=self.priority,
         )
-        runs = slices(
-            window.days,
-            oldest=oldest,
-            newest=self._today,
-            parts=max(2, parts_of(page.pagination.total)),
-        )
+        parts = max(2, parts_of(page.part.total))
+        with self.ctx.reading() as connection:
+            runs = cut(
+                self.ctx, connection, self.resource, window.days,
+                oldest=oldest, newest=self._today, parts=parts,
+            )  # fmt: skip
         if len(runs) == 1:
             return False
         self._commit()
@@ -234,28 +263,36 @@ class _Walker:
         for attempt in self.ctx.attempts():
             with attempt as connection:
                 self._load(connection, [page])
+                self._expect(connection, None if window.total else page.part.total)
                 windows.remove_window(connection, window.id)
                 doubts.divide(connection, self.ctx.store.id, self.resource.name, runs)
-                parts = windows.add_windows(connection, self.crawl, runs, like=window)
-        for each in reversed(parts):
-            ahead.push_first(Job(each, 1))
+                smaller = windows.add_windows(
+                    connection,
+                    self.crawl,
+                    runs,
+                    like=window,
+                    total=max(1, page.part.total // len(runs)),
+                )
+        self._ended.add(window.id)
+        for each in reversed(smaller):
+            ahead.push_each_first([self._job(each, 1)])
         return True
 
     def _go_on(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> None:
         """Finish the window at its last known page, or add a page where the list has grown."""
-        window, more = page.window, page.pagination.pages > page.number
+        window, part = page.window, page.part
         planned = self._planned.get(window.id, window.page_count)
-        if not more:
-            if page.pagination.total != window.total:
-                kind = "grew" if page.pagination.total > window.total else "shrank"
-                page.drift = (kind, f"from {window.total} to {page.pagination.total} records")
+        if part.pages <= page.number:
+            if part.total != window.total:
+                kind = "grew" if part.total > window.total else "shrank"
+                page.drift = (kind, f"from {window.total} to {part.total} records")
             self._close(ahead, page)
         elif page.number >= pages_bound(planned):
             page.drift = ("endless", f"planned {planned} pages, {page.number} walked, no end")
             self._close(ahead, page)
         else:
             window.page_count = page.number + 1
-            ahead.push_first(Job(window, page.number + 1), of=window.id)
+            ahead.push_each_first([self._job(window, page.number + 1)], of=window.id)
 
     def _close(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> None:
         self._finish(ahead, page.window, last_page=page.number)
@@ -272,8 +309,9 @@ class _Walker:
     def _end(
         self, ahead: Prefetcher[Job, WindowPage], window: Window, kind: str, detail: str
     ) -> None:
-        """Finish a window at a page that was refused."""
+        """Finish a window at a page that was refused, or at the rest of one that came in part."""
         self._commit()
+        window.last_page, window.in_page = window.last_page + (window.in_page > 0), 0
         self._finish(ahead, window, last_page=window.last_page)
         as_of = self.ctx.draw()
 
@@ -296,26 +334,39 @@ class _Walker:
         if not pages:
             return
 
+        expected, self._expected = self._expected, None
         for attempt in self.ctx.attempts():
             with attempt as connection:
                 self._load(connection, pages)
+                self._expect(connection, expected)
                 for page in pages:
+                    last_page, in_page = page.checkpoint
                     windows.advance(
                         connection,
                         page.window.id,
-                        last_page=page.number,
-                        total=page.pagination.total,
+                        last_page=last_page,
+                        in_page=in_page,
+                        total=page.part.total,
                         page_count=page.window.page_count,
                         state=page.window.state if page is _last_of(page, pages) else "open",
-                        as_of=page.as_of,
+                        as_of=page.part.as_of,
                     )
                     if page.window.deep:
                         ids = [row.key for row in page.batch.rows if isinstance(row.key, int)]
-                        windows.keep_met(connection, page.window.id, page.number, ids)
+                        windows.keep_met(connection, page.window.id, page.first, page.end, ids)
                     if page.drift is not None:
                         self._note(connection, page.window, page.drift)
         for page in pages:
-            page.window.last_page = page.number
+            page.window.last_page, page.window.in_page = page.checkpoint
+
+    def _expect(self, connection: sa.Connection, total: int | None) -> None:
+        """Note how many records there are to be read, as first pages told."""
+        if total is None:
+            return
+        pages = pages_in(total, self.resource.page_size)
+        crawls.count_pages(connection, self.crawl, planned=pages)
+        if self.crawl.kind == "load":
+            coverage.expect_more(connection, self.ctx.store.id, self.resource.name, total=total)
 
     def _load(self, connection: sa.Connection, pages: list[WindowPage]) -> None:
         ctx, resource = self.ctx, self.resource
@@ -323,10 +374,10 @@ class _Walker:
         origin = Origin.DEEP if deep else Origin.WALK
         if self.crawl.kind == "load" and not deep:
             origin = Origin.LOAD
-        read = [(page.batch, page.as_of) for page in pages]
+        read = [(page.batch, page.part.as_of) for page in pages]
         loaded = write_rows(ctx, connection, resource, read, origin=origin, crawl=self.crawl)
         for page in pages:
-            rereads.failed(connection, ctx.store.id, resource.name, page.failed)
+            rereads.failed(connection, ctx.store.id, resource.name, page.part.failed)
         if deep:
             found = {"missing": loaded.inserted + loaded.revived, "stale": loaded.changed}
             crawls.add_report(connection, self.crawl, found)
@@ -341,24 +392,6 @@ class _Walker:
             window_id=window.id,
             crawl_id=self.crawl.id,
         )
-
-    def _park(self, job: Job, problem: UnexpectedData) -> None:
-        request = f"{self.resource.path} {job.window.days} page {job.page}"
-        for attempt in self.ctx.attempts():
-            with attempt as connection:
-                diagnostics.park_page(
-                    connection,
-                    self.ctx.store.id,
-                    self.resource.name,
-                    request=request,
-                    reason=str(problem),
-                    body=problem.body,
-                )
-
-
-def _pages(window: Window, first: int) -> Iterator[Job]:
-    """Return the jobs of a window's pages from `first` to the last known one."""
-    return (Job(window, page) for page in range(first, window.page_count + 1))
 
 
 def _last_of(page: WindowPage, pages: list[WindowPage]) -> WindowPage:

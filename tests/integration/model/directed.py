@@ -1,7 +1,7 @@
 """Worlds that are told what happens, each of them such that one rule is needed.
 
-A first walk of so small a list asks for a page of its plan, for three pages, of which it commits
-the first before it asks for the others, and for a total. The worlds are judged as the machine's
+A first walk of so small a list asks for three pages, of which it commits the first before it asks
+for the others, and for a total. The worlds are judged as the machine's
 are: `look` and `walk` ask each time whether what coverage claims is so, and `World.settle` compares
 everything at the end.
 """
@@ -40,7 +40,7 @@ def edit(world: World, orders: list[int], text: str) -> None:
     """One save an order."""
     world.mirror.pass_time(1)
     for order in orders:
-        world.account.update_order(order, managerComment=text)
+        world.edit_order(order, managerComment=text)
 
 
 def late(world: World, seconds: float, share: float = 1.0) -> None:
@@ -57,7 +57,7 @@ FEED = ("feed", "order_history")
 
 def an_edit_during_the_walk(world: World) -> None:
     """Its page was committed, and the walk takes long; the feed begins before the walk did."""
-    walk(world, (4, [("update_order", 0, 1), ("time", 1_000)]))
+    walk(world, (3, [("update_order", 0, 1), ("time", 1_000)]))
     for _ in range(4):
         look(world, after=30)
         walk(world)
@@ -65,7 +65,7 @@ def an_edit_during_the_walk(world: World) -> None:
 
 def an_edit_between_fetch_and_commit(world: World) -> None:
     """The feed wrote the newer record, twice; the page in hand has the older one."""
-    walk(world, (2, [("update_order", 0, 1), FEED, ("time", 61), FEED]))
+    walk(world, (1, [("update_order", 0, 1), FEED, ("time", 61), FEED]))
     for _ in range(4):
         look(world, after=30)
         walk(world)
@@ -73,7 +73,7 @@ def an_edit_between_fetch_and_commit(world: World) -> None:
 
 def a_deletion_between_fetch_and_commit(world: World) -> None:
     """The feed knows that a record is gone before the page that shows it is written."""
-    walk(world, (2, [("delete_order", 0, 0), FEED]))
+    walk(world, (1, [("delete_order", 0, 0), FEED]))
     for _ in range(4):
         look(world, after=30)
         walk(world)
@@ -85,7 +85,7 @@ def a_change_of_mind(world: World) -> None:
     world.mirror.queue("orders", "backfill")
     flip = ("flip_order", 1, 0)
     world.act(flip)
-    walk(world, (4, [flip, FEED, ("time", 61), FEED]))
+    walk(world, (3, [flip, FEED, ("time", 61), FEED]))
     for _ in range(4):
         look(world, after=30)
         walk(world)
@@ -93,15 +93,15 @@ def a_change_of_mind(world: World) -> None:
 
 def a_holder_that_sleeps(world: World) -> None:
     """Another took its lease over and worked on; then it wakes up, with pages in hand."""
-    walk(world, (3, [("take_over",)]))
+    walk(world, (2, [("take_over",)]))
 
 
 def a_departure_hides_a_lost_row(world: World) -> None:
-    """A deletion between two pages moves a row past the walker, and is published late: the count
-    agrees, one row too few here and one too many."""
+    """A deletion between two pages moves a row past the walker, and is published late, but by less
+    than half of the bound: the count agrees, one row too few here and one too many."""
     world.slice("order_history", "feed")
-    late(world, 50)
-    walk(world, (3, [("delete_order", 0, 0)]))
+    late(world, 25)
+    walk(world, (2, [("delete_order", 0, 0)]))
     for _ in range(12):
         look(world, after=10)
         walk(world)
@@ -175,7 +175,7 @@ def orders_given_to_others(world: World) -> None:
     [heir, *_] = sorted(world.account.collections["customers"].truth.live)
     world.mirror.pass_time(1)
     for order in [key for key, record in orders.items() if record.customer not in (None, heir)]:
-        world.account.update_order(order, customer=heir)
+        world.edit_order(order, customer={"id": heir})
     for _ in range(5):
         look(world, after=31)
 

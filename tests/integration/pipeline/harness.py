@@ -2,7 +2,7 @@
 
     mirror = Mirror(database, monkeypatch, orders=45, customers=20)
     mirror.settle()                                  # all lanes worked until all is proven
-    mirror = settled(database, monkeypatch)          # both, of which every test gets a copy
+    mirror = settled(url, template, monkeypatch)     # both, of which every test gets a copy
     mirror.account.update_order(7, status="complete")
     mirror.work("order_history", "feed")             # one slice of one lane
     mirror.pass_time(61)                             # for Postgres and the sandbox alike
@@ -18,6 +18,7 @@ import copy
 import dataclasses
 import datetime as dt
 import functools
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Future
@@ -27,7 +28,6 @@ from threading import Event, RLock
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -36,15 +36,17 @@ from sqlalchemy.pool import QueuePool
 from sync import vault
 from sync.crm import Account as Address
 from sync.crm import CrmClient
+from sync.database import contract
 from sync.database.engine import connect
 from sync.declare import Resource
 from sync.resources import RESOURCES
 from sync.sandbox import Account, Sandbox
 from sync.sandbox.app import App
+from sync.sandbox.clock import Clock
 from sync.sandbox.sending import steady
 from sync.schema.crm import crm_tables
 from sync.settings import Settings
-from sync.state import crawls, lanes, stores
+from sync.state import access_looks, crawls, lanes, stores
 from sync.state.heartbeat import Heart
 from sync.state.lanes import Claim
 from sync.work import account as accounts
@@ -54,10 +56,24 @@ from sync.work.failures import ODD_SECONDS, ODD_TIMES
 from sync.work.services import Services
 from sync.work.session import Session
 from sync.work.windows import counts, prove, walk
+from tests.databases import administer, copying
 from tests.integration.pipeline import typed
+from tests.integration.pipeline.kept import assert_kept
 
 URL = "http://127.0.0.1:9"
+# Every run begins at the same moment, so that what it finds does not depend on the day it is run;
+# the variable has it look at another one, such as 2026-03-01T00:00:30 or the end of a year.
+MOMENT = dt.datetime.fromisoformat(
+    os.environ.get("MIRROR_TEST_MOMENT", "2026-11-17T09:41:00")
+).replace(tzinfo=dt.UTC)
 FOLLOWED = {"orders": "order_history", "customers": "customer_history"}
+
+
+def sandbox_then(seed: int = 7) -> Sandbox:
+    """A CRM whose clock begins at `MOMENT` and runs on."""
+    clock = Clock()
+    clock.advance(MOMENT.timestamp() - time.time())
+    return Sandbox(seed=seed, clock=clock)
 
 
 def small(*names: str, page_size: int = 20) -> dict[str, Resource]:
@@ -148,7 +164,12 @@ class InPlace:
 
 
 SEARCH_PATH = "testclock, pg_catalog, public"
+contract.MEANING = tuple(
+    dataclasses.replace(each, value=SEARCH_PATH) if each.name == "search_path" else each
+    for each in contract.MEANING
+)
 TEST_CLOCK = f"""
+SET LOCAL search_path = pg_catalog;
 CREATE SCHEMA IF NOT EXISTS testclock;
 CREATE TABLE testclock.shift AS SELECT interval '0' AS by, NULL::timestamptz AS frozen;
 CREATE FUNCTION testclock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
@@ -199,18 +220,20 @@ class Mirror:
         name: str = "demo",
         engine: sa.Engine | None = None,
         threads: bool = False,
+        frozen_at: float | None = None,
     ) -> None:
-        self.sandbox = sandbox or Sandbox(seed=7)
+        self.sandbox = sandbox or sandbox_then()
         self.account = account or self.sandbox.account(
             name, zone=zone, orders=orders, customers=customers, products=6, awkward=0
         )
         self.resources = dict(resources or small())
         self.shift = 0.0
-        self.frozen_at: float | None = None
+        self.frozen_at = frozen_at
         self.cfg = Settings(
             database_url=SecretStr(database), secret_key=vault.Key.generate().text(), feed_seconds=1
         )
         self._open(engine or engine_of(database))
+        self._set_clock(self.sandbox.clock.now() - self.now())
         if monkeypatch is not None:
             without_waiting(monkeypatch, threads=threads)
         if self.resources.keys() - RESOURCES.keys():
@@ -406,12 +429,16 @@ class Mirror:
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, for Postgres and for the CRM."""
-        self.shift += seconds
         with self.sandbox.lock:
             self.sandbox.clock.advance(seconds)
+        self._set_clock(self.shift + seconds)
+
+    def _set_clock(self, shift: float) -> None:
+        """Have Postgres's clock differ from this machine's by `shift` seconds."""
+        self.shift = shift
         with self.engine.begin() as connection:
             connection.exec_driver_sql(
-                "UPDATE testclock.shift SET by = by + make_interval(secs => %s)", (seconds,)
+                "UPDATE testclock.shift SET by = make_interval(secs => %s)", (shift,)
             )
 
     def now(self) -> float:
@@ -522,7 +549,8 @@ class Mirror:
         }
 
     def assert_equal_to_oracle(self, *resources: str) -> None:
-        """Live rows, their columns and children, tombstones and counts are what the CRM has."""
+        """Live rows, their columns and children, tombstones and counts are what the CRM has; what
+        is kept up with them is what they give."""
         for name in resources or [name for name in FOLLOWED if name in self.resources]:
             want, have = self.truth(name), self.live(name)
             lost, ghosts = want.keys() - have.keys(), have.keys() - want.keys()
@@ -545,6 +573,8 @@ class Mirror:
             zone = self.value("SELECT zone FROM sync.store WHERE id = :store")
             with self.engine.begin() as connection:
                 typed.assert_columns_follow_from_raw(connection, self.store_id, name, zone)
+        with self.engine.begin() as connection:
+            assert_kept(connection)
 
     def assert_tombstones(self, resource: str, *, since: float) -> None:
         """Whatever the CRM deleted after a moment is a tombstone with its reason."""
@@ -565,38 +595,32 @@ def _list(values: Iterable[str] | None) -> list[str] | None:
 _SETTLED: dict[tuple[object, ...], tuple[Mirror, str]] = {}
 
 
-def settled(database: str, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Mirror:
+def settled(
+    database_url: str, template: str, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> Mirror:
     """A mirror that is loaded and proven, with everything at rest; its options are `Mirror`'s.
 
     The first test of a process makes it, and every test gets a copy of its database, its account
     and its moment: thirty slices cost more than most rules that begin after them.
     """
     without_waiting(monkeypatch)
-    name = sa.make_url(database).database
+    name = sa.make_url(database_url).database
     key = tuple((option, repr(value)) for option, value in sorted(options.items()))
     if key not in _SETTLED:
-        first = Mirror(database, **options)
+        administer(database_url, f"DROP DATABASE IF EXISTS {name}", copying(database_url, template))
+        first = Mirror(database_url, **options)
         first.settle()
         first.close()
         _SETTLED[key] = first, f"settled_{name}"
-        administer(database, f"ALTER DATABASE {name} RENAME TO settled_{name}")
-    else:
-        administer(database, f"DROP DATABASE {name}")
+        administer(database_url, f"ALTER DATABASE {name} RENAME TO settled_{name}")
     made, kept = _SETTLED[key]
     administer(
-        database,
-        f"CREATE DATABASE {name} TEMPLATE {kept} STRATEGY FILE_COPY",
+        database_url,
+        f"DROP DATABASE IF EXISTS {name}",
+        copying(database_url, kept),
         f"ALTER DATABASE {name} SET search_path = {SEARCH_PATH}",  # is not copied
     )
-    return made.copied(database)
-
-
-def administer(url: str, *statements: str) -> None:
-    """Run statements about databases, from another one of the same server."""
-    other = sa.make_url(url).set(drivername="postgresql", database="postgres")
-    with psycopg.connect(other.render_as_string(hide_password=False), autocommit=True) as server:
-        for statement in statements:
-            server.execute(statement.encode())
+    return made.copied(database_url)
 
 
 def engine_of(database: str) -> sa.Engine:
@@ -620,6 +644,7 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch, *, threads: bool = False) -
     """Nothing sleeps; without `threads` everything happens in the calling one."""
     monkeypatch.setattr(prove, "_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(counts, "FOLLOW_SECONDS", 0.2)
+    monkeypatch.setattr(access_looks, "LEAST_SECONDS", 0.0)
     if not threads:
         monkeypatch.setattr(prefetch, "ThreadPoolExecutor", InPlace)
     monkeypatch.setattr(walk, "in_flight", lambda **_: prefetch.IN_FLIGHT)

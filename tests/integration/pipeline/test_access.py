@@ -7,11 +7,10 @@ import datetime as dt
 
 import pytest
 
-from sync.sandbox import Sandbox
 from sync.state import status, stores
-from sync.work.session import access_of
+from sync.work.access import access_of
 from tests.integration.pipeline.conftest import Open
-from tests.integration.pipeline.harness import Mirror, small
+from tests.integration.pipeline.harness import Mirror, sandbox_then, small
 
 ALL = ("credentials", "customers", "customer_history", "orders", "order_history", "offers")
 
@@ -29,7 +28,7 @@ def entries(mirror: Mirror) -> set[int]:
 @pytest.fixture
 def selective(open_mirror: Open) -> Mirror:
     """A mirror of the one site its key sees, at rest."""
-    sandbox = Sandbox(seed=7)
+    sandbox = sandbox_then()
     account = sandbox.account(
         "demo", orders=45, customers=20, products=6, awkward=0, only_sites=["main"]
     )

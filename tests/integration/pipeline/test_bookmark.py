@@ -58,3 +58,33 @@ def test_what_the_walk_of_older_history_has_not_read_yet_is_not_late(
     assert feed(mirror).late_entries == 0
     mirror.assert_equal_to_oracle()
     assert mirror.coverage("order_history").state == "following"
+
+
+def test_the_end_of_a_long_history_is_found_without_reading_it(open_mirror: Open) -> None:
+    """Each look shows how many entries follow: the way there is halved, not walked."""
+    mirror = open_mirror(orders=400)
+    entries = mirror.account.histories["orders"].entries
+    newest = entries[-1].id
+    mirror.pass_time(100 * 24 * HOUR)
+    mirror.wire.paths.clear()
+    mirror.work("order_history", "feed")
+    looks = [path for path in mirror.wire.paths if "orders/history" in path]
+    assert len(entries) > 2_000
+    assert feed(mirror).bookmark == newest
+    assert len(looks) <= 16
+
+
+def test_of_three_lanes_that_begin_with_a_bookmark_one_looks_for_it(open_mirror: Open) -> None:
+    """The lane of the list takes the feed's lease for it; who finds it set asks nothing."""
+    mirror = open_mirror()
+    mirror.wire.paths.clear()
+    mirror.work("customers", "walk")
+    mirror.work("orders", "walk")
+    mirror.work("order_history", "walk")
+    looks = [path for path in mirror.wire.paths if "startDate" in path]
+    orders = [path for path in looks if "orders" in path]
+    assert 0 < len(orders) <= 6
+    before = len(mirror.wire.paths)
+    mirror.work("order_history", "feed")
+    assert not any("startDate" in path for path in mirror.wire.paths[before:])
+    assert mirror.lane("order_history", "feed").lease_until is None

@@ -16,7 +16,8 @@ from sync.rows.sql import move_sql
 from sync.state import feeds
 from sync.work import context
 from tests.integration.pipeline.conftest import Open
-from tests.integration.pipeline.harness import Mirror
+from tests.integration.pipeline.harness import Mirror, small
+from tests.integration.pipeline.test_page_sizes import answering_up_to
 
 HISTORY = "/api/v5/orders/history"
 INTERVAL = 15
@@ -219,6 +220,28 @@ def test_one_replica_of_two_that_lags_costs_no_turn(mirror: Mirror) -> None:
     assert mirror.errors() == []
 
 
+def test_an_empty_page_in_the_second_reading_is_asked_for_again(mirror: Mirror) -> None:
+    """A page that shows nothing and says that more follows is no end, and no fault of ours."""
+    orders = sorted(mirror.truth("orders"))
+    edit(mirror, orders[:3], "known")
+    look(mirror, after=INTERVAL)
+    asked = [0]
+
+    def empty(data: dict[str, Any], _: httpx.Request) -> None:
+        asked[0] += 1
+        if asked[0] > 1:
+            data["history"] = []
+            data["pagination"] |= {"totalCount": 500, "totalPageCount": 5}
+
+    answers(mirror, empty)
+    look(mirror, after=61)
+    assert asked[0] > 1
+    assert mirror.lane("order_history", "feed").parked_at is None
+    mirror.wire.answers = None
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle()
+
+
 def _restore(mirror: Mirror, entries: int) -> None:
     """Restore the order history to before its last entries, whose ids are given out again."""
     history = mirror.account.histories["orders"]
@@ -247,6 +270,48 @@ def test_an_account_that_was_restored_and_has_grown_past_the_head(mirror: Mirror
     mirror.assert_equal_to_oracle()
     assert doubts(mirror) == []
     assert doubts(mirror, "order_history") == []
+
+
+def test_a_restored_account_is_noticed_where_pages_are_small(open_mirror: Open) -> None:
+    """All known entries that a look asks for come in its first page, where others are noticed."""
+    mirror = open_mirror(resources=small(page_size=100))
+    mirror.settle()
+    answering_up_to(mirror, 20, httpx.ReadTimeout, HISTORY)
+    orders = sorted(mirror.truth("orders"))
+    edit(mirror, orders[:30], "known")
+    for _ in range(3):
+        look(mirror, after=INTERVAL)
+    assert mirror.value("SELECT size FROM sync.page_size") == 20
+    mirror.come_to_rest()
+    _restore(mirror, 5)
+    for order in orders[25:30]:
+        mirror.account.update_order(order, silent=True, managerComment="restored")
+    edit(mirror, orders[30:37], "since then")
+    look(mirror, after=INTERVAL)
+    look(mirror, after=301)
+    mirror.settle(most=30)
+    assert mirror.coverage("orders").complete_as_of is not None
+    mirror.assert_equal_to_oracle("orders")
+
+
+def test_a_very_late_entry_is_found_where_pages_are_small(open_mirror: Open) -> None:
+    """The third reading passes over no more entries than each look at the head asks for again."""
+    mirror = open_mirror(resources=small(page_size=100))
+    mirror.settle()
+    answering_up_to(mirror, 20, httpx.ReadTimeout, HISTORY)
+    orders = sorted(mirror.truth("orders"))
+    edit(mirror, orders[:1], "late")
+    hide(mirror, 1_000)
+    edit(mirror, orders[1:21], "in time")
+    for _ in range(3):
+        look(mirror, after=INTERVAL)
+    for _ in range(3):
+        look(mirror, after=400)
+    for _ in range(4):
+        look(mirror, after=1_000)
+    assert mirror.value("SELECT size FROM sync.page_size") == 20
+    mirror.come_to_rest()
+    mirror.assert_equal_to_oracle("orders")
 
 
 def test_a_history_that_restarts_below_the_head_is_noticed(mirror: Mirror) -> None:

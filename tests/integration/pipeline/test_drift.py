@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from sync.work import context
-from sync.work.windows import plan, walk
+from sync.work.windows import walk
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
 
@@ -95,7 +95,7 @@ def test_a_list_that_shrinks_under_the_walk(open_mirror: Open) -> None:
         for order in orders[:10]:
             mirror.account.delete_order(order)
 
-    with mirror.between("/api/v5/orders?limit=20&page=", shrink, nth=2):
+    with mirror.between("/api/v5/orders?limit=20&page=", shrink):
         mirror.work("orders", "walk")
     assert set(mirror.drifts("orders")) == {"shrank"}
     mirror.settle()
@@ -124,8 +124,7 @@ def test_a_list_whose_last_page_is_refused_is_planned_by_its_first(
     open_mirror: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list became shorter between two requests of the plan: no failure, nothing is left out."""
-    for module in (walk, plan):
-        monkeypatch.setattr(module, "WINDOW_MAX", 10)
+    monkeypatch.setattr(walk, "WINDOW_MAX", 10)
     mirror = open_mirror()
     mirror.sandbox.knobs.turn(total_page_count_never_ends=True, beyond_end="404")
     mirror.work("orders", "walk")

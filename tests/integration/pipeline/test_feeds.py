@@ -7,10 +7,9 @@ import datetime as dt
 import httpx
 import pytest
 
-from sync.sandbox import Sandbox
 from sync.work import context
 from tests.integration.pipeline.conftest import Open
-from tests.integration.pipeline.harness import Mirror
+from tests.integration.pipeline.harness import Mirror, sandbox_then
 
 
 def test_an_idle_feed_costs_one_request(mirror: Mirror) -> None:
@@ -188,7 +187,7 @@ def test_a_gap_in_the_history_takes_coverage_back_until_reconciled(mirror: Mirro
 
 def test_a_gap_is_bridged_within_what_the_store_mirrors(open_mirror: Open) -> None:
     """A store that mirrors from a day on loads nothing older for it, and is proven again."""
-    sandbox = Sandbox(seed=7)
+    sandbox = sandbox_then()
     account = sandbox.account("demo", orders=45, customers=20, products=6, awkward=0)
     made = sorted(record["createdAt"][:10] for record in sandbox.truth("demo", "orders"))
     since = dt.date.fromisoformat(made[len(made) // 2])

@@ -113,7 +113,7 @@ def test_an_order_committed_after_the_merge_it_was_read_before(mirror: Mirror) -
         mirror.account.merge_customers(into, [source], write_order_history=False)
         mirror.work("customer_history", "feed")
 
-    with mirror.between("/api/v5/orders?limit=20&page=", merge, nth=4):
+    with mirror.between("/api/v5/orders?limit=20&page=", merge, nth=3):
         mirror.work("orders", "walk")
     mirror.settle()
     assert not mirror.rows(

@@ -88,7 +88,7 @@ def test_a_clock_that_was_put_back_delays_no_feed(mirror: Mirror) -> None:
     """`as_of` goes on from where it was, and stands still for an hour; the feeds do not."""
     mirror.rows("UPDATE sync.store_clock SET as_of = now() + interval '1 hour'")
     mirror.work("order_history", "feed")
-    assert 0 < mirror.value(DUE, r="order_history", l="feed") < 5
+    assert mirror.value(DUE, r="order_history", l="feed") < 5
     mirror.work("orders", "walk")
     assert mirror.value(DUE, r="orders", l="walk") < 86_400
 

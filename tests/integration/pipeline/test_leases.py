@@ -6,6 +6,7 @@ import pytest
 
 from sync.errors import LeaseLost
 from sync.state import lanes
+from sync.state.claims import claim_due
 from sync.state.heartbeat import FRESH_SECONDS
 from sync.state.lanes import Claim
 from sync.work.slices import CRASHES, work
@@ -36,7 +37,7 @@ def test_of_two_that_believe_they_hold_it_one_commits(open_mirror: Open) -> None
     """The first was paused until its lease had been taken over: its pages are not written, and
     its checkpoint stands still."""
     mirror = open_mirror()
-    with mirror.between(PAGE, lambda: take_over(mirror, "orders", "walk"), nth=2):
+    with mirror.between(PAGE, lambda: take_over(mirror, "orders", "walk")):
         mirror.work("orders", "walk")
     assert mirror.live("orders") == {}
     assert not mirror.rows(
@@ -52,7 +53,7 @@ def test_of_two_that_believe_they_hold_it_one_commits(open_mirror: Open) -> None
 def test_an_expired_lease_commits_nothing(open_mirror: Open) -> None:
     """Nobody took it over, and still the time is up: Postgres's clock decides."""
     mirror = open_mirror()
-    with mirror.between(PAGE, lambda: mirror.pass_time(lanes.LEASE_SECONDS + 1), nth=2):
+    with mirror.between(PAGE, lambda: mirror.pass_time(lanes.LEASE_SECONDS + 1)):
         mirror.work("orders", "walk")
     assert mirror.live("orders") == {}
     mirror.settle()
@@ -83,7 +84,7 @@ def test_feed_and_walk_work_side_by_side(open_mirror: Open) -> None:
         mirror.account.update_order(order, managerComment="by the feed")
         mirror.work("order_history", "feed")
 
-    with mirror.between(PAGE, feed, nth=2):
+    with mirror.between(PAGE, feed):
         mirror.work("orders", "walk")
     assert mirror.live("orders")[order]["managerComment"] == "by the feed"
     mirror.settle()
@@ -115,11 +116,31 @@ def test_a_lane_is_looked_at_again_once_its_holder_may_be_dead(mirror: Mirror) -
     """Not only when the claim that led to its lease would have run out."""
     mirror.rows("UPDATE sync.lane SET due_at = now() WHERE store_id = :store")
     with mirror.engine.begin() as connection:
-        claims = lanes.claim_due(connection, lane="walk", at_most=99)
+        claims = claim_due(connection, lane="walk", places=99)
     assert Claim(mirror.store_id, "orders", "walk") in claims
     with mirror.process() as heart, mirror.engine.begin() as connection:
         claim = Claim(mirror.store_id, "orders", "walk")
         assert lanes.acquire(connection, claim, holder=heart.id) is not None
     mirror.pass_time(FRESH_SECONDS + 0.1)
     with mirror.engine.begin() as connection:
-        assert lanes.claim_due(connection, lane="walk", at_most=99) == [claim]
+        assert claim_due(connection, lane="walk", places=99) == [claim]
+
+
+def test_of_many_messages_for_one_claim_the_first_is_worked_on(mirror: Mirror) -> None:
+    """Messages have no expiry: one that comes late, or again, finds its claim gone."""
+    mirror.rows("UPDATE sync.lane SET due_at = now() WHERE store_id = :store")
+    told = Claim(mirror.store_id, "orders", "walk", by="message")
+
+    def taken(holder: str) -> lanes.Lease | None:
+        with mirror.engine.begin() as connection:
+            return lanes.acquire(connection, told, holder=holder)
+
+    assert taken("a") is None, "nobody has claimed the lane"
+    with mirror.engine.begin() as connection:
+        claim_due(connection, lane="walk", places=99)
+    mirror.pass_time(lanes.CLAIM_SECONDS + 1)
+    first = taken("a")
+    assert first is not None, "a message may come after its claim's time"
+    with mirror.engine.begin() as connection:
+        lanes.release(connection, first, after_seconds=60)
+    assert taken("b") is None, "the second message for the claim"

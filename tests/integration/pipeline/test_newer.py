@@ -16,7 +16,7 @@ def _walk_while(mirror: Mirror, *acts: object) -> None:
         for each in acts:
             each()  # type: ignore[operator]
 
-    with mirror.between(PAGE, act, nth=4):
+    with mirror.between(PAGE, act, nth=3):
         mirror.work("orders", "walk")
 
 

@@ -117,7 +117,7 @@ def test_a_record_that_left_its_day_while_the_crm_counted(mirror: Mirror) -> Non
     mirror.account.redate_order(away, f"{day + dt.timedelta(days=300):%Y-%m-%d} 10:00:00")
     crawl = mirror.queue("orders", "reconcile", days=(None, day))
     with mirror.between(
-        "/api/v5/orders?limit=20&page=", lambda: mirror.account.redate_order(away, text)
+        "/api/v5/orders?filter%5BcreatedAtTo", lambda: mirror.account.redate_order(away, text)
     ):
         mirror.work("orders", "walk")
     mirror.finish(crawl)

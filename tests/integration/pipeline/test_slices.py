@@ -7,11 +7,10 @@ import httpx
 import pytest
 
 from sync import crawl
-from sync.sandbox import Sandbox
 from sync.work import context
-from sync.work.windows import plan, walk
+from sync.work.windows import walk
 from tests.integration.pipeline.conftest import Open
-from tests.integration.pipeline.harness import Mirror, small
+from tests.integration.pipeline.harness import Mirror, sandbox_then, small
 
 SLICES = 90
 
@@ -23,8 +22,7 @@ def end_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
 
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut whatever holds more than two pages."""
-    for module in (walk, plan):
-        monkeypatch.setattr(module, "WINDOW_MAX", 40)
+    monkeypatch.setattr(walk, "WINDOW_MAX", 40)
     monkeypatch.setattr(crawl, "WINDOW_TARGET", 20)
 
 
@@ -165,7 +163,7 @@ def test_a_list_in_no_order_is_closed_by_passes_longer_than_a_slice(
     open_mirror: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two passes in a row prove it, and what the first one saw is known to its slice alone."""
-    sandbox = Sandbox(seed=7)
+    sandbox = sandbox_then()
     account = sandbox.account("demo", orders=5, customers=5, products=30, awkward=0)
     mirror = open_mirror(resources=small("offers"), sandbox=sandbox, account=account)
 

@@ -62,15 +62,16 @@ def test_customers_are_loaded_after_the_orders(open_mirror: Open, change: str) -
     assert mirror.value("SELECT count(*) FROM sync.crawl WHERE store_id = :store AND deep") == 0
 
 
+def _no_orders(request: httpx.Request) -> httpx.Response | None:
+    """A list of orders that fails; all else answers."""
+    is_orders = request.url.path == "/api/v5/orders"
+    return httpx.Response(500, json={"success": False}) if is_orders else None
+
+
 def test_orders_that_fail_do_not_hold_the_customers(open_mirror: Open) -> None:
     """Customers are loaded after a minute of failures; once the orders come, they are compared."""
     mirror = open_mirror()
-
-    def failing(request: httpx.Request) -> httpx.Response | None:
-        is_orders = request.url.path == "/api/v5/orders"
-        return httpx.Response(500, json={"success": False}) if is_orders else None
-
-    mirror.wire.answers = failing
+    mirror.wire.answers = _no_orders
     for _ in range(8):
         mirror.pass_time(15)
         mirror.feeds()
@@ -88,6 +89,38 @@ def test_orders_that_fail_do_not_hold_the_customers(open_mirror: Open) -> None:
     assert mirror.live("orders")
     assert wrong(mirror, "customers") == []
     assert mirror.coverage("customers").complete_as_of is not None
+
+
+def test_a_doubt_raised_before_the_first_proof_holds_the_claim_at_the_first_request(
+    open_mirror: Open,
+) -> None:
+    """Customers read before the orders may be wrong since they were read, not since somebody found
+    that out: until they are compared, nothing later is claimed of them."""
+    mirror = open_mirror()
+    mirror.wire.answers = _no_orders
+    while not mirror.live("customers"):
+        mirror.pass_time(15)
+        mirror.feeds()
+        mirror.walks()
+    began = mirror.value(
+        "SELECT started_at FROM sync.crawl WHERE store_id = :store AND resource = 'customers'"
+    )
+    watch(mirror)
+    mirror.account.delete_order(bought(mirror)[0])
+    mirror.wire.answers = None
+    claims = []
+    for _ in range(30):
+        mirror.pass_time(10)
+        mirror.feeds()
+        mirror.walks()
+        assert wrong(mirror, "customers") == []
+        is_doubted = mirror.value("SELECT count(*) FROM sync.doubt WHERE resource = 'customers'")
+        claims.append((is_doubted, mirror.coverage("customers").complete_as_of))
+        if claims[-1][1] is not None and not is_doubted:
+            break
+    held = {claimed for is_doubted, claimed in claims if is_doubted and claimed is not None}
+    assert held == {began}
+    assert claims[-1][1] > began
 
 
 def test_a_row_that_a_walk_read_first_names_its_customer(open_mirror: Open) -> None:

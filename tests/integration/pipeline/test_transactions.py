@@ -17,7 +17,7 @@ from sync.work.context import Context
 from sync.work.session import Session
 from tests.integration.pipeline.harness import Mirror, take_over
 
-ADD = "INSERT INTO noted (id) VALUES (%s)"
+ADD = "INSERT INTO public.noted (id) VALUES (%s)"
 BLOCKED = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND wait_event_type = 'Lock'"
@@ -32,8 +32,10 @@ def engine(database: str) -> Iterator[sa.Engine]:
     """A database with a table of its own, two rows in it."""
     made = connect(database, size=5, wait_seconds=0.05, name="test")
     with made.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE noted (id bigint PRIMARY KEY, n bigint DEFAULT 0)")
-        connection.exec_driver_sql("INSERT INTO noted (id) VALUES (1), (2)")
+        connection.exec_driver_sql(
+            "CREATE TABLE public.noted (id bigint PRIMARY KEY, n bigint DEFAULT 0)"
+        )
+        connection.exec_driver_sql("INSERT INTO public.noted (id) VALUES (1), (2)")
     yield made
     made.dispose()
 
@@ -58,12 +60,12 @@ def noted(engine: sa.Engine) -> list[tuple[int, int]]:
     with reading(engine) as connection:
         return [
             (row.id, row.n)
-            for row in connection.exec_driver_sql("SELECT id, n FROM noted ORDER BY id")
+            for row in connection.exec_driver_sql("SELECT id, n FROM public.noted ORDER BY id")
         ]
 
 
 def raise_n(connection: sa.Connection, n: int) -> None:
-    connection.exec_driver_sql("UPDATE noted SET n = n + 1 WHERE id = %s", (n,))
+    connection.exec_driver_sql("UPDATE public.noted SET n = n + 1 WHERE id = %s", (n,))
 
 
 def test_a_deadlock_is_survived_by_a_second_attempt(engine: sa.Engine) -> None:
@@ -130,12 +132,12 @@ def test_a_commit_that_fails_is_told_though_the_body_returned(engine: sa.Engine)
     """After a `return` nothing repeats the body: it must not look as if it had been written."""
     with writing(engine) as connection:
         connection.exec_driver_sql(
-            "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS"
+            "CREATE FUNCTION public.late() RETURNS trigger LANGUAGE plpgsql AS"
             f" $f$ BEGIN RAISE EXCEPTION 'late' USING ERRCODE = '{SERIALIZATION}'; END $f$"
         )
         connection.exec_driver_sql(
-            "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON noted"
-            " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()"
+            "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.noted"
+            " INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.late()"
         )
 
     def write() -> None:
@@ -173,9 +175,9 @@ def test_a_fault_of_ours_is_raised_as_it_is(engine: sa.Engine) -> None:
     """Neither repeated nor called an outage, and nothing is written."""
     begun: list[int] = []
     with pytest.raises(IntegrityError):
-        run(attempts(engine), "INSERT INTO noted (id) VALUES (3), (2)", begun)
+        run(attempts(engine), "INSERT INTO public.noted (id) VALUES (3), (2)", begun)
     with pytest.raises(ZeroDivisionError):
-        run(attempts(engine), "UPDATE noted SET n = 9", begun, after=lambda: 1 // 0)
+        run(attempts(engine), "UPDATE public.noted SET n = 9", begun, after=lambda: 1 // 0)
     assert len(begun) == 2
     assert noted(engine) == [(1, 0), (2, 0)]
 
@@ -184,7 +186,7 @@ def test_a_read_cannot_write_and_leaves_a_connection_that_can(database: str) -> 
     """The same connection of the pool serves a read, then a write."""
     engine = connect(database, size=1, wait_seconds=0.05)
     with writing(engine) as connection:
-        connection.exec_driver_sql("CREATE TABLE noted (id bigint PRIMARY KEY, n bigint)")
+        connection.exec_driver_sql("CREATE TABLE public.noted (id bigint PRIMARY KEY, n bigint)")
     with pytest.raises(RuntimeError, match="read that writes"), reading(engine) as connection:
         connection.exec_driver_sql(ADD, (3,))
     with writing(engine) as connection:
