@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from sync.errors import NeedsOperator
 from sync.settings import Settings, secret_bytes
+from sync.telemetry.secrets import keep_secret
 
 _VERSION = b"\x01"
 _FINGERPRINT_BYTES = 4
@@ -39,6 +40,7 @@ class Key:
     def __post_init__(self) -> None:
         if len(self._raw) != 32:
             raise NeedsOperator(f"A secret key has 32 bytes; this one has {len(self._raw)}.")
+        keep_secret(base64.urlsafe_b64encode(self._raw).decode("ascii"))
         digest = hashlib.sha256(b"sync.vault fingerprint" + self._raw)
         object.__setattr__(self, "fingerprint", digest.hexdigest()[: 2 * _FINGERPRINT_BYTES])
 

@@ -3,19 +3,24 @@
 Each reader has a policy of its name on each table. The policy compares with constants, so that a
 limited reader's query is planned as if it had said `store_id = 1` itself. The mirror's own role
 owns the tables and is not subject to policies; a role without a policy sees no row. Each table is
-changed in a short transaction of its own, because the lock keeps all its readers and writers out.
+changed in a transaction of its own, in short tries, because the lock keeps all its readers and
+writers out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 
-from sync.database.engine import attempts, reading
+from sync.database.engine import reading
+from sync.database.patience import Patience
 from sync.database.quoting import literal, quoted
+from sync.errors import TryLater
 
+ONE_AT_A_TIME = "LOCK TABLE sync.reader IN SHARE ROW EXCLUSIVE MODE"
 _TABLES = (
     "SELECT c.relname, c.relrowsecurity FROM pg_class AS c"
     " WHERE c.relnamespace = 'crm'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1"
@@ -50,19 +55,47 @@ def readers(connection: sa.Connection) -> list[Reader]:
     return [Reader(role, None if ids is None else tuple(ids), masked) for role, ids, masked in rows]
 
 
-def settle(engine: sa.Engine) -> int:
-    """Make every table's policies what `sync.reader` asks for; return how many tables changed."""
-    with reading(engine) as connection:
-        wanted = readers(connection)
-        tables = connection.exec_driver_sql(_TABLES).all()
-        found = connection.exec_driver_sql(_POLICIES).all()
+def settle(run: Patience) -> int:
+    """Make every table's policies what `sync.reader` asks for; return how many tables changed.
+
+    A table that somebody is using comes after all others, so that it holds up none of them.
+    """
+    with reading(run.engine) as connection:
+        changed = left(connection)
+    busy = []
+    for table in changed:
+        try:
+            Patience(run.engine, say=run.say, seconds=0).run(partial(_set_right, table), what=table)
+        except TryLater:
+            busy.append(table)
+    for done, table in enumerate(busy):
+        what = f"the policies of crm.{table} ({len(busy) - done} of {len(changed)} tables left)"
+        run.run(partial(_set_right, table), what=what)
+    return len(changed)
+
+
+def left(connection: sa.Connection) -> list[str]:
+    """Return the tables whose policies are not yet what `sync.reader` asks for."""
+    return list(_statements(connection))
+
+
+def _set_right(table: str, connection: sa.Connection) -> None:
+    # Of two that settle at once, the second finds the first's policies.
+    connection.exec_driver_sql(ONE_AT_A_TIME)
+    for statement in _statements(connection).get(table, ()):
+        connection.exec_driver_sql(statement)
+
+
+def _statements(connection: sa.Connection) -> dict[str, list[str]]:
+    """Return the statements that are left to do, by table."""
+    wanted = readers(connection)
     limited = any(reader.is_limited for reader in wanted)
     policies = {r.role: _told(r) for r in wanted if not r.masked} if limited else {}
     there: dict[str, dict[str, str]] = {}
-    for table, name, told in found:
+    for table, name, told in connection.exec_driver_sql(_POLICIES):
         there.setdefault(table, {})[name] = told or ""
-    changed = 0
-    for table, is_on in tables:
+    found: dict[str, list[str]] = {}
+    for table, is_on in connection.exec_driver_sql(_TABLES).all():
         statements = _changes(table, there.get(table, {}), policies, wanted)
         # Enabled after its policies exist, disabled before they go: no reader is shut out between.
         if limited and not is_on:
@@ -70,12 +103,8 @@ def settle(engine: sa.Engine) -> int:
         if not limited and is_on:
             statements.insert(0, f"ALTER TABLE crm.{quoted(table)} DISABLE ROW LEVEL SECURITY")
         if statements:
-            changed += 1
-            for attempt in attempts(engine):
-                with attempt as connection:
-                    for statement in statements:
-                        connection.exec_driver_sql(statement)
-    return changed
+            found[table] = statements
+    return found
 
 
 def _changes(

@@ -12,20 +12,24 @@ SET ROLE. So each grant checks all readers anew, because the wider of two roles 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import sqlalchemy as sa
+from psycopg.types.json import Jsonb
 
 from sync.database.engine import attempts, reading
+from sync.database.patience import Patience, Say, warn
 from sync.database.quoting import quoted
-from sync.errors import BadRequest
-from sync.privacy import masked_views, policies
+from sync.errors import BadRequest, TryLater
+from sync.privacy import masked_views, policies, rights, shared
 from sync.privacy.masked_views import SCHEMA
-from sync.privacy.policies import Reader
+from sync.privacy.policies import ONE_AT_A_TIME, Reader
+from sync.state import acts
 from sync.telemetry import log
 
 # Views over `sync` that themselves leave out what a reader may not see.
-_FILTERED = ("store", "coverage", "coverage_months", "known_gaps")
+_FILTERED = ("store", "store_titles", "coverage", "coverage_months", "known_gaps", "changes")
 _OPEN_TO_LIMITED = (
     "SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'crm'::regnamespace AND ("
     "(c.relkind IN ('r', 'p') AND c.relrowsecurity) OR (c.relkind = 'v' AND (c.relname = ANY(%s)"
@@ -67,17 +71,33 @@ WHERE (g.masked OR g.store_ids IS NOT NULL) AND why.text IS NOT NULL
 ORDER BY g.role, m.oid = r.oid, o.role IS NULL, m.rolname
 """
 
+# Of a role's settings in words, those that are limits; 0 is none, and a bare number milliseconds.
+_KEEP_LIMITS = r"""
+UPDATE sync.reader SET (statement_ms, idle_ms) = (
+    SELECT max(l.ms) FILTER (WHERE l.name = 'statement_timeout'),
+        max(l.ms) FILTER (WHERE l.name = 'idle_in_transaction_session_timeout')
+    FROM (SELECT s.key, nullif(extract(epoch FROM regexp_replace(s.value, '([0-9])$', '\1ms')
+            ::interval) * 1000, 0)::bigint
+        FROM jsonb_each_text(%s) AS s WHERE s.value ~ '^[0-9]+(ms|s|min|h|d)?$') AS l(name, ms))
+WHERE role = %s
+"""
+
 
 def grant(
-    engine: sa.Engine, role: str, *, store_ids: Sequence[int] | None, is_masked: bool
+    engine: sa.Engine,
+    role: str,
+    *,
+    store_ids: Sequence[int] | None,
+    is_masked: bool,
+    say: Say = warn,
 ) -> None:
     """Let a role read, and nothing else; what it was granted before is revoked first."""
     reader = Reader(role, None if store_ids is None else tuple(sorted(store_ids)), is_masked)
     for attempt in attempts(engine):
         with attempt as connection:
             _check(connection, reader)
-            # One grant at a time: of two at once neither would see the other.
-            connection.exec_driver_sql("LOCK TABLE sync.reader IN SHARE ROW EXCLUSIVE MODE")
+            # Of two grants at once neither would see the other.
+            connection.exec_driver_sql(ONE_AT_A_TIME)
             _take_back(connection, role)
             connection.execute(
                 sa.text(
@@ -94,7 +114,28 @@ def grant(
             )
             for more in reaching_more(connection):
                 raise BadRequest(f"{role} was not granted. {more}")
-    settle(engine)
+            acts.note(connection, "grant", detail=_told(reader))
+    try:
+        settle(engine, say=say)
+    except TryLater as error:
+        with reading(engine) as connection:
+            raise TryLater(f"{error}. {_left(connection, role)}") from error
+
+
+def _told(reader: Reader) -> str:
+    which = "" if reader.store_ids is None else f", stores {', '.join(map(str, reader.store_ids))}"
+    return f"{reader.role}{', masked' if reader.masked else ''}{which}"
+
+
+def _left(connection: sa.Connection, role: str) -> str:
+    """Return how far a grant came, and that it goes on from there."""
+    tables = policies.left(connection)
+    named = ", ".join(tables[:5]) + (" and others" if len(tables) > 5 else "")
+    without = f"; without theirs: {named}" if tables else ""
+    return (
+        f"What was done stays{without}. Until all is done {role} may read nothing. Give the same"
+        " command again: it goes on from here"
+    )
 
 
 def revoke(engine: sa.Engine, role: str) -> bool:
@@ -109,21 +150,35 @@ def revoke(engine: sa.Engine, role: str) -> bool:
             gone = connection.execute(
                 sa.text("DELETE FROM sync.reader WHERE role = :role"), {"role": role}
             ).rowcount
+            if gone:
+                acts.note(connection, "revoke", detail=role)
     settle(engine)
     return gone > 0
 
 
-def settle(engine: sa.Engine) -> None:
+def keep_limits(connection: sa.Connection, role: str, settings: Mapping[str, str]) -> None:
+    """Note a reader's limits of time, by Postgres's names for them, where it cannot alter them."""
+    connection.exec_driver_sql(_KEEP_LIMITS, (Jsonb(dict(settings)), role))
+
+
+def settle(engine: sa.Engine, *, say: Say = warn) -> None:
     """Make policies, masked views and grants what `sync.reader` asks for; idempotent.
 
-    A reader that reaches more is logged, not refused, so that no upgrade waits for a membership.
+    Nobody who reads is held up for longer than a short try at a lock; `say` is told of waits. A
+    reader that reaches more is logged, not refused, so that no upgrade waits for a membership.
     """
+    run = Patience(engine, say=say)
     with reading(engine) as connection:
         wanted = policies.readers(connection)
-    policies.settle(engine)
-    for attempt in attempts(engine):
-        with attempt as connection:
-            _give(connection, wanted)
+        are_there = connection.exec_driver_sql(
+            "SELECT to_regnamespace(%s) IS NOT NULL", (SCHEMA,)
+        ).scalar_one()
+    policies.settle(run)
+    if are_there or any(reader.masked for reader in wanted):
+        masked_views.build(run)
+    run.run(partial(_give, wanted=wanted), what="the grants of readers")
+    if wanted and (told := shared.close(engine, readers=[reader.role for reader in wanted])):
+        say(told)
     with reading(engine) as connection:
         reaching = reaching_more(connection)
     for more in reaching:
@@ -149,8 +204,8 @@ def reaching_more(connection: sa.Connection) -> list[str]:
 
 
 def _give(connection: sa.Connection, wanted: Sequence[Reader]) -> None:
-    if any(reader.masked for reader in wanted):
-        masked_views.build(connection)
+    # One at a time: two that grant at once fail with "tuple concurrently updated".
+    connection.exec_driver_sql(ONE_AT_A_TIME)
     open_to_limited = connection.exec_driver_sql(_OPEN_TO_LIMITED, (list(_FILTERED),)).scalars()
     names = ", ".join(f"crm.{quoted(name)}" for name in open_to_limited)
     for reader in wanted:
@@ -211,3 +266,24 @@ def _check(connection: sa.Connection, reader: Reader) -> None:
                 "any more once a reader is limited to a store. Grant it here first: celery -A sync"
                 f" mirror grant {by_hand[0]}"
             )
+
+
+def unread(engine: sa.Engine, role: str) -> str:
+    """Return, in words, what a reader cannot read although it was granted; "" when nothing."""
+    with reading(engine) as connection:
+        for reader in policies.readers(connection):
+            if reader.role == role:
+                found = connection.exec_driver_sql(_OPEN_TO_LIMITED, (list(_FILTERED),)).scalars()
+                return rights.unread(
+                    connection,
+                    reader,
+                    schema=SCHEMA if reader.masked else "crm",
+                    names=found.all() if reader.is_limited else None,
+                )
+    return f"{role} is no role of this server any more."
+
+
+def remaining(engine: sa.Engine, role: str) -> list[str]:
+    """Return, in sentences, what a role may still read by others' grants."""
+    with reading(engine) as connection:
+        return rights.remaining(connection, role)
