@@ -36,7 +36,8 @@ _UNDER_MASK = {
     Care.CHANGE: "codes only",
 }
 _RELATIONS = (
-    "SELECT c.relname, c.relkind = 'v', obj_description(c.oid, 'pg_class') FROM pg_class AS c"
+    "SELECT c.relname, c.relkind = 'v', obj_description(c.oid, 'pg_class'),"
+    " coalesce(c.reloptions::text LIKE '%%security_invoker%%', false) FROM pg_class AS c"
     " WHERE c.relnamespace = 'crm'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1"
 )
 _COLUMNS = (
@@ -56,12 +57,13 @@ def pages(connection: sa.Connection) -> dict[str, str]:
     columns: Columns = {}
     for table, name, kind, note, is_key in connection.exec_driver_sql(_COLUMNS):
         columns.setdefault(table, []).append((name, kind, note or "", is_key))
-    tables = {name: note or "" for name, is_view, note in relations if not is_view}
-    views = {name: note or "" for name, is_view, note in relations if is_view}
+    tables = {name: note or "" for name, is_view, note, _ in relations if not is_view}
+    views = {name: note or "" for name, is_view, note, _ in relations if is_view}
+    queries = {name for name, _, _, is_query in relations if is_query}
     return {
         "README.md": _front(tables, views),
-        "tables.md": _relations("Tables", tables, columns),
-        "views.md": _relations("Views", views, columns),
+        "tables.md": _relations("Tables", tables, columns, queries),
+        "views.md": _relations("Views", views, columns, queries),
         "picture.md": _picture(),
         "queries.md": _queries(),
     }
@@ -80,8 +82,10 @@ def _front(tables: dict[str, str], views: dict[str, str]) -> str:
         "",
         "Every table leads with `store_id`; live rows are `deleted_at IS NULL`; moments are",
         "`timestamptz`, local days are `created_on`; `raw` is the record as the CRM sent it.",
+        "[How odd values are read](../decisions/0034-odd-values.md);",
+        "[how to follow changes](../changes.md).",
         "",
-        "Custom fields as typed columns: `crm.orders_custom_<store>`, joined by `store_id, id`;",
+        "Custom fields as typed columns: `crm.orders_custom_<store_id>`, joined by `store_id, id`;",
         "likewise of customers, companies, loyalty accounts. Masked readers find the same names in",
         "`crm_masked`, except these views of custom fields.",
         "",
@@ -98,7 +102,8 @@ def _front(tables: dict[str, str], views: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _relations(title: str, relations: dict[str, str], columns: Columns) -> str:
+def _relations(title: str, relations: dict[str, str], columns: Columns, queries: set[str]) -> str:
+    """Return a page; masked, the views in `queries` are the same queries over masked tables."""
     lines = [f"# {title}", ""]
     for name, note in relations.items():
         lines += [f"## {name}", "", f"{note}.", "", "| column | type | what | masked |",
@@ -106,6 +111,8 @@ def _relations(title: str, relations: dict[str, str], columns: Columns) -> str:
         for column, kind, about, is_key in columns[name]:
             sql = short(kind)
             care = judge(name, column, sql, is_code=is_code(name, column)).care
+            if name in queries:
+                care = Care.OPEN
             shown = f"**{column}**" if is_key else column
             text = about.replace("|", "\\|")
             lines.append(f"| {shown} | {sql} | {text} | {_UNDER_MASK.get(care, '')} |")

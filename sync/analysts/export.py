@@ -1,23 +1,17 @@
 """`crm` as Parquet files: whole once, then what changed; tombstones too, children with parents.
 
-A run exports what changed since the run before, by `changed_at`, which is the start of the
-transaction that changed it. A transaction that began early may commit late, so a run ends at the
-horizon: the start of the oldest open transaction that could write. No change can appear below the
-horizon any more, so no row is skipped, and none is exported twice unless it changed twice.
+A run exports the records that changed after the number up to which the run before went, by
+`change_no`, in the order of commits: no row is skipped, however late its transaction commits. What
+is committed while the run reads is exported by it or by the next one, sometimes by both.
 
 Parts are cut by key. After each part the manifest says how far the run came, so a stopped run goes
-on with its next part: a row leaves a run's range only by changing again.
-
-Nobody but the user who exports can read the files: the folder of a store is made for its owner
-alone, and so is each file. A folder that was there keeps the mode its owner gave it.
+on with its next part.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import fcntl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,81 +19,120 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync.analysts import parquet
-from sync.analysts.manifest import Manifest, Progress
+from sync.analysts.manifest import Manifest, Progress, Settled
+from sync.analysts.parquet import Chosen
+from sync.analysts.places import Place
+from sync.database import contract
 from sync.database.engine import reading
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
-from sync.errors import BadRequest
+from sync.errors import NeedsOperator
 from sync.state.stores import Store
 
-ROWS_PER_PART = 50_000
-MARGIN_SECONDS = 2.0
-"""A backend shows the start of its transaction only a moment after it began."""
-# Read before the run's rows: later transactions are above it. Roles that cannot write do not hold
-# it back.
-_HORIZON = (
-    "SELECT least(clock_timestamp() - make_interval(secs => %s), (SELECT min(a.xact_start)"
-    " FROM pg_stat_activity AS a WHERE a.datname = current_database()"
-    " AND a.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL"
-    " AND has_table_privilege(a.usesysid, 'crm.orders', 'INSERT')))"
-)
+ROWS_PER_PART = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The number of rows that one part wrote, by table."""
+    """The number of rows that one part wrote, by table; and how far the run is, in records."""
 
     resource: str
     rows: dict[str, int]
+    done: int
+    total: int
+    seconds: float
 
+    @property
+    def per_second(self) -> float:
+        """Records a second since the run began."""
+        return self.done / self.seconds if self.seconds else 0.0
 
-def horizon(engine: sa.Engine) -> dt.datetime:
-    """Return the moment below which no change can appear any more."""
-
-    with reading(engine) as connection:
-        moment: dt.datetime = connection.exec_driver_sql(_HORIZON, (MARGIN_SECONDS,)).scalar_one()
-    return moment
+    @property
+    def seconds_left(self) -> float:
+        """Seconds that the rest takes at this rate."""
+        return (self.total - self.done) / self.per_second if self.done else 0.0
 
 
 def export(
     engine: sa.Engine,
     store: Store,
-    resources: list[Resource],
+    resources: Sequence[Resource],
     *,
-    folder: Path,
+    place: Place,
     is_full: bool = False,
+    by_month: bool = False,
     rows_per_part: int = ROWS_PER_PART,
     after_part: Callable[[Part], None] = lambda _: None,
 ) -> Iterator[Part]:
-    """Export a store to `folder`/NAME; yield what each part wrote."""
-    home = folder / store.name
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(home):
-        parquet.remove_left_behind(home)
-        manifest = Manifest.read(home, store_name=store.name, store_id=store.id)
-        manifest.begin(horizon(engine), [r.name for r in resources], is_full=is_full)
+    """Export a store; yield what each part wrote.
+
+    With `by_month`, rows of records with a creation date are in folders by its month, children in
+    that of their record.
+    """
+    began = time.monotonic()
+    with place.alone():
+        manifest = Manifest.read(place, store_name=store.name, store_id=store.id)
+        manifest.begin(_settled(engine, store), [r.name for r in resources], is_full=is_full)
+        total = sum(_count(engine, store, each, manifest) for each in resources)
+        done = 0
         for resource in resources:
-            progress = manifest.progress(resource.name)
+            if (progress := manifest.progress(resource.name)) is not None and progress.part == 1:
+                _look_at_numbers(engine, store, resource, manifest, progress)
+            most = rows_per_part
             while progress is not None:
-                part = _part(engine, store, resource, manifest, progress, rows_per_part)
+                try:
+                    records, rows = _part(
+                        engine, store, resource, manifest, progress, most=most, by_month=by_month
+                    )
+                except parquet.TooLarge:
+                    if most == 1:
+                        raise NeedsOperator(
+                            f"A record of {resource.name} does not fit DuckDB's memory."
+                        ) from None
+                    most = max(1, most // 8)
+                    continue
+                done += records
+                part = Part(resource.name, rows, done, max(done, total), time.monotonic() - began)
                 after_part(part)
-                if any(part.rows.values()):
+                if any(rows.values()):
                     yield part
                 progress = manifest.progress(resource.name)
-        manifest.end()
+        manifest.end(_schema(engine, resources, manifest))
 
 
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Lock the folder: two exports into it would each write half of the manifest."""
-    path = home / ".lock"
-    path.touch(mode=0o600)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BadRequest(f"Another export is writing to {home}.") from None
-        yield
+def _settled(engine: sa.Engine, store: Store) -> Settled | None:
+    """Return how far the store's changes are settled, before any row of the run is read."""
+    with reading(engine) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT settled_no, first_no FROM crm.changes WHERE store_id = %s", (store.id,)
+        ).one_or_none()
+    return Settled(*found) if found else None
+
+
+def _count(engine: sa.Engine, store: Store, resource: Resource, manifest: Manifest) -> int:
+    """Count the records that the run has still to export of a resource."""
+    progress = manifest.progress(resource.name)
+    if progress is None:
+        return 0
+    keys, binds = _keys(store, resource, progress)
+    with reading(engine) as connection:
+        contract.without_limits(connection)
+        count: int = connection.exec_driver_sql(
+            f"SELECT count(*) FROM ({keys}) AS u", binds
+        ).scalar_one()
+    return count
+
+
+def _look_at_numbers(
+    engine: sa.Engine, store: Store, resource: Resource, manifest: Manifest, progress: Progress
+) -> None:
+    """Measure all numbers of a run first, so that its files agree on the types of columns."""
+    with reading(engine) as connection:
+        contract.without_limits(connection)
+        for table in resource.tables:
+            chosen = _chosen(store, resource, table, progress, to=None)
+            found, _ = parquet.measure(connection, parquet.columns_of(connection, table), chosen)
+            manifest.scales(table, found)
 
 
 def _part(
@@ -108,73 +141,134 @@ def _part(
     resource: Resource,
     manifest: Manifest,
     progress: Progress,
-    rows_per_part: int,
-) -> Part:
-    """Write the next part of a resource, and record it in the manifest."""
+    *,
+    most: int,
+    by_month: bool,
+) -> tuple[int, dict[str, int]]:
+    """Write the next part of a resource, record it in the manifest; return its records and rows."""
     snapshots = engine.execution_options(isolation_level="REPEATABLE READ")
-    rows: dict[str, int] = {}
-    files = []
-    with reading(snapshots) as connection:
+    rows = dict.fromkeys(resource.tables, 0)
+    files: list[tuple[Path, dict[str, Any]]] = []
+    with manifest.place.scratch() as scratch, reading(snapshots) as connection:
         # A part may take longer than a page's write may.
-        connection.exec_driver_sql("SET LOCAL transaction_timeout = 0")
-        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-        where, binds = _range(store, resource, progress)
+        contract.without_limits(connection)
+        keys, binds = _keys(store, resource, progress)
         last, found = connection.exec_driver_sql(
-            f"SELECT max(k), count(*) FROM (SELECT {_key(resource)} AS k"
-            f" FROM {crm_name(resource.name)} AS t WHERE {where} ORDER BY 1 LIMIT %(most)s) AS p",
-            binds | {"most": rows_per_part},
+            f"SELECT max(k), count(*) FROM (SELECT k FROM ({keys}) AS u ORDER BY k LIMIT %(most)s)"
+            " AS p",
+            binds | {"most": most},
         ).one()
-        where, binds = f"{where} AND {_key(resource)} <= %(last)s", binds | {"last": last}
         for table in resource.tables if found else ():
-            chosen = where if table == resource.name else _of_parents(resource, where)
             columns = parquet.columns_of(connection, table)
-            path = f"{table}/{progress.run:06d}-{progress.part:05d}.parquet"
-            rows[table] = parquet.write(
-                connection, table, columns, chosen, binds, target=manifest.home / path,
-                run=progress.run,
+            chosen = _chosen(store, resource, table, progress, to=last)
+            needed, left_empty = parquet.measure(connection, columns, chosen)
+            written = parquet.write(
+                connection, columns, chosen, manifest.scales(table, needed),
+                folder=scratch / table, run=progress.run,
+                month=_month(resource, table) if by_month else None,
             )  # fmt: skip
-            files.append(
-                {
-                    "path": path,
+            for half, count in written.items():
+                rows[table] += count
+                file: dict[str, Any] = {
+                    "path": f"{half.parent.relative_to(scratch)}/{progress.name}.parquet",
                     "resource": resource.name,
                     "table": table,
                     "run": progress.run,
-                    "rows": rows[table],
-                    "left_empty": parquet.unfit(connection, table, columns, chosen, binds),
+                    "rows": count,
+                    "left_empty": left_empty,
                 }
-            )
-    manifest.advance(resource.name, files=files, last=last if found == rows_per_part else None)
-    return Part(resource.name, rows)
-
-
-def _key(resource: Resource) -> str:
-    return f't."{resource.key_column}"' if resource.key_column else "''"
-
-
-def _range(store: Store, resource: Resource, progress: Progress) -> tuple[str, dict[str, Any]]:
-    where = "t.store_id = %(store)s AND t.changed_at < %(until)s"
-    binds: dict[str, Any] = {"store": store.id, "until": progress.until}
-    if progress.since is not None:
-        where += " AND t.changed_at >= %(since)s"
-        binds["since"] = progress.since
-    if progress.last is not None:
-        where += f" AND {_key(resource)} > %(after)s"
-        binds["after"] = progress.last
-    return where, binds
-
-
-def _of_parents(resource: Resource, where: str) -> str:
-    """Return the condition for the child rows whose parents are in the part."""
-    if resource.parent_column is None:
-        return (
-            f"EXISTS (SELECT FROM {crm_name(resource.name)} AS p WHERE {_aliased(where)}"
-            " AND p.store_id = t.store_id) AND t.store_id = %(store)s"
-        )
-    return (
-        f't.store_id = %(store)s AND t."{resource.parent_column}" IN (SELECT {_key(resource)}'
-        f" FROM {crm_name(resource.name)} AS t WHERE {where})"
+                files.append((half, file))
+        for half, file in files:
+            manifest.place.keep(half, file["path"])
+    manifest.advance(
+        resource.name, files=[file for _, file in files], last=last if found == most else None
     )
+    return found, rows
 
 
-def _aliased(where: str) -> str:
-    return where.replace("t.", "p.")
+def _keys(store: Store, resource: Resource, progress: Progress) -> tuple[str, dict[str, Any]]:
+    """Return the query for the keys `k` of the records that the run has still to export.
+
+    A record also counts as changed when a row of its lists did, or was removed.
+    """
+    key = f't."{resource.key_column}"' if resource.key_column else "''"
+    after = "" if progress.last is None else f" AND {key} > %(after)s"
+    asked = [f"SELECT {key} AS k FROM {crm_name(resource.name)} AS t WHERE {{}}{after}"]
+    if progress.since is None:
+        asked[0] = asked[0].format("t.store_id = %(store)s")
+    else:
+        changed = "t.store_id = %(store)s AND t.change_no > %(since)s"
+        children = [child.name for child in resource.children]
+        parent = f't."{resource.parent_column}"' if resource.parent_column else "''"
+        after = after.replace(key, parent)
+        asked += [
+            f"SELECT {parent} AS k FROM {crm_name(name)} AS t WHERE {changed}{after}"
+            for name in children
+        ]
+        if children:
+            gone = f"t.parent_key::{resource.key_sql}" if resource.key_column else "''"
+            named = ", ".join(f"'{name}'" for name in children)
+            asked.append(
+                f"SELECT {gone} AS k FROM crm.removed_rows AS t WHERE {changed}"
+                f" AND t.table_name IN ({named}){after.replace(parent, gone)}"
+            )
+        asked = [each.format(changed) for each in asked]
+    binds = {"store": store.id, "since": progress.since, "after": progress.last}
+    return " UNION ".join(asked), binds
+
+
+def _chosen(store: Store, resource: Resource, table: str, progress: Progress, *, to: Any) -> Chosen:
+    """Return the rows of a table that belong to the records of a part, or of the rest of the run.
+
+    Of a whole run they are a range of keys, which an index gives in order.
+    """
+    column = resource.key_column if table == resource.name else resource.parent_column
+    where, binds = "t.store_id = %(store)s", {"store": store.id, "after": progress.last, "to": to}
+    if column is not None:
+        where += f' AND t."{column}" > %(after)s' if progress.last is not None else ""
+        where += f' AND t."{column}" <= %(to)s' if to is not None else ""
+        if progress.since is not None:
+            keys, more = _keys(store, resource, progress)
+            where, binds = f'{where} AND t."{column}" IN ({keys})', binds | more
+    return Chosen(table, where, binds)
+
+
+def _month(resource: Resource, table: str) -> str | None:
+    """Return the expression for the month of a row's record; None where records have none."""
+    if resource.created_field is None:
+        return None
+    day = "t.created_on"
+    if table != resource.name:
+        day = (
+            f"(SELECT r.created_on FROM {crm_name(resource.name)} AS r"
+            f' WHERE r.store_id = t.store_id AND r."{resource.key_column}"'
+            f' = t."{resource.parent_column}")'
+        )
+    return f"coalesce(to_char({day}, 'YYYY-MM'), 'none')"
+
+
+def _schema(engine: sa.Engine, resources: Sequence[Resource], manifest: Manifest) -> dict[str, Any]:
+    """Describe the tables of the files: note, key, columns with their types and notes."""
+    told = {}
+    with reading(engine) as connection:
+        for resource in resources:
+            for table in resource.tables:
+                note, key = connection.exec_driver_sql(
+                    "SELECT obj_description(c.oid), (SELECT array_agg(a.attname::text ORDER BY n)"
+                    " FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (number, n)"
+                    " JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.number)"
+                    " FROM pg_class AS c JOIN pg_index AS i ON i.indrelid = c.oid"
+                    " WHERE i.indisprimary AND c.oid = (%s)::regclass",
+                    (crm_name(table),),
+                ).one()
+                columns = parquet.columns_of(connection, table)
+                scales = manifest.scales(table, {})
+                told[table] = {
+                    "note": note,
+                    "key": key,
+                    "columns": {
+                        c.name: {"type": parquet.type_of(c, scales), "note": c.note}
+                        for c in columns
+                    },
+                }
+    return told

@@ -20,7 +20,20 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from sync.embedded import Servers, private
-from tests.bench import cost, growth, limits, visible
+from tests.bench import (
+    analysts,
+    company,
+    cost,
+    exporting,
+    growth,
+    limits,
+    networks,
+    nudged,
+    parts,
+    requests_made,
+    returning,
+    visible,
+)
 from tests.bench.stage import Figure, records, table
 
 Measure = Callable[[Servers], list[Figure]]
@@ -43,9 +56,18 @@ def attempt(measure: Measure, servers: Servers) -> list[Figure]:
 
 MEASURES: dict[str, Measure] = {
     "limit": limits.at_the_limit,
+    "networks": networks.networks,
+    "loads": networks.loads,
     "busy": limits.busy,
     "cost": cost.our_own_cost,
+    "parts": parts.parts,
+    "returning": returning.returning,
+    "requests": requests_made.accounts,
     "waiting": lambda servers: together(servers, visible.visible, limits.budget),
+    "nudged": nudged.nudged,
+    "company": company.dripping,
+    "analysts": analysts.analysts,
+    "export": exporting.exporting,
     "dispatch": growth.dispatch,
     "housekeeping": growth.housekeeping,
     "growth": lambda servers: growth.looks(servers) + growth.upserts(servers, records()),

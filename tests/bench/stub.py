@@ -1,10 +1,9 @@
 """A RetailCRM of a fixed list of orders, for what the sandbox is too slow for: 200,000 of them,
 and a load without limit. It knows orders, their history (empty), settings and credentials.
 
-    python tests/bench/stub.py RECORDS_FILE ORDERS      prints its URL, serves until killed
+    python tests/bench/stub.py ORDERS [copies]      prints its URL, serves until killed
 
-RECORDS_FILE holds some orders as the sandbox sends them, one JSON a line; the stub repeats them
-under rising ids, a hundred a day.
+The stub repeats the orders of orders.py under rising ids, a hundred a day.
 """
 
 from __future__ import annotations
@@ -14,29 +13,41 @@ import datetime as dt
 import re
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.bench.orders import orders as templates
+
 FIRST_DAY = dt.date(2020, 1, 1)
 PER_DAY = 100
 _ID = re.compile(rb"\x22@id@\x22")
-_DAY = b"@created@"
+_MADE, _LATER = b"@made@", b"@later@"
 
 
 class Orders:
     """Templates and the arithmetic of pages and days, newest first."""
 
-    def __init__(self, records: list[dict], total: int) -> None:  # type: ignore[type-arg]
+    def __init__(self, records: list[dict[str, Any]], total: int) -> None:
         self.total = total
         self.templates = []
         for record in records:
-            made = {**record, "id": "@id@", "createdAt": "@created@ 12:00:00", "number": "@id@"}
-            # Positions and payments are unique in an account: ids made from the order's.
-            made["items"] = [{**item, "id": index} for index, item in enumerate(made["items"])]
-            payments = list((made.get("payments") or {}).values())
-            made["payments"] = {str(i): {**p, "id": i} for i, p in enumerate(payments)}
-            self.templates.append(orjson.dumps(made))
+            made, later = _MADE.decode(), _LATER.decode()
+            text = orjson.dumps(
+                {
+                    **record,
+                    "id": "@id@",
+                    "createdAt": made,
+                    "markDatetime": made,
+                    "statusUpdatedAt": later,
+                    "fullPaidAt": later,
+                    "items": [{**item, "createdAt": made} for item in record["items"]],
+                }
+            )
+            self.templates.append(text)
 
     def day_of(self, order: int) -> dt.date:
         return FIRST_DAY + dt.timedelta(days=order // PER_DAY)
@@ -61,9 +72,12 @@ class Orders:
         return b'{"success":true,"pagination":' + block + b',"orders":[' + body + b"]}"
 
     def order(self, number: int) -> bytes:
-        made = self.templates[number % len(self.templates)]
-        made = made.replace(_DAY, self.day_of(number).isoformat().encode())
-        return _ID.sub(str(number + 1).encode(), made)
+        text = self.templates[number % len(self.templates)]
+        second = dt.timedelta(seconds=number * 797 % 86_400)
+        made = dt.datetime.combine(self.day_of(number), dt.time()) + second
+        text = text.replace(_MADE, str(made).encode())
+        text = text.replace(_LATER, str(made + dt.timedelta(hours=37, seconds=11)).encode())
+        return _ID.sub(str(number + 1).encode(), text)
 
 
 def answer(orders: Orders, target: str) -> bytes:
@@ -82,8 +96,7 @@ def answer(orders: Orders, target: str) -> bytes:
 
 async def main() -> None:
     """Serve until killed."""
-    lines = Path(sys.argv[1]).read_bytes().splitlines()
-    orders = Orders([orjson.loads(line) for line in lines], int(sys.argv[2]))
+    orders = Orders(templates(copies="copies" in sys.argv), int(sys.argv[1]))
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

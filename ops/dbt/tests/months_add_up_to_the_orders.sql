@@ -1,11 +1,11 @@
-select a.n, b.n
-from
-    (select coalesce(sum(orders), 0) as n from {{ ref('monthly_sales') }}) as a,
-    (
-        select count(*) as n
-        from {{ ref('stg_orders') }} as o
-        left join {{ source('crm', 'statuses') }} as s
-            on s.store_id = o.store_id and s.code = o.status
-        where s."group" is distinct from 'cancel'
-    ) as b
-where a.n <> b.n
+-- The same sales, counted in every way.
+with counted as (
+    select
+        (select count(*) from {{ ref('stg_orders') }} where is_sale) as orders,
+        (select coalesce(sum(orders), 0) from {{ ref('monthly_sales') }}) as months,
+        (select coalesce(sum(orders), 0) from {{ ref('daily_sales') }}) as days,
+        (select count(*) from {{ ref('payment_state') }}) as payable,
+        (select coalesce(sum(orders), 0) from {{ ref('attribution') }}) as attributed
+)
+select * from counted
+where orders <> months or orders <> days or orders <> payable or orders <> attributed

@@ -1,4 +1,4 @@
 select store_id, order_id
-from {{ ref('stg_orders') }}
+from {{ ref('orders') }}
 group by 1, 2
 having count(*) > 1

@@ -103,7 +103,7 @@ def add_store(engine: sa.Engine, name: str, *, zone: str = "Europe/Moscow") -> i
 
 
 def put(engine: sa.Engine, table: str, *rows: dict[str, Any]) -> None:
-    """Rows written by hand, with the mirror's bookkeeping filled in."""
+    """Rows written by hand, with the mirror's bookkeeping and what is kept up with them."""
     import json
 
     with engine.begin() as connection:
@@ -124,3 +124,10 @@ def put(engine: sa.Engine, table: str, *rows: dict[str, Any]) -> None:
                 f" FROM json_populate_record(NULL::crm.{table}, %s::json)",
                 (json.dumps(full),),
             )
+        orders = {row.get("id" if table == "orders" else "order_id") for row in rows}
+        connection.exec_driver_sql(
+            "SELECT sync.keep_order_status_spans(s.id, n.orders),"
+            " sync.keep_order_margin(s.id, n.orders)"
+            " FROM sync.store AS s, (SELECT %s::bigint[]) AS n(orders)",
+            (sorted(orders - {None}),),
+        )

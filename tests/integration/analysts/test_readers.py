@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import psycopg
 import pytest
@@ -12,10 +14,12 @@ import sqlalchemy as sa
 import structlog
 
 from sync import telemetry
+from sync.database import patience
 from sync.database.migrate import upgrade
 from sync.embedded import Servers
-from sync.errors import BadRequest
+from sync.errors import BadRequest, NeedsOperator, TryLater
 from sync.privacy import readers
+from sync.rows.custom_fields import refresh_views
 from tests.integration.analysts.conftest import MakeRole, Role, add_store, put
 
 EVERY_RELATION = (
@@ -47,6 +51,7 @@ def two_stores(engine: sa.Engine) -> tuple[int, int]:
                 " VALUES (%s, 'orders', 'count', %s, now(), now(), %s, %s)",
                 (store, *(f"private {store}",) * 3),
             )
+        connection.exec_driver_sql("SELECT sync.change_no()")  # a change in this copy of a database
     return one, two
 
 
@@ -117,10 +122,49 @@ def test_a_reader_of_one_store_finds_no_row_of_another_in_anything(
     seen = _stores_seen(role, "crm")
     assert {name for name, stores in seen.items() if stores != {one}} == set()
     assert role.rows("SELECT name FROM crm.store") == [("one",)]
+    assert role.rows("SELECT title FROM crm.store_titles") == [("one",)]
     assert role.is_refused("SELECT * FROM sync.store")
     assert role.is_refused(f"SELECT sync.visible_stores('{role.name}')")
     assert role.is_refused("SET ROLE mirror")
     assert role.rows("SELECT * FROM crm.orders WHERE store_id = " + str(two)) == []
+
+
+def test_the_catalogue_names_no_other_store(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Whoever may connect reads names, comments, definitions and policies: stores stand there by
+    their ids."""
+    one, two = two_stores
+    name = "zweitladen"
+    by_hand(engine, f"UPDATE sync.store SET name = '{name}' WHERE id = {two}")
+    for store in two_stores:
+        put(engine, "custom_fields", {"store_id": store, "id": 9, "entity": "order",
+                                      "code": "gift", "name": "Gift"})  # fmt: skip
+    with engine.begin() as connection:
+        assert f"orders_custom_{two}" in refresh_views(connection, two, name)
+    role = make_role()
+    readers.grant(engine, role.name, store_ids=[one], is_masked=False)
+    readers.grant(engine, make_role().name, store_ids=[two], is_masked=True)
+    seen = 0
+    with role.connect() as connection:
+        catalogue = connection.execute(
+            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c"
+            " JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname IN"
+            " ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v')"
+            " AND has_table_privilege(c.oid, 'SELECT')"
+            " AND c.relname NOT IN ('pg_stat_activity', 'pg_largeobject')"
+        ).fetchall()
+        for (table,) in catalogue:
+            rows = f"SELECT count(*) FROM {table} AS t WHERE t::text ILIKE '%{name}%'"
+            try:
+                found = connection.execute(rows).fetchone()  # type: ignore[call-overload]
+            except psycopg.Error:  # functions that a reader may not call
+                continue
+            assert found == (0,), table
+            seen += 1
+        views = "SELECT count(*) FROM pg_class WHERE pg_get_viewdef(oid) ILIKE %s"
+        assert connection.execute(views, [f"%{name}%"]).fetchone() == (0,)
+    assert seen > 100
 
 
 def test_what_is_kept_from_a_reader_does_not_leak_sideways(
@@ -314,6 +358,48 @@ def test_masked_and_limited_at_once(
         connection.execute("SELECT 1 FROM crm_masked.orders WHERE pg_temp.leak(store_id)")
         assert heard == [f"saw {one}"]
         assert two != one
+
+
+def test_masked_views_hide_stores_only_while_some_reader_is_limited(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """A barrier hides rows that nobody may see, and statistics from the planner: without a limit
+    masked queries are planned as plain ones are. From the first limit on it is there, whoever
+    renews the views."""
+    one, _ = two_stores
+    barriers = (
+        "SELECT count(*) FILTER (WHERE 'security_barrier=true' = ANY (reloptions)), count(*)"
+        " FROM pg_class WHERE relnamespace = 'crm_masked'::regnamespace"
+    )
+    latest = (
+        "EXPLAIN SELECT id FROM crm_masked.orders WHERE store_id = 1 ORDER BY created_at LIMIT 1"
+    )
+    free, limited, masked = make_role(), make_role(), make_role()
+
+    def barred() -> tuple[int, int]:
+        with engine.begin() as connection:
+            some, every = connection.exec_driver_sql(barriers).one()
+        return some, every
+
+    readers.grant(engine, free.name, store_ids=None, is_masked=True)
+    assert barred()[0] == 0
+    with free.connect() as connection:
+        connection.execute("SET enable_seqscan = off")
+        plan = str(connection.execute(latest).fetchall())
+    assert "orders_by_created_at" in plan
+    assert "Sort" not in plan
+    readers.grant(engine, limited.name, store_ids=[one], is_masked=False)
+    assert len(set(barred())) == 1
+    readers.grant(engine, masked.name, store_ids=[one], is_masked=True)
+    readers.settle(engine)
+    assert len(set(barred())) == 1
+    assert masked.rows("SELECT DISTINCT store_id FROM crm_masked.orders") == [(one,)]
+    assert free.value("SELECT count(*) FROM crm_masked.orders") == 2
+    readers.revoke(engine, free.name)
+    readers.revoke(engine, limited.name)
+    assert len(set(barred())) == 1
+    readers.revoke(engine, masked.name)
+    assert barred()[0] == 0
 
 
 def test_hashes_are_of_this_database_alone(
@@ -518,13 +604,16 @@ def test_grants_made_by_hand_are_not_shut_out_silently(
 def test_a_mirror_whose_own_role_is_an_ordinary_one(
     servers: Servers, engine: sa.Engine, make_role: MakeRole
 ) -> None:
-    """As on a managed Postgres: it owns its tables and may neither bypass policies nor make roles;
-    grants, limits and masks work all the same, and it goes on seeing every row."""
+    """As on a managed Postgres: it owns its tables and may neither bypass policies nor make roles
+    or schemas; grants, limits and masks work all the same, and it goes on seeing every row."""
     del engine  # its database is dropped after the roles
     owner, limited, masked = make_role(), make_role(), make_role()
     name = f"owned_by_{owner.name}"
     with servers.postgres.connect("postgres") as connection:
-        connection.execute(f"CREATE DATABASE {name} OWNER {owner.name}")
+        connection.execute(f"CREATE DATABASE {name}")
+    with servers.postgres.connect(name) as connection:
+        for schema in ("sync", "crm"):
+            connection.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {owner.name}")
     url = sa.make_url(servers.database_url).set(
         database=name, username=owner.name, password="secret"
     )
@@ -535,6 +624,10 @@ def test_a_mirror_whose_own_role_is_an_ordinary_one(
         for store in (one, two):
             put(own, "orders", {"store_id": store, "id": 1, "email": "a@b.c"})
         readers.grant(own, limited.name, store_ids=[one], is_masked=False)
+        with pytest.raises(NeedsOperator, match="may not make the schema crm_masked") as caught:
+            readers.grant(own, masked.name, store_ids=[two], is_masked=True)
+        with servers.postgres.connect(name) as connection:
+            connection.execute(str(caught.value).partition("run: ")[2])
         readers.grant(own, masked.name, store_ids=[two], is_masked=True)
         for role in (limited, masked):
             role.use(name)
@@ -550,3 +643,83 @@ def test_a_mirror_whose_own_role_is_an_ordinary_one(
         own.dispose()
         with servers.postgres.connect("postgres") as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_settling_touches_nothing_that_is_as_it_should_be(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """A report left open over a masked view or a limited table is no obstacle to an upgrade that
+    changes neither."""
+    masked, limited = make_role(), make_role()
+    readers.grant(engine, masked.name, store_ids=None, is_masked=True)
+    readers.grant(engine, limited.name, store_ids=[two_stores[0]], is_masked=False)
+    with masked.connect() as report, limited.connect() as other:
+        report.execute("BEGIN; SELECT count(*) FROM crm_masked.orders")
+        other.execute("BEGIN; SELECT count(*) FROM crm.orders")
+        told: list[str] = []
+        readers.settle(engine, say=told.append)
+        assert told == []
+
+
+def test_a_masked_view_that_changes_is_replaced_between_its_readers(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """A report left open holds up that view, and nobody who reads it besides, nor other views."""
+    masked, second = make_role(), make_role()
+    readers.grant(engine, masked.name, store_ids=None, is_masked=True)
+    readers.grant(engine, second.name, store_ids=None, is_masked=True)
+    by_hand(engine, "ALTER TABLE crm.orders ADD COLUMN later numeric")
+    by_hand(engine, "ALTER TABLE crm.customers ADD COLUMN later numeric")
+    told: list[str] = []
+    with masked.connect() as report:
+        report.execute("BEGIN; SELECT count(*) FROM crm_masked.orders")
+
+        def say(text: str) -> None:
+            told.append(text)
+            assert second.rows("SELECT count(*) FROM crm_masked.orders") == [(2,)]
+            report.execute("ROLLBACK")
+
+        readers.settle(engine, say=say)
+        pid = report.info.backend_pid
+    assert len(told) == 1
+    assert told[0].startswith(f"The view crm_masked.orders waits for pid {pid} (user {masked.name}")
+    for table in ("orders", "customers"):
+        assert second.rows(f"SELECT later FROM crm_masked.{table} LIMIT 0") == []
+
+
+def test_a_grant_does_what_it_can_and_says_what_is_left(
+    engine: sa.Engine,
+    two_stores: tuple[int, int],
+    make_role: MakeRole,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One table in use holds up no other; the message names it, who uses it and how to go on; the
+    same command then does the rest, and until then the role reads nothing."""
+    monkeypatch.setattr(patience, "TRY_SECONDS", 0.5)
+    short = partial(patience.Patience, seconds=0.5, pause=lambda _: None)
+    monkeypatch.setattr(readers, "Patience", short)
+    limited, busy = make_role(), make_role()
+    readers.grant(engine, busy.name, store_ids=None, is_masked=False)
+    with busy.connect() as report:
+        report.execute("BEGIN; SELECT count(*) FROM crm.orders")
+        with pytest.raises(TryLater) as told:
+            readers.grant(engine, limited.name, store_ids=[two_stores[0]], is_masked=False)
+        text = str(told.value)
+        assert text.startswith("The policies of crm.orders (1 of ")
+        assert f"pid {report.info.backend_pid} (user {busy.name}" in text
+        assert "without theirs: orders. Until all is done" in text
+        assert limited.is_refused("SELECT FROM crm.customers")
+    readers.grant(engine, limited.name, store_ids=[two_stores[0]], is_masked=False)
+    assert limited.rows("SELECT count(*) FROM crm.orders") == [(1,)]
+
+
+def test_two_settlings_at_once_both_end(
+    engine: sa.Engine, two_stores: tuple[int, int], make_role: MakeRole
+) -> None:
+    """Several hosts run `migrate` at once: Postgres refuses rights on one table granted by two."""
+    for masked in (True, False):
+        readers.grant(engine, make_role().name, store_ids=None, is_masked=masked)
+    by_hand(engine, "DROP SCHEMA crm_masked CASCADE")
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(readers.settle, engine) for _ in range(3)]:
+            done.result(timeout=120)

@@ -10,6 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sync.declare.moments import zone_of
+from sync.records.normalise import Normaliser
+from sync.records.observed import ObservedRow, Origin
+from sync.resources import RESOURCES
+from sync.rows import doubled_hour, kept
+from sync.rows.upsert import load
 from tests.integration.analysts.conftest import add_store, put
 from tests.integration.pipeline.harness import Mirror
 
@@ -310,3 +316,54 @@ def test_every_column_of_every_view_and_table_has_a_comment(engine: sa.Engine) -
             " AND relkind IN ('r', 'p', 'v') AND obj_description(oid, 'pg_class') IS NULL"
         ).scalars()
         assert list(unnamed) == []
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [(0, 1, 2)],
+        [(0, 1), (2,)],
+        [(2,), (0, 1)],
+        [(0, 2), (1,)],
+        [(0, 1, 2), (3,), (4,)],
+        [(0, 1), (2,), (4,), (3,)],
+    ],
+)
+def test_an_hour_that_comes_twice_leaves_no_order_open_for_a_year(
+    engine: sa.Engine, pages: list[tuple[int, ...]]
+) -> None:
+    """Entries are read in the order of their ids, whatever page they come with, and however late:
+    40 minutes in the first hour, then a quarter of an hour over the change of the clocks."""
+    shop = Shop(engine, zone="Europe/Madrid")
+    shop.put("orders", {"id": 1, "status": "complete", "created_at": "2025-10-26T00:10:00Z"})
+    told = (("02:10", None, "new"), ("02:50", "new", "confirmed"), ("02:05", "confirmed", "done"))
+    records = [
+        {"id": 193 + number, "createdAt": f"2025-10-26 {at}:00", "field": "status",
+         "oldValue": before and {"code": before}, "newValue": {"code": after}, "order": {"id": 1}}
+        for number, (at, before, after) in enumerate(told)
+    ]  # fmt: skip
+    records += [  # in the second hour, and after it
+        {"id": 196 + number, "createdAt": f"2025-10-26 {at}:00", "field": "manager_comment",
+         "oldValue": None, "newValue": "said", "order": {"id": 1}}
+        for number, at in enumerate(("02:15", "03:00"))
+    ]  # fmt: skip
+    zone = zone_of("Europe/Madrid")
+    normaliser = Normaliser(RESOURCES["order_history"], zone, "Europe/Madrid")
+    for number, page in enumerate(pages):
+        as_of = dt.datetime(2026, 1, 1, second=number, tzinfo=dt.UTC)
+        rows = [
+            ObservedRow(row, as_of)
+            for row in normaliser.batch([records[index] for index in page]).rows
+        ]
+        with engine.begin() as connection:
+            history = RESOURCES["order_history"]
+            keys = [row.row.key for row in rows]
+            with kept.following(connection, history, shop.store_id, keys) as written:
+                loaded = load(connection, history, shop.store_id, rows, origin=Origin.SHOWN)
+                moved = doubled_hour.settle(connection, history, shop.store_id, rows, zone)
+                written.update(loaded.keys, moved)
+    assert moments(shop.rows(SPANS)) == [
+        (1, 1, "new", "10-26T00:10", "10-26T00:50", False),
+        (1, 2, "confirmed", "10-26T00:50", "10-26T01:05", False),
+        (1, 3, "done", "10-26T01:05", None, True),
+    ]

@@ -7,6 +7,7 @@ select
     manager_id,
     vip,
     bad,
-    changed_at
+    changed_at,
+    change_no
 from {{ source('crm', 'customers') }}
 where deleted_at is null
