@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from sync.commands.services import at_head
-from sync.commands.shell import examples, say
+from sync.commands.shell import examples, say, say_json
 from sync.commands.status import duration
 from sync.crm import Report
 from sync.database.engine import reading
@@ -41,7 +40,7 @@ def budget(as_json: bool) -> None:
         names = {each.id: each.name for each in stores.every(connection)}
     reports = found.limiter.reports()
     if as_json:
-        click.echo(json.dumps(as_object(reports, names), ensure_ascii=False))
+        say_json(as_object(reports, names))
     else:
         _print(reports, names)
 

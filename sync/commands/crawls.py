@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import click
 import sqlalchemy as sa
@@ -13,25 +11,15 @@ import sqlalchemy as sa
 from sync.commands import params
 from sync.commands.services import asking_store, at_head
 from sync.commands.shell import examples, say
-from sync.commands.status import duration
 from sync.commands.wait import wait
-from sync.crawl import WINDOW_MAX, parts_of
-from sync.crm.budget.slot import Priority
 from sync.database.engine import attempts, reading
-from sync.declare import DateWindows, Resource, SinglePage
-from sync.errors import Forbidden, Refused, UnexpectedData
+from sync.forecast import duration
 from sync.poll_intervals import cadences, egress_addresses
 from sync.settings import Settings
-from sync.state import operations, stores
+from sync.state import acts, operations, stores
 from sync.state.operations import store_with_key
-from sync.state.stores import Store
 from sync.work.dispatching import working_addresses
-from sync.work.session import Session
-
-USED_SHARE = 0.98
-"""Share of the limit that a walk gets when it is alone, paced evenly."""
-PROOFS = 4
-"""Requests that usually prove a loaded list: one total, and the feed read before and after."""
+from sync.work.estimates import USED_SHARE, estimates, mirrored_rows
 
 _days = (
     click.option("--since", type=params.DAY, help="First creation day, in the store's zone."),
@@ -70,14 +58,12 @@ def plan(
     with reading(found.engine) as connection:
         known = store_with_key(connection, name)
         chosen = operations.wanted(connection, known, wanted)
-        mirrored = _mirrored(connection, known.id)
+        mirrored = mirrored_rows(connection, known.id)
     api = asking_store(found, known)
-    since = since or known.since
-    lines: list[Estimate] = []
-    for each in chosen:
-        lines.append(_estimate(api, known, each, (since, until), before=lines, mirrored=mirrored))
+    days = (since or known.since, until)
+    lines = estimates(api, known.chosen_sites, chosen, days=days, mirrored=mirrored)
     width = max(len(line.resource) for line in lines) if lines else 0
-    click.echo(f"{'resource':{width}}  {'records':>10}  {'requests':>9}")
+    say(f"{'resource':{width}}  {'records':>10}  {'requests':>9}")
     for line in lines:
         note = f"  {line.note}" if line.note else ""
         say(f"{line.resource:{width}}  {line.records:>10,}  {line.requests:>9,}{note}")
@@ -87,12 +73,12 @@ def plan(
         feeds = _feeds(connection, found.settings, lag)
     rate = found.settings.rate_limit * USED_SHARE / (others + 1)
     share = "the whole budget" if not others else f"a fair share beside {others} other stores"
-    click.echo(
+    say(
         f"{requests:,} requests, about {_minutes(requests / rate)} at {rate:.1f} a second"
         f" ({share})."
     )
     if feeds:
-        click.echo(feeds)
+        say(feeds)
 
 
 def _feeds(connection: sa.Connection, settings: Settings, lag: int | None) -> str | None:
@@ -129,72 +115,6 @@ def _feeds(connection: sa.Connection, settings: Settings, lag: int | None) -> st
 
 def _several(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The cost of one resource."""
-
-    resource: str
-    records: int
-    requests: int
-    note: str = ""
-
-
-def _estimate(
-    api: Session,
-    known: Store,
-    resource: Resource,
-    days: tuple[dt.date | None, dt.date | None],
-    *,
-    before: Sequence[Estimate],
-    mirrored: Mapping[str, int],
-) -> Estimate:
-    if resource.parent is not None:
-        # One request for every live record of another resource.
-        parent = resource.parent.resource
-        parents = next((each.records for each in before if each.resource == parent), None)
-        if parents is None:
-            parents = mirrored.get(parent, 0)
-        return Estimate(resource.name, 0, parents, f"a request for each of {parent}")
-    if isinstance(resource.listing, SinglePage):
-        return Estimate(resource.name, 0, 1, "not paged")
-    params: dict[str, object] = {**dict(resource.params), "limit": 20}
-    chosen: dict[str, object] = {}
-    note = ""
-    if isinstance(resource.listing, DateWindows):
-        filters = (resource.listing.first, resource.listing.last)
-        chosen = {f: d.isoformat() for f, d in zip(filters, days, strict=True) if d is not None}
-    elif any(days):
-        note = "read whole: it has no creation days"
-    if known.chosen_sites is not None and any(f.name == "site" for f in resource.fields):
-        chosen["sites"] = list(known.chosen_sites)
-    if chosen:
-        params["filter"] = chosen
-    try:
-        total = api.ask(resource.path, params, priority=Priority.WALK).pagination.total
-    except (Forbidden, Refused) as error:
-        return Estimate(resource.name, 0, 0, f"cannot be read: {error}")
-    except UnexpectedData:
-        return Estimate(resource.name, 0, 1, "tells no total")
-    requests = max(1, math.ceil(total / resource.page_size))
-    if resource.is_history:
-        requests += 1 + parts_of(total)
-    elif resource.is_followed:
-        cut = 1 + parts_of(total) if total > WINDOW_MAX else 0
-        requests += 1 + cut + PROOFS
-    elif requests > 1:
-        requests += 1  # the total asked for again after a pass
-    return Estimate(resource.name, total, requests, note)
-
-
-def _mirrored(connection: sa.Connection, store_id: int) -> dict[str, int]:
-    """Return the number of live rows by resource."""
-    rows = connection.execute(
-        sa.text("SELECT resource, mirrored FROM sync.coverage WHERE store_id = :store"),
-        {"store": store_id},
-    )
-    return {row.resource: row.mirrored for row in rows}
 
 
 def _others_at_work(connection: sa.Connection, store_id: int) -> int:
@@ -277,7 +197,8 @@ def rebuild(name: str | None, resources: tuple[str, ...]) -> None:
                 for each in known
                 for resource in operations.wanted(connection, each, wanted)
             ]
-    click.echo(f"{_crawls(len(queued))} queued.")
+            acts.note(connection, "rebuild", store=name or "", detail=", ".join(wanted))
+    say(f"{_crawls(len(queued))} queued.")
 
 
 def _ask_for(
@@ -296,13 +217,15 @@ def _ask_for(
             ids, parked = operations.ask_for(
                 connection, known, wanted, kind=kind, days=days, deep=deep
             )
-    click.echo(f"{_crawls(len(ids))} queued.")
+            chosen = [*wanted, *(str(day) for day in days if day), *(["deep"] if deep else [])]
+            acts.note(connection, kind, store=name, detail=", ".join(chosen))
+    say(f"{_crawls(len(ids))} queued.")
     for each in parked:
-        click.echo(f"{each} is parked; first: celery -A sync mirror retry {name} {each}", err=True)
+        say(f"{each} is parked; first: celery -A sync mirror retry {name} {each}", err=True)
     if is_waiting and ids:
         raise click.exceptions.Exit(wait(ids))
     if not is_waiting:
-        click.echo(f"Progress: celery -A sync mirror status {name} --watch")
+        say(f"Progress: celery -A sync mirror status {name} --watch")
 
 
 def _crawls(count: int) -> str:

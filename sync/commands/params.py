@@ -15,10 +15,20 @@ import click
 
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
+from sync.state import operations
+from sync.work.account import typed_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,80}")
 _KEY_BYTES = 4_096
+_TITLE = 100
+_NOT_IN_TITLES = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+"""Control characters, halves of characters, and what turns the direction of the text around it.
+
+The joiners U+200C and U+200D are parts of words and of emoji.
+"""
 
 
 class Day(click.ParamType[dt.date]):
@@ -40,7 +50,8 @@ DAY = Day()
 
 
 def check_days(since: dt.date | None, until: dt.date | None) -> None:
-    """Raise BadRequest for a range that ends before it begins."""
+    """Raise BadRequest for a range that ends before it begins, or that has not begun anywhere."""
+    operations.require_past(since)
     if since is not None and until is not None and until < since:
         raise BadRequest(f"--until {until} is before --since {since}.")
 
@@ -49,10 +60,18 @@ def check_name(name: str) -> str:
     """Return a valid store name: letters, digits and . _ -, as typed in commands and in SQL."""
     if not _NAME.fullmatch(name):
         raise BadRequest(
-            f"{name!r} cannot be a store's name: write up to 63 letters, digits, dots, "
-            "underscores or hyphens, e.g. shop-ru"
+            f"{name!r} cannot be a store's name in commands and SQL: write up to 63 letters, "
+            "digits, dots, underscores or hyphens, e.g. shop-ru; any other text can be its --title"
         )
     return name
+
+
+def check_title(title: str) -> str | None:
+    """Return a store's name for people, of any one line of text; None for an empty one."""
+    text = " ".join(title.split())
+    if len(text) > _TITLE or _NOT_IN_TITLES.search(text):
+        raise BadRequest(f"A title is one line of at most {_TITLE} characters.")
+    return text or None
 
 
 def check_resources(names: Sequence[str]) -> list[str]:
@@ -79,12 +98,18 @@ def api_key(*, variable: str | None, file: str | None) -> str:
     if variable is not None and file is not None:
         raise BadRequest("Give --api-key-env or --api-key-file, not both.")
     if variable is not None:
-        return _clean(_of_variable(variable), f"the variable {variable}")
+        return typed_key(_of_variable(variable), f"the variable {variable}")
     if file is not None and file != "-":
-        return _clean(_of_file(file), file)
+        return typed_key(_of_file(file), file)
     if file == "-" or not sys.stdin.isatty():
-        return _clean(sys.stdin.read(_KEY_BYTES), "stdin")
-    return _clean(click.prompt("API key", hide_input=True, type=str), "what was typed")
+        return typed_key(sys.stdin.read(_KEY_BYTES), "stdin")
+    return typed_key(click.prompt("API key", hide_input=True, type=str), "what was typed")
+
+
+def piped_key() -> str | None:
+    """Return the API key from stdin; None where that is a terminal, or empty."""
+    text = "" if sys.stdin.isatty() else sys.stdin.read(_KEY_BYTES)
+    return typed_key(text, "stdin") if text.strip() else None
 
 
 def _of_variable(variable: str) -> str:
@@ -100,18 +125,7 @@ def _of_variable(variable: str) -> str:
 
 def _of_file(file: str) -> str:
     try:
-        return Path(file).expanduser().read_text(encoding="utf-8")[:_KEY_BYTES]
+        return Path(file).expanduser().read_text(encoding="utf-8-sig")[:_KEY_BYTES]
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise BadRequest(f"The key file cannot be read: {reason}.") from None
-
-
-def _clean(text: str, source: str) -> str:
-    key = text.strip()
-    if not key:
-        raise BadRequest(
-            f"There is no API key in {source}; find it in Administration → Integration → API keys."
-        )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise BadRequest(f"What {source} holds is not an API key: it has spaces or odd characters.")
-    return key

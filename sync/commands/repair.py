@@ -5,18 +5,14 @@ from __future__ import annotations
 import getpass
 
 import click
-import sqlalchemy as sa
 
 from sync.commands import params
 from sync.commands.services import at_head
-from sync.commands.shell import examples
+from sync.commands.shell import examples, say
 from sync.database.engine import attempts, reading
-from sync.declare import HistoryFeed, SinceId
 from sync.errors import BadRequest
-from sync.resources import RESOURCES
-from sync.state import accounts, coverage, doubts, lanes, operations, rereads, stores
-from sync.state.operations import require_selected, store_with_key
-from sync.state.stores import Store
+from sync.state import acts, doubts, operations, rereads
+from sync.state.operations import store_with_key
 
 
 @click.command(epilog=examples("retry shop", "retry shop orders"))
@@ -29,20 +25,25 @@ def retry(name: str, resource: str | None) -> None:
         with attempt as connection:
             known = store_with_key(connection, name)
             released = operations.retry(connection, known, wanted[0] if wanted else None)
+            acts.note(connection, "retry", store=name, detail=", ".join(wanted))
     lanes = "1 lane is" if released == 1 else f"{released} lanes are"
-    click.echo(f"{lanes} released." if released else "Nothing was parked or failing.")
+    say(f"{lanes} released." if released else "Nothing was parked or failing.")
 
 
 @click.command(epilog=examples("approve shop statuses"))
 @click.argument("name")
 @click.argument("resource")
 def approve(name: str, resource: str) -> None:
-    """Let a refresh mark the rows it found absent as deleted; the list is read once more first."""
+    """Confirm that rows which vanished in the CRM may be marked deleted.
+
+    The list is read once more first, and what it shows again stays.
+    """
     params.check_resources([resource])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             waited = operations.approve(connection, store_with_key(connection, name), resource)
-    click.echo(f"Approved: {waited.partition(';')[0]}. {resource} is read again now.")
+            acts.note(connection, "approve", store=name, detail=f"{resource}: {waited}")
+    say(f"Approved: {waited.partition(';')[0]}. {resource} is read again now.")
 
 
 @click.command(
@@ -71,18 +72,19 @@ def accept(name: str, resource: str, because: str, by: str, yes: bool) -> None:
     if not found and not failing:
         raise BadRequest(f"Nothing of {resource} is in doubt.")
     for record, error in failing.items():
-        click.echo(f"  record {record} cannot be had: {error}")
+        say(f"  record {record} cannot be had: {error}")
     for doubt in found:
-        click.echo(f"  {doubt.days}: {doubt.detail} (since {doubt.since:%Y-%m-%d %H:%M} UTC)")
+        say(f"  {doubt.days}: {doubt.detail} (since {doubt.since:%Y-%m-%d %H:%M} UTC)")
     if not yes:
-        click.echo("Nothing was accepted; to accept it, say --yes.")
+        say("Nothing was accepted; to accept it, say --yes.")
         return
     who = by or getpass.getuser()
     ids = [doubt.id for doubt in found]
     for attempt in attempts(engine):
         with attempt as connection:
             done = operations.accept(connection, known, resource, ids, by=who, because=because)
-    click.echo(f"{done} accepted by {who}: {resource} of {name} is complete without.")
+            acts.note(connection, "accept", store=name, detail=f"{resource}: {because}")
+    say(f"{done} accepted by {who}: {resource} of {name} is complete without.")
 
 
 @click.command(epilog=examples("reset shop orders"))
@@ -96,15 +98,10 @@ def reset(name: str, resource: str) -> None:
     params.check_resources([resource])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
-            known = store_with_key(connection, name)
-            require_selected(connection, known, resource)
-            lanes.fence(connection, known.id, resource)
-            dropped = accounts.drop_crawls(connection, known.id, resource)
-            coverage.withdraw(connection, known.id, resource)
-            lanes.release_parked(connection, known.id, resource)
-            accounts.load_anew(connection, known.id, RESOURCES[resource])
+            dropped = operations.reset(connection, store_with_key(connection, name), resource)
+            acts.note(connection, "reset", store=name, detail=resource)
     also = f" ({dropped} open crawls dropped)" if dropped else ""
-    click.echo(f"{resource} of {name} is loaded anew{also}; its rows stay readable.")
+    say(f"{resource} of {name} is loaded anew{also}; its rows stay readable.")
 
 
 @click.command(epilog=examples("resource shop cost_items off", "resource shop cost_items on"))
@@ -116,63 +113,11 @@ def resource(name: str, resource: str, turn: str) -> None:
     params.check_resources([resource])
     for attempt in attempts(at_head().engine):
         with attempt as connection:
-            changed = _turn(connection, store_with_key(connection, name), resource, turn)
+            changed = operations.turn(
+                connection, store_with_key(connection, name), resource, is_on=turn == "on"
+            )
+            acts.note(connection, f"resource {turn}", store=name, detail=", ".join(changed))
     if changed:
-        click.echo(f"{name}: {', '.join(changed)} {'are' if len(changed) > 1 else 'is'} {turn}.")
+        say(f"{name}: {', '.join(changed)} {'are' if len(changed) > 1 else 'is'} {turn}.")
     else:
-        click.echo(f"{name}: {resource} was {turn} already.")
-
-
-def _turn(connection: sa.Connection, known: Store, resource: str, turn: str) -> list[str]:
-    """Turn a resource on, with those it needs, or off; return the names that were changed."""
-    stores.register(connection, [known.id], RESOURCES.values())
-    selected = accounts.selected(connection, known.id)
-    names = _needed(resource) if turn == "on" else [resource]
-    if turn == "off":
-        _require_unneeded(resource, selected)
-    changed = [each for each in names if (each in selected) != (turn == "on")]
-    coverage.select(connection, known.id, changed, is_on=turn == "on")
-    lanes.set_lanes(connection, known.id)
-    for each in changed:
-        if turn == "on" and _is_unloaded(connection, known, each):
-            accounts.load_anew(connection, known.id, RESOURCES[each])
-    return changed
-
-
-def _needed(name: str) -> list[str]:
-    """Return the resources to turn on for this one, dependencies first.
-
-    A list needs its history, a history needs the list of its records, and a resource that is read
-    once per parent needs the parent.
-    """
-    changes, listing = RESOURCES[name].changes, RESOURCES[name].listing
-    if isinstance(listing, SinceId):
-        return [listing.target, name]
-    parent = RESOURCES[name].parent
-    before = _needed(parent.resource) if parent is not None else []
-    return [*before, *([changes.by] if isinstance(changes, HistoryFeed) else []), name]
-
-
-def _require_unneeded(name: str, selected: list[str]) -> None:
-    if name == "credentials":
-        raise BadRequest(
-            "credentials say what the key may see, which decides what an absence means"
-        )
-    for other in selected:
-        changes = RESOURCES[other].changes if other in RESOURCES else None
-        if isinstance(changes, HistoryFeed) and changes.by == name and other != name:
-            raise BadRequest(f"{other} is followed by {name}: turn {other} off first.")
-
-
-def _is_unloaded(connection: sa.Connection, known: Store, name: str) -> bool:
-    return bool(
-        connection.execute(
-            sa.text(
-                "SELECT c.proven_as_of IS NULL AND c.complete_as_of IS NULL AND NOT EXISTS ("
-                " SELECT FROM sync.crawl AS w WHERE w.store_id = c.store_id"
-                " AND w.resource = c.resource AND w.state IN ('pending', 'running'))"
-                " FROM sync.coverage AS c WHERE c.store_id = :s AND c.resource = :r"
-            ),
-            {"s": known.id, "r": name},
-        ).scalar()
-    )
+        say(f"{name}: {resource} was {turn} already.")

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from sync import vault
 from sync.commands.services import at_head, secret_key
-from sync.commands.shell import examples
+from sync.commands.shell import examples, say
 from sync.database.engine import attempts
 from sync.errors import BadRequest, NeedsOperator
-from sync.state import stores
+from sync.state import acts, stores
 
 
 @click.command(name="rotate-key", epilog=examples("rotate-key --old-key-file old_key"))
@@ -38,17 +38,20 @@ def rotate_key(files: tuple[str, ...]) -> None:
             connection.execute(sa.text("LOCK TABLE sync.store IN SHARE ROW EXCLUSIVE MODE"))
             count = 0
             for store in stores.every(connection):
-                if not store.api_key or vault.sealed_under(store.api_key) == key.fingerprint:
+                if store.sealed_under in ("", key.fingerprint):
                     continue
                 try:
-                    plain = vault.unseal(store.api_key, key=key, old_keys=old, store_id=store.id)
+                    under_old = stores.sealed_key(connection, store.id)
+                    plain = vault.unseal(under_old, key=key, old_keys=old, store_id=store.id)
                 except NeedsOperator as error:
                     raise NeedsOperator(f"{store.name}: {error} Nothing was changed.") from error
                 sealed = vault.seal(plain, key=key, store_id=store.id)
                 stores.set_key(connection, store.id, sealed_key=sealed)
                 count += 1
+            if count:
+                acts.note(connection, "rotate-key", detail=f"{count} stores")
     keys = "1 store's key is" if count == 1 else f"{count} stores' keys are"
-    click.echo(f"{keys} sealed anew under {key.fingerprint}." if count else "Nothing to seal anew.")
+    say(f"{keys} sealed anew under {key.fingerprint}." if count else "Nothing to seal anew.")
 
 
 def _key_in(file: str) -> vault.Key:

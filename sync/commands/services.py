@@ -1,20 +1,20 @@
-"""Connections of a command: Postgres at this release's schema, Redis, an account's API."""
+"""Connections of a command: Postgres at this release's schema, a store's API."""
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
+from collections.abc import Callable
 
-import redis
+import sqlalchemy as sa
 
 from sync import telemetry, vault
 from sync.commands.shell import NotReady
-from sync.crm import Account
 from sync.database.engine import reading
-from sync.database.migrate import require_head
-from sync.errors import NeedsOperator, SyncError, TryLater
+from sync.database.revisions import require_at_least_head, require_head
+from sync.errors import NeedsOperator, SyncError
 from sync.settings import settings
 from sync.state.stores import Store
+from sync.work.account import asking
 from sync.work.services import Services, services
 from sync.work.session import Session
 
@@ -30,31 +30,22 @@ def opened() -> Services:
 
 def at_head() -> Services:
     """Return services whose database is reachable and at this release's schema, or NotReady."""
+    return _checked(require_head)
+
+
+def at_least_at_head() -> Services:
+    """Return services whose database is at this release's schema or a later one's, or NotReady."""
+    return _checked(require_at_least_head)
+
+
+def _checked(require: Callable[[sa.Connection], None]) -> Services:
     found = opened()
     try:
         with reading(found.engine) as connection:
-            require_head(connection)
+            require(connection)
     except SyncError as error:
         raise NotReady(str(error)) from error
     return found
-
-
-def asking(found: Services, account: Account, *, store_id: int) -> Session:
-    """Open an account's API inside the shared request budget; TryLater if Redis is unreachable."""
-    try:
-        found.redis.ping()
-    except redis.RedisError as error:
-        raise TryLater(f"Redis, which holds the request budget, cannot be reached: {error}") from (
-            error
-        )
-    return Session(
-        found.client,
-        account,
-        store_id=store_id,
-        limiter=found.limiter,
-        draw=lambda: dt.datetime.now(dt.UTC),
-        stop=found.stop,
-    )
 
 
 def asking_store(found: Services, store: Store) -> Session:

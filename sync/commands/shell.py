@@ -7,13 +7,16 @@ click is imported before a command is named.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.exceptions import NoSuchCommand
 
 from sync.errors import BadRequest, NoSuchAccount, SyncError, TryLater
 
@@ -32,6 +35,18 @@ def say(text: str, *, err: bool = False) -> None:
     from sync.telemetry import plain_lines
 
     click.echo(plain_lines(text), err=err)
+
+
+def say_json(value: object, *, default: Callable[[object], str] | None = None) -> None:
+    """Print one JSON object; its strings are as they are, but for secrets.
+
+    TypeError for a value that JSON has not, unless `default` makes text of it.
+    """
+    import json
+
+    from sync.telemetry import scrubbed
+
+    click.echo(scrubbed(json.dumps(value, ensure_ascii=False, default=default)))
 
 
 class NotReady(SyncError):
@@ -55,6 +70,16 @@ class Shell(click.Group):
         self.params.append(
             click.Option(["--traceback"], is_flag=True, hidden=True, help="Show where it failed.")
         )
+        self.params.append(
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_version,
+                help="Show the release, and the versions that matter.",
+            )
+        )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order an operator meets them."""
@@ -76,14 +101,17 @@ class Shell(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Suggest the nearest command for a name that is misspelt."""
-        require_command(self, ctx, args)
+        """Find the command; its misspelt name gets the nearest ones suggested."""
+        if args[0] not in self._places and not args[0].startswith("-"):
+            raise NoSuchCommand(args[0], possibilities=self._places, ctx=ctx)
         return super().resolve_command(ctx, args)
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> click.Context:
         """Parse the command line; mistakes become one line."""
+        if parent is not None and parent.parent is None:
+            parent.info_name = "celery -A sync"  # what a person has to type
         with in_words(show_traceback=False):
             return super().make_context(info_name, args, parent, **extra)
 
@@ -93,28 +121,26 @@ class Shell(click.Group):
             return super().invoke(ctx)
 
 
+def _version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if not is_asked or ctx.resilient_parsing:
+        return
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version("retailcrm-mirror")
+    except PackageNotFoundError:
+        ours = "of a checkout"
+    click.echo(f"RetailCRM mirror {ours}, Celery {version('celery')}, {platform.python_version()}")
+    ctx.exit()
+
+
 class Family(click.Group):
-    """A group inside the shell, with the same suggestions."""
+    """A group inside the shell, whose commands are listed in the order they were written."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order they were written."""
         return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Suggest the nearest command for a name that is misspelt."""
-        require_command(self, ctx, args)
-        return super().resolve_command(ctx, args)
-
-
-def require_command(group: click.Group, ctx: click.Context, args: list[str]) -> None:
-    """Raise UsageError, with the nearest command suggested, when no command has that name."""
-    known = group.list_commands(ctx)
-    if args and not args[0].startswith("-") and args[0] not in known:
-        near = get_close_matches(args[0], known, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(known)}."
-        raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
 
 
 @contextlib.contextmanager
@@ -128,15 +154,19 @@ def in_words(*, show_traceback: bool) -> Iterator[None]:
         _fail(f"{error.format_message()}{_see(error.ctx)}", USAGE)
     except (click.exceptions.Exit, click.Abort, click.ClickException):
         raise
+    except BrokenPipeError:
+        # `| head` has what it wanted. What Python still holds for it would raise once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(0) from None
     except (SyncError, Exception) as error:  # noqa: BLE001  the last place before a person's eyes
         if show_traceback:
-            click.echo(traceback.format_exc(), err=True)
+            say(_traceback(error), err=True)
         _fail(_sentence(error), status_of(error))
 
 
 def status_of(error: Exception) -> int:
     """Return the exit status for an error."""
-    if isinstance(error, BadRequest):
+    if isinstance(error, BadRequest) or _is_of_bytes(error):
         return USAGE
     unreached = isinstance(error, NoSuchAccount) and isinstance(error.__cause__, TryLater)
     if isinstance(error, SyncError) and not isinstance(error, TryLater | NotReady):
@@ -144,15 +174,50 @@ def status_of(error: Exception) -> int:
     return UNKNOWN
 
 
+def _traceback(error: Exception) -> str:
+    from sync.telemetry.redact_errors import without_rows
+
+    return without_rows("".join(traceback.format_exception(error)), error)
+
+
 def _sentence(error: Exception) -> str:
+    from sync.telemetry.redact_errors import first_line
+
     if isinstance(error, SyncError):
         return str(error)
+    if _is_of_bytes(error):
+        return "An argument has bytes that are no UTF-8 text: type it anew."
+    is_network = isinstance(error, ConnectionError | TimeoutError)
+    if isinstance(error, OSError) and error.errno is not None and not is_network:
+        return _of_this_machine(error)
     name = type(error).__name__
-    line = next(iter(str(error).strip().splitlines()), "")
     return (
-        f"Unexpected {name}: {line[:300]} (celery -A sync mirror --traceback … shows where; "
+        f"Unexpected {name}: {first_line(error)} (celery -A sync mirror --traceback … shows where; "
         "please report it)"
     )
+
+
+def _is_of_bytes(error: Exception) -> bool:
+    """Tell whether an argument cannot be encoded: Python has its bytes as halves of pairs."""
+    if not isinstance(error, UnicodeEncodeError):
+        return False
+    return "\udc80" <= error.object[error.start] <= "\udcff"
+
+
+def _of_this_machine(error: OSError) -> str:
+    """Say what the machine refused, and what to do about it; that is nobody's bug."""
+    what = f"{error.filename}: " if error.filename else ""
+    cure = {
+        errno.ENOSPC: "free some space on this disk, and try again",
+        errno.EDQUOT: "the quota of this user is used up",
+        errno.EACCES: "let this user read and write there, or name another place",
+        errno.EPERM: "let this user read and write there, or name another place",
+        errno.EROFS: "the file system is read-only: name another place",
+        errno.ENOENT: "there is no such place: make the folder first, or name another",
+        errno.EADDRINUSE: "another program has this port: choose another",
+        errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    }.get(error.errno or 0, "this machine refused it")
+    return f"{what}{error.strerror}: {cure}."
 
 
 def _see(ctx: click.Context | None) -> str:

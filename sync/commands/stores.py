@@ -6,27 +6,28 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 import sqlalchemy as sa
 
 from sync import vault
 from sync.commands import params
-from sync.commands.services import asking, at_head, secret_key
+from sync.commands.nudge import nudge
+from sync.commands.services import at_head, secret_key
 from sync.commands.shell import Family, examples, say
 from sync.crm import Account, check_url
 from sync.crm.budget.slot import Priority
 from sync.database.engine import attempts, reading, writing
-from sync.errors import BadRequest, NoSuchAccount, SyncError
+from sync.errors import BadRequest, SyncError
+from sync.forecast import duration
 from sync.resources import RESOURCES
-from sync.state import accounts, clock, stores
+from sync.state import accounts, acts, clock, crawls, stores, zones
 from sync.state.stores import Access, Store
-from sync.work.account import AccountInfo, look_up
+from sync.work.account import AccountInfo, asking, candidate, look_up, renew, take_over
+from sync.work.estimates import USED_SHARE, Estimate, estimates
 from sync.work.rebuild import queue_where_stale
 from sync.work.session import Session
 
-_NO_HOST = ("Name or service not known", "nodename nor servname", "No address associated")
 ADD = "celery -A sync mirror store"
 
 
@@ -49,9 +50,13 @@ def key_options(command: Command) -> Command:
     return command
 
 
+_titled = click.option("--title", metavar="TEXT", help="Its name for people: any text.")
+
+
 @store.command(
     epilog=examples(
         "store add shop https://shop.retailcrm.ru   (asks for the key)",
+        "store add shop https://shop.retailcrm.ru --title 'Магазин на Невском'",
         "store add shop https://shop.retailcrm.ru --api-key-env SHOP_KEY --since 2024-01-01",
         "store add shop https://shop.retailcrm.ru --site shop-ru < key.txt",
     )
@@ -62,6 +67,7 @@ def key_options(command: Command) -> Command:
 @click.option("--site", "sites", multiple=True, metavar="CODE", help="Only this site; repeatable.")
 @click.option("--since", type=params.DAY, help="First creation day to mirror, in the store's zone.")
 @click.option("--no-load", is_flag=True, help="Hold large lists back until `backfill`.")
+@_titled
 def add(
     name: str,
     url: str,
@@ -70,6 +76,7 @@ def add(
     sites: tuple[str, ...],
     since: dt.date | None,
     no_load: bool,
+    title: str | None,
 ) -> None:
     """Mirror another account: check its key, save it, queue the full load.
 
@@ -77,50 +84,79 @@ def add(
     The account itself gives its time zone, its currency, and what the key may see.
     """
     params.check_name(name)
+    params.check_days(since, None)
+    named = params.check_title(title or "")
     found = at_head()
     url = check_url(url, allow_hosts=found.settings.allow_hosts)
     key = params.api_key(variable=api_key_env, file=api_key_file)
     with writing(found.engine) as connection:
         store_id, began = stores.next_id(connection), clock.now(connection)
     api = asking(found, Account(url, key), store_id=store_id)
-    told = _look_up(api, url)
+    told = look_up(api, url=url)
     chosen = _chosen(api, told, sites)
+    cost = [] if no_load else _cost(api, chosen, since=since)
     for attempt in attempts(found.engine):
         with attempt as connection:
-            kept = accounts.check_free(connection, name=name, account=told.account)
+            kept = accounts.check_free(connection, name=name, candidate=candidate(told, key))
             mine = kept.id if kept is not None else store_id
             if kept is not None:
                 _require_sites(kept, chosen)
                 # Kept rows include sites this key does not see.
                 stores.keep_access(connection, mine, told.access, as_of=began)
+            secret = secret_key(found)
             store = Store(
                 id=mine,
                 name=name,
                 url=url,
                 account=told.account,
-                api_key=vault.seal(key, key=secret_key(found), store_id=mine),
+                sealed_under=secret.fingerprint,
                 key_fingerprint=accounts.fingerprint(key),
-                zone=told.zone,
+                zone=zones.name_here(connection, told.zone),
                 currency=told.currency,
                 access=told.access,
                 chosen_sites=None if chosen is None else tuple(chosen),
                 since=since,
                 enabled=True,
                 error=None,
+                title=named if kept is None or title is not None else kept.title,
             )
-            stores.save(connection, store, checked_at=began)
+            sealed = vault.seal(key, key=secret, store_id=mine)
+            stores.save(connection, store, sealed_key=sealed, checked_at=began)
             stores.register(connection, [mine], RESOURCES.values(), load=not no_load)
             if kept is not None:
                 queue_where_stale(connection, RESOURCES)
                 accounts.take_up(connection, mine, RESOURCES, load=not no_load)
+            crawls.expect_pages(connection, mine, {each.resource: each.requests for each in cost})
+            acts.note(connection, "store add", store=name, detail=url)
     say(f"{name} added: {_seen(url, told)}.")
     _warn(found.engine, name, told.access)
     if no_load:
-        click.echo(
-            f"Small lists are read now, large ones with: celery -A sync mirror backfill {name}"
-        )
-    else:
-        click.echo(f"The full load is queued: celery -A sync mirror status {name} --watch")
+        say(f"Small lists are read now, large ones with: celery -A sync mirror backfill {name}")
+        return
+    requests = sum(each.requests for each in cost)
+    seconds = requests / (found.settings.rate_limit * USED_SHARE)
+    words = f": {requests:,} requests, {duration(seconds)} or more" if cost else ""
+    say(f"The full load is queued{words}: celery -A sync mirror status {name} --watch")
+
+
+def _cost(api: Session, sites: Sequence[str] | None, *, since: dt.date | None) -> list[Estimate]:
+    """Ask for the lengths of the long lists, so that the end of the load can be told early.
+
+    A list that is being read tells its own length, but some of these wait for others. They are
+    asked before the load is queued, whose requests would delay them. Returns [] where the account
+    does not tell the lengths now.
+    """
+    loaded = [each for each in RESOURCES.values() if not each.optional]
+    long = {each.name for each in loaded if each.is_followed or each.is_history}
+    asked = [
+        each
+        for each in loaded
+        if each.name in long or (each.parent is not None and each.parent.resource in long)
+    ]
+    try:
+        return estimates(api, sites, asked, days=(since, None), mirrored={})
+    except SyncError:
+        return []
 
 
 def _require_sites(kept: Store, chosen: Sequence[str] | None) -> None:
@@ -131,17 +167,6 @@ def _require_sites(kept: Store, chosen: Sequence[str] | None) -> None:
             f"The rows that were kept of {kept.name} are those of {before}: add it so again, or "
             f"delete them first: {ADD} remove {kept.name} --purge"
         )
-
-
-def _look_up(api: Session, url: str) -> AccountInfo:
-    """Ask the account for its identity and rights; say so in words if the host does not exist."""
-    try:
-        return look_up(api, url=url)
-    except NoSuchAccount as error:
-        if any(text in str(error) for text in _NO_HOST):
-            host = urlsplit(url).hostname
-            raise NoSuchAccount(f"There is no host {host}: check the URL.") from error.__cause__
-        raise
 
 
 def _chosen(api: Session, told: AccountInfo, sites: Sequence[str]) -> list[str] | None:
@@ -166,47 +191,51 @@ def _chosen(api: Session, told: AccountInfo, sites: Sequence[str]) -> list[str] 
 @store.command(
     name="set",
     epilog=examples(
-        "store set shop --api-key-env SHOP_KEY", "store set shop --url https://shop.simla.com"
+        "store set shop --api-key-env SHOP_KEY",
+        "store set shop --url https://shop.simla.com",
+        "store set shop --title 'Магазин на Невском'",
     ),
 )
 @click.argument("name")
 @click.option("--url", help="Its new address; the key stays unless one is given.")
 @key_options
-def set_(name: str, url: str | None, api_key_env: str | None, api_key_file: str | None) -> None:
-    """Give a store another key or address; refused when it belongs to another account."""
+@_titled
+def set_(
+    name: str,
+    url: str | None,
+    api_key_env: str | None,
+    api_key_file: str | None,
+    title: str | None,
+) -> None:
+    """Give a store another key, address or title; refused for a key of another account."""
     found = at_head()
     with reading(found.engine) as connection:
         before = _known(connection, name)
+    named = params.check_title(title or "")
     if url is not None:
         url = check_url(url, allow_hosts=found.settings.allow_hosts)
-    if api_key_env is None and api_key_file is None and url is not None:
-        key = found.account(before).api_key
+    if api_key_env is None and api_key_file is None and (url is not None or title is not None):
+        key = params.piped_key()
+        if key is None and url is None:
+            _set_title(found.engine, before, named)
+            return
+        key = key or found.account(before).api_key
     else:
         key = params.api_key(variable=api_key_env, file=api_key_file)
     url = url or before.url
-    with reading(found.engine) as connection:
-        began = clock.now(connection)
-    told = _look_up(asking(found, Account(url, key), store_id=before.id), url)
-    # Where system-info names no account, the address identifies it, and an address may change.
-    if told.account not in {before.account, url}:
-        raise BadRequest(
-            f"{url} is another account ({told.account}); {name} mirrors {before.account}. "
-            f"To mirror it too: {ADD} add NEWNAME {url}"
-        )
-    sealed = vault.seal(key, key=secret_key(found), store_id=before.id)
-
-    for attempt in attempts(found.engine):
-        with attempt as connection:
-            stores.renew(
-                connection,
-                before.id,
-                url=url,
-                sealed_key=sealed,
-                key_fingerprint=accounts.fingerprint(key),
-            )
-            _take_note(connection, before, told, as_of=began)
+    told = renew(found, before, url=url, key=key)
+    if title is not None:  # last: of a refused key or address nothing stays
+        _set_title(found.engine, before, named)
     say(f"{name} is set: {_seen(url, told)}.")
     _warn(found.engine, name, told.access)
+
+
+def _set_title(engine: sa.Engine, before: Store, title: str | None) -> None:
+    for attempt in attempts(engine):
+        with attempt as connection:
+            stores.set_title(connection, before.id, title)
+            acts.note(connection, "store title", store=before.name, detail=title or "none")
+    say(f"{before.name} is called {title}." if title else f"{before.name} has no title.")
 
 
 @store.command(name="list", epilog=examples("store list"))
@@ -215,49 +244,61 @@ def list_() -> None:
     with reading(at_head().engine) as connection:
         found = stores.every(connection)
     if not found:
-        click.echo(f"No store has been added yet: {ADD} add NAME URL")
+        say(f"No store has been added yet: {ADD} add NAME URL")
     width = max((len(each.name) for each in found), default=0)
     for each in found:
         told = each.error or ("" if each.enabled else "disabled")
         if accounts.is_removed(each):
             told = "removed, rows kept"
-        line = f"{each.name:{width}}  {each.url}  {each.zone}  {each.currency or '-'}  {told}"
-        say(line.rstrip())
+        line = f"{each.name:{width}}  {each.url}  {each.zone}  {each.currency or '-'}"
+        line = "  ".join(part for part in (line, each.title, told) if part)
+        say(line)
 
 
 @store.command(epilog=examples("store check shop"))
 @click.argument("name")
 def check(name: str) -> None:
-    """Ask the account for its settings and the key's rights again, and use them from now on.
+    """Ask the account for its settings and the key's rights again, and take over what changed.
 
     Also accepts a key that sees less than before, and clears an error that is over.
     """
     found = at_head()
     with reading(found.engine) as connection:
         before, began = _known(connection, name), clock.now(connection)
-    told = _look_up(asking(found, found.account(before), store_id=before.id), before.url)
-    if told.account not in {before.account, before.url}:
+    account = found.account(before)
+    told = look_up(asking(found, account, store_id=before.id), url=before.url)
+    if told.addresses and not candidate(told, account.api_key).is_of(before):
         raise BadRequest(
             f"{before.url} is another account now ({told.account}); {name} mirrors "
             f"{before.account}. Set its address: {ADD} set {name} --url URL"
         )
     for attempt in attempts(found.engine):
         with attempt as connection:
-            _take_note(connection, before, told, as_of=began)
+            take_over(connection, before, told, as_of=began)
+            acts.note(connection, "store check", store=name)
     say(f"{name}: {_seen(before.url, told)}.")
+    for line in _changes(before, told):
+        say(line)
     if told.access != before.access:
-        click.echo("What the key may see has changed, and is accepted.")
+        say("What the key may see has changed, and is accepted.")
     _warn(found.engine, name, told.access)
 
 
-def _take_note(
-    connection: sa.Connection, before: Store, told: AccountInfo, *, as_of: dt.datetime
-) -> None:
-    stores.set_access(connection, before.id, told.access, RESOURCES.values(), as_of=as_of)
-    if (told.zone, told.currency) != (before.zone, before.currency):
-        stores.set_zone(connection, before.id, zone=told.zone, currency=told.currency)
-        queue_where_stale(connection, RESOURCES)
-    stores.recovered(connection, before.id)
+def _changes(before: Store, told: AccountInfo) -> list[str]:
+    """Say what the check took over: it looks, and what it finds is used from now on."""
+    pairs = (
+        ("zone", before.zone, told.zone),
+        ("currency", before.currency, told.currency),
+        ("sites", before.access.sites, told.access.sites),
+        ("scopes", before.access.scopes, told.access.scopes),
+    )
+    found = [f"  {name}: {was} → {now}" for name, was, now in pairs if was != now]
+    if before.error is not None:
+        found.append(f"  its error is cleared: {before.error}")
+    return ["Changed here:", *found] if found else ["Nothing was changed here."]
+
+
+store.add_command(nudge)
 
 
 @store.command(epilog=examples("store enable shop"))
@@ -278,7 +319,8 @@ def _turn(name: str, *, enabled: bool) -> None:
     for attempt in attempts(at_head().engine):
         with attempt as connection:
             stores.set_enabled(connection, _known(connection, name).id, enabled=enabled)
-    click.echo(f"{name} is {'enabled' if enabled else 'disabled'}.")
+            acts.note(connection, f"store {'enable' if enabled else 'disable'}", store=name)
+    say(f"{name} is {'enabled' if enabled else 'disabled'}.")
 
 
 @store.command(epilog=examples("store remove shop", "store remove shop --purge --yes"))
@@ -297,16 +339,17 @@ def remove(name: str, yes: bool, purge: bool) -> None:
         raise BadRequest(f"{name} is removed already; --purge removes its rows too.")
     what = "its key, its planned work and all its rows" if purge else "its key and planned work"
     if not yes and not click.confirm(f"Forget {name} ({gone.url}): {what}?", err=True):
-        click.echo("Nothing was changed.")
+        say("Nothing was changed.")
         return
     for attempt in attempts(engine):
         with attempt as connection:
             accounts.forget(connection, gone.id)
+            acts.note(connection, "store remove", store=name, detail="purge" if purge else "")
     if not purge:
-        click.echo(f"{name} is removed; its rows are kept.")
+        say(f"{name} is removed; its rows are kept.")
         return
     rows = sum(count for _, count in accounts.purge(engine, gone.id, RESOURCES.values()))
-    click.echo(f"{name} and {rows:,} rows are removed.")
+    say(f"{name} and {rows:,} rows are removed.")
 
 
 def _known(connection: sa.Connection, name: str) -> Store:
@@ -344,9 +387,9 @@ def _warn_of_scopes(access: Access, selected: Sequence[str]) -> None:
         if scope is not None and scope not in access.scopes:
             lacking.setdefault(scope, []).append(name)
     for scope, names in lacking.items():
-        click.echo(f"Without the scope {scope} the key cannot read: {', '.join(names)}", err=True)
+        say(f"Without the scope {scope} the key cannot read: {', '.join(names)}", err=True)
     if lacking:
-        click.echo(
+        say(
             "Allow them in Administration → Integration → API keys; then they will be mirrored.",
             err=True,
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from sync.commands.services import at_head
-from sync.commands.shell import examples
+from sync.commands.shell import examples, say
 from sync.database.engine import attempts
 from sync.rows import versions as contents
-from sync.state import stores
+from sync.state import acts, stores
 
 
 @click.command(epilog=examples("versions shop on --keep 365", "versions shop off"))
@@ -25,7 +25,6 @@ def versions(name: str, turn: str, keep: int | None) -> None:
         with attempt as connection:
             store = stores.by_name(connection, name)
             contents.switch(connection, store.id, on=turn == "on", keep_days=keep)
+            acts.note(connection, f"versions {turn}", store=name)
     days = f", each for {keep} days after its end" if keep else ""
-    click.echo(
-        f"{name}: earlier contents are kept {'from now on' if turn == 'on' else 'no more'}{days}."
-    )
+    say(f"{name}: earlier contents are kept {'from now on' if turn == 'on' else 'no more'}{days}.")

@@ -11,14 +11,13 @@ QUESTIONS: tuple[tuple[str, str], ...] = (
     (
         "Revenue by month and site, cancelled orders left out",
         """
-SELECT s.name AS store, o.site, to_char(o.created_at AT TIME ZONE s.zone, 'YYYY-MM') AS month,
-       count(*) AS orders, sum(o.total_summ) AS revenue, s.currency
-FROM crm.orders AS o
+SELECT s.name AS store, d.site, to_char(d.day, 'YYYY-MM') AS month,
+       sum(d.orders)::bigint AS orders, sum(d.total_summ) AS revenue, d.currency
+FROM crm.daily_sales AS d
 JOIN crm.store AS s USING (store_id)
-JOIN crm.statuses AS t ON t.store_id = o.store_id AND t.code = o.status
-WHERE o.deleted_at IS NULL AND t."group" <> 'cancel' AND s.name = ANY (:stores)
-  AND o.created_at > now() - interval '100 days'
-GROUP BY s.name, o.site, month, s.currency ORDER BY s.name, o.site, month
+WHERE d.status_group IS DISTINCT FROM 'cancel' AND s.name = ANY (:stores)
+  AND d.day > (now() AT TIME ZONE s.zone)::date - 100
+GROUP BY s.name, d.site, month, d.currency ORDER BY s.name, d.site, month, d.currency
 """,
     ),
     (
@@ -42,9 +41,9 @@ GROUP BY s.name ORDER BY s.name
         "Repeat customers: how many there are, and their share of the revenue",
         """
 WITH bought AS (
-  SELECT store_id, customer_id, count(*) AS orders, sum(total_summ) AS revenue
-  FROM crm.orders WHERE deleted_at IS NULL AND customer_id IS NOT NULL
-  GROUP BY store_id, customer_id)
+  SELECT store_id, buyer_id, sum(sales) AS orders, sum(total_summ) AS revenue
+  FROM crm.buyer_sales WHERE buyer_type = 'customer' AND sales > 0
+  GROUP BY store_id, buyer_id)
 SELECT s.name AS store, count(*) AS buyers, count(*) FILTER (WHERE orders > 1) AS again,
        round(100.0 * count(*) FILTER (WHERE orders > 1) / count(*), 1) AS percent,
        round(100.0 * sum(revenue) FILTER (WHERE orders > 1) / sum(revenue), 1)

@@ -6,10 +6,13 @@ import json
 import socket
 import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
 
-from sync.demo.children import Child, Children
+from sync.demo.children import Child, Children, pause
 
 NAMES = ("demo", "tienda")
 ORDERS, CUSTOMERS = 5_000, 2_000
@@ -17,6 +20,7 @@ CHURN_PER_SECOND = 1
 """Saves a second, each of one record, in all accounts together."""
 RATE = 10
 LATENCY_MS = "60,250"
+TRIES = 20
 HISTORY_DAYS = 30
 """Days its histories go back; two years of them would take a minute more to read."""
 ENTRIES_LATE_SHARE, ENTRIES_LATE_SECONDS = 0.1, (0.5, 3.0)
@@ -32,6 +36,8 @@ class Account:
 
     name: str
     key: str
+    """May read and write; what the mirror gets is `reader`."""
+    reader: str
     zone: str
     orders: int
     customers: int
@@ -43,12 +49,30 @@ class MadeUp:
     def __init__(self, url: str, accounts: list[Account], *, is_new: bool, port: int) -> None:
         self.url, self.accounts, self.is_new, self.port = url, accounts, is_new, port
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """GET, or POST with a body; return the JSON of the answer."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data)  # noqa: S310  our own http
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+    def ask(self, path: str) -> Any:
+        """GET what the sandbox tells beside its API; return the JSON of the answer."""
+        with urllib.request.urlopen(self.url + path, timeout=20) as answer:  # noqa: S310  our own
             return json.load(answer)
+
+    def post(self, path: str, form: dict[str, str], *, key: str) -> Any:
+        """Change an account as any program would: a form to its API.
+
+        Return the JSON; None when the account does not have what is to be changed.
+        """
+        request = urllib.request.Request(  # noqa: S310  our own http
+            f"{self.url}/api/v5/{path}", urlencode(form).encode(), {"X-API-KEY": key}
+        )
+        for left in reversed(range(TRIES)):
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  our own
+                    return json.load(answer)
+            except HTTPError as refused:
+                if refused.code == HTTPStatus.NOT_FOUND:
+                    return None
+                if refused.code != HTTPStatus.SERVICE_UNAVAILABLE or not left:
+                    raise
+                pause(1.0)  # the mirror, at the same address, has used this second's requests
+        return None
 
 
 def address(folder: Path) -> str | None:
@@ -93,7 +117,7 @@ def ready(children: Children, child: Child, port: int, *, is_new: bool) -> MadeU
     """Wait until it answers requests."""
     told = json.loads(children.first_line(child))
     accounts = [
-        Account(a["name"], a["key"], a["zone"], a["orders"], a["customers"])
+        Account(a["name"], a["key"], a["reader"], a["zone"], a["orders"], a["customers"])
         for a in told["accounts"]
     ]
     return MadeUp(told["url"], accounts, is_new=is_new, port=port)

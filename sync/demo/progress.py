@@ -68,7 +68,7 @@ def watch(
                 told = _look(connection, names)
             seconds = time.monotonic() - began
             done = {
-                each.store.name: [is_complete(r, seconds=seconds) for r in each.resources]
+                each.store.name: [is_complete(r, seconds=seconds) for r in each.wanted]
                 for each in told
             }
             show(told, done, seconds)
@@ -107,7 +107,8 @@ def _shown(names: Sequence[str]) -> Iterator[Show]:
                 tasks[each.store.name],
                 total=len(mine),
                 completed=sum(mine),
-                told=f"{sum(mine)} of {len(mine)} complete, {_rows(each)} {_current(each)}",
+                told=f"{sum(mine)} of {len(mine)} complete, {_rows(each)}{_load(each)}"
+                f" {_current(each)}",
             )
 
     with bars:
@@ -127,8 +128,8 @@ class _Lines:
             return
         self._next = seconds + LINE_SECONDS
         parts = [
-            f"{each.store.name}: {sum(done[each.store.name])} of {len(each.resources)} complete,"
-            f" {_rows(each)}"
+            f"{each.store.name}: {sum(done[each.store.name])} of {len(each.wanted)} complete,"
+            f" {_rows(each)}{_load(each)}"
             for each in told
         ]
         sys.stdout.write(f"  {seconds:4.0f} s  {'   '.join(parts)}\n")
@@ -139,13 +140,19 @@ def _rows(each: StoreStatus) -> str:
     return f"{sum(line.mirrored for line in each.resources):,} rows"
 
 
+def _load(each: StoreStatus) -> str:
+    """Return `, 62 %, 41 min left` while the load goes on."""
+    words = "" if each.load is None else each.load.words
+    return f", {words}" if words else ""
+
+
 def _current(each: StoreStatus) -> str:
     """Return the resource whose crawl has the most pages left."""
     going = [line for line in each.resources if line.progress and line.progress.seconds]
     if not going:
         return ""
-    line = max(going, key=lambda r: r.progress.pages_planned if r.progress else 0)
+    line = max(going, key=lambda r: r.progress.total - r.progress.pages_done if r.progress else 0)
     at = line.progress
     assert at is not None
-    of = f" of {at.pages_planned}" if at.pages_planned else ""
-    return f"· {line.resource} page {at.pages_done}{of}"
+    of = f" of {at.total:,}" if at.total else ""
+    return f"· {line.resource} page {at.pages_done:,}{of}"

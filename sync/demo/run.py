@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
 import secrets
 import shlex
 import signal
@@ -31,6 +34,17 @@ CHANGE_SECONDS = 60.0
 PAGE_PORT = 8080
 
 
+def store_name(url: str) -> str:
+    """Return a name for the store at an address: `shop` of https://shop.retailcrm.ru.
+
+    An IP address is no name of a shop, and keeps all its parts.
+    """
+    host = urlsplit(url).hostname or "store"
+    name = host.split(".")[0]
+    is_address = host.replace(".", "").isdigit() or ":" in host
+    return host.replace(":", "-") if is_address or name in madeup.NAMES else name
+
+
 class Stopped(BaseException):
     """Ctrl-C or SIGTERM was received: stop everything."""
 
@@ -46,7 +60,7 @@ def run(settings: Settings, *, stay: bool) -> int:
     if stay and not variable("SYNC_WEB_TOKEN"):
         values["SYNC_WEB_TOKEN"] = secrets.token_urlsafe(18)
     try:
-        with _stoppable(), Children(folder, environment(**values)) as children:
+        with alone(folder), _stoppable(), Children(folder, environment(**values)) as children:
             play = Play(settings, children, folder, with_page=stay)
             try:
                 play.run()
@@ -62,6 +76,29 @@ def run(settings: Settings, *, stay: bool) -> int:
         return 1
     say(f"Everything is stopped; the data stays in {_short(settings.data_dir)}.")
     return 0
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder of the demo; BadRequest while another one runs in it.
+
+    A second one would start a second worker, and empty the logs of the first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise BadRequest(
+                f"`make up` or `make run` is at work here already (process {file.read() or '?'}): "
+                "use that one, or stop it with Ctrl-C first. For another beside it, give it a "
+                "folder of its own: SYNC_DATA_DIR=.data2 make up"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 class Play:
@@ -84,10 +121,10 @@ class Play:
             raise BadRequest(
                 "Set both STORE_URL and API_KEY to mirror your own account, or neither."
             )
-        self._folder.mkdir(parents=True, exist_ok=True)
         # Two years of orders take seconds to make up: the servers start meanwhile.
         crm = None if any(real) else madeup.begin(self._children, self._folder)
         self._servers()
+        self._command("doctor", "--before-migrate")
         self._command("migrate")
         if crm is not None:
             self._crm = madeup.ready(self._children, *crm[:2], is_new=crm[2])
@@ -105,12 +142,15 @@ class Play:
         with self._reading() as connection:
             before = progress.pages(connection, [name for name, _, _ in chosen])
         if crm is None:
+            # Only once it is known that the real account takes the key.
+            for name, url, key in chosen:
+                self._store(name, url, key)
             self._put_aside()
         self._workers()
         if self._with_page:
             self._page()
         worked = time.monotonic()
-        for name, url, key in chosen:
+        for name, url, key in chosen if crm is not None else ():
             self._store(name, url, key)
         self._load(worked, before)
         self._questions()
@@ -173,12 +213,10 @@ class Play:
 
     def _accounts(self, real: tuple[str, str]) -> Iterator[tuple[str, str, str]]:
         if self._crm is None:
-            host = urlsplit(real[0]).hostname or "store"
-            name = host.split(".")[0]
-            yield host if name in madeup.NAMES else name, real[0], real[1]
+            yield store_name(real[0]), real[0], real[1]
             return
         for account in self._crm.accounts:
-            yield account.name, self._crm.url, account.key
+            yield account.name, self._crm.url, account.reader
 
     def _put_aside(self) -> None:
         """Disable the made-up stores, so that they use none of a real account's request budget."""
@@ -255,13 +293,22 @@ class Play:
                 say(f"  {line}")
 
     def _change(self, crm: MadeUp) -> None:
-        """Make one change in the CRM, and measure the seconds until SQL shows it."""
-        account = crm.accounts[0].name
+        """Change an order by the API, as any program would; measure until SQL shows it."""
+        account, key = crm.accounts[0].name, crm.accounts[0].key
         with self._reading() as connection:
-            order = _newest_order(connection, account)
+            newest = _newest_orders(connection, account)
         text = f"seen at {time.time():.3f}"
-        crm.ask(f"/control/{account}/update_order", {"order_id": order, "managerComment": text})
+        form = {"by": "id", "order": json.dumps({"managerComment": text})}
+        for order in newest:
+            told = crm.post(f"orders/{order}/edit", form, key=key)
+            if told is not None:
+                break
+        else:
+            raise Failed(f"none of the newest orders of {account} can be changed")
         began = time.monotonic()
+        sent = " ".join(f"--data-urlencode {shlex.quote(f'{k}={v}')}" for k, v in form.items())
+        say(f"\n$ curl -H 'X-API-KEY: …' {sent} {crm.url}/api/v5/orders/{order}/edit")
+        say(f'  {{"success": {str(told["success"]).lower()}, "id": {told["id"]}, …}}')
         while True:
             with self._reading() as connection:
                 if _comment(connection, account, order) == text:
@@ -271,7 +318,7 @@ class Play:
                 raise Failed(f"order {order} of {account} still lacks its comment")
             pause(0.05)
         say(
-            f"\nOne change: order {order} of {account} got a comment in the CRM; crm.orders showed "
+            f"One change: order {order} of {account} got a comment in the CRM; crm.orders showed "
             f"it {time.monotonic() - began:.1f} s later (feeds are looked at every "
             f"{self._settings.feed_seconds:g} s)."
         )
@@ -290,10 +337,17 @@ class Play:
                 f"The CRM counted {seen['count']:,} requests this time, at most "
                 f"{seen['busiest_second']} in any sliding second, {seen['refused']} answered 503."
             )
+            if granted != seen["count"]:
+                say(
+                    "The two differ by requests of earlier runs, which the budget counts too, and "
+                    f"by slots that nobody used in the end ({report.lost:,}: a thread woke too "
+                    "late, and asked for another)."
+                )
 
     def _psql(self) -> None:
         if self._settings.database_url is not None:
-            say('\nLook around: psql "$SYNC_DATABASE_URL"')
+            say("\nLook around in the database of SYNC_DATABASE_URL. With Docker Compose:")
+            say("docker compose exec postgres psql --username mirror mirror")
             return
         line = shlex.join(servers(self._settings.data_dir).psql_command)
         say(f"\nLook around (while `make up` runs): {line}")
@@ -312,15 +366,17 @@ def _coverage(connection: sa.Connection, names: Sequence[str]) -> list[str]:
     return answers.table(columns, rows)
 
 
-def _newest_order(connection: sa.Connection, name: str) -> int:
-    found: int = connection.execute(
-        sa.text(
-            "SELECT max(o.id) FROM crm.orders AS o JOIN crm.store AS s USING (store_id)"
-            " WHERE s.name = :name AND o.deleted_at IS NULL"
-        ),
-        {"name": name},
-    ).scalar_one()
-    return found
+def _newest_orders(connection: sa.Connection, name: str) -> list[int]:
+    """Return some: the account goes on changing, and may have deleted the newest a moment ago."""
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT o.id FROM crm.orders AS o JOIN crm.store AS s USING (store_id)"
+                " WHERE s.name = :name AND o.deleted_at IS NULL ORDER BY o.id DESC LIMIT 9"
+            ),
+            {"name": name},
+        ).scalars()
+    )
 
 
 def _comment(connection: sa.Connection, name: str, order: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import parse_qs, quote
 
 import sqlalchemy as sa
@@ -12,15 +13,29 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
 from sync.database.engine import attempts
-from sync.errors import BadRequest
+from sync.errors import BadRequest, MissingScope, NoSuchAccount, WrongKey
 from sync.resources import RESOURCES
-from sync.state import operations, stores
+from sync.state import acts, one_record, operations, stores
 from sync.state.stores import Store
-from sync.telemetry import log
-from sync.web.security import SESSION_SECONDS, is_same
-from sync.web.state import COOKIE, Refusal, Site
+from sync.telemetry import log, scrubbed
+from sync.web.door import TooOften
+from sync.web.security import (
+    KNOWN_SECONDS,
+    SESSION_SECONDS,
+    Role,
+    Session,
+    is_same,
+)
+from sync.web.state import COOKIE, KNOWN, Refusal, Site, require_privacy
+from sync.work.account import renew, typed_key
 
 MOST_BYTES = 16_384
+KEY = "key"
+"""The action that asks the account first, and so is none of ACTIONS."""
+READABLE = (
+    "On the way to this page the key could be read. Make a new key in the account: this one is no "
+    "secret any more."
+)
 Form = Mapping[str, list[str]]
 
 
@@ -34,6 +49,8 @@ async def form_of(request: Request) -> Form:
                 raise Refusal(413, "Too much", "No form of this page is that long.")
     except ClientDisconnect:
         return {}
+    if b"%00" in body or b"\0" in body:  # no field of a form has one, and Postgres takes none
+        raise Refusal(400, "Not a form", "It has a character that no field may have.")
     try:
         return parse_qs(body.decode("ascii", "replace"), max_num_fields=300)
     except ValueError:
@@ -72,43 +89,39 @@ async def login(site: Site, request: Request) -> Response:
     form = await form_of(request)
     if site.sessions is None:
         raise Refusal(404, "No log-in", "SYNC_WEB_TOKEN is not set, so this page is read-only.")
-    wanted = _local(first(form, "next") or "/")
-    address = request.client.host if request.client else ""
-    wait = site.tries.wait_seconds(address)
-    if wait:
-        response = site.render(
-            request,
-            "login.html",
-            status=429,
-            next=wanted,
-            problem=f"Too many attempts. Try again in {wait:.0f} seconds.",
-            refresh=None,
+    wanted, token = _local(first(form, "next") or "/"), first(form, "token")
+    address, browser = site.address(request), site.sessions.known(request.cookies.get(KNOWN, ""))
+    sessions = site.sessions
+    try:
+        role = await site.logins.judge(
+            browser or address, lambda: sessions.role_of(token), is_stranger=browser is None
         )
-        response.headers["Retry-After"] = f"{wait:.0f}"
+    except TooOften as error:
+        problem = f"Too many attempts. Try again in {error.seconds:.0f} seconds."
+        response = _refused(site, request, wanted, 429, problem)
+        response.headers["Retry-After"] = f"{error.seconds:.0f}"
         return response
-    if not site.sessions.is_token(first(form, "token")):
-        site.tries.failed(address)
+    if role is None:
         log().warning("log-in refused", address=address)
-        return site.render(
-            request,
-            "login.html",
-            status=401,
-            next=wanted,
-            problem="That is not the token.",
-            refresh=None,
-        )
-    log().info("logged in", address=address)
+        return _refused(site, request, wanted, 401, "That is not the token.")
+    log().info("logged in", address=address, may=role.value)
     answer = RedirectResponse(wanted, status_code=303)
-    site.set_cookie(request, answer, COOKIE, site.sessions.begin(), seconds=SESSION_SECONDS)
+    site.set_cookie(request, answer, COOKIE, sessions.begin(role), seconds=SESSION_SECONDS)
+    if role is Role.OPERATE and browser is None:
+        site.set_cookie(request, answer, KNOWN, sessions.know(), seconds=KNOWN_SECONDS)
     return answer
+
+
+def _refused(site: Site, request: Request, wanted: str, status: int, problem: str) -> Response:
+    return site.render(
+        request, "login.html", status=status, next=wanted, problem=problem, refresh=None
+    )
 
 
 async def logout(site: Site, request: Request) -> Response:
     """End the session of the request."""
-    await _require_operator(site, request)
-    session = site.session(request)
-    if site.sessions is not None and session is not None:
-        site.sessions.end(session)
+    session, _ = await _require_session(site, request)
+    await run_in_threadpool(site.log_out, session)
     response = RedirectResponse("/login", status_code=303)
     response.delete_cookie(COOKIE, path="/")
     return response
@@ -120,7 +133,8 @@ def _local(path: str) -> str:
     return path if fine and path.isascii() and path.isprintable() else "/"
 
 
-async def _require_operator(site: Site, request: Request) -> Form:
+async def _require_session(site: Site, request: Request) -> tuple[Session, Form]:
+    """Return the session and the form of a request that this session's page sent, else Refusal."""
     require_this_site(request)
     session = site.session(request)
     if session is None:
@@ -132,7 +146,7 @@ async def _require_operator(site: Site, request: Request) -> Form:
     form = await form_of(request)
     if not is_same(first(form, "csrf"), session):
         raise Refusal(403, "An old page", "Go back, load the page again, and repeat what you did.")
-    return form
+    return session, form
 
 
 # --- actions on a store
@@ -140,32 +154,92 @@ async def _require_operator(site: Site, request: Request) -> Form:
 
 async def act(site: Site, request: Request) -> Response:
     """Perform the action, say what was done, and redirect to the page that shows the result."""
-    form = await _require_operator(site, request)
+    session, form = await _require_session(site, request)
+    if session.role is not Role.OPERATE:
+        raise Refusal(403, "Read only", "Log out, and log in with SYNC_WEB_TOKEN to act from here.")
     name, what = request.path_params["name"], request.path_params["what"]
     action = ACTIONS.get(what)
-    if action is None:
-        raise Refusal(404, "No such action", f"There are: {', '.join(ACTIONS)}.")
+    if action is None and what != KEY:
+        raise Refusal(404, "No such action", f"There are: {', '.join(ACTIONS)}, {KEY}.")
     page = f"/stores/{quote(name, safe='')}"
+    by = By(_who(site, request), request.client.host if request.client else None)
     try:
-        said, to = await run_in_threadpool(_done, site, action, name, form)
-    except BadRequest as error:
-        return site.say(request, page, "bad", str(error))
+        if action is None:
+            require_privacy(request, READABLE)
+            said, to = await run_in_threadpool(_new_key, site, name, form, by), None
+        else:
+            said, to = await run_in_threadpool(_done, site, what, action, name, form, by)
+    except (BadRequest, NoSuchAccount, WrongKey, MissingScope) as error:
+        if action is None:  # whoever tries keys here is noted; the reason tells no key
+            log(store=name).warning("key refused", reason=scrubbed(str(error)), address=by.address)
+        return site.say(request, page, "bad", scrubbed(str(error)))
+    if not said:  # it asks first
+        return RedirectResponse(to or page, status_code=303)
     log(store=name).info("asked for", action=what)
     return site.say(request, to or page, "good", said)
 
 
-def _done(site: Site, action: Action, name: str, form: Form) -> tuple[str, str | None]:
+@dataclass(frozen=True, slots=True)
+class By:
+    """The actor: the name of the token, and the address of the client."""
+
+    who: str
+    address: str | None
+
+
+def _who(site: Site, request: Request) -> str:
+    """Return the name of the token that the person logged in with."""
+    return str(getattr(site.session(request), "name", "") or "operator")
+
+
+def _new_key(site: Site, name: str, form: Form, by: By) -> str:
+    """Ask the account with a key that was typed, and keep it; no transaction is open meanwhile."""
+    key = typed_key(first(form, "key"), "the field")
+    if key in site.tokens:
+        raise BadRequest("That is a token of this page, not an API key. Change the token.")
+    with site.reading() as connection:
+        known = operations.store_with_key(connection, name)
+        if not stores.may_set_key(connection):
+            raise BadRequest(
+                f"This page may not change keys; run: celery -A sync mirror store set {name}"
+            )
+    renew(site.services, known, url=known.url, key=key, who=by.who, address=by.address)
+    return f"{name} has another key; it is used from now on."
+
+
+def _done(
+    site: Site, what: str, action: Action, name: str, form: Form, by: By
+) -> tuple[str, str | None]:
     """Perform an action on a store; return a sentence about it, and the page that shows it."""
     for attempt in attempts(site.services.engine):
         with attempt as connection:
             done = action(connection, operations.store_with_key(connection, name), form)
+            if done[0]:
+                acts.note(
+                    connection, what, store=name, detail=_detail(form), who=by.who,
+                    address=by.address,
+                )  # fmt: skip
     return done
+
+
+def _detail(form: Form) -> str:
+    """Return what was chosen in a form, apart from what is no choice."""
+    return ", ".join(
+        f"{field} {value}"
+        for field, values in form.items()
+        for value in values
+        if value and field not in {"csrf", "sure"}
+    )
 
 
 def _backfill(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
     since, until = _day(form, "since"), _day(form, "until")
     if since is not None and until is not None and until < since:
         raise BadRequest(f"The last day, {until}, is before the first, {since}.")
+    operations.require_past(since)
+    if not form.get("resource", [""])[0] and first(form, "sure") != "yes":
+        days = "".join(f"&{n}={d}" for n, d in (("since", since), ("until", until)) if d)
+        return "", f"/stores/{quote(store.name, safe='')}/sure?what=backfill{days}"
     return _queued(connection, store, form, kind="backfill", days=(since, until))
 
 
@@ -216,6 +290,37 @@ def _disable(connection: sa.Connection, store: Store, _: Form) -> tuple[str, str
     return f"{store.name} is disabled: its rows stay and are no longer updated.", None
 
 
+def _reset(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
+    name = _resource(first(form, "resource"))
+    _require_crm(connection, f"reset {store.name} {name}", name)
+    operations.require_enabled(store)
+    operations.reset(connection, store, name)
+    return f"{name} is loaded anew; its rows stay readable.", None
+
+
+def _rebuild(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
+    return _queued(connection, store, form, kind="rebuild")
+
+
+def _pause(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
+    changed = operations.turn(connection, store, _resource(first(form, "resource")), is_on=False)
+    return f"Turned off: {', '.join(changed) or 'it was already'}.", None
+
+
+def _resume(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
+    name = _resource(first(form, "resource"))
+    _require_crm(connection, f"resource {store.name} {name} on", name)
+    changed = operations.turn(connection, store, name, is_on=True)
+    return f"Turned on: {', '.join(changed) or 'it was already'}.", None
+
+
+def _cancel(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
+    text = first(form, "crawl")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadRequest("Say which crawl.")
+    return f"Cancelled: the crawl of {operations.cancel(connection, store, int(text))}.", None
+
+
 Action = Callable[[sa.Connection, Store, Form], tuple[str, str | None]]
 ACTIONS: dict[str, Action] = {
     "backfill": _backfill,
@@ -224,7 +329,18 @@ ACTIONS: dict[str, Action] = {
     "approve": _approve,
     "enable": _enable,
     "disable": _disable,
+    "reset": _reset,
+    "rebuild": _rebuild,
+    "pause": _pause,
+    "resume": _resume,
+    "cancel": _cancel,
 }
+
+
+def _require_crm(connection: sa.Connection, command: str, resource: str) -> None:
+    """Raise BadRequest with the command where this page's login may not look for rows in crm."""
+    if not one_record.may_read(connection, resource):
+        raise BadRequest(f"This page may not read crm; run: celery -A sync mirror {command}")
 
 
 def _resource(name: str) -> str:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext, suppress
 from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from sync.errors import BadRequest, SyncError
-from sync.metrics.ready import readiness
+from sync.errors import BadRequest, SyncError, TryLater
+from sync.metrics.ready import Looks, readiness
 from sync.metrics.scraping import scrape
 from sync.telemetry import log, scrubbed, told
-from sync.web import actions, views
+from sync.verdict import Facts, judge
+from sync.web import actions, nudges, record, views
 from sync.web.security import HEADERS, trusted
 from sync.web.state import HERE, Refusal, Site
 from sync.work.services import Services
@@ -39,6 +42,8 @@ def create_app(services: Services) -> ASGIApp:
         """Return the endpoint of a view: for readers only, or for everybody."""
 
         async def endpoint(request: Request) -> Response:
+            with suppress(SyncError) if everybody else nullcontext():
+                await site.identify(request)
             if not everybody:
                 turned_away = site.require_reader(request)
                 if turned_away is not None:
@@ -50,7 +55,11 @@ def create_app(services: Services) -> ASGIApp:
 
         return endpoint
 
-    def refuse(request: Request, error: Exception) -> Response:
+    async def refuse(request: Request, error: Exception) -> Response:
+        with suppress(SyncError):  # a page about an error is shown without Postgres too
+            await site.identify(request)
+        if isinstance(error, TryLater) and request.scope["path"] == "/":
+            return views.away(site, request, judge(Facts(postgres=str(error))))
         status, title, text = _in_words(error)
         return site.render(
             request, "refusal.html", status=status, title=title, text=text, refresh=None
@@ -59,22 +68,30 @@ def create_app(services: Services) -> ASGIApp:
     routes = [
         Route("/", open_to(views.overview)),
         Route("/stores/{name}", open_to(views.a_store)),
+        Route("/stores/{name}/sure", open_to(views.sure)),
+        Route("/stores/{name}/why", open_to(record.find)),
+        Route("/stores/{name}/records/{resource}/{key}", open_to(record.a_record)),
         Route("/stores/{name}/{what}", open_to(actions.act), methods=["POST"]),
         Route("/crawls", open_to(views.crawls)),
-        Route("/crawls/{crawl_id:int}", open_to(views.a_crawl)),
+        Route("/crawls/{crawl_id}", open_to(views.a_crawl)),
         Route("/rejects", open_to(views.rejects)),
         Route("/unknown", open_to(views.unknown_fields)),
+        Route("/acts", open_to(views.all_acts)),
+        Route("/nudge/{secret}", nudges.endpoint(services), methods=["POST"]),
         Route("/login", open_to(actions.login_page, everybody=True)),
         Route("/login", open_to(actions.login, everybody=True), methods=["POST"]),
         Route("/logout", open_to(actions.logout), methods=["POST"]),
-        Route("/healthz", open_to(_alive, everybody=True)),
-        Route("/readyz", open_to(_ready, everybody=True)),
+        Route("/healthz", _alive),
+        Route("/readyz", _ready(Looks(lambda: readiness(services)))),
         Route("/metrics", open_to(_metrics, everybody=True)),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
     handled = (Refusal, SyncError, HTTPException, OverflowError, Exception)
-    # Outermost, so that error pages get the same headers.
-    app = _Headers(Starlette(routes=routes, exception_handlers=dict.fromkeys(handled, refuse)))
+    pages = Starlette(routes=routes, exception_handlers=dict.fromkeys(handled, refuse))
+    pages.router.redirect_slashes = False  # such a redirect repeats the Host header of the request
+    # Sizes of compressed pages tell strangers nothing: the session's cookie is SameSite=strict, so
+    # no other site can have a page of it fetched. Headers come outermost: error pages get them too.
+    app = _Headers(GZipMiddleware(pages, minimum_size=1_000, compresslevel=5))
     proxies = trusted(services.settings.web_proxies)
     return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), trusted_hosts=proxies))
 
@@ -85,13 +102,35 @@ def _in_words(error: Exception) -> tuple[int, str, str]:
     if isinstance(error, BadRequest):
         return 404, "Not found", str(error)
     if isinstance(error, SyncError):
-        return 503, "Cannot find out", scrubbed(str(error))
+        return 503, "Cannot find out", str(error)
     if isinstance(error, HTTPException):
         return error.status_code, "Not found" if error.status_code == 404 else "Not so", (
             "There is no such page." if error.status_code == 404 else error.detail
         )  # fmt: skip
     log().error("page failed", error=told(error))
     return 500, "Internal error", "The page could not be built; the log has the reason."
+
+
+MOST_HEADERS = 32_768
+"""Bytes of all headers. uvicorn's own bound holds only for those that come in pieces."""
+NOWHERE = "/-"
+"""The path of no page. What asks for the character NUL asks for it: neither Postgres nor a file
+system takes that in a name."""
+
+
+def _has_nul(scope: Scope) -> bool:
+    asked = scope["query_string"]
+    return "\0" in scope["path"] or b"%00" in asked or b"\0" in asked
+
+
+def _unfit(scope: Scope) -> str | None:
+    """Return why a request is not looked at, None for one that is."""
+    headers = scope["headers"]
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+        return "A request has a length or chunks, or else two readers see two requests."
+    if sum(len(name) + len(value) for name, value in headers) > MOST_HEADERS:
+        return "These headers are too long."
+    return None
 
 
 class _Headers:
@@ -117,31 +156,43 @@ class _Headers:
                 ]
             await send(message)
 
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if (reason := _unfit(scope)) is not None:
+            refusal = PlainTextResponse(reason, 400, headers={"Connection": "close"})
+            await refusal(scope, receive, with_headers)
+            return
+        if _has_nul(scope):
+            # A nudge's stranger gets the answer of all its strangers.
+            path = f"/nudge{NOWHERE}" if scope["path"].startswith("/nudge/") else NOWHERE
+            scope = {**scope, "path": path, "raw_path": path.encode(), "query_string": b""}
+        await self._app(scope, receive, with_headers)
 
 
 # --- routes for machines
 
 
-def _alive(_: Site, __: Request) -> Response:
+async def _alive(_: Request) -> Response:
     """Answer 200 while this process works; says nothing about the mirror."""
     return JSONResponse({"alive": True})
 
 
-def _ready(site: Site, _: Request) -> Response:
-    """Answer 200 when database, Redis and both queues work, 503 when one of them does not."""
-    checks: dict[str, Any] = readiness(site.services)
-    ready = all(each["ok"] for each in checks.values())
-    return JSONResponse({"ready": ready, "checks": checks}, status_code=200 if ready else 503)
+def _ready(looks: Looks) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint: 200 when database, Redis and both queues work, else 503."""
+
+    async def endpoint(_: Request) -> Response:
+        checks = await looks.latest()
+        ready = all(each["ok"] for each in checks.values())
+        told = {"ready": ready, "checks": checks}
+        return JSONResponse(scrubbed(told), status_code=200 if ready else 503)
+
+    return endpoint
 
 
-def _metrics(site: Site, request: Request) -> Response:
+async def _metrics(site: Site, request: Request) -> Response:
     """Return the metrics to a client with the token (or on this machine, where none is set)."""
-    if site.sessions is not None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not site.sessions.is_token(token.strip()):
-            raise Refusal(401, "Metrics need the token", "Authorization: Bearer SYNC_WEB_TOKEN")
-    else:
-        site.require_reader(request)
-    body, kind = scrape(site.services)
+    await site.require_scraper(request)
+    detailed = request.query_params.get("detail") == "resources"
+    body, kind = await run_in_threadpool(scrape, site.services, detailed=detailed)
     return Response(body, headers={"Content-Type": kind})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable
 
 from sync.state.status import ResourceStatus
+from sync.telemetry import scrubbed
 
 STATES = ("attention", "loading", "pending", "unavailable", "following", "fresh", "disabled")
 """States in the order a person wants to see them: those that need action first."""
@@ -58,6 +60,20 @@ def moment(value: dt.datetime | None) -> str:
 def age(value: dt.datetime | None, now: dt.datetime) -> str:
     """Format the time since `value`, in words."""
     return "never" if value is None else f"{duration((now - value).total_seconds())} ago"
+
+
+def readable(value: str) -> str:
+    """Return JSON text with its letters as letters, where it was kept with \\u escapes."""
+    try:
+        return json.dumps(json.loads(value), ensure_ascii=False)
+    except ValueError:  # shortened, or no JSON
+        return value
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut a text to this many characters, its secrets removed before: half of one would stay."""
+    whole = scrubbed(text)
+    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
 
 
 def meaning(state: str) -> str:

@@ -8,14 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync.state.status import Progress
+from sync.state import one_record
+from sync.state.status import Progress, pages_there_are
 
 AT_ONCE = 100
 """Most lines of one list on a page."""
 
 _CRAWLS = """
     SELECT w.id, s.name AS store, w.resource, w.kind, w.asked_by, w.since, w.until, w.deep, w.phase,
-        w.state, w.pages_planned, w.pages_done, w.rows_seen, w.rows_changed, w.requests, w.drifts,
+        w.state, w.pages_planned, w.pages_expected, w.pages_done, c.expected,
+        p.per_second, w.rows_seen, w.rows_changed, w.requests, w.drifts,
         w.asked_at, w.started_at, w.finished_at, coalesce(w.error, l.error) AS error,
         l.parked_at IS NOT NULL AS parked, l.enabled, coalesce(c.unavailable, s.error) AS stopped,
         extract(epoch FROM clock_timestamp() - l.failing_since) AS failing_seconds,
@@ -24,6 +26,8 @@ _CRAWLS = """
     JOIN sync.store AS s ON s.id = w.store_id
     JOIN sync.lane AS l ON l.store_id = w.store_id AND l.resource = w.resource AND l.lane = 'walk'
     JOIN sync.coverage AS c ON c.store_id = w.store_id AND c.resource = w.resource
+    LEFT JOIN sync.pace AS p ON p.store_id = w.store_id AND p.resource = w.resource
+        AND w.state = 'running' AND p.at > clock_timestamp() - interval '10 minutes'
 """
 
 
@@ -38,8 +42,16 @@ class CrawlLine:
         """Pages done and planned, and the time the rest takes."""
         row = self.row
         seconds = None if row.seconds is None else float(row.seconds)
+        total = pages_there_are(row.resource, row, expected={row.resource: row.expected})
         return Progress(
-            row.kind, row.phase, row.pages_planned, row.pages_done, row.rows_seen, seconds
+            row.kind,
+            row.phase,
+            row.pages_planned,
+            row.pages_done,
+            row.rows_seen,
+            seconds,
+            total,
+            row.per_second,
         )
 
     @property
@@ -120,7 +132,7 @@ def failing(connection: sa.Connection, *, store: str | None) -> list[sa.Row[Any]
         connection.execute(
             sa.text(
                 "SELECT s.name AS store, l.resource, l.lane, l.error, l.attempts, l.failing_since,"
-                " l.parked_at IS NOT NULL AS parked FROM sync.lane AS l"
+                " s.error AS stopped, l.parked_at IS NOT NULL AS parked FROM sync.lane AS l"
                 " JOIN sync.store AS s ON s.id = l.store_id"
                 " WHERE l.enabled AND (l.parked_at IS NOT NULL OR l.failing_since IS NOT NULL)"
                 " AND (cast(:store AS text) IS NULL OR s.name = :store)"
@@ -177,13 +189,23 @@ def budget_use(connection: sa.Connection) -> list[Use]:
 def rejects(
     connection: sa.Connection, *, store: str | None, resource: str | None, page: int
 ) -> list[sa.Row[Any]]:
-    """Return the values that could not be normalised, the latest first."""
+    """Return the values that could not be normalised, the latest first.
+
+    People know an order by its number, which is told where this login may read orders.
+    """
+    number, orders = "NULL AS number", ""
+    if one_record.may_read(connection, "orders"):
+        number = "o.number"
+        orders = (
+            " LEFT JOIN crm.orders AS o ON r.resource = 'orders' AND o.store_id = r.store_id"
+            " AND o.id::text = r.record"
+        )
     return list(
         connection.execute(
             sa.text(
                 "SELECT s.name AS store, r.resource, r.record, r.field, r.value, r.reason,"
-                " r.first_seen_at, r.last_seen_at FROM sync.reject AS r"
-                " JOIN sync.store AS s ON s.id = r.store_id"
+                f" r.first_seen_at, r.last_seen_at, {number} FROM sync.reject AS r"
+                f" JOIN sync.store AS s ON s.id = r.store_id{orders}"
                 " WHERE (cast(:store AS text) IS NULL OR s.name = :store)"
                 " AND (cast(:resource AS text) IS NULL OR r.resource = :resource)"
                 " ORDER BY r.last_seen_at DESC, r.store_id, r.resource, r.record, r.field"

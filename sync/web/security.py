@@ -1,13 +1,12 @@
-"""Sessions, CSRF, log-in attempts, proxies, and the headers of every answer.
+"""Tokens, sessions, CSRF, log-in attempts, proxies, and the headers of every answer.
 
-A session is a signed cookie with its end and a random number. The key is derived from
-SYNC_WEB_TOKEN, so a new token ends all sessions. Only sessions that were logged out are stored,
-until they would have ended.
+A session is a signed cookie with its end and a random number. The key is derived from the token
+that was typed, so a new token ends its sessions. Only sessions that were logged out are stored,
+until they would have ended (sync/state/ended_sessions.py).
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import ipaddress
@@ -18,17 +17,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from threading import Lock
+from typing import Any
+
+from itsdangerous import BadData, Signer, URLSafeSerializer
 
 from sync.settings import GATEWAY
 from sync.telemetry import log
 
 SESSION_SECONDS = 12 * 3600
+KNOWN_SECONDS = 90 * 86_400
+"""Seconds for which a browser in which an operator logged in is told from a stranger's."""
 TRIES, TRIES_SECONDS = 5, 60.0
-"""Failed log-ins of one address before that address has to wait."""
+"""Failed attempts of one address before that address has to wait."""
 TRIES_OF_ALL = 60
-"""Failed log-ins of all addresses together, so that using many addresses does not help."""
+"""Failed attempts of all addresses together, from which on strangers take turns (door.py)."""
 
 ROUTES = Path("/proc/net/route")
 
@@ -47,46 +52,73 @@ HEADERS = {
 }
 
 
+class Role(Enum):
+    """Rights that a token gives on the pages."""
+
+    OPERATE = "operate"
+    READ = "read"
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A logged-in person. `csrf` has to come with every action."""
+    """A logged-in person. `csrf` has to come with every form."""
 
-    number: str
+    number: int
     ends_at: int
     csrf: str
+    role: Role
+
+
+class _Signed:
+    """Signatures under one token; `salt` keeps one kind from being used as another."""
+
+    def __init__(self, token: str) -> None:
+        how: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        self.token = token
+        self.session = URLSafeSerializer(token.encode(), salt="session", signer_kwargs=how)
+        self.known = URLSafeSerializer(token.encode(), salt="known", signer_kwargs=how)
+        self.message = URLSafeSerializer(token.encode(), salt="message", signer_kwargs=how)
+        self.csrf = Signer(token.encode(), salt="csrf", **how)
 
 
 class Sessions:
-    """Makes and reads sessions under one token; each worker process knows its own log-outs only."""
+    """Makes and reads sessions, each under the token that was typed for it."""
 
-    def __init__(self, token: str, *, now: Callable[[], float] = time.time) -> None:
-        self._token = token.encode()
-        self._key = hmac.digest(self._token, b"sync.web session", "sha256")
+    def __init__(
+        self,
+        token: str | None,
+        *,
+        read_token: str | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        tokens = {Role.OPERATE: token, Role.READ: read_token}
+        self._signed = {role: _Signed(text) for role, text in tokens.items() if text}
         self._now = now
-        self._ended: dict[str, int] = {}
+        self._ended: dict[int, int] = {}
         self._lock = Lock()
 
-    def is_token(self, text: str) -> bool:
-        """Tell whether this is the token, in constant time."""
-        return hmac.compare_digest(
-            hashlib.sha256(text.encode("utf-8", "replace")).digest(),
-            hashlib.sha256(self._token).digest(),
-        )
+    def role_of(self, text: str) -> Role | None:
+        """Return what a token lets its bearer do; None for one that is none of ours."""
+        found = [role for role, each in self._signed.items() if is_same_text(text, each.token)]
+        return found[0] if found else None
 
-    def begin(self) -> str:
+    def begin(self, role: Role = Role.OPERATE) -> str:
         """Return the cookie of a new session."""
-        about = f"{int(self._now()) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
-        return f"{about}.{self._sign('session', about)}"
+        ends_at = int(self._now()) + SESSION_SECONDS
+        return str(self._signed[role].session.dumps([ends_at, secrets.randbits(63)]))
 
     def read(self, cookie: str) -> Session | None:
-        """Return the session of a cookie; None when it is forged, expired, or logged out."""
-        about, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign("session", about).encode()):
-            return None
-        ends, _, number = about.partition(".")
-        if int(ends) < self._now() or number in self._ended:
-            return None
-        return Session(number, int(ends), self._sign("csrf", number))
+        """Return the session of a cookie; None when it is forged, over, or logged out here."""
+        for role, signed in self._signed.items():
+            try:
+                ends_at, number = signed.session.loads(cookie)
+            except BadData:
+                continue
+            if ends_at < self._now() or number in self._ended:
+                return None
+            csrf = signed.csrf.get_signature(str(number)).decode()
+            return Session(number, ends_at, csrf, role)
+        return None
 
     def end(self, session: Session) -> None:
         """Log out: the cookie is refused from now on."""
@@ -95,29 +127,49 @@ class Sessions:
             self._ended = {n: at for n, at in self._ended.items() if at > now}
             self._ended[session.number] = session.ends_at
 
+    def know(self) -> str:
+        """Return a cookie that tells an operator's browser from a stranger's."""
+        ends_at = int(self._now()) + KNOWN_SECONDS
+        signed = self._signed[Role.OPERATE]
+        return str(signed.known.dumps([ends_at, secrets.token_urlsafe(16)]))
+
+    def known(self, cookie: str) -> str | None:
+        """Return the number of an operator's browser; None for a stranger's."""
+        if Role.OPERATE not in self._signed:
+            return None
+        try:
+            ends_at, number = self._signed[Role.OPERATE].known.loads(cookie)
+        except BadData:
+            return None
+        return None if ends_at < self._now() else str(number)
+
     def seal(self, text: str) -> str:
         """Sign a short message for the next page; it travels in a cookie."""
-        body = base64.urlsafe_b64encode(text.encode()).decode()
-        return f"{body}.{self._sign('said', body)}"
+        return str(next(iter(self._signed.values())).message.dumps(text))
 
     def unseal(self, cookie: str) -> str:
         """Return the message of a signed cookie; empty when the signature is wrong."""
-        body, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign("said", body).encode()):
+        try:
+            return str(next(iter(self._signed.values())).message.loads(cookie))
+        except BadData:
             return ""
-        return base64.urlsafe_b64decode(body).decode("utf-8", "replace")
-
-    def _sign(self, what: str, about: str) -> str:
-        return hmac.new(self._key, f"{what}:{about}".encode(), "sha256").hexdigest()
 
 
 def is_same(csrf: str, session: Session) -> bool:
     """Tell whether a form's CSRF token belongs to this session."""
-    return hmac.compare_digest(csrf.encode("utf-8", "replace"), session.csrf.encode())
+    return is_same_text(csrf, session.csrf)
+
+
+def is_same_text(one: str, other: str) -> bool:
+    """Compare two secrets; how long it takes tells neither where they differ nor their length."""
+    return hmac.compare_digest(
+        hashlib.sha256(one.encode("utf-8", "replace")).digest(),
+        hashlib.sha256(other.encode("utf-8", "replace")).digest(),
+    )
 
 
 class Tries:
-    """The failed log-in attempts of the last minute."""
+    """The failed attempts of the last minute."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -125,14 +177,20 @@ class Tries:
         self._lock = Lock()
 
     def wait_seconds(self, address: str) -> float:
-        """Return the seconds this address has to wait before its next attempt; 0 for none."""
+        """Return the seconds a stranger of this address has to wait; 0 for none."""
+        own = self.own_seconds(address)
+        with self._lock:
+            now = self._drop_old()
+            if own or len(self._failed) < TRIES_OF_ALL:
+                return own
+            return max(self._failed[0][0] + TRIES_SECONDS - now, 1.0)
+
+    def own_seconds(self, address: str) -> float:
+        """Return the seconds this address has to wait because of its own failures; 0 for none."""
         with self._lock:
             now = self._drop_old()
             mine = [at for at, who in self._failed if who == address]
-            if len(mine) < TRIES and len(self._failed) < TRIES_OF_ALL:
-                return 0.0
-            oldest = mine[-TRIES] if len(mine) >= TRIES else self._failed[0][0]
-            return max(oldest + TRIES_SECONDS - now, 1.0)
+            return max(mine[-TRIES] + TRIES_SECONDS - now, 1.0) if len(mine) >= TRIES else 0.0
 
     def failed(self, address: str) -> None:
         """Count a failed attempt."""
@@ -144,6 +202,19 @@ class Tries:
         while self._failed and self._failed[0][0] <= now - TRIES_SECONDS:
             self._failed.popleft()
         return now
+
+
+def counted_as(address: str) -> str:
+    """Return what an address is counted as: of IPv6 the network that one customer is given."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((found.packed[:8] + bytes(8), 64)))
+    return str(found)
 
 
 def is_secure(scheme: str, *, origin: str, host: str) -> bool:

@@ -2,79 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sync.errors import TryLater
 from sync.resources import RESOURCES
-from sync.state import accounts, stores
+from sync.state import accounts, acts, samples, stores
 from sync.state import status as look
-from sync.state.status import ResourceStatus, StoreStatus
-from sync.web import charts, queries
-from sync.web.state import Refusal, Site
+from sync.state.status import ResourceStatus, StoreStatus, state_of
+from sync.verdict import Need, Verdict
+from sync.web import charts, queries, questions, trends
+from sync.web.state import Refusal, Site, require_privacy
+from sync.work.outlook import Outlook, look_out
 
 SOON, LATER = 3, 10
 """Seconds until a page refreshes: while something moves, and otherwise."""
-SILENT_SECONDS = 60.0
-SHOWN = 60
-"""Stores shown as cards on the overview; the others are in the list below."""
+CARDS = 6
+"""Most stores that are shown as cards; more are a table."""
+SORTS: dict[str, Callable[[StoreStatus], Any]] = {
+    "name": lambda each: each.store.name.casefold(),
+    "complete": lambda each: each.complete - len(each.wanted),
+    "rows": lambda each: -each.rows,
+    "lag": lambda each: -(each.lag_seconds or 0.0),
+    "rejects": lambda each: -sum(line.rejects for line in each.resources),
+}
 
 
 def overview(site: Site, request: Request) -> Response:
-    """Show all stores at a glance, what needs a person, and the request budget."""
-
+    """Show the verdict, what is wrong in order of need, all stores, and the request budget."""
+    seen = look_out(site.services)
+    if seen.verdict.causes and seen.verdict.causes[0].need is Need.POSTGRES:
+        return away(site, request, seen.verdict)
     with site.reading() as connection:
-        told = look.statuses(connection, look.chosen(connection, None), order=list(RESOURCES))
-        uses, silent = queries.budget_use(connection), _silence(connection)
-    told.sort(key=lambda each: (not each.needs_attention, not each.store.enabled))
-    lines = [line for each in told for line in each.resources]
-    lags = [line.lag_seconds for line in lines if line.lag_seconds is not None]
+        uses = queries.budget_use(connection)
+        sets_keys = stores.may_set_key(connection)
+        drawn = trends.trends(
+            samples.since(connection, store_id=None), samples.memory(connection),
+            now=queries.now(connection),
+        )  # fmt: skip
+    wanted, sort = request.query_params.get("q", "").strip(), request.query_params.get("sort", "")
+    down = seen.verdict.level == "down"
+    told = [each for each in seen.stores if _is_found(each, wanted, is_down=down)]
+    if sort in SORTS:
+        told.sort(key=SORTS[sort])
     return site.render(
         request,
         "overview.html",
-        told=told[:SHOWN],
-        others=told[SHOWN:],
-        needs=[need for each in told for need in needs(each)],
-        rows=sum(line.mirrored for line in lines),
-        rejects=sum(line.rejects for line in lines),
-        lag=max(lags, default=None),
-        silent=silent if any(each.store.enabled for each in told) else None,
-        budget=_budget(site, uses),
-        refresh=SOON if any(_moves(each) for each in told) else LATER,
+        verdict=seen.verdict,
+        sets_keys=sets_keys,
+        lines={each.store.name: lines_of(each) for each in seen.stores},
+        told=told,
+        count=len(seen.stores),
+        cards=len(seen.stores) <= CARDS,
+        q=wanted,
+        sort=sort if sort in SORTS else "need",
+        rows=sum(each.rows for each in seen.stores),
+        lag=max((each.lag_seconds for each in seen.stores if each.lag_seconds), default=None),
+        budget=_budget(site, seen, uses),
+        trends=drawn,
+        refresh=SOON if any(_moves(each) for each in seen.stores) else LATER,
     )
 
 
-def needs(told: StoreStatus) -> list[dict[str, Any]]:
-    """Return what needs a person in a store: the store itself once, else each resource."""
-    lines = {line.resource: line for line in told.resources}
-    return [
-        {"store": told.store, "line": lines.get(each.resource), "text": each.text}
-        for each in told.troubles
-    ]
+def away(site: Site, request: Request, verdict: Verdict) -> Response:
+    """Show that Postgres does not answer, instead of the overview."""
+    return site.render(request, "away.html", status=503, verdict=verdict, refresh=LATER)
+
+
+def _is_found(each: StoreStatus, wanted: str, *, is_down: bool) -> bool:
+    store, state = each.store, state_of(each, is_down=is_down)
+    text = f"{store.name} {store.title or ''} {store.url} {state}".casefold()
+    return all(word in text for word in wanted.casefold().split())
+
+
+def lines_of(told: StoreStatus) -> dict[str, ResourceStatus]:
+    """Return a store's resources by name."""
+    return {line.resource: line for line in told.resources}
 
 
 def _moves(told: StoreStatus) -> bool:
     return any(line.progress is not None for line in told.resources)
 
 
-def _silence(connection: sa.Connection) -> float | None:
-    """Return the seconds a queue has not been consumed (inf: never); None when both are."""
-    ages = [look.consumed_seconds_ago(connection, queue=queue) for queue in ("feeds", "crawls")]
-    oldest = max(float("inf") if age is None else age for age in ages)
-    return oldest if oldest > SILENT_SECONDS else None
-
-
-def _budget(site: Site, uses: list[queries.Use]) -> dict[str, Any]:
+def _budget(site: Site, seen: Outlook, uses: list[queries.Use]) -> dict[str, Any]:
     """Return the chart and the current budget; without Redis the chart alone."""
     picture = charts.budget(uses, limit=site.services.settings.rate_limit)
-    try:
-        report = site.services.limiter.report()[0]
-    except TryLater as error:
-        return {"picture": picture, "report": None, "error": str(error)}
-    return {"picture": picture, "report": report, "error": None}
+    if not seen.reports:
+        return {"picture": picture, "report": None, "error": "Redis cannot be asked"}
+    return {"picture": picture, "report": seen.reports[0], "error": None}
 
 
 def a_store(site: Site, request: Request) -> Response:
@@ -86,8 +104,11 @@ def a_store(site: Site, request: Request) -> Response:
         [told] = look.statuses(connection, [known], order=list(RESOURCES))
         about: dict[str, Any] = {
             "crawls": queries.open_crawls(connection, store=name),
+            "sets_keys": stores.may_set_key(connection),
             "ended": queries.ended_crawls(connection, store=name)[:12],
-            "silent": _silence(connection),
+            "trends": trends.trends(
+                samples.since(connection, store_id=known.id), (), now=queries.now(connection)
+            ),
         }
     groups = _groups(told.resources)
     selected = [line.resource for line in told.resources if line.state != "disabled"]
@@ -97,10 +118,11 @@ def a_store(site: Site, request: Request) -> Response:
         **about,
         store=known,
         told=told,
+        verdict=look_out(site.services, name).verdict,
+        lines={name: lines_of(told)},
         removed=accounts.is_removed(known),
         groups=groups,
         selected=selected,
-        needs=needs(told),
         refresh=SOON if _moves(told) else LATER,
     )
 
@@ -118,6 +140,37 @@ def _groups(lines: list[ResourceStatus]) -> list[tuple[str, list[ResourceStatus]
     return [(title, some) for title, some in found if some]
 
 
+def sure(site: Site, request: Request) -> Response:
+    """Ask before something big: what it does, what it costs; the answer is a form."""
+    name, what = request.path_params["name"], request.query_params.get("what", "")
+    command = f"run: celery -A sync mirror store set {name}"
+    if what == "key":
+        require_privacy(
+            request,
+            f"A key typed here could be read on the way. Open this page over https, or {command}",
+        )
+    with site.reading() as connection:
+        known = stores.by_name(connection, name)
+        if what == "key" and not stores.may_set_key(connection):
+            raise Refusal(
+                403, "This page may not change keys", f"Its login has no right to; {command}"
+            )
+        [told] = look.statuses(connection, [known], order=list(RESOURCES))
+    question = questions.question(
+        what, told, names=request.query_params.getlist("resource"), settings=site.services.settings
+    )
+    if question is None:
+        raise Refusal(404, "No such question", "Go back to the store's page.")
+    kept = [
+        (key, value)
+        for key, value in request.query_params.multi_items()
+        if key in {"since", "until", "resource", "deep"}
+    ]
+    return site.render(
+        request, "sure.html", store=known, what=what, question=question, kept=kept, refresh=None
+    )
+
+
 def crawls(site: Site, request: Request) -> Response:
     """Show crawls at work, failures, and crawls that ended lately."""
     store = _store_wanted(request)
@@ -128,20 +181,27 @@ def crawls(site: Site, request: Request) -> Response:
             "failing": queries.failing(connection, store=store),
             "ended": queries.ended_crawls(connection, store=store),
             "names": _names(connection),
-            "silent": _silence(connection),
         }
     return site.render(
-        request, "crawls.html", **about, store=store, refresh=SOON if about["open"] else LATER
+        request,
+        "crawls.html",
+        **about,
+        store=store,
+        verdict=look_out(site.services).verdict,
+        refresh=SOON if about["open"] else LATER,
     )
 
 
 def a_crawl(site: Site, request: Request) -> Response:
     """Show one crawl until it ends."""
-    crawl_id = request.path_params["crawl_id"]
+    asked = request.path_params["crawl_id"]
+    if not (asked.isascii() and asked.isdigit() and len(asked) < 19):
+        raise Refusal(404, "No such crawl", "Crawls have numbers.")
+    crawl_id = int(asked)
 
     with site.reading() as connection:
         found = queries.crawl(connection, crawl_id)
-        windows, silent = queries.windows(connection, crawl_id), _silence(connection)
+        windows = queries.windows(connection, crawl_id)
     if found is None:
         raise Refusal(404, "No such crawl", "Crawls are kept for 30 days after their end.")
     return site.render(
@@ -149,7 +209,7 @@ def a_crawl(site: Site, request: Request) -> Response:
         "crawl.html",
         crawl=found,
         windows=windows,
-        silent=silent,
+        verdict=look_out(site.services).verdict,
         refresh=None if found.is_over else 2,
     )
 
@@ -184,6 +244,14 @@ def unknown_fields(site: Site, request: Request) -> Response:
     with site.reading() as connection:
         found, names = queries.unknown_fields(connection, store=store), _names(connection)
     return site.render(request, "unknown.html", found=found, names=names, store=store, refresh=None)
+
+
+def all_acts(site: Site, request: Request) -> Response:
+    """Show what people did, by command or on this page."""
+    store = _store_wanted(request)
+    with site.reading() as connection:
+        found, names = acts.latest(connection, store=store), _names(connection)
+    return site.render(request, "acts.html", found=found, names=names, store=store, refresh=None)
 
 
 def _names(connection: sa.Connection) -> list[str]:

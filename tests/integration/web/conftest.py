@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 from sync import vault
 from sync.settings import Settings
 from sync.web.app import create_app
+from sync.web.connections import OPTIONS
 from sync.work.services import Services
 from tests.integration.pipeline.harness import Mirror
 
@@ -69,6 +71,16 @@ Serve = Callable[..., Served]
 @pytest.fixture
 def serve(database: str, redis_url: str) -> Iterator[Serve]:
     """Serves the page over this test's database; `token=None` makes it read-only."""
+    yield from _serve(database, redis_url)
+
+
+@pytest.fixture
+def serve_bare() -> Iterator[Serve]:
+    """The same without servers, for what is decided before any of them is asked."""
+    yield from _serve("postgresql+psycopg://u:p@127.0.0.1:1/d", "redis://127.0.0.1:1/0")
+
+
+def _serve(database: str, redis_url: str) -> Iterator[Serve]:
     running: list[Any] = []
 
     def make(*, token: str | None = TOKEN, **options: Any) -> Served:
@@ -91,18 +103,23 @@ def serve(database: str, redis_url: str) -> Iterator[Serve]:
 
 
 @contextmanager
-def serving(services: Services) -> Iterator[str]:
-    """Serve on a free port of this machine; yields the address."""
+def serving(services: Services, **options: Any) -> Iterator[str]:
+    """Serve on a free port of this machine, as the command does; yields the address.
+
+    Work that a nudge makes due is not dispatched: Celery's broker is that of this process's
+    settings, not of the test's servers.
+    """
+    with patch("sync.web.nudges._dispatch", lambda: None):
+        app = create_app(services)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(services),
+            app,
             log_level="error",
             lifespan="off",
-            ws="none",
-            proxy_headers=False,  # as sync/commands/web.py
+            **OPTIONS | options,
         )
     )
     # What is connected before it is ready waits in the socket's queue.
@@ -117,9 +134,12 @@ def serving(services: Services) -> Iterator[str]:
         listener.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium, the machine's own."""
+    """A headless Chromium, the machine's own.
+
+    While it is open an event loop runs in this thread: no test of another module may begin then.
+    """
     if not CHROMIUM.exists():
         pytest.skip(f"there is no Chromium at {CHROMIUM}: apt-get install chromium")
     api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")

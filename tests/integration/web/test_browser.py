@@ -84,9 +84,7 @@ def test_a_backfill_is_started_and_followed_to_its_end(
     assert page.get_by_role("status").inner_text() == "Backfill queued: orders."
     assert page.locator("#crawl-state").inner_text() == "pending"
     picture(page, "backfill-queued")
-    while mirror.open_crawls("orders"):
-        mirror.feeds()
-        mirror.work("orders", "walk")
+    mirror.finish(int(page.url.rpartition("/")[2]))
     page.locator("#crawl-state", has_text="done").wait_for()
     assert "45" in page.locator("dl.facts").inner_text()
     picture(page, "backfill-done")
@@ -216,6 +214,43 @@ def test_where_there_is_no_store_it_tells_the_command(
     page = visit(serve())
     assert "celery -A sync mirror store add NAME https://" in page.inner_text("main")
     picture(page, "empty")
+
+
+def test_an_open_page_is_refreshed_again_after_an_error(serve: Serve, visit: Visit) -> None:
+    """An error's page tells nothing of this one: said as such, and asked again."""
+    page = visit(served := serve())
+    page.clock.install()
+    page.goto("/")
+    error = "<!doctype html><body><main id=main><h1>Cannot find out</h1></main>"
+    page.route(
+        f"{served.url}/",
+        lambda route: route.fulfill(status=503, content_type="text/html", body=error),
+    )
+    page.clock.run_for(11_000)
+    page.wait_for_selector("#freshness.trouble")
+    page.unroute(f"{served.url}/")
+    page.clock.run_for(61_000)
+    page.wait_for_selector("#freshness:not(.trouble)")
+
+
+def test_a_page_that_found_no_postgres_shows_everything_once_it_is_back(
+    serve: Serve, open_mirror: Open, visit: Visit
+) -> None:
+    open_mirror()
+    page = visit(served := serve())
+    with serve(database_url="postgresql+psycopg://u:p@127.0.0.1:1/d").client() as client:
+        away = client.get("/").text
+    page.clock.install()
+    page.route(
+        f"{served.url}/",
+        lambda route: route.fulfill(status=503, content_type="text/html", body=away),
+    )
+    page.goto("/")
+    assert "Postgres does not answer" in page.inner_text("main")
+    page.unroute(f"{served.url}/")
+    page.clock.run_for(11_000)
+    page.wait_for_selector("#stores")
+    assert "Nothing can be shown" not in page.inner_text("main")
 
 
 def test_without_a_token_it_is_read_only(serve: Serve, open_mirror: Open, visit: Visit) -> None:

@@ -18,9 +18,11 @@ from click.testing import CliRunner
 
 from sync import settings, telemetry, vault
 from sync.commands.rotate import rotate_key
+from sync.telemetry.secrets import SHOWN
 from sync.work import services as services_module
 from tests.integration.pipeline.harness import Mirror
-from tests.integration.web.conftest import Open
+from tests.integration.web.conftest import Open, Serve
+from tests.integration.web.test_site import csrf_in, name_of
 
 
 @pytest.fixture
@@ -79,6 +81,35 @@ def test_an_account_that_quotes_the_key_gets_it_nowhere(
     assert "failed" in text
     assert key not in text
     assert key not in _all_that_is_kept(mirror)
+
+
+def test_a_token_typed_where_it_does_not_belong_is_neither_shown_nor_kept(
+    open_mirror: Open, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pasted into an address, a field, a search: the refusal quotes what was typed, without it.
+
+    The page knows its own secrets by its settings; the API keys of stores it has not been told.
+    """
+    mirror = open_mirror()
+    key, name = "t0kenThatIsTypedInTheWrongPlace", name_of(mirror)
+    monkeypatch.setenv("SYNC_WEB_TOKEN", key)
+    settings.settings()
+    with serve().client() as client:
+        csrf = csrf_in(client.get("/").text)
+        shown = [
+            client.get(path).text
+            for path in (
+                f"/stores/{key}", f"/stores/{name}/why?resource=orders&key={key}", f"/?q={key}",
+                f"/crawls?store={key}", f"/rejects?resource={key}", f"/login?next=/{key}",
+                f"/stores/{name}/sure?what=backfill&since={key}&resource={key}",
+            )
+        ]  # fmt: skip
+        for what, field in (("backfill", "since"), ("reset", "resource"), ("retry", "note")):
+            client.post(f"/stores/{name}/{what}", data={"csrf": csrf, field: key})
+            shown += [client.get("/").text, client.get("/acts").text]
+    assert key not in "".join(shown)
+    assert shown[0].count(SHOWN) == 1, "what was typed is quoted, but for the key"
+    assert key not in str(mirror.rows("SELECT * FROM sync.act"))
 
 
 def _all_that_is_kept(mirror: Mirror) -> str:

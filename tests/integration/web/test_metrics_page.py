@@ -103,10 +103,11 @@ def test_rows_written_count_only_what_changed(open_settled: Open) -> None:
 def test_ready_means_that_both_queues_are_consumed(serve: Serve, open_mirror: Open) -> None:
     """A ping proves nothing: a worker may be there and take no task."""
     mirror = open_mirror()
-    with serve().client(logged_in=False) as client:
+    with serve(secret_key=mirror.cfg.secret_key).client(logged_in=False) as client:
         answer = client.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json()["checks"]["crawls"] == {"ok": False, "why": "last consumed: never"}
+        told = {"ok": False, "why": "no worker has taken work from it yet"}
+        assert answer.json()["checks"]["crawls"] == told
         with mirror.engine.begin() as connection:
             consumed(connection, process="h:1", queue="feeds")
             consumed(connection, process="h:2", queue="crawls")
