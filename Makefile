@@ -1,7 +1,7 @@
 # `make help` is the contents page; everything else needs only Python 3.11 or newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help run up test check bench faults dbt dictionary clean
+.PHONY: help run up test check bench faults servers dbt dictionary clean
 SHELL := /bin/sh
 PY := .venv/bin/python
 
@@ -31,6 +31,9 @@ bench: .venv/.ready ## One table: figures, targets, dlt beside them (ARGS=dispat
 faults: .venv/.ready ## The fault suite at its full depth, and its table
 	$(PY) -m pytest -m faults -n auto tests/integration $(ARGS)
 
+servers: .venv/.ready ## The suites that depend on the server, on Postgres 15 to 18 and behind pgbouncer, and a table
+	$(PY) tests/servers.py $(SERVERS)
+
 dbt: .venv/.ready .dbt/.ready ## ops/dbt built on a sandbox account (dbt gets an environment of its own)
 	MIRROR_DBT=$(CURDIR)/.dbt/bin/dbt $(PY) -m pytest -n 0 tests/integration/analysts/test_dbt.py $(ARGS)
 
@@ -50,7 +53,10 @@ clean: ## Remove the environment and every cache; the data in .data stays
 
 # The environment, exactly as pinned; made anew when what it is made from changes.
 # New pins: install without -c in an empty environment, then `pip freeze --exclude-editable`; keep
-# async-timeout, which only Python 3.11.0 to 3.11.2 needs.
+# async-timeout, which only Python 3.11.0 to 3.11.2 needs. Then the image's, by hash, with pip-tools:
+#   pip-compile --generate-hashes --no-emit-index-url --no-emit-options --no-header --no-annotate \
+#     --allow-unsafe --strip-extras -c ops/constraints.txt --extra web --extra export --extra otel \
+#     -o ops/requirements/service.txt pyproject.toml         (sandbox.txt: --extra sandbox alone)
 .venv/.ready: pyproject.toml ops/constraints.txt
 	@python= old=; \
 	for name in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -73,8 +79,8 @@ clean: ## Remove the environment and every cache; the data in .data stays
 		echo "Making .venv with $$($$python --version)"; \
 		$$python -m venv --clear .venv || exit 1; \
 	fi; \
-	echo "Installing the pinned packages into .venv (half a minute the first time)"; \
-	$(PY) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --use-pep517 \
+	echo "Installing the pinned packages into .venv (a minute or two the first time):"; \
+	$(PY) -m pip install --disable-pip-version-check --root-user-action=ignore --use-pep517 \
 		-c ops/constraints.txt -e '.[embedded,sandbox,web,dev]' || exit 1; \
 	touch $@; \
 	echo "Ready."

@@ -13,12 +13,14 @@ Open = Callable[..., Mirror]
 
 
 @pytest.fixture
-def open_settled(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+def open_settled(
+    database_url: str, template: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Open]:
     """Opens a mirror that is loaded and at rest, one a test; its options are those of `Mirror`."""
     opened: list[Mirror] = []
 
     def make(**options: Any) -> Mirror:
-        opened.append(settled(database, monkeypatch, **options))
+        opened.append(settled(database_url, template, monkeypatch, **options))
         return opened[-1]
 
     yield make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import gzip
 import ipaddress
@@ -16,24 +17,29 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sync.crm import Account, CrmClient, Prepared
+from sync.crm import Account, CrmClient, Prepared, wire
 from sync.crm import client as clients
 from sync.errors import (
+    Ended,
     Forbidden,
     HtmlAnswer,
     NoSuchAccount,
     OverLimit,
     SyncError,
+    TooSlow,
     TryLater,
     UnexpectedData,
 )
+from sync.settings import surroundings
 
 KEY = "Zk3yQ9secretW7"
+NAMED = "shop.retailcrm.ru"
 BODY = b'{"success": true, "sum": 1395.16}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 RESET = struct.pack("ii", 1, 0)
@@ -203,8 +209,28 @@ def test_a_silent_server_is_try_later(server: Server) -> None:
         released.wait(10)
 
     server.use(silent)
-    with quick_client() as client, pytest.raises(TryLater, match="timed out"):
+    with quick_client() as client, pytest.raises(TooSlow, match=r"not begin .* within 0\.3 s"):
         client.send(prepared_for(client, server))
+    released.set()
+
+
+def test_an_answer_that_begins_late_is_slow_and_not_dead(server: Server) -> None:
+    """The time to the first byte has a limit of its own; from then on, a silence is short."""
+    released = threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        server.read_request(connection)
+        released.wait(0.6)  # nobody sets it: longer than a silence may be
+        connection.sendall(OK)
+        server.read_request(connection)
+        connection.sendall(OK[:30])
+        released.wait(10)
+
+    server.use(slow)
+    with CrmClient(first_byte_seconds=30, read_seconds=0.3) as client:
+        assert client.send(prepared_for(client, server)).body == BODY
+        with pytest.raises(TooSlow, match=r"nothing more of its answer for 0\.3 s"):
+            client.send(prepared_for(client, server))
     released.set()
 
 
@@ -346,6 +372,11 @@ def blocks_of_nothing() -> Iterable[bytes]:
     return itertools.chain([head % whole, packed[:10]], [empty] * 300, [packed[10:]])
 
 
+def nothing_at_all() -> Iterator[bytes]:
+    """Not one byte, for as long as the others."""
+    return itertools.repeat(b"", 500)
+
+
 @pytest.mark.parametrize(
     "pieces", [pieces_of_a_header, interim_answers, a_body_byte_by_byte, blocks_of_nothing]
 )
@@ -375,6 +406,73 @@ def test_an_answer_has_its_time_as_a_whole(
             client.send(prepared_for(client, server, "https" if is_tls else "http"))
         assert 1 < len(sent) < 200
         gone.set()
+
+
+@pytest.mark.parametrize(
+    "pieces", [pieces_of_a_header, a_body_byte_by_byte, nothing_at_all], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_an_answer_is_cut_once_it_is_not_wanted(
+    pieces: Callable[[], Iterable[bytes]], is_tls: bool, tmp_path: Path
+) -> None:
+    """Whatever its server does meanwhile, and long before the answer's time is over."""
+    serving, trusting = contexts(tmp_path) if is_tls else (None, None)
+    gone, unwanted, looks = threading.Event(), threading.Event(), []
+
+    def drip(connection: socket.socket) -> None:
+        server.read_request(connection)
+        with suppress(OSError):
+            for number, piece in enumerate(pieces()):
+                connection.sendall(piece)
+                if number == 20:
+                    unwanted.set()
+                if gone.wait(0.01):
+                    return
+
+    def cut(since_sent: float, has_begun: bool) -> str | None:
+        looks.append((since_sent, has_begun))
+        return "the worker ends" if unwanted.is_set() else None
+
+    with Server(tls=serving) as server:
+        server.use(drip)
+        with (
+            CrmClient(read_seconds=60, answer_seconds=60, tls=trusting) as client,
+            pytest.raises(Ended, match="the worker ends"),
+        ):
+            client.send(prepared_for(client, server, "https" if is_tls else "http"), cut=cut)
+        gone.set()
+    assert looks[0][1] is False
+    assert looks[-1][1] is any(pieces())
+    assert 0 <= looks[0][0] <= looks[-1][0] < 30
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_looks_between_two_receipts_lose_nothing(
+    is_tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that waits is begun anew after each look, also in the middle of a TLS record."""
+    monkeypatch.setattr(wire, "LOOK_SECONDS", 0.001)
+    serving, trusting = contexts(tmp_path) if is_tls else (None, None)
+    looks, gone = [], threading.Event()
+
+    def slowly(connection: socket.socket) -> None:
+        server.read_request(connection)
+        for at in range(len(OK)):
+            seen = len(looks)
+            while at and len(looks) == seen and not gone.wait(0.001):
+                pass
+            connection.sendall(OK[at : at + 1])
+
+    with Server(tls=serving) as server:
+        server.use(slowly)
+        with CrmClient(tls=trusting) as client:
+            answer = client.send(
+                prepared_for(client, server, "https" if is_tls else "http"),
+                cut=lambda *look: looks.append(look),
+            )
+        gone.set()
+    assert answer.body == BODY
+    assert len(looks) >= len(OK)
 
 
 def test_the_time_of_an_answer_begins_with_its_request(server: Server) -> None:
@@ -513,8 +611,88 @@ def test_the_gate_stands_before_tls_too(tmp_path: Path) -> None:
         assert gate.calls == []
 
 
+class Tunnels:
+    """A proxy that takes CONNECT, leads every tunnel to one port, and keeps what it sees."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.heads: list[bytes] = []
+        self.seen = b""
+
+    def __call__(self, client: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        self.heads.append(head)
+        self.seen += head
+        with socket.create_connection(("127.0.0.1", self._port)) as server:
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=self._pipe, args=(server, client))
+            back.start()
+            self._pipe(client, server)
+            back.join()
+
+    def _pipe(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                self.seen += data
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_proxy_gets_a_tunnel_and_sees_no_key(tmp_path: Path) -> None:
+    """HTTPS_PROXY is for networks without another way out. The gate stands inside of the tunnel:
+    the wait for the slot comes after the proxy's answer and the handshake."""
+    serving, trusting = contexts(tmp_path)
+    with Server(tls=serving) as account, Server() as proxy:
+        account.use(account.answering(OK, OK))
+        tunnels = Tunnels(account.port)
+        proxy.use(tunnels)
+        environ = {"HTTPS_PROXY": f"http://me:hush@127.0.0.1:{proxy.port}"}
+        with CrmClient(tls=trusting, proxy=surroundings.proxy(environ)) as client:
+            for _ in range(2):
+                gate = Gate()
+                prepared = client.prepare(Account(f"https://{NAMED}", KEY), "orders")
+                assert client.send(prepared, gate=gate).data["success"] is True
+                assert gate.calls == ["before", "after"]
+    assert account.received.count(KEY.encode()) == 2
+    [head] = tunnels.heads
+    assert head.startswith(f"CONNECT {NAMED}:443 HTTP/1.1\r\n".encode())
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:hush") in head
+    assert KEY.encode() not in tunnels.seen
+    assert b"X-API-KEY" not in tunnels.seen
+    assert b"orders" not in tunnels.seen
+
+
+def test_a_proxy_that_refuses_is_an_outage_without_a_request() -> None:
+    """Nothing reached the account: it is not judged, and the key was not sent."""
+    with Server() as proxy:
+        refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+        proxy.use(proxy.answering(refusal))
+        found = surroundings.proxy({"https_proxy": f"127.0.0.1:{proxy.port}"})
+        gate = Gate()
+        with CrmClient(proxy=found) as client, pytest.raises(TryLater, match="ProxyError: 407"):
+            client.send(client.prepare(Account(f"https://{NAMED}", KEY), "orders"), gate=gate)
+        assert gate.calls == []
+    assert KEY.encode() not in proxy.received
+
+
+@pytest.mark.parametrize("direct", ["", "shop.example.com,.retailcrm.ru"])
+def test_hosts_named_in_no_proxy_and_this_machine_are_reached_directly(direct: str) -> None:
+    with Server() as account, Server() as proxy:
+        account.use(account.answering(OK))
+        environ = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", "NO_PROXY": direct}
+        with CrmClient(proxy=surroundings.proxy(environ)) as client:
+            assert client.send(prepared_for(client, account)).data["success"] is True
+            way = client._http._transport_for_url(httpx.URL(f"https://{NAMED}"))
+            assert (way is client._http._transport) == bool(direct)
+        assert proxy.peers == []
+
+
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's and a client's, sharing a certificate for 127.0.0.1."""
+    """A server's and a client's, sharing a certificate for 127.0.0.1 and for NAMED."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
@@ -527,7 +705,9 @@ def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(NAMED)]
+            ),
             critical=False,
         )
         .sign(key, hashes.SHA256())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -21,10 +22,11 @@ import sqlalchemy as sa
 
 import sync
 from sync.embedded import Servers, Shutdown, private, remove, servers, urls
-from sync.embedded.account import server_account
+from sync.embedded.account import OWN_IDS, Account, server_account
 from sync.embedded.process import is_running, wait_until
 from sync.errors import NeedsOperator
 from sync.settings import Settings
+from tests import in_memory
 
 ROOT = Path(sync.__file__).parents[1]
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so their children.
@@ -43,7 +45,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users"
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """A folder every user can reach (pytest's own is closed), gone with its servers at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="mirror-embedded-"))
+    folder = Path(tempfile.mkdtemp(prefix="mirror-embedded-", dir=in_memory.run))
     folder.chmod(0o755)
     yield folder / "data"
     remove(folder / "data")
@@ -197,6 +199,91 @@ def test_as_root_the_servers_are_not_root(data_dir: Path) -> None:
             assert "0" not in fields["Uid"].split()
             assert "0" not in fields["Gid"].split()
             assert not fields["Groups"].split()
+            assert {int(each) for each in fields["Uid"].split()} <= set(OWN_IDS)
+
+
+@as_root
+def test_the_servers_uid_is_nobody_elses(data_dir: Path) -> None:
+    """Services that run as `nobody` cannot read the data: its uid has no name, and owns it all."""
+    account = server_account()
+    with pytest.raises(KeyError):
+        pwd.getpwuid(account.uid)
+    with Servers(data_dir, fast=True) as pair:
+        assert answers(pair)
+        assert owners_in(data_dir / "postgres") == owners_in(data_dir / "valkey") == {account.uid}
+        assert (data_dir / "postgres").stat().st_mode & 0o077 == 0
+
+
+def owners_in(folder: Path) -> set[int]:
+    found = {folder.lstat().st_uid}
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a running server removes files
+            found.add(path.lstat().st_uid)
+    return found
+
+
+@pytest.fixture
+def of_nobody(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
+    """Servers as they were before they had a uid of their own: nobody's, with a row and a key."""
+    entry = pwd.getpwnam("nobody")
+    former = Account(entry.pw_uid, entry.pw_gid, switch=True)
+    with monkeypatch.context() as patched:
+        patched.setattr("sync.embedded.server_account", lambda: former)
+        pair = Servers(data_dir, fast=True)
+        with pair.postgres.connect() as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        pair.valkey.connect().set("kept", "1")
+    yield pair
+    pair.release()
+
+
+def holds_what_was_kept(pair: Servers) -> bool:
+    with pair.postgres.connect() as connection, pair.valkey.connect() as client:
+        found = connection.execute("SELECT one FROM kept").fetchone()
+        return (found, client.get("kept")) == ((1,), b"1")
+
+
+@as_root
+def test_a_folder_of_nobody_goes_on_and_is_nobodys_no_more(
+    of_nobody: Servers, data_dir: Path
+) -> None:
+    """Only once its servers have stopped: until then they are adopted as they are."""
+    with Servers(data_dir, fast=True) as heir:
+        assert heir.postgres.pid == of_nobody.postgres.pid
+        assert holds_what_was_kept(heir)
+        of_nobody.release()
+        assert holds_what_was_kept(heir)
+    link, target = data_dir / "valkey" / "link", data_dir.with_name("target")
+    target.touch()
+    link.symlink_to(target)
+    os.lchown(link, pwd.getpwnam("nobody").pw_uid, 0)
+    with Servers(data_dir, fast=True) as heir:
+        assert holds_what_was_kept(heir)
+        uid = server_account().uid
+        assert owners_in(data_dir / "postgres") == owners_in(data_dir / "valkey") == {uid}
+        assert target.stat().st_uid == 0
+    target.unlink()
+
+
+@as_root
+def test_a_hard_link_in_a_folder_of_nobody_gives_nothing_of_roots_away(
+    of_nobody: Servers, data_dir: Path
+) -> None:
+    of_nobody.release()
+    treasure = data_dir.with_name("treasure")
+    treasure.touch(mode=0o600)
+    link = data_dir / "postgres" / "base" / "link"
+    os.link(treasure, link)
+    with (
+        Servers(data_dir, fast=True) as heir,
+        pytest.raises(NeedsOperator, match="belongs to another user"),
+    ):
+        answers(heir)
+    assert treasure.stat().st_uid == 0
+    link.unlink()
+    treasure.unlink()
+    with Servers(data_dir, fast=True) as heir:
+        assert holds_what_was_kept(heir)
 
 
 @as_root

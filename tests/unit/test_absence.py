@@ -15,6 +15,7 @@ MINUTE = dt.timedelta(seconds=60)
 SINGLE = Evidence(By.SINGLE, asked_at=NOON, lateness_seconds=60)
 AGAIN = dataclasses.replace(SINGLE, first_at=NOON - MINUTE)
 LIST = Evidence(By.LIST, absent=3, of=100, seen=97)
+WHOLE = dataclasses.replace(LIST, is_whole=True)
 NO_LIST = Evidence(By.NO_LIST, absent=3, of=3)
 
 
@@ -43,6 +44,12 @@ NO_LIST = Evidence(By.NO_LIST, absent=3, of=3)
         # With what the same pass found missing before: many small lists are one large one.
         (dataclasses.replace(LIST, together=150, of_all=300), Deleted("absent")),
         (dataclasses.replace(LIST, together=151, of_all=300), Withheld("half", approvable=True)),
+        # A whole list is judged however short it is: nine of thirteen statuses are a question.
+        (dataclasses.replace(WHOLE, absent=9, of=13, seen=4), Withheld("half", approvable=True)),
+        (dataclasses.replace(WHOLE, absent=3, of=4, seen=1), Withheld("half", approvable=True)),
+        (dataclasses.replace(WHOLE, absent=9, of=13, approved=True), Deleted("absent")),
+        (dataclasses.replace(WHOLE, absent=2, of=3, seen=1), Deleted("absent", "no more than 2")),
+        (dataclasses.replace(WHOLE, absent=6, of=13, seen=7), Deleted("absent")),
         (dataclasses.replace(LIST, absent=12, of=19, seen=7), Deleted("absent", "fewer than 20")),
         (dataclasses.replace(LIST, absent=5, of=5, seen=0), Withheld("empty", approvable=True)),
         (dataclasses.replace(LIST, absent=0, of=0, seen=0), Deleted("absent")),

@@ -6,7 +6,13 @@ from itertools import islice
 from threading import Event, Lock
 
 from sync.crawl import MOST_IN_FLIGHT
-from sync.work.prefetch import IN_FLIGHT, Prefetcher
+from sync.work.prefetch import (
+    _HELD,
+    IN_FLIGHT,
+    MOST_AHEAD,
+    MOST_BYTES_TOGETHER,
+    Prefetcher,
+)
 
 
 def test_results_come_in_the_order_pushed_whatever_takes_longest() -> None:
@@ -22,6 +28,25 @@ def test_results_come_in_the_order_pushed_whatever_takes_longest() -> None:
     with Prefetcher(fetch) as ahead:
         ahead.push_each([1, 2, 3])
         assert [(job, result) for job, result, _ in ahead.results()] == [(1, -1), (2, -2), (3, -3)]
+
+
+def test_a_late_page_holds_up_its_turn_alone() -> None:
+    """Those behind it go on while it is waited for, as many as a second brings."""
+    begun: list[int] = []
+    enough = Event()
+
+    def fetch(job: int) -> int:
+        if job == 0:
+            enough.wait(10)
+        begun.append(job)
+        if len(begun) == MOST_AHEAD - 1:
+            enough.set()
+        return job
+
+    with Prefetcher(fetch) as ahead:
+        ahead.push_each(range(40))
+        assert [job for job, _, _ in ahead.results()] == list(range(40))
+    assert begun.index(0) == MOST_AHEAD - 1
 
 
 def test_a_billion_pages_cost_what_is_in_flight() -> None:
@@ -88,3 +113,53 @@ def test_an_error_of_a_fetch_is_handed_over_in_its_place() -> None:
     assert found[0] == 1
     assert isinstance(found[1], ValueError)
     assert found[2] == 3
+
+
+def test_a_run_behind_others_goes_after_them_and_before_what_was_pushed_later() -> None:
+    """The pages of an older window wait for those of a newer one."""
+    with Prefetcher[str, str](lambda job: job, width=1) as ahead:
+        ahead.push("first")
+        ahead.push("last")
+        results = ahead.results()
+        order = [next(results)[0]]
+        ahead.push_each_behind(["a1", "a2"], of="a", behind=[])
+        ahead.push_each_behind(["b1"], of="b", behind=["a"])
+        order += [job for job, _, _ in results]
+    # "last" had begun when the runs were pushed.
+    assert order == ["first", "last", "a1", "a2", "b1"]
+
+
+def test_what_runs_in_place_of_a_job_comes_before_all_others() -> None:
+    with Prefetcher[str, str](lambda job: job) as ahead:
+        ahead.push_each(["a", "b", "c"])
+        order = []
+        for job, _, _ in ahead.results():
+            order.append(job)
+            if job == "a":
+                ahead.instead("a again")
+    assert order == ["a", "a again", "b", "c"]
+
+
+def test_slices_of_a_process_share_its_bytes_and_each_goes_on() -> None:
+    """While another slice holds much, this one fetches a page at a time, the next one."""
+    beside: list[int] = []
+    running: list[int] = []
+    lock = Lock()
+
+    def fetch(job: int) -> int:
+        with lock:
+            running.append(job)
+        return 1_000
+
+    hoard = _HELD.set(-1, MOST_BYTES_TOGETHER)
+    assert hoard == 0
+    try:
+        with Prefetcher(fetch, size=lambda size: size) as ahead:
+            ahead.push_each(range(10))
+            for job, _, _ in ahead.results():
+                with lock:
+                    beside.append(len(running) - job - 1)
+    finally:
+        _HELD.set(-1, 0)
+    assert running == list(range(10))
+    assert max(beside) <= 1

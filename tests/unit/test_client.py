@@ -23,6 +23,7 @@ from sync.errors import (
     OverLimit,
     Refused,
     SyncError,
+    TooSlow,
     TryLater,
     UnexpectedData,
 )
@@ -65,7 +66,7 @@ HTML = b"\xef\xbb\xbf\n <html><body>405 Not Allowed</body></html>"
     ("handler", "kind"),
     [
         (failing(httpx.ConnectTimeout("")), TryLater),
-        (failing(httpx.ReadTimeout("")), TryLater),
+        (failing(httpx.ReadTimeout("")), TooSlow),
         (failing(httpx.PoolTimeout("")), TryLater),
         (failing(httpx.ConnectError("[Errno -2] Name or service not known")), TryLater),
         (failing(httpx.ReadError("reset")), TryLater),

@@ -30,11 +30,26 @@ def test_every_command_is_where_it_is_said_to_be_and_hidden_as_said() -> None:
         assert command.hidden or command.help
 
 
-def test_loading_the_plug_in_loads_nothing_heavy() -> None:
-    """`celery worker` and `celery --help` load it too."""
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        # `celery worker` and `celery --help` load the plug-in too.
+        ("import sync.commands", ("sqlalchemy", "httpx", "rich", "pydantic")),
+        # What `--help` needs of the application is half of the seconds that all of it takes.
+        ("from sync import app", ("sqlalchemy", "redis", "httpx", "cryptography", "alembic")),
+    ],
+)
+def test_what_help_loads_is_nothing_heavy(code: str, heavy: tuple[str, ...]) -> None:
+    code += f"; import sys; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_worker_loads_nothing_that_only_commands_need() -> None:
+    """A process for each few addresses: what it loads is paid for in each."""
     code = (
-        "import sys, sync.commands; "
-        "print([m for m in ('sqlalchemy', 'httpx', 'rich', 'pydantic') if m in sys.modules])"
+        "import sys, sync.worker.tasks; print([m for m in ('alembic', 'duckdb', 'starlette',"
+        " 'playwright', 'sync.web', 'sync.sandbox', 'sync.commands') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

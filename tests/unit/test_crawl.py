@@ -19,6 +19,7 @@ from sync.crawl import (
     PassCheck,
     Step,
     can_seal,
+    cut_around,
     next_step,
     pagination_of,
     partition,
@@ -52,6 +53,39 @@ def test_slices_cover_every_day_once(
     assert len(runs) <= parts
 
 
+@given(ends, ends, st.integers(1, 9), st.lists(st.tuples(ends, ends), max_size=4))
+def test_days_that_belong_together_stay_in_one_part(
+    first: dt.date | None, last: dt.date | None, parts: int, some: list[tuple[Any, Any]]
+) -> None:
+    """The parts cover every day once, and no range of accepted days lies in two of them."""
+    assume(first is None or last is None or first <= last)
+    whole = [Days(a, b) for a, b in some if a is None or b is None or a <= b]
+    day = dt.date(2020, 6, 1)
+    end = last or day + 700 * DAY
+    runs = slices(Days(first, last), oldest=first or day, newest=end, parts=parts)
+    ascending = cut_around(runs, whole)[::-1]
+    assert (ascending[0].first, ascending[-1].last) == (first, last)
+    for one, next_one in itertools.pairwise(ascending):
+        assert one.last is not None
+        assert next_one.first == one.last + DAY
+    for each in whole:
+        if each.within(Days(first, last)) == each != Days(first, last):
+            assert sum(each.within(run) is not None for run in ascending) == 1
+
+
+def test_an_accepted_range_is_a_part_of_its_own() -> None:
+    """Its count is judged by itself; a range that is all of the days does not stop the cut."""
+    june = [Days(dt.date(2026, 6, 16), None), Days(None, dt.date(2026, 6, 15))]
+    gap = Days(dt.date(2026, 6, 10), dt.date(2026, 6, 20))
+    assert cut_around(june, [gap]) == [
+        Days(dt.date(2026, 6, 21), None),
+        gap,
+        Days(None, dt.date(2026, 6, 9)),
+    ]
+    assert cut_around(june, [WHOLE]) == june
+    assert cut_around([], [gap]) == []
+
+
 def test_slices_are_newest_first_and_about_equal() -> None:
     """New records matter most, so their windows are walked first."""
     runs = slices(
@@ -78,7 +112,7 @@ def test_the_whole_is_open_at_both_ends() -> None:
     assert str(WHOLE) == "…–…"
 
 
-@pytest.mark.parametrize(("total", "parts"), [(0, 1), (1, 1), (2_500, 1), (2_501, 2), (25_000, 10)])
+@pytest.mark.parametrize(("total", "parts"), [(0, 1), (1, 1), (5_000, 1), (5_001, 2), (25_000, 5)])
 def test_windows_hold_some_thousands(total: int, parts: int) -> None:
     """A lost row costs at most one window's pages again."""
     assert crawl.parts_of(total) == parts

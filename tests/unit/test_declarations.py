@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 import sync.resources
 from sync.declare import (
+    MONEY,
     Child,
     CursorPages,
     DateWindows,
@@ -191,7 +193,9 @@ def test_a_followed_resource_and_its_history_name_each_other(resource: Resource)
     if isinstance(resource.listing, SinceId):
         target = ALL[resource.listing.target]
         assert target.changes == HistoryFeed(resource.name)
-        assert f"{resource.listing.subject}.id" in {field.path for field in resource.fields}
+        assert f"{resource.listing.subject}.id" in {field.path for field in resource.fields}, (
+            f"{resource.name} has no column with the id of what an entry is about"
+        )
         assert (resource.name in RESOURCES) == (target.name in RESOURCES)
 
 
@@ -253,6 +257,23 @@ def test_what_follows_from_a_declaration(resource: Resource) -> None:
 def test_versions_tell_declarations_apart() -> None:
     assert len({resource.version for resource in ALL.values()}) >= len(ALL) - 2
     assert ALL["orders"].version == ALL["orders"].version
+
+
+@pytest.mark.parametrize("place", ["record", "child"])
+def test_another_way_to_read_a_column_is_another_version(place: str) -> None:
+    """So rows that are there are made anew, and no others: of what has no such column nothing."""
+    orders = ALL["orders"]
+    fields = orders.fields if place == "record" else orders.children[0].fields
+    numeric = next(field for field in fields if field.kind is MONEY)
+    later = replace(numeric, kind=replace(MONEY, rules=MONEY.rules + 1))
+    others = tuple(later if field is numeric else field for field in fields)
+    read_otherwise = (
+        replace(orders, fields=others)
+        if place == "record"
+        else replace(orders, children=(replace(orders.children[0], fields=others),))
+    )
+    same = replace(orders, children=orders.children[:1]) if place == "child" else orders
+    assert read_otherwise.version != same.version
 
 
 def test_every_declaration_makes_tables_that_postgres_takes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from collections import Counter
 from collections.abc import Iterator
@@ -149,6 +150,13 @@ def test_the_readme_names_every_command_group_an_operator_needs() -> None:
     assert [
         name for name in sorted(names) if not re.search(rf"(mirror |commands |`){name}\b", text)
     ] == []
+
+
+def test_the_picture_of_a_run_tells_what_the_page_tells() -> None:
+    """It is made from the page: `python ops/pictures.py run`."""
+    made = runpy.run_path(str(ROOT / "ops/pictures.py"))
+    words = re.compile(r">([^<]+)</text>")
+    assert words.findall(made["run"]()) == words.findall(made["RUN"].read_text("utf-8"))
 
 
 def test_the_recipe_declares_a_resource() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sync.declare.moments import (
-    day_as_sent,
+    day_of,
+    in_order,
     local_day,
     local_text,
+    may_repeat,
+    spellings,
     utc_of_local,
     utc_of_offset,
     zone_of,
@@ -227,6 +230,8 @@ def test_the_local_day_is_the_stores_day() -> None:
         ("2026-01-31 23:59:59", dt.date(2026, 1, 31)),
         ("2026-03-29 02:30:00", dt.date(2026, 3, 29)),  # also in a missing hour
         ("2026-01-31", dt.date(2026, 1, 31)),
+        ("2026-01-01 00:30:00+03:00", dt.date(2025, 12, 31)),  # 22:30 in Madrid
+        ("2026-01-01T23:30:00Z", dt.date(2026, 1, 2)),
         ("0000-00-00 00:00:00", None),
         ("soon", None),
         ("", None),
@@ -238,5 +243,86 @@ def test_the_local_day_is_the_stores_day() -> None:
 def test_the_creation_day_is_the_one_that_stands_in_the_text(
     value: object, day: dt.date | None
 ) -> None:
-    """Day filters of the API compare the text's own day, so windows are counted by it."""
-    assert day_as_sent(value) == day
+    """Day filters of the API compare the text's own day, so windows are counted by it; of a time
+    with an offset it is the store's day of that moment, the day of `created_at`."""
+    assert day_of(value, MADRID) == day
+
+
+@pytest.mark.parametrize(
+    ("sent", "names"),
+    [
+        ("Europe/Kiev", ("Europe/Kyiv", "Europe/Kiev")),
+        ("Europe/Kyiv", ("Europe/Kyiv", "Europe/Kiev")),
+        ("America/Buenos_Aires", ("America/Argentina/Buenos_Aires", "America/Buenos_Aires")),
+        ("Asia/Calcutta", ("Asia/Kolkata", "Asia/Calcutta")),
+        ("US/Eastern", ("America/New_York", "US/Eastern")),
+        ("Europe/Copenhagen", ("Europe/Copenhagen",)),  # has Berlin's clock, and a name of its own
+        ("Europe/Moscow", ("Europe/Moscow", "W-SU")),
+        ("UTC", ("UTC",)),
+        ("Etc/GMT-3", ("Etc/GMT-3",)),
+    ],
+)
+def test_a_zone_is_offered_by_its_present_name_first(sent: str, names: tuple[str, ...]) -> None:
+    """A former name is tried where the server's files are older than the new one."""
+    assert spellings(sent)[: len(names)] == names
+
+
+def test_every_zone_there_is_has_a_present_name_with_the_same_clock() -> None:
+    """Rows are made with the clock of the present name, whichever the account sent."""
+    lately = [naive(f"{year}-{month}-15") for year in (1998, 2012, 2026) for month in ("01", "07")]
+    for sent in available_timezones() - {"Factory", "localtime", "posixrules"}:
+        present = spellings(sent)[0]
+        assert spellings(present)[0] == present
+        for moment in lately:
+            offsets = {
+                moment.replace(tzinfo=ZoneInfo(name)).utcoffset() for name in (sent, present)
+            }
+            assert len(offsets) == 1, (sent, present, moment)
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        # 40 minutes on, then 45 back: the last is in the hour that came a second time.
+        (("02:10", "02:50", "02:05"), ("00:10", "00:50", "01:05")),
+        (("02:50", "02:05", "02:10", "03:00"), ("00:50", "01:05", "01:10", "02:00")),
+        # What nothing proves is the earlier one; saves that overlap prove nothing.
+        (("01:59", "02:30", "03:00"), ("23:59", "00:30", "02:00")),
+        (("02:30:20", "02:30:00", "02:31"), ("00:30:20", "00:30:00", "00:31")),
+        # An entry with a time from another day proves nothing of the next.
+        (("05:00", "02:10", "02:20"), ("04:00", "00:10", "00:20")),
+    ],
+)
+def test_entries_of_a_history_decide_the_repeated_hour(
+    told: tuple[str, ...], read: tuple[str, ...]
+) -> None:
+    """Ids ascend, so an entry is not an hour before the one in front of it."""
+    moments = [utc_of_local(f"2025-10-26 {at}", MADRID) for at in told]
+    entries = [(number, at) for number, at in enumerate(moments) if at is not None]
+    found = [at for _, at in in_order(entries, MADRID)]
+    assert found == [utc(f"2025-10-{25 if at.startswith('23') else 26} {at}") for at in read]
+
+
+def test_an_entry_proven_before_stays_proven_in_front_of_the_next() -> None:
+    """The first entry may be a stored one: what proved its time is not read again."""
+    stored = (2, utc("2025-10-26 01:10"))
+    fresh = [(3, utc("2025-10-26 00:20")), (4, utc("2025-10-26 02:00"))]
+    read = [stored, (3, utc("2025-10-26 01:20")), fresh[1]]
+    assert list(in_order([stored, *fresh], MADRID)) == read
+    assert list(in_order([stored, fresh[1]], MADRID)) == [stored, fresh[1]]
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_days_around_a_repeated_hour_are_noticed(name: str) -> None:
+    """Every moment that has two readings is on such a day; whole months are not."""
+    zone = zone_of(name)
+    noticed = 0
+    for day in range(3 * 365):
+        at = utc("2024-01-01 00:00:00") + dt.timedelta(days=day)
+        noticed += may_repeat(at.date(), zone)
+        for half_hours in range(48):
+            moment = at + dt.timedelta(minutes=30 * half_hours)
+            local = moment.astimezone(zone).replace(tzinfo=None)
+            readings = {local.replace(tzinfo=zone, fold=fold).astimezone(dt.UTC) for fold in (0, 1)}
+            assert len(readings) == 1 or may_repeat(moment.date(), zone)
+    assert noticed <= 3 * 3

@@ -330,10 +330,30 @@ def test_lists_of_plain_values() -> None:
     assert list(rejects(record)) == ["thing_days.day[5]", "thing_days.day[6]"]
 
 
+def test_a_text_that_no_index_holds_is_a_reject() -> None:
+    """An index row has a limit, and one record's text must not stop the page."""
+    order = {"id": 1, "number": "9" * 501, "email": "", "phone": "9" * 500}
+    batch = Normaliser(RESOURCES["orders"], zone_of("UTC"), "UTC").batch([order])
+    [row] = batch.rows
+    assert (row.values["email"], row.values["phone"]) == ("", "9" * 500)
+    assert "number" not in row.values
+    assert [(r.field, r.reason) for r in batch.rejects] == [
+        ("number", "longer than 500 characters")
+    ]
+
+
+def test_a_single_member_may_come_without_its_list() -> None:
+    """An object that has a member's fields is one member, not a map of members."""
+    record = {"id": 1, "phones": {"number": "112"}}
+    assert children(record, "thing_phones") == [{"ordinal": 1, "number": "112"}]
+    record = {"id": 1, "phones": {"7": {"number": "112"}}}
+    assert children(record, "thing_phones") == [{"ordinal": 1, "number": "112"}]
+
+
 def test_children_that_are_no_objects() -> None:
-    """[] is an empty object; a scalar is kept as a reject beside its numbered place."""
+    """[] is an empty object; a scalar is a reject and its place is left out: no row of NULLs."""
     record = {"id": 1, "phones": [[], "112"]}
-    assert children(record, "thing_phones") == [{"ordinal": 1}, {"ordinal": 2}]
+    assert children(record, "thing_phones") == [{"ordinal": 1}]
     assert rejects(record) == {"thing_phones[2]": "expected an object"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from sync.declare import ID, Field, Resource, SinceId
 from sync.declare.moments import zone_of
 from sync.declare.personal import (
     OPEN_CHANGES,
+    OWNERS,
     Care,
     Link,
     care_of,
@@ -122,8 +124,7 @@ def test_whatever_names_a_customer_an_order_or_a_task_is_a_link() -> None:
         for table, theirs in ((resource.name, links(resource)), *child_links(resource).items())
         for link in theirs
     }
-    # A company is no person; what names its contact names it by id alone; packs and shipments
-    # hold what was packed, nothing of who gets it.
+    # A company is no person; what names its contact names it by id alone.
     without = {
         ("customers", "mg_customer_id"),
         ("corporate_customers", "main_customer_contact_id"),
@@ -134,8 +135,6 @@ def test_whatever_names_a_customer_an_order_or_a_task_is_a_link() -> None:
         ("corporate_customer_addresses", "corporate_customer_id"),
         ("corporate_customer_companies", "corporate_customer_id"),
         ("corporate_customer_contacts", "corporate_customer_id"),
-        ("packs", "item_order_id"),
-        ("pack_history", "pack_item_order_id"),
     }
     found = {
         (table, field.name)
@@ -143,7 +142,25 @@ def test_whatever_names_a_customer_an_order_or_a_task_is_a_link() -> None:
         if field.kind.sql == "bigint"
         and field.name.endswith(("customer_id", "contact_id", "order_id", "task_id"))
     }
-    assert found - known - without == set()
+    assert found - known - without == set(), (
+        "say in their notes what they join (CONTRIBUTING, step 4), or name them here with a reason"
+    )
+
+
+def test_what_belongs_to_a_person_and_is_joined_by_others_hands_them_on() -> None:
+    """Of a new resource with a customer's id, the history or the parts are the person's too."""
+    joined = {
+        match[1]
+        for _, field in every_field()
+        if field.kind is ID and (match := re.search(r"joins crm\.(\w+)\.id\b", field.note))
+    }
+    theirs = {
+        resource.name
+        for resource in RESOURCES.values()
+        if any(link.to in OWNERS for link in links(resource))
+    }
+    # What names a company's contact names no more than an id; what names a comment, its task too.
+    assert (joined & theirs) - {"corporate_customer_contacts", "task_comments"} <= OWNERS
 
 
 def test_json_that_goes_takes_everything_below_it() -> None:

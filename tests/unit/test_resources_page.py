@@ -10,7 +10,8 @@ from sync.resources import RESOURCES
 
 def test_the_page_is_what_the_declarations_say() -> None:
     """Stale? `python -m sync.docs write`."""
-    assert docs.PAGE.read_text(encoding="utf-8") == docs.page()
+    same = docs.PAGE.read_text(encoding="utf-8") == docs.page()
+    assert same, "run python -m sync.docs write (CONTRIBUTING, step 7)"
 
 
 def test_every_table_and_column_is_on_it() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import os
 import signal
 import subprocess
@@ -39,6 +40,7 @@ from sync.state import lanes, stores
 from sync.work import account
 from sync.work.services import Services
 from sync.work.session import Session
+from tests import in_memory
 from tests.integration.faults.truth import (
     COLLECTIONS,
     DICTIONARIES,
@@ -48,6 +50,7 @@ from tests.integration.faults.truth import (
     Verdict,
     judge,
 )
+from tests.pooler import MODE, pooler, through
 
 ROOT = Path(__file__).resolve().parents[3]
 SCALE = 0.1
@@ -119,10 +122,11 @@ class Program:
 
 
 class Stage:
-    """A pair of servers and a sandbox."""
+    """A pair of servers and a sandbox; `pooler` is the port of a pgbouncer before Postgres."""
 
-    def __init__(self, servers: Servers, sandbox: Spawned) -> None:
+    def __init__(self, servers: Servers, sandbox: Spawned, pooler: int | None = None) -> None:
         self.servers = servers
+        self.pooler = pooler
         self.sandbox = sandbox
         self.http = httpx.Client(base_url=sandbox.url, timeout=60)
         with servers.postgres.connect("postgres") as connection:
@@ -131,6 +135,10 @@ class Stage:
 
     def url_of(self, database: str) -> str:
         return f"{self.servers.database_url.rpartition('/')[0]}/{database}"
+
+    def served_url_of(self, database: str) -> str:
+        """The URL that the mirror's own processes are given."""
+        return through(self.url_of(database), self.pooler)
 
     def control(self, path: str, **values: Any) -> Any:
         answer = self.http.post(f"/control/{path}", json=values)
@@ -163,10 +171,11 @@ def staged() -> Iterator[Stage]:
     """A stage, gone at the end with all that ran on it."""
     arguments = ["--account", "nobody:Europe/Moscow:0:0:nobody", "--knobs"]
     with (
-        private(fast=True) as servers,
+        private(fast=True, under=in_memory.run) as servers,
         spawn(*arguments, orjson.dumps(KNOBS).decode(), cwd=str(ROOT)) as sandbox,
+        pooler(servers, mode=MODE) if MODE else contextlib.nullcontext() as port,
     ):
-        stage = Stage(servers, sandbox)
+        stage = Stage(servers, sandbox, port)
         try:
             yield stage
         finally:
@@ -200,6 +209,24 @@ class Rig:
     def mutate(self, mutation: str, **arguments: Any) -> Any:
         return self.stage.control(f"{self.account}/{mutation}", **arguments)["result"]
 
+    def post(self, path: str, **form: Any) -> Any:
+        """Change the account as a client of the API does; what no client can do is `mutate`'s."""
+        texts = {k: v if isinstance(v, str) else orjson.dumps(v).decode() for k, v in form.items()}
+        headers, told = {"X-API-KEY": self._writer}, []
+
+        def admitted() -> bool:
+            told[:] = [self.stage.http.post(f"/api/v5/{path}", data=texts, headers=headers)]
+            return bool(told[0].status_code != 503)  # the workers share the address, and its rate
+
+        self.wait(admitted, f"{path} is admitted")
+        assert told[0].is_success, told[0].text
+        return told[0].json()
+
+    @functools.cached_property
+    def _writer(self) -> str:
+        """A key of its own: what it writes is not `current` to the mirror's."""
+        return str(self.mutate("add_key"))
+
     def churn(self, per_second: float) -> None:
         """People at work in the account until `quiet`."""
         self.stage.control(
@@ -216,7 +243,7 @@ class Rig:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            "SYNC_DATABASE_URL": self.stage.url_of(self.database),
+            "SYNC_DATABASE_URL": self.stage.served_url_of(self.database),
             "SYNC_REDIS_URL": self.stage.servers.redis_url,
             "SYNC_SECRET_KEY": self.key.text().get_secret_value(),
             "SYNC_RATE_LIMIT": f"{self.rate:g}",
@@ -289,7 +316,7 @@ class Rig:
 
     def services(self) -> Services:
         settings = Settings(
-            database_url=self.stage.url_of(self.database),  # type: ignore[arg-type]
+            database_url=self.stage.served_url_of(self.database),  # type: ignore[arg-type]
             redis_url=self.stage.servers.redis_url,  # type: ignore[arg-type]
             secret_key=self.key.text(),
         )
@@ -417,8 +444,23 @@ class Rig:
             moment,
         )
 
+    def in_doubt(self) -> list[tuple[Any, ...]] | None:
+        """Resources that are in doubt, or are still compared because they were."""
+        if not self.ask("SELECT 1"):
+            return None
+        return self.ask(
+            "SELECT resource, 'in doubt' FROM sync.doubt WHERE store_id = %s"
+            " AND accepted_at IS NULL UNION SELECT resource, 'compared' FROM sync.crawl"
+            " WHERE store_id = %s AND deep AND state IN ('pending', 'running')",
+            self.store_id,
+            self.store_id,
+        )
+
     def exact(self, *, seconds: float = EXACT_SECONDS) -> float:
-        """Wait until coverage says everything is complete as of now; seconds since `struck`."""
+        """Wait until coverage says everything is complete as of now; seconds since `struck`.
+
+        What was in doubt has been compared, too: `settle` finds every crawl done.
+        """
         moment = self.quiet()
         last: list[Any] = [None]
         looked_at = 0.0
@@ -429,6 +471,8 @@ class Rig:
                 return False
             looked_at = time.monotonic()
             last[0] = self.behind(moment)
+            if last[0] == []:
+                last[0] = self.in_doubt()
             return last[0] == [] or self._require_no_bug()
 
         try:

@@ -142,7 +142,7 @@ def test_a_mirror_spoiled_by_hand_is_found_out(loaded: Rig) -> None:
     taken = witness.look()
     assert taken.wrong == []
     assert witness.differences(taken) == []
-    loaded.mutate("create_order")
+    loaded.post("orders/create", site="main", order={"items": [{"productName": "Tea"}]})
     later = witness.look()
     assert later.wrong == []
     assert MISSING in {wrong.kind for wrong in witness.differences(later)}

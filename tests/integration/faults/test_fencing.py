@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
 import pytest
 import sqlalchemy as sa
 
+from sync.database import contract
 from sync.database.engine import connect
 from sync.embedded.process import wait_until
 from sync.errors import LeaseLost
@@ -193,7 +195,7 @@ def test_writing_under_a_lease_writes_no_lane(engine: sa.Engine) -> None:
     for _ in range(1_000):
         with engine.begin() as connection:
             lanes.hold(connection, held, zone=ZONE)
-            lanes.progressed(connection, held)
+            lanes.commit(connection, held)
     assert counted() - before == 0
 
 
@@ -271,3 +273,50 @@ def test_rows_made_in_another_zone_are_not_written(engine: sa.Engine) -> None:
         connection.exec_driver_sql("UPDATE sync.store SET zone = 'Europe/Madrid'")
     with pytest.raises(LeaseLost), engine.begin() as connection:
         lanes.hold(connection, held, zone=ZONE)
+
+
+@pytest.mark.in_every_run
+def test_without_any_time_limit_a_stopped_process_commits_nothing_late(
+    engine: sa.Engine, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limits are lost; SIGSTOP comes in the open transaction, and CONT after the lease has
+    expired: Postgres refuses the commit by its own clock, and the next holder writes."""
+    monkeypatch.setattr(contract, "LIMITS", ())
+    _beat(engine, "first")
+    held = _acquire(engine, "first")
+    assert held is not None
+    child = os.fork()
+    if child == 0:
+        os._exit(_write_and_stop(database, held))
+    os.waitpid(child, os.WUNTRACED)
+    _beat(engine, "first", seconds_ago=FRESH_SECONDS + 1)
+    os.kill(child, signal.SIGCONT)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == LOST
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT currency FROM sync.store").scalar() is None
+    second = _acquire(engine, "second")
+    assert second is not None
+    with engine.begin() as connection:
+        lanes.hold(connection, second, zone=ZONE)
+        connection.exec_driver_sql("UPDATE sync.store SET currency = 'EUR'")
+        lanes.commit(connection, second)
+
+
+LOST = 42
+
+
+def _write_and_stop(database: str, held: lanes.Lease) -> int:
+    """Write under a lease in a process that stops itself before the commit; 42 when it is lost."""
+    try:
+        with connect(database).begin() as connection:
+            lanes.hold(connection, held, zone=ZONE)
+            connection.exec_driver_sql("UPDATE sync.store SET currency = 'USD'")
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
+            os.kill(os.getpid(), signal.SIGSTOP)
+            lanes.commit(connection, held)
+    except LeaseLost:
+        return LOST
+    except BaseException:
+        return 1
+    return 0
