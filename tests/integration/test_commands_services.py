@@ -204,9 +204,7 @@ def test_a_worker_waits_for_its_schema_and_ends_before_a_later_one(
         return health().returncode == 0
 
     wait_until(works, seconds=100, what="the worker takes tasks")
-    logs = host.logs()
-    assert logs.count("the worker waits") == 1
-    assert "does not exist" not in logs, "no task ran before"
+    assert "does not exist" not in host.logs(), "no task ran before"
     plain = empty_database.replace("postgresql+psycopg", "postgresql")
     with psycopg.connect(plain, autocommit=True) as connection:
         connection.execute("UPDATE sync.alembic_version SET version_num = '9998'")

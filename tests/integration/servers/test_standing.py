@@ -18,9 +18,9 @@ from sync.embedded import Servers
 from sync.errors import LeaseLost
 from sync.state.heartbeat import Heart
 from sync.work import dispatching
-from sync.worker import celery, tasks
+from sync.worker import celery, start, tasks
 
-BEFORE, HEAD = revisions.known()[-2:]
+EARLIER, BEFORE, HEAD = revisions.known()[-3:]
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,25 @@ def test_work_waits_while_the_schema_is_older_and_goes_on_by_itself(engine: sa.E
         "the schema is this release's again",
     ]  # fmt: skip
     assert told(found)[0][1].startswith(waits)
+
+
+def test_a_start_before_the_schema_is_told_once_a_minute_for_each_revision(
+    engine: sa.Engine, database: str
+) -> None:
+    """`migrate` commits each revision for itself, so the one who waits may meet any of them."""
+    now = [0.0]
+
+    def pause(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] > start.TOLD_SECONDS:
+            put(engine, EARLIER if now[0] < 2 * start.TOLD_SECONDS - seconds else HEAD)
+
+    put(engine, BEFORE)
+    with capture_logs() as found:
+        start.wait_for_schema(database, who="the worker", pause=pause, clock=lambda: now[0])
+    assert [(event, reason.split(",")[0].split()[-1]) for event, reason in told(found)] == [
+        ("the worker waits", BEFORE), ("the worker waits", BEFORE), ("the worker waits", EARLIER),
+    ]  # fmt: skip
 
 
 def test_work_goes_on_beside_a_later_release_and_says_so_once(engine: sa.Engine) -> None:
