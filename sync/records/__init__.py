@@ -2,5 +2,5 @@
 
 normalise.py  a record as typed columns, children, rejects and unknown fields
 jsonb.py      JSON that Postgres can store
-observed.py   a row with the moment it was read, and the counts of a load
+observed.py   the reason for reading records, and the counts of a load
 """

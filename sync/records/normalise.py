@@ -52,8 +52,8 @@ class Row:
     """A record ready to be written.
 
     `key` is the id or code, "" for single objects. `children` holds a list of rows for each of
-    `Resource.children`, without `store_id` and the parent's column. `masked` is True when personal
-    data was removed from the record.
+    `Resource.children`, without `store_id` and the parent's column. `as_of` is the send moment of
+    the request that the record came with. `masked` is True when personal data was removed from it.
     """
 
     key: int | str
@@ -62,6 +62,7 @@ class Row:
     raw: bytes
     content_hash: bytes
     created_on: dt.date | None
+    as_of: dt.datetime
     masked: bool = False
 
 
@@ -211,11 +212,12 @@ class Normaliser:
         self,
         records: Iterable[Any],
         *,
+        as_of: dt.datetime,
         parent: int | str | None = None,
         repeats: Mapping[str, int] | None = None,
         from_raw: bool = False,
     ) -> Batch:
-        """Normalise a page's records; no content of a record raises an exception.
+        """Normalise records that came with a request sent at `as_of`; none raises an exception.
 
         `parent` is the key of the records' parent (`Resource.parent`). `repeats` is
         `Batch.repeats` of the previous page (`Made.repeats`). `from_raw`: the records come from
@@ -227,7 +229,7 @@ class Normaliser:
             start = len(batch.rejects)
             try:
                 encoded = stored(record) if from_raw else storable(record)
-                row = self._row(encoded, batch, parent)
+                row = self._row(encoded, batch, parent, as_of)
             except RecursionError:  # JSON allows deeper nesting than Python can follow
                 batch.rejects.append(_whole(_outline(record), "the record is nested too deeply"))
                 continue
@@ -241,7 +243,9 @@ class Normaliser:
         batch.rejects = list({(r.record, r.field): r for r in batch.rejects}.values())
         return batch
 
-    def _row(self, encoded: Encoded, batch: Batch, parent: int | str | None) -> Row | None:
+    def _row(
+        self, encoded: Encoded, batch: Batch, parent: int | str | None, as_of: dt.datetime
+    ) -> Row | None:
         resource, record, raw = self.resource, encoded.record, encoded.raw
         children: list[list[JsonRow]] = [[] for _ in resource.children]
         into = _Taken({}, children, [], batch.unknown, encoded.is_short)
@@ -271,7 +275,7 @@ class Normaliser:
         created_on = None
         if resource.created_field:
             created_on = day_of(record.get(resource.created_field), self._reading.zone)
-        return Row(key, into.values, into.children, raw, digest, created_on)
+        return Row(key, into.values, into.children, raw, digest, created_on, as_of)
 
     def _made_key(self, record: dict[str, Any], values: JsonRow, batch: Batch) -> str | None:
         made = self.resource.made

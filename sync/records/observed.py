@@ -1,12 +1,10 @@
-"""A row with the moment it was read, the reason for reading it, and the counts of a load."""
+"""The reason for reading records, and the counts of a load."""
 
 from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
 from enum import Enum
-
-from sync.records.normalise import Row
 
 Key = int | str
 
@@ -19,14 +17,6 @@ class Origin(Enum):
     SHOWN = "shown"  # as WALK, and new rows raise `expected`: no total comes with them
     REREAD = "reread"  # read for a feed: as_of moves even when the content is equal
     DEEP = "deep"  # compared column by column: a person may have changed the row here
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedRow:
-    """A row and the send moment of the request it came with."""
-
-    row: Row
-    as_of: dt.datetime
 
 
 @dataclass(slots=True)

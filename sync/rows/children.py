@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from sync.database.identifiers import crm_name
 from sync.declare import Child, Resource
-from sync.records.normalise import JsonRow
-from sync.records.observed import Key, ObservedRow
+from sync.records.normalise import JsonRow, Row
+from sync.records.observed import Key
 from sync.rows.sql import CHANGE_NO, json_of, key_name, key_type
 
 REMOVED = "removed_rows"
@@ -25,7 +25,7 @@ _BOOKKEEPING = ("changed_at", "change_no")
 
 
 def replace(
-    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[ObservedRow]
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
 ) -> None:
     """Make the children of these parents what was sent, and touch those of no others.
 
@@ -40,7 +40,7 @@ def replace_of(
     connection: sa.Connection,
     resource: Resource,
     store_id: int,
-    rows: Sequence[ObservedRow],
+    rows: Sequence[Row],
     index: int,
 ) -> None:
     """Make one list of these parents what was sent; `index` is its place among the resource's."""
@@ -104,20 +104,20 @@ def sent_sql(resource: Resource, child: Child) -> str:
     return f"ROWS FROM (unnest(%s::{key_type(resource)}[]), {document}) AS n(sent_parent)"
 
 
-def sent(resource: Resource, rows: Iterable[ObservedRow], index: int) -> tuple[Any, ...]:
+def sent(resource: Resource, rows: Iterable[Row], index: int) -> tuple[Any, ...]:
     """Return the parameters of `sent_sql`: the parents, if they have keys, and the children."""
     parents: list[Key] = []
     members: list[JsonRow] = []
-    for dated in rows:
-        mine = dated.row.children[index]
+    for row in rows:
+        mine = row.children[index]
         members += mine
-        parents += [dated.row.key] * len(mine)
+        parents += [row.key] * len(mine)
     return (parents, json_of(members)) if resource.parent_column else (json_of(members),)
 
 
-def whose(resource: Resource, store_id: int, rows: Iterable[ObservedRow]) -> tuple[Any, ...]:
+def whose(resource: Resource, store_id: int, rows: Iterable[Row]) -> tuple[Any, ...]:
     """Return the parameters that choose the stored children of these parents."""
-    return (store_id, sorted(dated.row.key for dated in rows)) if resource.key else (store_id,)
+    return (store_id, sorted(row.key for row in rows)) if resource.key else (store_id,)
 
 
 @cache

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sync.database.identifiers import crm_name
 from sync.declare import DATETIME, Resource
 from sync.declare.moments import Zone, in_order, may_repeat
-from sync.records.observed import ObservedRow
+from sync.records.normalise import Row
 from sync.rows.sql import CHANGE_NO
 
 _FOLLOWING = 5_000
@@ -36,7 +36,7 @@ def settle(
     connection: sa.Connection,
     resource: Resource,
     store_id: int,
-    rows: Sequence[ObservedRow],
+    rows: Sequence[Row],
     zone: Zone,
 ) -> list[int]:
     """Read the times of entries that were written, and of those around them, in their order.
@@ -45,7 +45,7 @@ def settle(
     """
     if not resource.is_history or not _is_local(resource):
         return []
-    keys = [dated.row.key for dated in rows if _may_repeat(dated.row.values, zone)]
+    keys = [row.key for row in rows if _may_repeat(row.values, zone)]
     if not keys:
         return []
     binds = {

@@ -17,10 +17,12 @@ import sqlalchemy as sa
 
 from sync.database.identifiers import crm_name
 from sync.declare import Child, Resource
-from sync.records.observed import Key, ObservedRow
+from sync.records.normalise import Row
+from sync.records.observed import Key
 from sync.rows import children, suppress
-from sync.rows.sql import CHANGE_NO, content_columns, json_of, key_name, key_type
+from sync.rows.sql import CHANGE_NO, content_columns, key_name, key_type
 from sync.rows.store_options import store_options
+from sync.rows.upsert import document
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,32 +62,19 @@ def stored(
 
 
 def rewrite(
-    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[ObservedRow]
+    connection: sa.Connection, resource: Resource, store_id: int, rows: Sequence[Row]
 ) -> set[Key]:
     """Write rows rebuilt from their own `raw`; return the keys of those not changed meanwhile."""
     if not rows:
         return set()
     on = store_options(connection, resource, store_id)
     if on.salt is not None:  # rows may be read before an erasure and written after it
-        masked = [dated.row for dated in rows]
-        suppress.mask_suppressed(connection, resource, store_id, masked, salt=on.salt)
-    document = json_of(
-        [
-            dated.row.values
-            | {
-                "store_id": store_id,
-                "content_hash": "\\x" + dated.row.content_hash.hex(),
-                "as_of": dated.as_of,
-            }
-            | ({"created_on": dated.row.created_on} if resource.created_field else {})
-            for dated in rows
-        ]
+        suppress.mask_suppressed(connection, resource, store_id, rows, salt=on.salt)
+    found = connection.exec_driver_sql(
+        _rewrite_sql(resource), (document(resource, store_id, rows),)
     )
-    sql = _rewrite_sql(resource)
-    written: dict[Key, bool] = {
-        row[0]: row[1] for row in connection.exec_driver_sql(sql, (document,))
-    }
-    alive = [dated for dated in rows if written.get(dated.row.key)]
+    written: dict[Key, bool] = {row[0]: row[1] for row in found}
+    alive = [row for row in rows if written.get(row.key)]
     for index, child in enumerate(resource.children):
         _rewrite_children(connection, resource, child, index, store_id, alive)
     return set(written)
@@ -97,12 +86,12 @@ def _rewrite_children(
     child: Child,
     index: int,
     store_id: int,
-    alive: Sequence[ObservedRow],
+    alive: Sequence[Row],
 ) -> None:
     """Replace the children of those parents whose rebuilt children differ from the stored ones."""
     if not alive:
         return
-    of = {dated.row.key: dated for dated in alive}
+    of = {row.key: row for row in alive}
     ordered = [of[key] for key in sorted(of)]
     found = connection.exec_driver_sql(
         _differing_sql(resource, child),

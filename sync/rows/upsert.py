@@ -21,7 +21,7 @@ from sync.database.identifiers import crm_name
 from sync.declare import ID, Reread, Resource
 from sync.errors import Overtaken
 from sync.records.normalise import Row
-from sync.records.observed import Key, Loaded, ObservedRow, Origin
+from sync.records.observed import Key, Loaded, Origin
 from sync.rows import children, letters, suppress, versions
 from sync.rows.sql import (
     altered_sql,
@@ -39,7 +39,7 @@ def load(
     connection: sa.Connection,
     resource: Resource,
     store_id: int,
-    records: Iterable[ObservedRow],
+    records: Iterable[Row],
     *,
     origin: Origin,
 ) -> Loaded:
@@ -51,7 +51,7 @@ def load(
     result = Loaded(seen=len(newest))
     if not newest:
         return result
-    on = _masked(connection, resource, store_id, [dated.row for dated in newest.values()])
+    on = _masked(connection, resource, store_id, list(newest.values()))
     known = _known(connection, resource, store_id, list(newest))
     wanted, touched = _wanted(newest, known, result, origin=origin)
     if origin is Origin.DEEP and touched:
@@ -60,19 +60,19 @@ def load(
     if touched:
         _move_as_of(connection, resource, store_id, touched, result)
     if wanted:
-        before = [dated.row.key for dated in wanted if dated.row.key in known]
-        held = hold(connection, resource, store_id, before)
-        name_before(connection, resource, store_id, before, result)
-        if origin is not Origin.LOAD:
-            before = [dated.row.key for dated in wanted]
-        add_named(resource, (d.row.values for d in wanted if d.row.key in set(before)), result)
+        before = [row for row in wanted if row.key in known]
+        keys = [row.key for row in before]
+        held = hold(connection, resource, store_id, keys)
+        name_before(connection, resource, store_id, keys, result)
+        named = before if origin is Origin.LOAD else wanted
+        add_named(resource, (row.values for row in named), result)
         if on.versions:
             versions.keep(
-                connection, resource, store_id, [(d.row.key, d.as_of, d.row.raw) for d in wanted]
+                connection, resource, store_id, [(row.key, row.as_of, row.raw) for row in wanted]
             )
         _write(connection, resource, store_id, wanted, result, held=held)
         if origin is Origin.LOAD:
-            letters.require_as_sent(connection, resource, store_id, [d.row for d in wanted])
+            letters.require_as_sent(connection, resource, store_id, wanted)
     return result
 
 
@@ -204,13 +204,13 @@ def _masked(
     return on
 
 
-def _newest(records: Iterable[ObservedRow]) -> dict[Key, ObservedRow]:
+def _newest(records: Iterable[Row]) -> dict[Key, Row]:
     """Keep one record per key: within a batch the later `as_of` wins."""
-    newest: dict[Key, ObservedRow] = {}
-    for dated in records:
-        before = newest.get(dated.row.key)
-        if before is None or dated.as_of >= before.as_of:
-            newest[dated.row.key] = dated
+    newest: dict[Key, Row] = {}
+    for row in records:
+        before = newest.get(row.key)
+        if before is None or row.as_of >= before.as_of:
+            newest[row.key] = row
     return newest
 
 
@@ -233,21 +233,21 @@ def _known(
 
 
 def _wanted(
-    newest: dict[Key, ObservedRow], known: dict[Key, _Known], result: Loaded, *, origin: Origin
-) -> tuple[list[ObservedRow], list[ObservedRow]]:
+    newest: dict[Key, Row], known: dict[Key, _Known], result: Loaded, *, origin: Origin
+) -> tuple[list[Row], list[Row]]:
     """Sort records into those to write and those whose `as_of` alone moves."""
-    wanted: list[ObservedRow] = []
-    touched: list[ObservedRow] = []
-    for key, dated in newest.items():
+    wanted: list[Row] = []
+    touched: list[Row] = []
+    for key, row in newest.items():
         before = known.get(key)
-        same = before is not None and before.live and before.content_hash == dated.row.content_hash
-        is_later = before is None or before.as_of < dated.as_of
+        same = before is not None and before.live and before.content_hash == row.content_hash
+        is_later = before is None or before.as_of < row.as_of
         if not same and is_later:
-            wanted.append(dated)
+            wanted.append(row)
         elif not same:
             result.refused.append(key)
         elif is_later and origin in (Origin.REREAD, Origin.DEEP):
-            touched.append(dated)
+            touched.append(row)
     return wanted, touched
 
 
@@ -255,58 +255,53 @@ def _altered(
     connection: sa.Connection,
     resource: Resource,
     store_id: int,
-    same: Sequence[ObservedRow],
-) -> list[ObservedRow]:
+    same: Sequence[Row],
+) -> list[Row]:
     """Return records with an equal hash but other stored columns or children: altered by hand."""
     keys = {key for (key,) in connection.exec_driver_sql(
         altered_sql(resource), sent_rows(resource, store_id, same)
     )}  # fmt: skip
-    sent = [dated.row.key for dated in same]
+    sent = [row.key for row in same]
     for index, child in enumerate(resource.children):
         there = children.counts(connection, resource, child, store_id, sent)
-        keys |= {
-            dated.row.key
-            for dated in same
-            if there.get(dated.row.key, 0) != len(dated.row.children[index])
-        }
-    return [dated for dated in same if dated.row.key in keys]
+        keys |= {row.key for row in same if there.get(row.key, 0) != len(row.children[index])}
+    return [row for row in same if row.key in keys]
 
 
 def _move_as_of(
     connection: sa.Connection,
     resource: Resource,
     store_id: int,
-    touched: Sequence[ObservedRow],
+    touched: Sequence[Row],
     result: Loaded,
 ) -> None:
     """Move the `as_of` of rows that did not change; refuse those that were changed meanwhile."""
-    ordered = sorted(touched, key=lambda dated: dated.row.key)
-    keys = [dated.row.key for dated in ordered]
-    moved = connection.exec_driver_sql(
+    ordered = sorted(touched, key=lambda row: row.key)
+    found = connection.exec_driver_sql(
         move_sql(resource),
         (
-            keys,
-            [dated.as_of for dated in ordered],
-            [dated.row.content_hash for dated in ordered],
+            [row.key for row in ordered],
+            [row.as_of for row in ordered],
+            [row.content_hash for row in ordered],
             store_id,
         ),
     )
-    left = {dated.row.key: dated for dated in ordered} | dict.fromkeys(moved.scalars())
-    others = [dated for dated in left.values() if dated is not None]
+    moved = set(found.scalars())
+    others = [row for row in ordered if row.key not in moved]
     if not others:
         return
-    now = _known(connection, resource, store_id, [dated.row.key for dated in others])
-    for dated in others:
-        known = now.get(dated.row.key)
-        if known is None or not known.live or known.content_hash != dated.row.content_hash:
-            result.refused.append(dated.row.key)
+    now = _known(connection, resource, store_id, [row.key for row in others])
+    for row in others:
+        known = now.get(row.key)
+        if known is None or not known.live or known.content_hash != row.content_hash:
+            result.refused.append(row.key)
 
 
 def _write(
     connection: sa.Connection,
     resource: Resource,
     store_id: int,
-    wanted: Sequence[ObservedRow],
+    wanted: Sequence[Row],
     result: Loaded,
     *,
     held: Mapping[Key, Held],
@@ -315,7 +310,7 @@ def _write(
         upsert_sql(resource), sent_rows(resource, store_id, wanted)
     ).all()
     accepted: set[Key] = set()
-    days = {dated.row.key: dated.row.created_on for dated in wanted}
+    days = {row.key: row.created_on for row in wanted}
     for key, was_live in written(rows, held):
         accepted.add(key)
         if was_live is None:
@@ -328,27 +323,29 @@ def _write(
             result.revived += 1
     result.keys |= accepted
     # Another worker wrote later knowledge between our read and our write.
-    result.refused += [dated.row.key for dated in wanted if dated.row.key not in accepted]
-    taken = [dated for dated in wanted if dated.row.key in accepted]
+    result.refused += [row.key for row in wanted if row.key not in accepted]
+    taken = [row for row in wanted if row.key in accepted]
     if taken:
         children.replace(connection, resource, store_id, taken)
 
 
-def sent_rows(
-    resource: Resource, store_id: int, wanted: Sequence[ObservedRow]
-) -> tuple[list[Jsonb], Json]:
+def sent_rows(resource: Resource, store_id: int, rows: Sequence[Row]) -> tuple[list[Jsonb], Json]:
     """Return the statements' parameters: every `raw` as it stands, and all else as JSON."""
-    rows = []
-    for dated in wanted:
-        row = dated.row
+    return [Jsonb(row.raw, dumps=as_it_is) for row in rows], document(resource, store_id, rows)
+
+
+def document(resource: Resource, store_id: int, rows: Iterable[Row]) -> Json:
+    """Return rows as JSON, without their `raw`."""
+    made = []
+    for row in rows:
         values = row.values | {
             "store_id": store_id,
             "content_hash": "\\x" + row.content_hash.hex(),
-            "as_of": dated.as_of,
+            "as_of": row.as_of,
         }
         if resource.created_field:
             values["created_on"] = row.created_on
         if resource.is_followed:
-            values["listed_at"] = dated.as_of
-        rows.append(values)
-    return [Jsonb(dated.row.raw, dumps=as_it_is) for dated in wanted], json_of(rows)
+            values["listed_at"] = row.as_of
+        made.append(values)
+    return json_of(made)

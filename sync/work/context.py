@@ -101,16 +101,19 @@ class Context:
         resource: Resource,
         records: list[Any],
         *,
+        as_of: dt.datetime,
         parent: Any = None,
         repeats: Mapping[str, int] | None = None,
         from_raw: bool = False,
     ) -> Batch:
-        """Convert records to rows, in the store's zone."""
+        """Convert records of a request sent at `as_of` to rows, in the store's zone."""
         normaliser = self._normalisers.get(resource.name)
         if normaliser is None:
             normaliser = Normaliser(resource, self.zone, self.store.zone)
             self._normalisers[resource.name] = normaliser
-        return normaliser.batch(records, parent=parent, repeats=repeats, from_raw=from_raw)
+        return normaliser.batch(
+            records, as_of=as_of, parent=parent, repeats=repeats, from_raw=from_raw
+        )
 
     def moment(self, text: object) -> dt.datetime | None:
         """Convert a local date-time as sent to UTC; None when it cannot be read."""

@@ -59,7 +59,7 @@ class Found:
     result.
     """
 
-    batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
     tombstones: list[Tombstone] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
     absent: dict[int, dt.datetime] = field(default_factory=dict)
@@ -139,9 +139,9 @@ def _ask_singly(
         else:
             found = reply.data.get(resource.single_key)
             if isinstance(found, dict):
-                batch = ctx.normalise(resource, [found])
+                batch = ctx.normalise(resource, [found], as_of=reply.as_of)
                 result.unlisted += [record for row in batch.rows if row.key == record]
-                result.batches.append((batch, reply.as_of))
+                result.batches.append(batch)
     if refused:
         with ctx.reading() as connection:
             explained = deleted_among(connection, resource, ctx.store.id, list(refused))

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from sync.crm.decode import decode
 from sync.declare import Resource
-from sync.records.normalise import Batch
-from sync.records.observed import Key, ObservedRow
+from sync.records.normalise import Batch, Row
+from sync.records.observed import Key
 from sync.rows import doubled_hour, kept
 from sync.rows.rewrite import Stored, rewrite, stored
 from sync.state import coverage, crawls
@@ -35,7 +35,7 @@ class RebuiltRow:
     last: str | None
     seen: int
     is_end: bool
-    rows: list[ObservedRow] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     notes: Batch = field(default_factory=Batch)
 
 
@@ -70,11 +70,9 @@ def _make(ctx: Context, resource: Resource, after: str | None) -> RebuiltRow:
     made = RebuiltRow(
         last=str(rows[-1].key) if rows else after, seen=len(rows), is_end=len(rows) < BATCH
     )
-    by_key = {row.key: row for row in rows}
+    keys = {row.key for row in rows}
     for batch in _batches(ctx, resource, rows):
-        made.rows += [
-            ObservedRow(row, by_key[row.key].as_of) for row in batch.rows if row.key in by_key
-        ]
+        made.rows += [row for row in batch.rows if row.key in keys]
         # Rejects and unknown fields of a tombstone's record matter to nobody.
         dead = {str(row.key) for row in rows if not row.is_live}
         made.notes.rows += [row for row in batch.rows if str(row.key) not in dead]
@@ -84,12 +82,13 @@ def _make(ctx: Context, resource: Resource, after: str | None) -> RebuiltRow:
 
 
 def _batches(ctx: Context, resource: Resource, rows: Sequence[Stored]) -> list[Batch]:
-    """Normalise rows, grouped by parent; one by one where equal records are counted."""
+    """Normalise rows, those of one parent and moment together; singly where equals are counted."""
     if resource.made is not None and resource.made.repeats:
         return [
             ctx.normalise(
                 resource,
                 _records([row]),
+                as_of=row.as_of,
                 parent=row.parent,
                 repeats=_repeats_before(row.key),
                 from_raw=True,
@@ -97,8 +96,8 @@ def _batches(ctx: Context, resource: Resource, rows: Sequence[Stored]) -> list[B
             for row in rows
         ]
     return [
-        ctx.normalise(resource, _records(list(group)), parent=parent, from_raw=True)
-        for parent, group in groupby(rows, key=lambda row: row.parent)
+        ctx.normalise(resource, _records(list(group)), as_of=as_of, parent=parent, from_raw=True)
+        for (parent, as_of), group in groupby(rows, key=lambda row: (row.parent, row.as_of))
     ]
 
 
@@ -121,7 +120,7 @@ def _write(ctx: Context, crawl: Crawl, resource: Resource, made: RebuiltRow) -> 
                 coverage.begin_rebuild(connection, resource, ctx.store.id)
             else:
                 coverage.carry_on_rebuild(connection, resource, ctx.store.id)
-            keys = [dated.row.key for dated in made.rows]
+            keys = [row.key for row in made.rows]
             with kept.following(connection, resource, ctx.store.id, keys) as touched:
                 written = rewrite(connection, resource, ctx.store.id, made.rows)
                 touched.update(

@@ -9,14 +9,13 @@ evidence.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
 from sync.declare import HistoryFeed, Reread, Resource
-from sync.records.normalise import Batch, JsonRow
-from sync.records.observed import Loaded, ObservedRow, Origin
+from sync.records.normalise import Batch, JsonRow, Row
+from sync.records.observed import Loaded, Origin
 from sync.rows import doubled_hour, kept
 from sync.rows.live_rows import live_among, relist
 from sync.rows.tombstones import Tombstone, mark_deleted
@@ -25,15 +24,12 @@ from sync.state import coverage, crawls, departures, doubts, feeds, rereads
 from sync.state.crawls import Crawl
 from sync.work.context import Context
 
-Pages = Sequence[tuple[Batch, dt.datetime]]
-"""Batches, each with the send moment of its request."""
-
 
 def write_rows(
     ctx: Context,
     connection: sa.Connection,
     resource: Resource,
-    pages: Pages,
+    pages: Sequence[Batch],
     *,
     origin: Origin,
     tombstones: Sequence[Tombstone] = (),
@@ -46,8 +42,8 @@ def write_rows(
     request. The pages are added to the figures of `crawl`.
     """
     store_id = ctx.store.id
-    rows = [ObservedRow(row, as_of) for batch, as_of in pages for row in batch.rows]
-    keys = [dated.row.key for dated in rows] + [tombstone.key for tombstone in tombstones]
+    rows = [row for page in pages for row in page.rows]
+    keys = [row.key for row in rows] + [tombstone.key for tombstone in tombstones]
     if resource.is_followed:
         # First of all, as whoever applies its feed locks it: feed and rows come in any order then.
         coverage.lock(connection, store_id, resource.name)
@@ -64,8 +60,8 @@ def write_rows(
         ids = [key for key in keys if isinstance(key, int)]
         returned = rereads.mark_listed(connection, store_id, resource.name, ids)
         relist(connection, resource, store_id, [*relisted, *returned])
-    for batch, _ in pages:
-        ctx.keep_notes(connection, resource, batch)
+    for page in pages:
+        ctx.keep_notes(connection, resource, page)
     if origin is Origin.REREAD:
         # A newer row refused a feed's re-read: read the record again, never skip it.
         refused = [key for key in loaded.refused if isinstance(key, int)]
@@ -202,10 +198,10 @@ def _queue(
 
 
 def _queue_orphans(
-    ctx: Context, connection: sa.Connection, resource: Resource, rows: Sequence[ObservedRow]
+    ctx: Context, connection: sa.Connection, resource: Resource, rows: Sequence[Row]
 ) -> None:
     """Queue a re-read of rows that name a combined record."""
-    keys = [dated.row.key for dated in rows if isinstance(dated.row.key, int)]
+    keys = [row.key for row in rows if isinstance(row.key, int)]
     for other in ctx.resources.values() if keys else ():
         for name, column in other.combined:
             if name == resource.name:

@@ -22,7 +22,7 @@ from sync.declare.moments import zone_of
 from sync.embedded import Servers
 from sync.privacy import readers
 from sync.records.normalise import Normaliser, records_of
-from sync.records.observed import ObservedRow, Origin
+from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.upsert import load
 from sync.sandbox import Sandbox
@@ -71,7 +71,7 @@ def mirror(stage: Stage) -> int:
         normaliser = Normaliser(resource, zone_of(ZONE), ZONE)
         for records in _pages(sandbox, resource):
             as_of = clock.draw(stage.engine, store)
-            rows = [ObservedRow(row, as_of) for row in normaliser.batch(records).rows]
+            rows = normaliser.batch(records, as_of=as_of).rows
             with stage.engine.begin() as connection:
                 load(connection, resource, store, rows, origin=Origin.WALK)
     return store

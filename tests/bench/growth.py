@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -15,8 +16,8 @@ import sqlalchemy as sa
 from sync.crm.decode import decode
 from sync.declare.moments import zone_of
 from sync.embedded import Servers
-from sync.records.normalise import Normaliser
-from sync.records.observed import ObservedRow, Origin
+from sync.records.normalise import Normaliser, Row
+from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.upsert import load
 from sync.settings import Settings
@@ -38,7 +39,7 @@ def _timed(work: Callable[[], object]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _pages(file: str, *, first_id: int) -> list[list[ObservedRow]]:
+def _pages(file: str, *, first_id: int) -> list[list[Row]]:
     """Pages of a hundred orders under rising ids, their items and payments under their own."""
     templates = [json.loads(line) for line in Path(file).read_bytes().splitlines()][:100]
     normaliser = Normaliser(RESOURCES["orders"], zone_of("Europe/Moscow"), "Europe/Moscow")
@@ -59,13 +60,12 @@ def _pages(file: str, *, first_id: int) -> list[list[ObservedRow]]:
                 },
             }
             records.append(decode(json.dumps(record).encode()))
-        pages.append([ObservedRow(row, now) for row in normaliser.batch(records).rows])
+        pages.append(normaliser.batch(records, as_of=now).rows)
     return pages
 
 
-def _changed(dated: ObservedRow) -> ObservedRow:
-    dated.row.content_hash = b"changed"
-    return ObservedRow(dated.row, dated.as_of + dt.timedelta(seconds=9))
+def _changed(row: Row) -> Row:
+    return replace(row, content_hash=b"changed", as_of=row.as_of + dt.timedelta(seconds=9))
 
 
 def upserts(servers: Servers, records: str) -> list[Figure]:
@@ -93,10 +93,10 @@ def upserts(servers: Servers, records: str) -> list[Figure]:
             pages = _pages(records, first_id=10_000_000 + size)
             times = []
             if what == "changed":
-                pages = [[_changed(dated) for dated in page] for page in pages]
+                pages = [[_changed(row) for row in page] for page in pages]
             for each in pages:
 
-                def write(page: list[ObservedRow] = each) -> None:
+                def write(page: list[Row] = each) -> None:
                     with stage.engine.begin() as connection:
                         load(connection, RESOURCES["orders"], store, page, origin=Origin.WALK)
 

@@ -21,8 +21,7 @@ from sync.declare import Resource
 from sync.declare.moments import zone_of
 from sync.embedded import Servers
 from sync.records import jsonb
-from sync.records.normalise import Normaliser, digest_of
-from sync.records.observed import ObservedRow
+from sync.records.normalise import Normaliser, Row, digest_of
 from sync.resources import RESOURCES
 from sync.rows import children, kept, upsert
 from sync.rows.sql import upsert_sql
@@ -61,9 +60,9 @@ def parts(servers: Servers) -> list[Figure]:
     encoded = [jsonb.storable(record) for page in pages for record in page]
     childless = Normaliser(_without_children(), zone_of(ZONE), ZONE)
     now = dt.datetime.now(dt.UTC)
-    rows = [[ObservedRow(row, now) for row in normaliser.batch(page).rows] for page in pages]
-    all_of = _least(lambda: [normaliser.batch(page) for page in pages])
-    children = all_of - _least(lambda: [childless.batch(page) for page in pages])
+    rows = [normaliser.batch(page, as_of=now).rows for page in pages]
+    all_of = _least(lambda: [normaliser.batch(page, as_of=now) for page in pages])
+    children = all_of - _least(lambda: [childless.batch(page, as_of=now) for page in pages])
     encoding = _least(lambda: [jsonb.storable(record) for page in pages for record in page])
     hashing = _least(lambda: [digest_of(each.raw, b"salt", None) for each in encoded])
     ours = {
@@ -87,13 +86,13 @@ def _without_children() -> Resource:
     return replace(ORDERS, children=(), raw_only=(*ORDERS.raw_only, *paths))
 
 
-def _documents(page: list[ObservedRow]) -> None:
+def _documents(page: list[Row]) -> None:
     upsert.sent_rows(ORDERS, 1, page)
     for index in range(len(ORDERS.children)):
         children.sent(ORDERS, page, index)
 
 
-def _of_postgres(stage: Stage, rows: list[list[ObservedRow]]) -> dict[str, float]:
+def _of_postgres(stage: Stage, rows: list[list[Row]]) -> dict[str, float]:
     """The CPU of one backend for each statement of new orders, four pages a transaction."""
     together = [list(chain(*rows[n : n + 4])) for n in range(0, len(rows), 4)]
     with stage.engine.connect() as connection:
@@ -114,7 +113,7 @@ def _of_postgres(stage: Stage, rows: list[list[ObservedRow]]) -> dict[str, float
     }
 
 
-def _written(connection: sa.Connection, pages: list[list[ObservedRow]]) -> dict[str, float]:
+def _written(connection: sa.Connection, pages: list[list[Row]]) -> dict[str, float]:
     """The least milliseconds of the statements for 1,000 orders, into empty tables."""
     pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
     connection.commit()
@@ -127,7 +126,7 @@ def _written(connection: sa.Connection, pages: list[list[ObservedRow]]) -> dict[
         connection.commit()
         took = dict.fromkeys(best, 0.0)
         for page in pages:
-            keys = [dated.row.key for dated in page]
+            keys = [row.key for row in page]
             with kept.following(connection, ORDERS, 1, keys) as written:
                 began = cpu_of(pid)
                 sent = upsert.sent_rows(ORDERS, 1, page)

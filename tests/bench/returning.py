@@ -9,14 +9,14 @@ import datetime as dt
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
 from sync.crm.decode import decode
 from sync.declare.moments import zone_of
 from sync.embedded import Servers
-from sync.records.normalise import Normaliser
-from sync.records.observed import ObservedRow
+from sync.records.normalise import Normaliser, Row
 from sync.rows import upsert
 from sync.rows.sql import upsert_sql
 from tests.bench.parts import ORDERS, PAGE, PAGES, ZONE, bodies
@@ -31,12 +31,12 @@ def returning(servers: Servers) -> list[Figure]:
     """Postgres's CPU and the time of both ways, for 1,000 changed orders without their children."""
     normaliser = Normaliser(ORDERS, zone_of(ZONE), ZONE)
     began = dt.datetime.now(dt.UTC)
-    pages = [normaliser.batch(decode(body)).rows for body in bodies()]
+    pages = [normaliser.batch(decode(body), as_of=began).rows for body in bodies()]
     found: dict[str, list[tuple[float, float]]] = {"held": [], "told": []}
     with Stage(servers, "bench_returning").engine.connect() as connection:
         for number in range(2 * ROUNDS + 2):
             sent = [
-                [ObservedRow(row, began + dt.timedelta(seconds=number)) for row in page]
+                [replace(row, as_of=began + dt.timedelta(seconds=number)) for row in page]
                 for page in pages
             ]
             way = ("held", "told")[number % 2]
@@ -59,7 +59,7 @@ def returning(servers: Servers) -> list[Figure]:
 
 
 def _written(
-    connection: sa.Connection, pages: Sequence[Sequence[ObservedRow]], *, is_held: bool
+    connection: sa.Connection, pages: Sequence[Sequence[Row]], *, is_held: bool
 ) -> tuple[float, float]:
     """Write pages, a transaction each; milliseconds of CPU and of time for 1,000 orders."""
     pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
@@ -69,7 +69,7 @@ def _written(
     for page in pages:
         sent = upsert.sent_rows(ORDERS, 1, page)
         if is_held:
-            held = upsert.hold(connection, ORDERS, 1, [dated.row.key for dated in page])
+            held = upsert.hold(connection, ORDERS, 1, [row.key for row in page])
             rows = connection.exec_driver_sql(statement, sent)
             assert len(list(upsert.written(rows, held))) == PAGE
         else:

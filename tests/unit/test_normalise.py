@@ -37,6 +37,7 @@ from sync.resources import RESOURCES
 
 ORDERS, CUSTOMERS = RESOURCES["orders"], RESOURCES["customers"]
 ZONE = "Europe/Madrid"
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 THINGS = Resource(
     name="things",
@@ -101,7 +102,7 @@ def normaliser(resource: Resource = THINGS) -> Normaliser:
 
 
 def batch(*records: Any, resource: Resource = THINGS) -> Batch:
-    return normaliser(resource).batch(records)
+    return normaliser(resource).batch(records, as_of=NOW)
 
 
 def row(record: Any, resource: Resource = THINGS) -> Row:
@@ -333,7 +334,7 @@ def test_lists_of_plain_values() -> None:
 def test_a_text_that_no_index_holds_is_a_reject() -> None:
     """An index row has a limit, and one record's text must not stop the page."""
     order = {"id": 1, "number": "9" * 501, "email": "", "phone": "9" * 500}
-    batch = Normaliser(RESOURCES["orders"], zone_of("UTC"), "UTC").batch([order])
+    batch = Normaliser(RESOURCES["orders"], zone_of("UTC"), "UTC").batch([order], as_of=NOW)
     [row] = batch.rows
     assert (row.values["email"], row.values["phone"]) == ("", "9" * 500)
     assert "number" not in row.values
@@ -481,7 +482,7 @@ def test_the_hash_tells_of_content_zone_and_declaration() -> None:
         row({"id": 1, "name": "a"}).content_hash,
         row({"id": 1, "name": "b"}).content_hash,
         Normaliser(THINGS, zone_of("UTC"), "UTC")
-        .batch([{"id": 1, "name": "a"}])
+        .batch([{"id": 1, "name": "a"}], as_of=NOW)
         .rows[0]
         .content_hash,
         row({"id": 1, "name": "a"}, CUSTOMERS).content_hash,
@@ -612,8 +613,8 @@ OPERATIONS = Resource(
 def test_equal_records_without_an_id_are_told_apart_by_counting() -> None:
     """Two equal operations in one second are two; read again they are the same two."""
     record = {"createdAt": "2026-01-31 10:00:00", "amount": 5}
-    first = normaliser(OPERATIONS).batch([record, record], parent=7)
-    again = normaliser(OPERATIONS).batch([record, record], parent=7)
+    first = normaliser(OPERATIONS).batch([record, record], as_of=NOW, parent=7)
+    again = normaliser(OPERATIONS).batch([record, record], as_of=NOW, parent=7)
     assert len({row.key for row in first.rows}) == 2
     assert [row.key for row in again.rows] == [row.key for row in first.rows]
     assert {row.values["account_id"] for row in first.rows} == {7}
@@ -622,14 +623,19 @@ def test_equal_records_without_an_id_are_told_apart_by_counting() -> None:
 def test_the_count_goes_on_over_pages() -> None:
     """A page's end may fall between two equal records."""
     record = {"createdAt": "2026-01-31 10:00:00", "amount": 5}
-    whole = normaliser(OPERATIONS).batch([record, record, record], parent=7)
-    first = normaliser(OPERATIONS).batch([record], parent=7)
-    second = normaliser(OPERATIONS).batch([record, record], parent=7, repeats=first.repeats)
+    whole = normaliser(OPERATIONS).batch([record, record, record], as_of=NOW, parent=7)
+    first = normaliser(OPERATIONS).batch([record], as_of=NOW, parent=7)
+    second = normaliser(OPERATIONS).batch(
+        [record, record], as_of=NOW, parent=7, repeats=first.repeats
+    )
     assert [row.key for row in first.rows + second.rows] == [row.key for row in whole.rows]
     assert second.repeats == whole.repeats
 
 
 def test_the_same_record_of_another_parent_is_another() -> None:
     record = {"createdAt": "2026-01-31 10:00:00", "amount": 5}
-    keys = {normaliser(OPERATIONS).batch([record], parent=parent).rows[0].key for parent in (7, 8)}
+    keys = {
+        normaliser(OPERATIONS).batch([record], as_of=NOW, parent=parent).rows[0].key
+        for parent in (7, 8)
+    }
     assert len(keys) == 2

@@ -6,6 +6,7 @@ it: each scalar of a record must be accounted for.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from sync.resources import RESOURCES
 ALL = RESOURCES
 RECORDED = Path(__file__).parents[3] / "shared" / "recorded"
 ZONE = "America/Santiago"
+NOW = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 READING = Reading(zone_of(ZONE))
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 SCALARS = str | int | float | Decimal | bool
@@ -35,7 +37,7 @@ def normalise(resource: Resource, records: list[Any]) -> Batch:
     """Rows of one page; where the parent is known from the request alone, it is number 77."""
     pathless = {field.name for field in resource.fields if not field.path}
     parent = 77 if resource.parent and resource.parent.column in pathless else None
-    return Normaliser(resource, zone_of(ZONE), ZONE).batch(records, parent=parent)
+    return Normaliser(resource, zone_of(ZONE), ZONE).batch(records, as_of=NOW, parent=parent)
 
 
 # Book-keeping

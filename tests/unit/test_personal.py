@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from dataclasses import replace
@@ -27,6 +28,7 @@ from sync.resources import RESOURCES
 from sync.rows import mask
 
 ZONE = "Europe/Moscow"
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 def every_field() -> list[tuple[str, Field]]:
@@ -271,7 +273,7 @@ def test_a_masked_row_is_what_its_masked_raw_gives(resource: Resource, changed: 
 
 def _row(resource: Resource, record: dict[str, Any]) -> Row:
     normaliser = Normaliser(resource, zone_of(ZONE), ZONE)
-    batch = normaliser.batch([record], parent=7 if resource.parent else None)
+    batch = normaliser.batch([record], as_of=NOW, parent=7 if resource.parent else None)
     assert not batch.rejects
     [row] = batch.rows
     return row

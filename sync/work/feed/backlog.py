@@ -207,7 +207,7 @@ def _write(
 ) -> None:
     """Write the entries up to an id."""
     rows = [row for row in entries.batch.rows if isinstance(row.key, int) and row.key <= until]
-    page = (replace(entries.batch, rows=rows), entries.as_of)
+    page = replace(entries.batch, rows=rows)
     write_rows(ctx, connection, history, [page], origin=Origin.SHOWN, crawl=crawl)
 
 

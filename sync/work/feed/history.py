@@ -142,19 +142,20 @@ def parts_told(ctx: Context, history: Resource, rows: Iterable[Row]) -> list[Jso
     assert isinstance(history.listing, SinceId)
     target = ctx.resources[history.listing.target]
     roots = {also.path.split(".")[0] for also in target.rereads} - {target.key}
-    parts: list[dict[str, Any]] = []
+    told: list[JsonRow] = []
     for row in rows if roots else ():
         record = decode(row.raw)
         stub = record.get(history.listing.subject)
         if not isinstance(stub, dict):
             continue
-        parts += [{root: stub[root]} for root in sorted(roots & stub.keys())]
+        parts = [{root: stub[root]} for root in sorted(roots & stub.keys())]
         changed = record.get("field")
         if isinstance(changed, str) and changed in roots:
             parts += [{changed: record.get(side)} for side in ("oldValue", "newValue")]
-    return [
-        row.values for part in parts for row in ctx.normalise(target, [{target.key: 1} | part]).rows
-    ]
+        records = [{target.key: number} | part for number, part in enumerate(parts, start=1)]
+        batch = ctx.normalise(target, records, as_of=row.as_of)
+        told += [made.values for made in batch.rows]
+    return told
 
 
 def told_of(entries: Iterable[Entry]) -> dict[int, ChangeHint]:
@@ -251,7 +252,7 @@ def entries_of(
 ) -> Entries:
     """Parse an answer of a history. Only a short page that says it is the last one ends a chain."""
     records = reply.records(history)
-    batch = ctx.normalise(history, records)
+    batch = ctx.normalise(history, records, as_of=reply.as_of)
     rows: dict[int, Row] = {
         row.key: row for row in batch.rows if isinstance(row.key, int) and row.key > after_id
     }
@@ -413,7 +414,7 @@ def write_entries(
     unread |= set(shapeless) - diagnostics.known_rejects(
         connection, ctx.store.id, history.name, shapeless
     )
-    page = (replace(answer.batch, rows=rows), answer.as_of)
+    page = replace(answer.batch, rows=rows)
     loaded = write_rows(ctx, connection, history, [page], origin=Origin.SHOWN)
     if unread:
         doubts.raise_doubt(

@@ -117,7 +117,7 @@ def take_sample(ctx: Context) -> None:
     read = read_again(
         ctx, target, {record: ChangeHint() for record in ids}, priority=Priority.REFRESH
     )
-    rows = [row for batch, _ in read.batches for row in batch.rows]
+    rows = [row for batch in read.batches for row in batch.rows]
     tombstones = [tombstone.key for tombstone in read.tombstones]
     for attempt in ctx.attempts():
         with attempt as connection:

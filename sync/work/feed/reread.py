@@ -37,7 +37,7 @@ class Read:
     """
 
     as_of: dt.datetime = _NEVER
-    batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
     tombstones: list[Tombstone] = field(default_factory=list)
     unlisted: list[int] = field(default_factory=list)
     listed: list[int] = field(default_factory=list)
@@ -66,9 +66,9 @@ def read_again(
     came: set[int] = set()
     for reply in answered.replies:
         read.as_of = min(read.as_of, reply.as_of)
-        batch = ctx.normalise(resource, reply.records(resource))
+        batch = ctx.normalise(resource, reply.records(resource), as_of=reply.as_of)
         came |= {row.key for row in batch.rows if isinstance(row.key, int)} & told.keys()
-        _take(ctx, batch, reply.as_of, read)
+        _take(ctx, batch, read)
     read.listed = sorted(came)
     read.moved = [record for record in read.listed if told[record].moved]
     missing = {each: at for each, at in answered.asked.items() if each not in came}
@@ -78,8 +78,8 @@ def read_again(
     read.unlisted += found.unlisted
     read.absent = found.absent
     read.failed = {**answered.failed, **found.failed}
-    for batch, as_of in found.batches:
-        _take(ctx, batch, as_of, read)
+    for batch in found.batches:
+        _take(ctx, batch, read)
     return read
 
 
@@ -95,13 +95,13 @@ def _told_of_missing(
     return {**told, **{record: before[record] for record in silent if record in before}}
 
 
-def _take(ctx: Context, batch: Batch, as_of: dt.datetime, read: Read) -> None:
+def _take(ctx: Context, batch: Batch, read: Read) -> None:
     """Keep the rows of mirrored sites; the rows of other sites go to `outside`."""
     read.outside += [
-        Tombstone(row.key, as_of, "absent") for row in batch.rows if not ctx.is_wanted(row)
+        Tombstone(row.key, row.as_of, "absent") for row in batch.rows if not ctx.is_wanted(row)
     ]
     batch.rows = [row for row in batch.rows if ctx.is_wanted(row)]
-    read.batches.append((batch, as_of))
+    read.batches.append(batch)
 
 
 def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> Loaded:

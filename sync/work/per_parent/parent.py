@@ -62,14 +62,14 @@ class Answered:
     parent: ParentRow
     first_as_of: dt.datetime
     check: PassCheck = field(default_factory=PassCheck)
-    batches: list[tuple[Batch, dt.datetime]] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
     is_missing: bool = False
     is_refused: bool = False
     held_bytes: int = 0
 
     def take(self, batch: Batch, part: Part) -> None:
         """Add a page, or a part of it."""
-        self.batches.append((batch, part.as_of))
+        self.batches.append(batch)
         self.held_bytes += part.body_bytes
         self.check.add([row.key for row in batch.rows], part.total, unusable=unusable(batch))
 
@@ -190,7 +190,9 @@ class _Reading:
             answered.is_missing = True
             return
         records = _records(reply, self.resource)
-        batch = self.ctx.normalise(self.resource, records, parent=self.parent.key)
+        batch = self.ctx.normalise(
+            self.resource, records, as_of=reply.as_of, parent=self.parent.key
+        )
         size = len(reply.body)
         part = Part(None, reply.as_of, len(records), pages=1, left=(), body_bytes=size)
         answered.take(batch, part)
@@ -215,6 +217,7 @@ class _Reading:
                     batch = self.ctx.normalise(
                         self.resource,
                         part.take_records(),
+                        as_of=part.as_of,
                         parent=self.parent.key,
                         repeats=repeats,
                     )

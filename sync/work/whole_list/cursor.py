@@ -47,7 +47,7 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
         # A record may have been published late on a page that was read before the last one.
         first_as_of = first_as_of or reply.as_of
         records = reply.records(resource)
-        batch = ctx.normalise(resource, records, repeats=position.repeats)
+        batch = ctx.normalise(resource, records, as_of=reply.as_of, repeats=position.repeats)
         following = _next(reply)
         is_end = not records or not following or following == position.cursor
         passed: Position | None = None
@@ -59,8 +59,7 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
             passed = position if is_settled else None
         for attempt in ctx.attempts():
             with attempt as connection:
-                page = (batch, reply.as_of)
-                write_rows(ctx, connection, resource, [page], origin=Origin.SHOWN, crawl=crawl)
+                write_rows(ctx, connection, resource, [batch], origin=Origin.SHOWN, crawl=crawl)
                 if passed is not None:
                     positions.set_position(connection, ctx.store.id, resource.name, passed)
                 if is_end:

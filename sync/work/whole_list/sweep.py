@@ -135,13 +135,12 @@ def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
         priority=Priority.REFRESH,
         tries=TRIES,
     )
-    batch = ctx.normalise(resource, reply.records(resource))
+    batch = ctx.normalise(resource, reply.records(resource), as_of=reply.as_of)
     result = Pass()
     result.take(batch, Part(None, reply.as_of, total=len(batch.rows), pages=1, left=()))
     for attempt in ctx.attempts():
         with attempt as connection:
-            page = (batch, reply.as_of)
-            write_rows(ctx, connection, resource, [page], origin=Origin.WALK, crawl=crawl)
+            write_rows(ctx, connection, resource, [batch], origin=Origin.WALK, crawl=crawl)
     return result
 
 
@@ -184,7 +183,7 @@ def read_list(
 
     def fetch(job: _Job) -> _Fetched:
         part = read_part(pages, job.spans)
-        return _Fetched(ctx.normalise(resource, part.take_records()), part)
+        return _Fetched(ctx.normalise(resource, part.take_records(), as_of=part.as_of), part)
 
     with Prefetcher(fetch, size=lambda fetched: fetched.part.body_bytes) as ahead:
         ahead.push_each(jobs([1]))
@@ -206,8 +205,7 @@ def read_list(
             result.take(batch, part)
             for attempt in ctx.attempts():
                 with attempt as connection:
-                    read = (batch, part.as_of)
-                    write_rows(ctx, connection, resource, [read], origin=origin, crawl=crawl)
+                    write_rows(ctx, connection, resource, [batch], origin=origin, crawl=crawl)
             if ctx.stop.is_set():
                 raise TryLater("stopped between two pages of a pass")
             if not batch.rows and not batch.rejects and not part.failed and not part.unnamed:
@@ -266,7 +264,7 @@ def _begin_at_the_end(ctx: Context, resource: Resource, result: Pass, *, page: i
 
 
 def _rows(ctx: Context, resource: Resource, part: Part) -> list[Row]:
-    return ctx.normalise(resource, part.take_records()).rows
+    return ctx.normalise(resource, part.take_records(), as_of=part.as_of).rows
 
 
 def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], int, bool]:

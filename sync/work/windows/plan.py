@@ -97,6 +97,7 @@ def oldest_day(
     rows = beside.rows
     with contextlib.suppress(Refused):  # the list became shorter: the last part is open
         last = ctx.api.later(resource, last_page, priority=priority)
-        rows = [*ctx.normalise(resource, last.records(resource)).rows, *rows]
+        found = ctx.normalise(resource, last.records(resource), as_of=last.as_of)
+        rows = [*found.rows, *rows]
     newest = days.last or ctx.draw().astimezone(ctx.zone).date()
     return min([*(row.created_on for row in rows if row.created_on is not None), newest])

@@ -167,7 +167,7 @@ class _Walker:
 
     def _fetch(self, job: Job) -> WindowPage:
         part = read_part(self._list(job), job.spans)
-        batch = self.ctx.normalise(self.resource, part.take_records())
+        batch = self.ctx.normalise(self.resource, part.take_records(), as_of=part.as_of)
         return WindowPage(job.window, job.page, job.spans[0].first, batch, part)
 
     def _take(
@@ -374,7 +374,7 @@ class _Walker:
         origin = Origin.DEEP if deep else Origin.WALK
         if self.crawl.kind == "load" and not deep:
             origin = Origin.LOAD
-        read = [(page.batch, page.part.as_of) for page in pages]
+        read = [page.batch for page in pages]
         loaded = write_rows(ctx, connection, resource, read, origin=origin, crawl=self.crawl)
         for page in pages:
             rereads.failed(connection, ctx.store.id, resource.name, page.part.failed)

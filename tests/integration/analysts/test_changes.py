@@ -15,7 +15,7 @@ from sync.declare.moments import zone_of
 from sync.embedded import Servers
 from sync.privacy import erasure, readers
 from sync.records.normalise import Normaliser, Row
-from sync.records.observed import ObservedRow, Origin
+from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.erasing import erase_stored
 from sync.rows.rewrite import rewrite
@@ -223,12 +223,11 @@ class Writer:
 
     def load(self, connection: sa.Connection, origin: Origin = Origin.SHOWN, **but: Any) -> None:
         self.seconds += 1
-        rows = [ObservedRow(self.row(**but), self.now)]
-        load(connection, RESOURCES["orders"], self.store, rows, origin=origin)
+        load(connection, RESOURCES["orders"], self.store, [self.row(**but)], origin=origin)
 
     def row(self, **but: Any) -> Row:
-        made = Normaliser(RESOURCES["orders"], zone_of("UTC"), "UTC").batch([ORDER | but])
-        return made.rows[0]
+        normaliser = Normaliser(RESOURCES["orders"], zone_of("UTC"), "UTC")
+        return normaliser.batch([ORDER | but], as_of=self.now).rows[0]
 
     @property
     def now(self) -> dt.datetime:
@@ -280,8 +279,7 @@ def test_the_repair_of_a_row_that_was_altered_by_hand_is_told(engine: sa.Engine,
             if way == "comparison":
                 shop.load(connection, Origin.DEEP)
             else:
-                rows = [ObservedRow(shop.row(), shop.now)]
-                rewrite(connection, RESOURCES["orders"], shop.store, rows)
+                rewrite(connection, RESOURCES["orders"], shop.store, [shop.row()])
         shop.assert_told(orders=told)
 
 

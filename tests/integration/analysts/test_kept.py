@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sync.declare.moments import zone_of
 from sync.privacy import readers
 from sync.records.normalise import Normaliser
-from sync.records.observed import ObservedRow, Origin
+from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows import kept
 from sync.rows.erasing import erase_stored
@@ -46,12 +46,12 @@ class Shop:
                 self.write(name, *records, connection=own)
             return
         self.moment += dt.timedelta(seconds=1)
-        batch = Normaliser(RESOURCES[name], zone_of(ZONE), ZONE).batch(list(records))
+        normaliser = Normaliser(RESOURCES[name], zone_of(ZONE), ZONE)
+        batch = normaliser.batch(list(records), as_of=self.moment)
         assert len(batch.rows) == len(records), batch.rejects
-        rows = [ObservedRow(row, self.moment) for row in batch.rows]
-        keys = [row.row.key for row in rows]
+        keys = [row.key for row in batch.rows]
         with kept.following(connection, RESOURCES[name], self.store, keys) as written:
-            loaded = load(connection, RESOURCES[name], self.store, rows, origin=Origin.WALK)
+            loaded = load(connection, RESOURCES[name], self.store, batch.rows, origin=Origin.WALK)
             written.update(loaded.keys)
 
     def delete(self, name: str, key: int) -> None:

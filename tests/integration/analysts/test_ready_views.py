@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sync.declare.moments import zone_of
 from sync.records.normalise import Normaliser
-from sync.records.observed import ObservedRow, Origin
+from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows import doubled_hour, kept
 from sync.rows.upsert import load
@@ -351,13 +351,10 @@ def test_an_hour_that_comes_twice_leaves_no_order_open_for_a_year(
     normaliser = Normaliser(RESOURCES["order_history"], zone, "Europe/Madrid")
     for number, page in enumerate(pages):
         as_of = dt.datetime(2026, 1, 1, second=number, tzinfo=dt.UTC)
-        rows = [
-            ObservedRow(row, as_of)
-            for row in normaliser.batch([records[index] for index in page]).rows
-        ]
+        rows = normaliser.batch([records[index] for index in page], as_of=as_of).rows
         with engine.begin() as connection:
             history = RESOURCES["order_history"]
-            keys = [row.row.key for row in rows]
+            keys = [row.key for row in rows]
             with kept.following(connection, history, shop.store_id, keys) as written:
                 loaded = load(connection, history, shop.store_id, rows, origin=Origin.SHOWN)
                 moved = doubled_hour.settle(connection, history, shop.store_id, rows, zone)

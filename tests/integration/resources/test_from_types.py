@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 from sync.crm.decode import decode
 from sync.database.engine import connect
 from sync.declare import Resource
-from sync.records.observed import ObservedRow, Origin
+from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.upsert import load
 from sync.state import diagnostics
@@ -26,7 +25,6 @@ from tests.unit.test_declarations import API, declared, endpoints, facts
 from tests.unit.test_normalise_accounts import UNSTORABLE, lost, normalise
 
 pytestmark = pytest.mark.skipif(not API.is_dir(), reason="the API facts are not on this machine")
-AS_OF = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 WORDS = st.sampled_from(
     ["", "text", "имя", "\x00", "a\x00b", "\ud800", "\U0001f600", "'; DROP TABLE crm.orders; --",
@@ -131,8 +129,7 @@ def test_records_of_the_apis_types_are_rows_that_postgres_takes(
             assert lost(resource, record, row, batch) == []
     batch = normalise(resource, sent)
     with engine.connect() as connection:
-        rows = [ObservedRow(row, AS_OF) for row in batch.rows]
-        loaded = load(connection, resource, 1, rows, origin=Origin.WALK)
+        loaded = load(connection, resource, 1, batch.rows, origin=Origin.WALK)
         diagnostics.keep_rejects(connection, 1, resource.name, rejects=batch.rejects)
         diagnostics.keep_unknown(connection, 1, resource.name, batch.unknown)
         assert loaded.inserted == len(batch.rows)

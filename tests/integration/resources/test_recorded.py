@@ -168,7 +168,8 @@ def check(crawled: tuple[Mirror, list[str]], file: str, resource: Resource) -> N
     assert mirror.rows("SELECT path FROM sync.unknown_field WHERE resource = :r", **about) == []
     for record in records:
         row = by_raw[json.dumps(record, sort_keys=True)]
-        made = Row(row.key, present(row, [f.name for f in resource.fields]), [], b"", b"", None)
+        values = present(row, [f.name for f in resource.fields])
+        made = Row(row.key, values, [], b"", b"", None, row.as_of)
         for child in resource.children:
             where = f" WHERE {resource.parent_column} = :k" if resource.parent_column else ""
             order = child.key or "ordinal"

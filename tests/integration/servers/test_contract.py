@@ -23,8 +23,8 @@ from sync.embedded import Servers
 from sync.embedded.postgres import DATABASE, USER
 from sync.embedded.process import free_port
 from sync.errors import NeedsOperator, TryLater
-from sync.records.normalise import Normaliser
-from sync.records.observed import Loaded, ObservedRow, Origin
+from sync.records.normalise import Normaliser, Row
+from sync.records.observed import Loaded, Origin
 from sync.resources import RESOURCES
 from sync.rows import upsert
 from sync.rows.upsert import load
@@ -83,13 +83,13 @@ def store(connection: sa.Connection) -> int:
     )
 
 
-def rows_of(resource: Resource, *names: str) -> list[ObservedRow]:
+def rows_of(resource: Resource, *names: str) -> list[Row]:
     records = [
         {"code": f"code-{number}", "name": name, "active": True, "ordering": number}
         for number, name in enumerate(names)
     ]
-    batch = Normaliser(resource, dt.UTC, "UTC").batch(records)  # type: ignore[arg-type]
-    return [ObservedRow(row, SENT) for row in batch.rows]
+    batch = Normaliser(resource, dt.UTC, "UTC").batch(records, as_of=SENT)  # type: ignore[arg-type]
+    return batch.rows
 
 
 @pytest.mark.parametrize("whose", ["environment", "database", "role"])
