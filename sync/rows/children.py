@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from sync.database.identifiers import crm_name
 from sync.declare import Child, Resource
+from sync.records.loaded import Key
 from sync.records.normalise import JsonRow, Row
-from sync.records.observed import Key
 from sync.rows.sql import CHANGE_NO, json_of, key_name, key_type
 
 REMOVED = "removed_rows"

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
-from sync.records.observed import Key
+from sync.records.loaded import Key
 from sync.state import coverage
 
 _SPANS, _MARGIN = "sync.keep_order_status_spans", "sync.keep_order_margin"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sync.crawl import WHOLE, Days
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
-from sync.records.observed import Key
+from sync.records.loaded import Key
 from sync.rows.sql import key_name, key_type
 from sync.state.stores import Store
 

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from sync.database.identifiers import crm_name
 from sync.declare import Child, Resource
+from sync.records.loaded import Key
 from sync.records.normalise import Row
-from sync.records.observed import Key
 from sync.rows import children, suppress
 from sync.rows.sql import CHANGE_NO, content_columns, key_name, key_type
 from sync.rows.store_options import store_options

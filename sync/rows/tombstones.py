@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sync.declare import Resource
-from sync.records.observed import Key, Loaded
+from sync.records.loaded import Key, Loaded
 from sync.rows import children, suppress, versions
 from sync.rows.sql import mark_deleted_sql
 from sync.rows.store_options import store_options

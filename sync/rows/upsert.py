@@ -20,8 +20,8 @@ from psycopg.types.json import Json, Jsonb
 from sync.database.identifiers import crm_name
 from sync.declare import ID, Reread, Resource
 from sync.errors import Overtaken
+from sync.records.loaded import Key, Loaded, Source, Unchanged
 from sync.records.normalise import Row
-from sync.records.observed import Key, Loaded, Origin
 from sync.rows import children, letters, suppress, versions
 from sync.rows.sql import (
     altered_sql,
@@ -41,7 +41,8 @@ def load(
     store_id: int,
     records: Iterable[Row],
     *,
-    origin: Origin,
+    source: Source = Source.NEWS,
+    unchanged: Unchanged = Unchanged.DROPPED,
 ) -> Loaded:
     """Write records of one resource and their children by the rule of the module.
 
@@ -53,25 +54,24 @@ def load(
         return result
     on = _masked(connection, resource, store_id, list(newest.values()))
     known = _known(connection, resource, store_id, list(newest))
-    wanted, touched = _wanted(newest, known, result, origin=origin)
-    if origin is Origin.DEEP and touched:
-        wanted += _altered(connection, resource, store_id, touched)
-        touched = []
-    if touched:
-        _move_as_of(connection, resource, store_id, touched, result)
+    wanted, same = _wanted(newest, known, result)
+    if same and unchanged is Unchanged.COMPARED:
+        wanted += _altered(connection, resource, store_id, same)
+    if same and unchanged is Unchanged.MOVED:
+        _move_as_of(connection, resource, store_id, same, result)
     if wanted:
         before = [row for row in wanted if row.key in known]
         keys = [row.key for row in before]
         held = hold(connection, resource, store_id, keys)
         name_before(connection, resource, store_id, keys, result)
-        named = before if origin is Origin.LOAD else wanted
+        named = before if source is Source.LOAD else wanted
         add_named(resource, (row.values for row in named), result)
         if on.versions:
             versions.keep(
                 connection, resource, store_id, [(row.key, row.as_of, row.raw) for row in wanted]
             )
         _write(connection, resource, store_id, wanted, result, held=held)
-        if origin is Origin.LOAD:
+        if source is Source.LOAD:
             letters.require_as_sent(connection, resource, store_id, wanted)
     return result
 
@@ -233,11 +233,11 @@ def _known(
 
 
 def _wanted(
-    newest: dict[Key, Row], known: dict[Key, _Known], result: Loaded, *, origin: Origin
+    newest: dict[Key, Row], known: dict[Key, _Known], result: Loaded
 ) -> tuple[list[Row], list[Row]]:
-    """Sort records into those to write and those whose `as_of` alone moves."""
+    """Return the records to write, and those whose content alone is known already."""
     wanted: list[Row] = []
-    touched: list[Row] = []
+    unchanged: list[Row] = []
     for key, row in newest.items():
         before = known.get(key)
         same = before is not None and before.live and before.content_hash == row.content_hash
@@ -246,9 +246,9 @@ def _wanted(
             wanted.append(row)
         elif not same:
             result.refused.append(key)
-        elif is_later and origin in (Origin.REREAD, Origin.DEEP):
-            touched.append(row)
-    return wanted, touched
+        elif is_later:
+            unchanged.append(row)
+    return wanted, unchanged
 
 
 def _altered(
@@ -272,11 +272,11 @@ def _move_as_of(
     connection: sa.Connection,
     resource: Resource,
     store_id: int,
-    touched: Sequence[Row],
+    same: Sequence[Row],
     result: Loaded,
 ) -> None:
     """Move the `as_of` of rows that did not change; refuse those that were changed meanwhile."""
-    ordered = sorted(touched, key=lambda row: row.key)
+    ordered = sorted(same, key=lambda row: row.key)
     found = connection.exec_driver_sql(
         move_sql(resource),
         (

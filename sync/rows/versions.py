@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
-from sync.records.observed import Key
+from sync.records.loaded import Key
 from sync.rows import mask
 from sync.schema.columns import VERSIONED
 

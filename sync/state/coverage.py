@@ -11,7 +11,7 @@ from sync.crawl import Days
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.deletion import HALF_COUNTS_FROM, is_too_many
-from sync.records.observed import Loaded, Origin
+from sync.records.loaded import Loaded, Source
 from sync.state import doubts
 from sync.state.declared import DECLARED
 from sync.telemetry import counted
@@ -94,7 +94,7 @@ def add_loaded(
     store_id: int,
     loaded: Loaded,
     *,
-    origin: Origin,
+    source: Source,
 ) -> None:
     """Add the counts of rows just written to coverage, in the transaction of the rows.
 
@@ -104,8 +104,7 @@ def add_loaded(
     declaration than the rest set the version to MIXED, so that all are rebuilt.
     """
     delta = loaded.live_delta
-    is_told = origin in (Origin.SHOWN, Origin.REREAD)
-    expected = delta + loaded.concluded if is_told else 0
+    expected = delta + loaded.concluded if source is Source.NEWS else 0
     written = loaded.written + loaded.deleted
     counted(rows=loaded.seen, changed=written)
     if not (delta or expected or loaded.refused or written):

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from sync.crm.decode import decode
 from sync.declare import Resource
+from sync.records.loaded import Key
 from sync.records.normalise import Batch, Row
-from sync.records.observed import Key
 from sync.rows import doubled_hour, kept
 from sync.rows.rewrite import Stored, rewrite, stored
 from sync.state import coverage, crawls

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Sequence
 import sqlalchemy as sa
 
 from sync.declare import HistoryFeed, Reread, Resource
+from sync.records.loaded import Loaded, Source, Unchanged
 from sync.records.normalise import Batch, JsonRow, Row
-from sync.records.observed import Loaded, Origin
 from sync.rows import doubled_hour, kept
 from sync.rows.live_rows import live_among, relist
 from sync.rows.tombstones import Tombstone, mark_deleted
@@ -31,7 +31,8 @@ def write_rows(
     resource: Resource,
     pages: Sequence[Batch],
     *,
-    origin: Origin,
+    source: Source = Source.NEWS,
+    unchanged: Unchanged = Unchanged.DROPPED,
     tombstones: Sequence[Tombstone] = (),
     relisted: Iterable[int] = (),
     crawl: Crawl | None = None,
@@ -48,7 +49,7 @@ def write_rows(
         # First of all, as whoever applies its feed locks it: feed and rows come in any order then.
         coverage.lock(connection, store_id, resource.name)
     with kept.following(connection, resource, store_id, keys) as written:
-        loaded = load(connection, resource, store_id, rows, origin=origin)
+        loaded = load(connection, resource, store_id, rows, source=source, unchanged=unchanged)
         moved = doubled_hour.settle(connection, resource, store_id, rows, ctx.zone)
         seen = loaded.seen
         loaded.add(mark_deleted(connection, resource, store_id, tombstones))
@@ -62,15 +63,15 @@ def write_rows(
         relist(connection, resource, store_id, [*relisted, *returned])
     for page in pages:
         ctx.keep_notes(connection, resource, page)
-    if origin is Origin.REREAD:
+    if unchanged is Unchanged.MOVED:
         # A newer row refused a feed's re-read: read the record again, never skip it.
         refused = [key for key in loaded.refused if isinstance(key, int)]
         rereads.ask_again(connection, store_id, resource.name, refused, reason="refused")
     _queue_named(ctx, connection, resource, loaded)
     _queue_moved(ctx, connection, resource, tombstones)
-    if loaded.written or origin is Origin.REREAD:
+    if loaded.written or unchanged is Unchanged.MOVED:
         _queue_orphans(ctx, connection, resource, rows)
-    coverage.add_loaded(connection, resource, store_id, loaded, origin=origin)
+    coverage.add_loaded(connection, resource, store_id, loaded, source=source)
     if crawl is not None:
         crawls.count_pages(
             connection,
@@ -87,7 +88,7 @@ def write_tombstones(
     ctx: Context, connection: sa.Connection, resource: Resource, tombstones: Sequence[Tombstone]
 ) -> Loaded:
     """Mark rows as deleted, and queue the records that they named or that point at them."""
-    return write_rows(ctx, connection, resource, (), origin=Origin.SHOWN, tombstones=tombstones)
+    return write_rows(ctx, connection, resource, (), tombstones=tombstones)
 
 
 def _queue_moved(

@@ -22,7 +22,6 @@ from sync.declare.moments import zone_of
 from sync.embedded import Servers
 from sync.privacy import readers
 from sync.records.normalise import Normaliser, records_of
-from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.upsert import load
 from sync.sandbox import Sandbox
@@ -73,7 +72,7 @@ def mirror(stage: Stage) -> int:
             as_of = clock.draw(stage.engine, store)
             rows = normaliser.batch(records, as_of=as_of).rows
             with stage.engine.begin() as connection:
-                load(connection, resource, store, rows, origin=Origin.WALK)
+                load(connection, resource, store, rows)
     return store
 
 

@@ -17,7 +17,6 @@ from sync.crm.decode import decode
 from sync.declare.moments import zone_of
 from sync.embedded import Servers
 from sync.records.normalise import Normaliser, Row
-from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.upsert import load
 from sync.settings import Settings
@@ -98,7 +97,7 @@ def upserts(servers: Servers, records: str) -> list[Figure]:
 
                 def write(page: list[Row] = each) -> None:
                     with stage.engine.begin() as connection:
-                        load(connection, RESOURCES["orders"], store, page, origin=Origin.WALK)
+                        load(connection, RESOURCES["orders"], store, page)
 
                 times.append(_timed(write))
             took[f"{what} {size}"] = statistics.median(times)

@@ -20,7 +20,6 @@ from sync.crm import Priority
 from sync.declare import Resource
 from sync.declare.moments import local_text
 from sync.errors import TryLater
-from sync.records.observed import Origin
 from sync.state import coverage, crawls, doubts, feeds, windows
 from sync.state.crawls import Crawl
 from sync.state.windows import Window
@@ -208,7 +207,7 @@ def _write(
     """Write the entries up to an id."""
     rows = [row for row in entries.batch.rows if isinstance(row.key, int) and row.key <= until]
     page = replace(entries.batch, rows=rows)
-    write_rows(ctx, connection, history, [page], origin=Origin.SHOWN, crawl=crawl)
+    write_rows(ctx, connection, history, [page], crawl=crawl)
 
 
 def _meet(ctx: Context, crawl: Crawl, history: Resource) -> None:

@@ -20,8 +20,8 @@ from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
 from sync.errors import TooLarge, TooSlow, TryLater
 from sync.failpoints import scaled
+from sync.records.loaded import Loaded
 from sync.records.normalise import Batch, JsonRow, Row
-from sync.records.observed import Loaded, Origin
 from sync.state import crawls, diagnostics, doubts, feeds
 from sync.state.feeds import Feed
 from sync.work.context import Context
@@ -415,7 +415,7 @@ def write_entries(
         connection, ctx.store.id, history.name, shapeless
     )
     page = replace(answer.batch, rows=rows)
-    loaded = write_rows(ctx, connection, history, [page], origin=Origin.SHOWN)
+    loaded = write_rows(ctx, connection, history, [page])
     if unread:
         doubts.raise_doubt(
             connection,

@@ -16,7 +16,7 @@ from sync.crawl import lists_lag
 from sync.crm import Priority
 from sync.database.identifiers import crm_name
 from sync.declare import Resource, SinceId
-from sync.records.observed import Loaded
+from sync.records.loaded import Loaded
 from sync.rows.live_rows import live_among
 from sync.rows.upsert import differing, name_before
 from sync.state import feeds, rereads

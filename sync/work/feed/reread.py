@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from sync.crm import Priority
 from sync.declare import Resource
+from sync.records.loaded import Loaded, Unchanged
 from sync.records.normalise import Batch
-from sync.records.observed import Loaded, Origin
 from sync.rows.live_rows import live_among
 from sync.rows.tombstones import Tombstone
 from sync.state import doubts, feeds, rereads
@@ -118,7 +118,7 @@ def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Rea
         connection,
         resource,
         read.batches,
-        origin=Origin.REREAD,
+        unchanged=Unchanged.MOVED,
         tombstones=[*read.tombstones, *outside],
         relisted=read.moved,
     )

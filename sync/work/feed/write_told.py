@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from sync.declare import Resource, SinceId
-from sync.records.observed import Loaded
+from sync.records.loaded import Loaded
 from sync.state import coverage, crawls, departures, feeds, rereads, windows
 from sync.work.context import Context
 from sync.work.feed.history import Entries, Entry, parts_told, write_entries

@@ -18,7 +18,7 @@ from sync.crm import Priority
 from sync.declare import Resource
 from sync.deletion import By, Deleted, Evidence, Withheld
 from sync.errors import MissingScope, NotFound, TryLater, Unavailable, UnexpectedData
-from sync.records.observed import Loaded, Origin
+from sync.records.loaded import Loaded
 from sync.rows.live_rows import count_live, keys_of_parent, orphans
 from sync.rows.tombstones import Tombstone
 from sync.state import approvals, coverage, crawls, rereads
@@ -270,7 +270,6 @@ class _Asker:
             connection,
             self.resource,
             answered.batches,
-            origin=Origin.SHOWN,
             tombstones=tombstones,
             crawl=self.crawl,
         )

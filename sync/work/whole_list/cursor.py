@@ -17,7 +17,6 @@ from sync.crm import Priority
 from sync.declare import Resource
 from sync.errors import UnexpectedData
 from sync.records.normalise import Batch
-from sync.records.observed import Origin
 from sync.state import approvals, crawls, positions
 from sync.state.crawls import Crawl
 from sync.state.positions import Position
@@ -59,7 +58,7 @@ def crawl_cursor(ctx: Context, crawl: Crawl) -> bool:
             passed = position if is_settled else None
         for attempt in ctx.attempts():
             with attempt as connection:
-                write_rows(ctx, connection, resource, [batch], origin=Origin.SHOWN, crawl=crawl)
+                write_rows(ctx, connection, resource, [batch], crawl=crawl)
                 if passed is not None:
                     positions.set_position(connection, ctx.store.id, resource.name, passed)
                 if is_end:

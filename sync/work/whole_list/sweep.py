@@ -16,8 +16,8 @@ from sync.crm import Priority
 from sync.declare import Resource, SinglePage
 from sync.deletion import By, Deleted, Evidence, Withheld
 from sync.errors import Refused, TryLater
+from sync.records.loaded import Source
 from sync.records.normalise import Batch, Row
-from sync.records.observed import Origin
 from sync.rows.live_rows import live_keys
 from sync.rows.tombstones import Tombstone
 from sync.state import approvals, crawls, diagnostics, rereads
@@ -140,7 +140,7 @@ def _read_once(ctx: Context, crawl: Crawl, resource: Resource) -> Pass:
     result.take(batch, Part(None, reply.as_of, total=len(batch.rows), pages=1, left=()))
     for attempt in ctx.attempts():
         with attempt as connection:
-            write_rows(ctx, connection, resource, [batch], origin=Origin.WALK, crawl=crawl)
+            write_rows(ctx, connection, resource, [batch], source=Source.WALK, crawl=crawl)
     return result
 
 
@@ -149,7 +149,7 @@ def _read_pages(ctx: Context, crawl: Crawl, resource: Resource, before: Pass | N
     result = Pass(crawl.days if resource.created_field else WHOLE)
     if before is not None and before.check.grew and before.check.ascends:
         _begin_at_the_end(ctx, resource, result, page=before.pages)
-    read_list(ctx, resource, result, origin=Origin.WALK, crawl=crawl)
+    read_list(ctx, resource, result, source=Source.WALK, crawl=crawl)
     if result.check.pages > 1:
         small = list_params(ctx, resource, result.days, page=1, limit=SMALL_PAGE)
         probe = insistent(
@@ -167,7 +167,7 @@ def read_list(
     resource: Resource,
     result: Pass,
     *,
-    origin: Origin,
+    source: Source,
     chosen: Mapping[str, object] | None = None,
     crawl: Crawl | None = None,
 ) -> None:
@@ -205,7 +205,7 @@ def read_list(
             result.take(batch, part)
             for attempt in ctx.attempts():
                 with attempt as connection:
-                    write_rows(ctx, connection, resource, [batch], origin=origin, crawl=crawl)
+                    write_rows(ctx, connection, resource, [batch], source=source, crawl=crawl)
             if ctx.stop.is_set():
                 raise TryLater("stopped between two pages of a pass")
             if not batch.rows and not batch.rejects and not part.failed and not part.unnamed:

@@ -10,7 +10,7 @@ import datetime as dt
 
 from sync.declare import Incremental, Resource
 from sync.declare.moments import Zone, local_text
-from sync.records.observed import Origin
+from sync.records.loaded import Source
 from sync.state import coverage
 from sync.work.context import Context
 from sync.work.whole_list.sweep import PASSES, Pass, read_list
@@ -32,7 +32,7 @@ def poll(ctx: Context, resource: Resource) -> None:
     bound = bound_of(since, ctx.draw(), changes.overlap_seconds, ctx.zone)
     for _ in range(PASSES):
         read = Pass()
-        read_list(ctx, resource, read, origin=Origin.SHOWN, chosen={changes.since: bound})
+        read_list(ctx, resource, read, source=Source.NEWS, chosen={changes.since: bound})
         check, first = read.check, read.first_as_of
         assert first is not None
         if check.pages <= 1 or len(check.ids) >= max(check.totals):

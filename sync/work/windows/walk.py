@@ -23,8 +23,8 @@ from sync.crawl import (
 )
 from sync.crm import Priority
 from sync.errors import Refused
+from sync.records.loaded import Source, Unchanged
 from sync.records.normalise import Batch
-from sync.records.observed import Origin
 from sync.state import coverage, crawls, diagnostics, doubts, rereads, windows
 from sync.state.crawls import Crawl
 from sync.state.windows import Window
@@ -190,7 +190,7 @@ class _Walker:
         if page.number == 1 and window.state == "planned" and self._accept_first(ahead, page):
             return
         if self._pending and self._pending[-1].window.deep != window.deep:
-            self._commit()  # pages of compared windows are written with another origin
+            self._commit()  # a compared window is written in its own way
         self._pending.append(page)
         ids = frozenset(row.key for row in page.batch.rows)
         if page.is_empty and page.number > 1:
@@ -371,11 +371,15 @@ class _Walker:
     def _load(self, connection: sa.Connection, pages: list[WindowPage]) -> None:
         ctx, resource = self.ctx, self.resource
         deep = pages[0].window.deep
-        origin = Origin.DEEP if deep else Origin.WALK
-        if self.crawl.kind == "load" and not deep:
-            origin = Origin.LOAD
-        read = [page.batch for page in pages]
-        loaded = write_rows(ctx, connection, resource, read, origin=origin, crawl=self.crawl)
+        loaded = write_rows(
+            ctx,
+            connection,
+            resource,
+            [page.batch for page in pages],
+            source=Source.LOAD if self.crawl.kind == "load" and not deep else Source.WALK,
+            unchanged=Unchanged.COMPARED if deep else Unchanged.DROPPED,
+            crawl=self.crawl,
+        )
         for page in pages:
             rereads.failed(connection, ctx.store.id, resource.name, page.part.failed)
         if deep:

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sync.declare.moments import zone_of
 from sync.embedded import Servers
 from sync.privacy import erasure, readers
+from sync.records.loaded import Unchanged
 from sync.records.normalise import Normaliser, Row
-from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.erasing import erase_stored
 from sync.rows.rewrite import rewrite
@@ -221,9 +221,12 @@ class Writer:
             self.load(connection)
         self.reader.catch_up()
 
-    def load(self, connection: sa.Connection, origin: Origin = Origin.SHOWN, **but: Any) -> None:
+    def load(
+        self, connection: sa.Connection, unchanged: Unchanged = Unchanged.DROPPED, **but: Any
+    ) -> None:
         self.seconds += 1
-        load(connection, RESOURCES["orders"], self.store, [self.row(**but)], origin=origin)
+        rows = [self.row(**but)]
+        load(connection, RESOURCES["orders"], self.store, rows, unchanged=unchanged)
 
     def row(self, **but: Any) -> Row:
         normaliser = Normaliser(RESOURCES["orders"], zone_of("UTC"), "UTC")
@@ -277,7 +280,7 @@ def test_the_repair_of_a_row_that_was_altered_by_hand_is_told(engine: sa.Engine,
     for told in (1, 0):
         with engine.begin() as connection:
             if way == "comparison":
-                shop.load(connection, Origin.DEEP)
+                shop.load(connection, Unchanged.COMPARED)
             else:
                 rewrite(connection, RESOURCES["orders"], shop.store, [shop.row()])
         shop.assert_told(orders=told)

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from sync.declare.moments import zone_of
 from sync.privacy import readers
 from sync.records.normalise import Normaliser
-from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows import kept
 from sync.rows.erasing import erase_stored
@@ -51,7 +50,7 @@ class Shop:
         assert len(batch.rows) == len(records), batch.rejects
         keys = [row.key for row in batch.rows]
         with kept.following(connection, RESOURCES[name], self.store, keys) as written:
-            loaded = load(connection, RESOURCES[name], self.store, batch.rows, origin=Origin.WALK)
+            loaded = load(connection, RESOURCES[name], self.store, batch.rows)
             written.update(loaded.keys)
 
     def delete(self, name: str, key: int) -> None:

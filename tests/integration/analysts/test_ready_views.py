@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from sync.declare.moments import zone_of
 from sync.records.normalise import Normaliser
-from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows import doubled_hour, kept
 from sync.rows.upsert import load
@@ -356,7 +355,7 @@ def test_an_hour_that_comes_twice_leaves_no_order_open_for_a_year(
             history = RESOURCES["order_history"]
             keys = [row.key for row in rows]
             with kept.following(connection, history, shop.store_id, keys) as written:
-                loaded = load(connection, history, shop.store_id, rows, origin=Origin.SHOWN)
+                loaded = load(connection, history, shop.store_id, rows)
                 moved = doubled_hour.settle(connection, history, shop.store_id, rows, zone)
                 written.update(loaded.keys, moved)
     assert moments(shop.rows(SPANS)) == [

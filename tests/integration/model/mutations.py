@@ -13,7 +13,7 @@ from sync import deletion
 from sync.crm import Priority
 from sync.database import contract
 from sync.declare import Resource
-from sync.records.observed import Loaded
+from sync.records.loaded import Loaded
 from sync.rows import sql, tombstones, upsert
 from sync.rows.tombstones import Tombstone
 from sync.state import departures, doubts, feeds, lanes, windows

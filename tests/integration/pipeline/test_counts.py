@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from sync.embedded.process import wait_until
-from sync.records.observed import Loaded, Origin
+from sync.records.loaded import Loaded, Source
 from sync.rows.sql import known_sql
 from sync.state import coverage
 from sync.state.clock import draw
@@ -50,7 +50,7 @@ def test_rows_a_feed_adds_while_a_walk_counts_are_counted_once(
         )
         coverage.add_loaded(
             feed, mirror.resources["orders"], mirror.store_id, Loaded(seen=1, inserted=1),
-            origin=Origin.REREAD,
+            source=Source.NEWS,
         )  # fmt: skip
         walking = threading.Thread(target=walk)
         walking.start()

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from sync.database.engine import connect
 from sync.declare.moments import zone_of
 from sync.records.normalise import Normaliser
-from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.custom_fields import refresh_views
 from sync.rows.tombstones import Tombstone, mark_deleted
@@ -211,7 +210,7 @@ def test_an_element_that_left_its_dictionary_keeps_its_name(account: Account) ->
         as_of = NOW + dt.timedelta(seconds=at)
         rows = normaliser.batch([record], as_of=as_of).rows
         with account.engine.begin() as connection:
-            load(connection, dictionaries, 1, rows, origin=Origin.WALK)
+            load(connection, dictionaries, 1, rows)
         return [code for (code,) in account.run(in_use)]
 
     assert read(1, red="Red", blue="Blue") == ["blue", "red"]

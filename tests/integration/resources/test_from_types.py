@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from sync.crm.decode import decode
 from sync.database.engine import connect
 from sync.declare import Resource
-from sync.records.observed import Origin
 from sync.resources import RESOURCES
 from sync.rows.upsert import load
 from sync.state import diagnostics
@@ -129,7 +128,7 @@ def test_records_of_the_apis_types_are_rows_that_postgres_takes(
             assert lost(resource, record, row, batch) == []
     batch = normalise(resource, sent)
     with engine.connect() as connection:
-        loaded = load(connection, resource, 1, batch.rows, origin=Origin.WALK)
+        loaded = load(connection, resource, 1, batch.rows)
         diagnostics.keep_rejects(connection, 1, resource.name, rejects=batch.rejects)
         diagnostics.keep_unknown(connection, 1, resource.name, batch.unknown)
         assert loaded.inserted == len(batch.rows)

@@ -23,8 +23,8 @@ from sync.embedded import Servers
 from sync.embedded.postgres import DATABASE, USER
 from sync.embedded.process import free_port
 from sync.errors import NeedsOperator, TryLater
+from sync.records.loaded import Loaded, Source
 from sync.records.normalise import Normaliser, Row
-from sync.records.observed import Loaded, Origin
 from sync.resources import RESOURCES
 from sync.rows import upsert
 from sync.rows.upsert import load
@@ -104,7 +104,7 @@ def test_letters_are_stored_as_sent_whatever_encoding_the_session_was_given(
         alter("client_encoding", "WIN1251", by_role=whose == "role")
     engine = connect(database)
     with writing(engine) as connection:
-        load(connection, STATUSES, store(connection), rows_of(STATUSES, name), origin=Origin.LOAD)
+        load(connection, STATUSES, store(connection), rows_of(STATUSES, name), source=Source.LOAD)
     engine.dispose()
     plain = sa.make_url(database).set(drivername="postgresql").render_as_string(False)
     with psycopg.connect(plain, client_encoding="utf8") as analyst:
@@ -125,11 +125,11 @@ def test_a_load_whose_letters_are_stored_otherwise_is_refused_whole(database: st
         )
     rows = rows_of(STATUSES, "New", "Согласование")
     with pytest.raises(NeedsOperator, match="other letters"), writing(engine) as connection:
-        load(connection, STATUSES, store_id, rows, origin=Origin.LOAD)
+        load(connection, STATUSES, store_id, rows, source=Source.LOAD)
     with writing(engine) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM crm.statuses").scalar() == 0
         connection.exec_driver_sql("DROP TRIGGER mangle ON crm.statuses")
-        load(connection, STATUSES, store_id, rows, origin=Origin.LOAD)
+        load(connection, STATUSES, store_id, rows, source=Source.LOAD)
     engine.dispose()
 
 
@@ -148,14 +148,14 @@ def test_a_row_that_comes_in_between_repeats_the_transaction(database: str) -> N
         if not found:
             found.append(Loaded())
             with writing(engine) as other:
-                load(other, STATUSES, store_id, theirs, origin=Origin.WALK)
+                load(other, STATUSES, store_id, theirs)
         return real(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upsert, "hold", hold)
         for attempt in attempts(engine):
             with attempt as connection:
-                found.append(load(connection, STATUSES, store_id, [later], origin=Origin.WALK))
+                found.append(load(connection, STATUSES, store_id, [later]))
     assert [(each.inserted, each.changed) for each in found[1:]] == [(0, 1)]
     engine.dispose()
 

@@ -1,4 +1,4 @@
-"""The reason for reading records, and the counts of a load."""
+"""What is known of records besides their content when they are loaded, and the counts of a load."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from enum import Enum
 Key = int | str
 
 
-class Origin(Enum):
-    """The reason for reading a record; decides the effect of an unchanged row and of a new one."""
+class Source(Enum):
+    """Where records come from: whether `expected`, the API's own total, moves with their rows."""
 
-    LOAD = "load"  # as WALK, of a first load: new rows cause no re-reads
-    WALK = "walk"  # an unchanged row is dropped without a write
-    SHOWN = "shown"  # as WALK, and new rows raise `expected`: no total comes with them
-    REREAD = "reread"  # read for a feed: as_of moves even when the content is equal
-    DEEP = "deep"  # compared column by column: a person may have changed the row here
+    NEWS = "news"  # shown or told since: it does, for no total comes with them
+    WALK = "walk"  # a list read whole, which was there before: its total comes with it
+    LOAD = "load"  # as WALK, for the first time: new rows cause no re-reads
+
+
+class Unchanged(Enum):
+    """What becomes of a row whose content is the same as before."""
+
+    DROPPED = "dropped"  # without a write
+    MOVED = "moved"  # its `as_of` moves: else what went from A to B and back could end as B
+    COMPARED = "compared"  # its columns are compared: a person may have altered them here
 
 
 @dataclass(slots=True)
