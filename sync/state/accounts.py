@@ -20,7 +20,6 @@ from sync.declare import Resource
 from sync.errors import BadRequest
 from sync.schema.columns import VERSIONED
 from sync.schema.kept import KEPT
-from sync.schema.service import STORE
 from sync.state import coverage, crawls, lanes, stores, windows
 from sync.state.stores import Access, Store
 
@@ -148,15 +147,15 @@ def load_anew(connection: sa.Connection, store_id: int, resource: Resource) -> i
     Rows that are here already are compared: a row that the walk does not meet, and one that was
     altered here, would else pass for read.
     """
-    since = connection.execute(sa.select(STORE.c.since).where(STORE.c.id == store_id)).scalar()
-    days = (since if resource.created_field else None, None)
+    store = stores.by_id(connection, store_id)
+    assert store is not None
     return crawls.queue_crawl(
         connection,
         store_id,
         resource.name,
         kind="load",
         asked_by="operator",
-        days=days,
+        days=store.days_of(resource),
         deep=resource.is_followed and has_rows(connection, resource, store_id),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync.crawl import Days
+from sync.crawl import WHOLE, Days
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.schema.crawls import CRAWL
@@ -85,6 +85,38 @@ def next_due(connection: sa.Connection, store_id: int, resource: str) -> dt.date
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """When a list was last read whole, and when it was last proven or that was tried.
+
+    A pass counts from its start even if it proved nothing (it waits for approval, its parents are
+    older); otherwise it would be due again at once, for ever. A list read only by backfills had no
+    attempt, and counts from the first backfill.
+    """
+
+    read_at: dt.datetime | None
+    proven_at: dt.datetime | None
+
+
+def settled(connection: sa.Connection, store_id: int, resource: str) -> Settled:
+    """Return the moments from which the schedule counts."""
+    row = connection.execute(
+        sa.text(
+            "SELECT greatest(c.complete_as_of, max(w.started_at) FILTER"
+            " (WHERE w.kind IN ('load', 'refresh') AND w.state = 'done')) AS read_at,"
+            " coalesce(greatest(c.proven_at, max(w.finished_at) FILTER"
+            " (WHERE w.kind IN ('load', 'reconcile'))), min(w.finished_at) FILTER"
+            " (WHERE w.kind = 'backfill')) AS proven_at"
+            " FROM sync.coverage AS c LEFT JOIN sync.crawl AS w"
+            " ON w.store_id = c.store_id AND w.resource = c.resource"
+            " WHERE c.store_id = :store AND c.resource = :resource"
+            " GROUP BY c.complete_as_of, c.proven_at"
+        ),
+        {"store": store_id, "resource": resource},
+    ).one()
+    return Settled(row.read_at, row.proven_at)
+
+
 def wait(
     connection: sa.Connection,
     crawl: Crawl,
@@ -148,17 +180,30 @@ def loads_to_read(
     )
 
 
-def was_loaded(connection: sa.Connection, store_id: int, resource: str) -> bool:
-    """Tell whether a load of a resource has ended before."""
+def _exists(
+    connection: sa.Connection, store_id: int, resource: str, which: str, **binds: object
+) -> bool:
+    """Tell whether a resource has a crawl; `which` is SQL about it, with its binds."""
     return bool(
         connection.execute(
             sa.text(
-                "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store"
-                " AND resource = :resource AND kind = 'load' AND state = 'done')"
+                "SELECT EXISTS (SELECT FROM sync.crawl"
+                f" WHERE store_id = :store AND resource = :resource AND {which})"
             ),
-            {"store": store_id, "resource": resource},
+            {"store": store_id, "resource": resource, **binds},
         ).scalar_one()
     )
+
+
+def was_loaded(connection: sa.Connection, store_id: int, resource: str) -> bool:
+    """Tell whether a load of a resource has ended before."""
+    return _exists(connection, store_id, resource, "kind = 'load' AND state = 'done'")
+
+
+def is_open(connection: sa.Connection, store_id: int, resource: str, *kinds: str) -> bool:
+    """Tell whether a crawl of one of these kinds is pending or running."""
+    which = "kind = ANY(:kinds) AND state IN ('pending', 'running')"
+    return _exists(connection, store_id, resource, which, kinds=list(kinds))
 
 
 def are_begun(connection: sa.Connection, store_id: int, resources: Sequence[str]) -> list[str]:
@@ -275,7 +320,7 @@ def queue_crawl(
     *,
     kind: str,
     asked_by: str = "schedule",
-    days: tuple[dt.date | None, dt.date | None] = (None, None),
+    days: Days = WHOLE,
     deep: bool = False,
     after_seconds: float = 0.0,
 ) -> int:
@@ -294,8 +339,8 @@ def queue_crawl(
             "resource": resource,
             "kind": kind,
             "asked_by": asked_by,
-            "since": days[0],
-            "until": days[1],
+            "since": days.first,
+            "until": days.last,
             "deep": deep,
             "after": after_seconds,
         },
@@ -306,59 +351,35 @@ def queue_crawl(
 
 def queue_once(connection: sa.Connection, store_id: int, resource: str, *, kind: str) -> None:
     """Queue a crawl unless one of its kind is open."""
-    is_open = connection.execute(
-        sa.text(
-            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
-            " AND kind = :kind AND state IN ('pending', 'running'))"
-        ),
-        {"store": store_id, "resource": resource, "kind": kind},
-    ).scalar_one()
-    if not is_open:
+    if not is_open(connection, store_id, resource, kind):
         queue_crawl(connection, store_id, resource, kind=kind)
 
 
-def queue_proof(
-    connection: sa.Connection,
-    store_id: int,
-    resource: str,
-    *,
-    since: dt.date | None,
-) -> None:
-    """Queue a reconcile of the whole, from `since` on, unless an open crawl will prove it."""
-    is_open = connection.execute(
-        sa.text(
-            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
-            " AND kind IN ('load', 'reconcile') AND state IN ('pending', 'running')"
-            " AND since IS NOT DISTINCT FROM cast(:since AS date) AND until IS NULL)"
-        ),
-        {"store": store_id, "resource": resource, "since": since},
-    ).scalar_one()
-    if not is_open:
-        queue_crawl(connection, store_id, resource, kind="reconcile", days=(since, None))
+def queue_proof(connection: sa.Connection, store_id: int, resource: str, *, days: Days) -> None:
+    """Queue a reconcile of the days that are mirrored, unless an open crawl will prove them."""
+    same = (
+        "kind IN ('load', 'reconcile') AND state IN ('pending', 'running')"
+        " AND since IS NOT DISTINCT FROM cast(:first AS date)"
+        " AND until IS NOT DISTINCT FROM cast(:last AS date)"
+    )
+    if not _exists(connection, store_id, resource, same, first=days.first, last=days.last):
+        queue_crawl(connection, store_id, resource, kind="reconcile", days=days)
 
 
 def queue_deep(
-    connection: sa.Connection,
-    store_id: int,
-    resource: str,
-    *,
-    days: tuple[dt.date | None, dt.date | None] = (None, None),
+    connection: sa.Connection, store_id: int, resource: str, *, days: Days = WHOLE
 ) -> None:
     """Queue a deep reconcile of some days in doubt, unless one that has not begun covers them.
 
     It begins once lists show what raised the doubt (`doubts.lift`). If an earlier one does, what it
     leaves in doubt is queued at its end.
     """
-    is_open = connection.execute(
-        sa.text(
-            "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store AND resource = :resource"
-            " AND kind = 'reconcile' AND deep AND state = 'pending'"
-            " AND coalesce(since, '-infinity') <= coalesce(cast(:first AS date), '-infinity')"
-            " AND coalesce(until, 'infinity') >= coalesce(cast(:last AS date), 'infinity'))"
-        ),
-        {"store": store_id, "resource": resource, "first": days[0], "last": days[1]},
-    ).scalar_one()
-    if not is_open:
+    wider = (
+        "kind = 'reconcile' AND deep AND state = 'pending'"
+        " AND coalesce(since, '-infinity') <= coalesce(cast(:first AS date), '-infinity')"
+        " AND coalesce(until, 'infinity') >= coalesce(cast(:last AS date), 'infinity')"
+    )
+    if not _exists(connection, store_id, resource, wider, first=days.first, last=days.last):
         queue_crawl(
             connection,
             store_id,
@@ -373,8 +394,7 @@ def queue_deep(
 def queue_left(connection: sa.Connection, crawl: Crawl) -> None:
     """Queue a comparison of the days that a crawl leaves in doubt, raised too late for it."""
     if doubts.is_left_about(connection, crawl.store_id, crawl.resource, crawl.days):
-        days = (crawl.days.first, crawl.days.last)
-        queue_deep(connection, crawl.store_id, crawl.resource, days=days)
+        queue_deep(connection, crawl.store_id, crawl.resource, days=crawl.days)
 
 
 def queue_loads(connection: sa.Connection, of: Sequence[tuple[int, str]], rows: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from sync import crawl
 from sync.declare import HistoryFeed, Resource, SinceId
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
@@ -92,7 +93,7 @@ def queue(
     deep: bool = False,
 ) -> int:
     """Queue a crawl, or use an equal one of an operator that has not begun; return its id."""
-    mine = days if resource.created_field else (None, None)
+    mine = crawl.Days(*days) if resource.created_field else crawl.WHOLE
     waiting: int | None = connection.execute(
         sa.text(
             "SELECT id FROM sync.crawl WHERE store_id = :store AND resource = :resource"
@@ -104,8 +105,8 @@ def queue(
             "resource": resource.name,
             "kind": kind,
             "deep": deep,
-            "since": mine[0],
-            "until": mine[1],
+            "since": mine.first,
+            "until": mine.last,
         },
     ).scalar()
     if waiting is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from sync.crawl import WHOLE, Days
 from sync.declare import Resource, Shape
 from sync.errors import BadRequest
 from sync.schema.service import STORE
@@ -97,6 +98,10 @@ class Store:
             f"the key has lost sites ({self.lost_sites}): their rows stay as they were, and"
             f" coverage stays at {self.hidden_as_of:%Y-%m-%d %H:%M:%S %Z} until it sees them again"
         )
+
+    def days_of(self, resource: Resource) -> Days:
+        """Return the days of a list that are mirrored: with dates, from `store add --since` on."""
+        return Days(self.since, None) if resource.created_field else WHOLE
 
     @property
     def sites(self) -> list[str] | None:
@@ -245,7 +250,7 @@ def set_access(
         return
     for resource in resources:
         if resource.shape is not Shape.SINGLE:
-            _prove_anew(connection, store_id, resource, since=before.since)
+            _prove_anew(connection, before, resource)
 
 
 def keep_access(
@@ -291,20 +296,20 @@ def _hidden(before: Store, access: Access) -> list[str]:
     return sorted((was | set(before.hidden_sites)) - set(access.sites))
 
 
-def _prove_anew(
-    connection: sa.Connection, store_id: int, resource: Resource, *, since: dt.date | None
-) -> None:
+def _prove_anew(connection: sa.Connection, store: Store, resource: Resource) -> None:
     """Withdraw a resource's proof and queue a crawl that proves it; open crawls begin anew."""
-    was_complete = coverage.withdraw(connection, store_id, resource.name)
-    begun = crawls.begin_all_anew(connection, store_id, resource.name)
+    was_complete = coverage.withdraw(connection, store.id, resource.name)
+    begun = crawls.begin_all_anew(connection, store.id, resource.name)
     windows.remove_of(connection, begun)
-    days = (since if resource.created_field else None, None)
-    if was_complete and resource.is_followed:
+    if was_complete:
         crawls.queue_crawl(
-            connection, store_id, resource.name, kind="reconcile", days=days, deep=True
+            connection,
+            store.id,
+            resource.name,
+            kind="reconcile" if resource.is_followed else "load",
+            days=store.days_of(resource),
+            deep=resource.is_followed,
         )
-    elif was_complete:
-        crawls.queue_crawl(connection, store_id, resource.name, kind="load", days=days)
 
 
 def set_zone(connection: sa.Connection, store_id: int, *, zone: str, currency: str | None) -> None:

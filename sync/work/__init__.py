@@ -4,6 +4,7 @@ Work comes in:
 
 dispatching.py  claim the lanes that are due, enqueue a task for each claim; hourly housekeeping
 slices.py       run a task: take the lease, do one slice of work, hand over
+scheduled.py    the crawls that the schedule makes due
 failures.py     the policy after each kind of error, as a table
 services.py     Postgres, Redis, limiter and HTTP client, made once a process
 surroundings.py  dangers around the service: the state of Redis, clocks that differ

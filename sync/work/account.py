@@ -31,7 +31,7 @@ from sync.errors import (
 )
 from sync.resources import RESOURCES
 from sync.rows import custom_fields
-from sync.state import accounts, acts, clock, coverage, crawls, doubts, lanes, stores, zones
+from sync.state import accounts, acts, clock, coverage, crawls, lanes, stores, zones
 from sync.state.stores import Access, Store
 from sync.telemetry.secrets import keep_secret
 from sync.work.access import access_of
@@ -40,6 +40,7 @@ from sync.work.context import Context
 from sync.work.rebuild import queue_where_stale
 from sync.work.services import Services
 from sync.work.session import Session
+from sync.work.writing import doubt_all
 
 _NO_HOST = ("Name or service not known", "nodename nor servname", "No address associated")
 _KEY = re.compile(r"[A-Za-z0-9]{16,}")
@@ -291,10 +292,8 @@ def _created_texts(connection: sa.Connection, resource: Resource, store_id: int)
 def _doubt_dates(ctx: Context, connection: sa.Connection, detail: str) -> None:
     """Raise a doubt on every resource with a feed; queue a refresh of others with dates."""
     for resource in ctx.resources.values():
-        days = (ctx.store.since if resource.created_field else None, None)
         if resource.is_followed or resource.is_history:
-            doubts.raise_doubt(connection, ctx.store.id, resource.name, kind="zone", detail=detail)
-            crawls.queue_deep(connection, ctx.store.id, resource.name, days=days)
+            doubt_all(ctx, connection, resource, kind="zone", detail=detail)
         elif any(each.kind.sql == "timestamptz" for each in resource.fields):
             coverage.withdraw(connection, ctx.store.id, resource.name)
             crawls.queue_once(connection, ctx.store.id, resource.name, kind="refresh")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sync.crawl import WHOLE, Days
+from sync.crawl import Days
 from sync.declare import DateWindows, Resource
 from sync.work.context import Context
 
@@ -30,8 +30,3 @@ def filters_of(ctx: Context, resource: Resource, days: Days) -> dict[str, object
     if ctx.store.chosen_sites is not None and has_site:
         chosen["sites"] = list(ctx.store.chosen_sites)
     return {**dict(resource.params), **({"filter": chosen} if chosen else {})}
-
-
-def days_of(ctx: Context, resource: Resource) -> Days:
-    """Return the days of a list that a store mirrors: with dates, from `store add --since` on."""
-    return Days(ctx.store.since, None) if resource.created_field else WHOLE

@@ -14,9 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ProgrammingError
 
 from sync import failpoints
-from sync.crawl import next_night
 from sync.database.engine import attempts
-from sync.declare import CursorPages, FullRefresh, Incremental, Resource
+from sync.declare import CursorPages, Incremental, Resource
 from sync.errors import LeaseLost, SyncError, TryLater, UnexpectedData
 from sync.resources import RESOURCES
 from sync.state import clock, coverage, crawls, diagnostics, lanes, nudges, stores
@@ -27,11 +26,12 @@ from sync.telemetry import counting, log, plain, span, told
 from sync.work import account
 from sync.work.access import SharedAccess
 from sync.work.context import Context
-from sync.work.failures import MAINTENANCE_SECONDS, Next, after_failure
+from sync.work.failures import Next, after_failure
 from sync.work.feed.backlog import crawl_older
 from sync.work.feed.follow import follow, until_next_look
 from sync.work.per_parent.parents import crawl_parents
 from sync.work.rebuild import crawl_rebuild
+from sync.work.scheduled import queue_scheduled, seconds_to_next
 from sync.work.services import Services
 from sync.work.session import Session
 from sync.work.whole_list.cursor import crawl_cursor
@@ -41,11 +41,8 @@ from sync.work.windows.crawl import crawl_list
 
 CRASHES = 8
 """The number of worker deaths without progress after which a lane is parked for a person."""
-SETTLED_FOR = dt.timedelta(days=0.8)
-"""The time after a proof, or an attempt at one, in which the nightly reconcile skips a list."""
 HANDED_OVER_SECONDS = 0.0
 INCONCLUSIVE_SECONDS = 5.0
-REFRESH_EARLY = 0.95
 
 
 def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = RESOURCES) -> None:
@@ -169,11 +166,13 @@ def _walk_slice(ctx: Context) -> float:
     """Carry on one crawl after the other; a crawl that waits does not block the next."""
     resource = ctx.resource
     while True:
-        crawl = _next_crawl(ctx) or _scheduled(ctx, resource)
+        crawl = _next_crawl(ctx)
+        if crawl is None and queue_scheduled(ctx, resource):
+            crawl = _next_crawl(ctx)
         if crawl is None:
             if isinstance(resource.changes, Incremental):
                 poll(ctx, resource)
-            return _next_due(ctx, resource)
+            return seconds_to_next(ctx, resource)
         if crawl.state == "pending":
             for attempt in ctx.attempts():
                 with attempt as connection:
@@ -215,96 +214,6 @@ def _carry_on(ctx: Context, crawl: Crawl) -> bool:
     if isinstance(resource.listing, CursorPages):
         return crawl_cursor(ctx, crawl)
     return crawl_sweep(ctx, crawl)
-
-
-def _scheduled(ctx: Context, resource: Resource) -> Crawl | None:
-    """Queue the crawl that the schedule makes due, and return it; None when none is due."""
-    now = ctx.draw()
-    with ctx.reading() as connection:
-        read_at, settled_at = _settled(connection, ctx.store.id, resource.name)
-    kind = None
-    if isinstance(resource.changes, FullRefresh) and not resource.is_history:
-        every = dt.timedelta(seconds=resource.changes.every_seconds)
-        if ctx.store.error is not None and resource.name == "credentials":
-            # Its answer shows that the account works again.
-            every = min(every, dt.timedelta(seconds=MAINTENANCE_SECONDS / 2))
-        if read_at is None or now - read_at >= every * REFRESH_EARLY:
-            kind = "refresh"
-    elif resource.is_followed and settled_at is not None and now - settled_at > SETTLED_FOR:
-        kind = "reconcile"
-    if kind is None:
-        return None
-    with ctx.reading() as connection:
-        is_queued = _waits(connection, ctx.store.id, resource.name, kind)
-    if is_queued:
-        return None
-    days = (ctx.store.since if resource.created_field else None, None)
-    for attempt in ctx.attempts():
-        with attempt as connection:
-            crawls.queue_crawl(connection, ctx.store.id, resource.name, kind=kind, days=days)
-    return _next_crawl(ctx)
-
-
-def _waits(connection: sa.Connection, store_id: int, resource: str, kind: str) -> bool:
-    """Tell whether a crawl that does the same is pending or running."""
-    return bool(
-        connection.execute(
-            sa.text(
-                "SELECT EXISTS (SELECT FROM sync.crawl WHERE store_id = :store"
-                " AND resource = :resource AND kind IN ('load', :kind)"
-                " AND state IN ('pending', 'running'))"
-            ),
-            {"store": store_id, "resource": resource, "kind": kind},
-        ).scalar()
-    )
-
-
-def _settled(
-    connection: sa.Connection, store_id: int, resource: str
-) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Return when the last pass was read, and when the last proof of the whole was made or tried.
-
-    A pass counts from its start even if it proved nothing (it waits for approval, its parents are
-    older); otherwise it would be due again at once, for ever. A list read only by backfills had no
-    attempt, and counts from the first backfill.
-    """
-    row = connection.execute(
-        sa.text(
-            "SELECT greatest(c.complete_as_of, max(w.started_at) FILTER"
-            " (WHERE w.kind IN ('load', 'refresh') AND w.state = 'done')) AS read_at,"
-            " coalesce(greatest(c.proven_at, max(w.finished_at) FILTER"
-            " (WHERE w.kind IN ('load', 'reconcile'))), min(w.finished_at) FILTER"
-            " (WHERE w.kind = 'backfill')) AS settled_at"
-            " FROM sync.coverage AS c LEFT JOIN sync.crawl AS w"
-            " ON w.store_id = c.store_id AND w.resource = c.resource"
-            " WHERE c.store_id = :store AND c.resource = :resource"
-            " GROUP BY c.complete_as_of, c.proven_at"
-        ),
-        {"store": store_id, "resource": resource},
-    ).one()
-    return row.read_at, row.settled_at
-
-
-def _next_due(ctx: Context, resource: Resource) -> float:
-    """Return the seconds until the schedule has work, or until a waiting crawl goes on."""
-    changes = resource.changes
-    with ctx.reading() as connection:
-        waits = crawls.next_due(connection, ctx.store.id, resource.name)
-    if resource.is_history or not isinstance(changes, FullRefresh):
-        now = ctx.now()
-        due = (next_night(now, offset=ctx.store.id) - now).total_seconds()
-    else:
-        now = ctx.draw()  # the same clock as the passes' moments
-        with ctx.reading() as connection:
-            read_at, _ = _settled(connection, ctx.store.id, resource.name)
-        # Count from the pass, not on a grid, so that its age hardly exceeds the interval.
-        full = (read_at or now) + dt.timedelta(seconds=changes.every_seconds * REFRESH_EARLY)
-        if isinstance(changes, Incremental):
-            full = min(full, now + dt.timedelta(seconds=changes.poll_seconds))
-        due = (full - now).total_seconds()
-    if waits is not None:
-        due = min(due, (waits - ctx.now()).total_seconds())
-    return max(due, 1.0)
 
 
 def _released(ctx: Context, after_seconds: float, began: float) -> None:

@@ -9,6 +9,7 @@ evidence.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
@@ -150,6 +151,21 @@ def queue_told(
     _queue_named(ctx, connection, resource, named)
 
 
+def doubt_all(
+    ctx: Context,
+    connection: sa.Connection,
+    resource: Resource,
+    *,
+    kind: doubts.Kind,
+    detail: str,
+    since: dt.datetime | None = None,
+) -> None:
+    """Raise a doubt on all rows of a resource, and queue their comparison."""
+    store_id, name = ctx.store.id, resource.name
+    doubts.raise_doubt(connection, store_id, name, kind=kind, detail=detail, since=since)
+    crawls.queue_deep(connection, store_id, name, days=ctx.store.days_of(resource))
+
+
 def doubt_named(
     ctx: Context,
     connection: sa.Connection,
@@ -166,9 +182,7 @@ def doubt_named(
         named = ctx.resources.get(also)
         if named is None or not named.is_followed or (among is not None and also not in among):
             continue
-        doubts.raise_doubt(connection, ctx.store.id, also, kind="unread", detail=detail)
-        days = (ctx.store.since if named.created_field else None, None)
-        crawls.queue_deep(connection, ctx.store.id, also, days=days)
+        doubt_all(ctx, connection, named, kind="unread", detail=detail)
 
 
 def queue_parts(

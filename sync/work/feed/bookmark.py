@@ -16,7 +16,7 @@ from sync.declare import Resource, SinceId
 from sync.declare.moments import local_text
 from sync.errors import SyncError, TryLater
 from sync.rows.tombstones import Tombstone
-from sync.state import crawls, diagnostics, doubts, feeds, lanes
+from sync.state import diagnostics, doubts, feeds, lanes
 from sync.state.feeds import Feed
 from sync.telemetry import plain
 from sync.work.context import Context
@@ -29,7 +29,7 @@ from sync.work.feed.history import (
     require_progress,
     write_entries,
 )
-from sync.work.writing import write_tombstones
+from sync.work.writing import doubt_all, write_tombstones
 
 RECENT_MINUTES = 15
 FURTHER = 16
@@ -203,13 +203,5 @@ def _doubt(
         if name in ctx.resources and ctx.resources[name].is_followed
     ]
     for resource in (history, *followed):
-        doubts.raise_doubt(
-            connection,
-            ctx.store.id,
-            resource.name,
-            kind=kind,
-            detail=f"{history.name}: {problem}",
-            since=since,
-        )
-        days = (ctx.store.since if resource.created_field else None, None)
-        crawls.queue_deep(connection, ctx.store.id, resource.name, days=days)
+        detail = f"{history.name}: {problem}"
+        doubt_all(ctx, connection, resource, kind=kind, detail=detail, since=since)

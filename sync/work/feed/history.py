@@ -22,12 +22,12 @@ from sync.errors import TooLarge, TooSlow, TryLater
 from sync.failpoints import scaled
 from sync.records.loaded import Loaded
 from sync.records.normalise import Batch, JsonRow, Row
-from sync.state import crawls, diagnostics, doubts, feeds
+from sync.state import diagnostics, feeds
 from sync.state.feeds import Feed
 from sync.work.context import Context
 from sync.work.missing import ChangeHint
 from sync.work.session import Reply
-from sync.work.writing import write_rows
+from sync.work.writing import doubt_all, write_rows
 
 LIMIT = 100
 GAP_SECONDS = scaled(300)
@@ -417,14 +417,7 @@ def write_entries(
     page = replace(answer.batch, rows=rows)
     loaded = write_rows(ctx, connection, history, [page])
     if unread:
-        doubts.raise_doubt(
-            connection,
-            ctx.store.id,
-            history.listing.target,
-            kind="unread",
-            detail=f"entries of {history.name} name no record that can be read",
-        )
         target = ctx.resources[history.listing.target]
-        days = (ctx.store.since if target.created_field else None, None)
-        crawls.queue_deep(connection, ctx.store.id, target.name, days=days)
+        detail = f"entries of {history.name} name no record that can be read"
+        doubt_all(ctx, connection, target, kind="unread", detail=detail)
     return loaded

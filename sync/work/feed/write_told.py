@@ -78,8 +78,8 @@ def _open_windows(
     ]
     if late and windows.open_contradicted(connection, ctx.store.id, target.name, late):
         coverage.withdraw(connection, ctx.store.id, target.name)
-        since = ctx.store.since if target.created_field else None
-        crawls.queue_proof(connection, ctx.store.id, target.name, since=since)
+        days = ctx.store.days_of(target)
+        crawls.queue_proof(connection, ctx.store.id, target.name, days=days)
 
 
 def _ask_contested(

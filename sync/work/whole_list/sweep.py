@@ -25,7 +25,7 @@ from sync.state.crawls import Crawl
 from sync.telemetry import log
 from sync.work.by_ids import TRIES, insistent
 from sync.work.context import Context
-from sync.work.list_params import SMALL_PAGE, days_of, filters_of, list_params
+from sync.work.list_params import SMALL_PAGE, filters_of, list_params
 from sync.work.missing import judge_list
 from sync.work.pages import PageList, Part, in_parts, read_page, read_part
 from sync.work.prefetch import Prefetcher
@@ -307,7 +307,7 @@ def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None
         told += f" ({verdict.words})" if verdict.words else ""
     elif isinstance(verdict, Withheld):
         approval = approvals.Approval(len(absent), live, verdict.words)
-    mirrored = days_of(ctx, resource)
+    mirrored = ctx.store.days_of(resource)
     is_whole = mirrored.within(closed.days) == mirrored and not closed.failed
     for attempt in ctx.attempts():
         with attempt as connection:

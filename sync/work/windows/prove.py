@@ -358,9 +358,7 @@ def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
             if windows.of_crawl(connection, crawl.id, states=UNSEALED):
                 return False
             as_of = windows.proven_as_of(connection, crawl.id)
-            since = ctx.store.since if resource.created_field else None
-            is_whole = crawl.days.last is None and crawl.days.first == since
-            if is_whole and as_of is not None:
+            if crawl.days == ctx.store.days_of(resource) and as_of is not None:
                 coverage.mark_proven(
                     connection, resource, ctx.store.id, as_of=as_of, by_ids=crawl.deep
                 )

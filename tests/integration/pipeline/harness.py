@@ -34,6 +34,7 @@ from pydantic import SecretStr
 from sqlalchemy.pool import QueuePool
 
 from sync import vault
+from sync.crawl import Days
 from sync.crm import Account as Address
 from sync.crm import CrmClient
 from sync.database import contract
@@ -313,7 +314,7 @@ class Mirror:
             stores.register(connection, [store_id], self.resources.values(), load=since is None)
             if since is not None:
                 for resource in self.resources.values():
-                    days = (since, None) if resource.created_field else (None, None)
+                    days = Days(since, None) if resource.created_field else Days()
                     crawls.queue_crawl(connection, store_id, resource.name, kind="load", days=days)
         return store_id
 
@@ -420,11 +421,24 @@ class Mirror:
             " AND isfinite(coalesce(since, now())) LIMIT 1"
         )
 
-    def queue(self, resource: str, kind: str = "reconcile", **options: Any) -> int:
+    def queue(
+        self,
+        resource: str,
+        kind: str = "reconcile",
+        *,
+        days: tuple[dt.date | None, dt.date | None] = (None, None),
+        **options: Any,
+    ) -> int:
         """Queue a crawl as the commands do."""
         with self.engine.begin() as connection:
             return crawls.queue_crawl(
-                connection, self.store_id, resource, kind=kind, asked_by="operator", **options
+                connection,
+                self.store_id,
+                resource,
+                kind=kind,
+                asked_by="operator",
+                days=Days(*days),
+                **options,
             )
 
     def pass_time(self, seconds: float) -> None:
