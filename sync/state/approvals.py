@@ -13,16 +13,6 @@ from sync.state.crawls import Crawl
 from sync.state.stores import Store
 
 
-def is_approved(connection: sa.Connection, store_id: int, resource: str) -> bool:
-    """Tell whether an operator lets the next pass tombstone the rows it finds absent."""
-    return bool(
-        connection.execute(
-            sa.text("SELECT approved FROM sync.coverage WHERE store_id = :s AND resource = :r"),
-            {"s": store_id, "r": resource},
-        ).scalar()
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Approval:
     """A request for approval: the number of absent rows, the number of all rows, and the reason."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -300,37 +301,35 @@ def _set_version(connection: sa.Connection, resource: Resource, store_id: int, *
     )
 
 
-def why_not(connection: sa.Connection, store_id: int, resource: str) -> tuple[bool, str | None]:
-    """Tell whether the store mirrors a resource, and why the API does not give it (else None)."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a resource of a store.
+
+    `unavailable`: why the API does not give it. `is_approved`: the next pass may delete what it
+    finds absent. `filters_work`: the creation day filters narrow the list, None for not known.
+    `proven_as_of`: as of when the whole is proven and sealed. `complete_as_of` is the first request
+    of the last pass over a list without a feed; `polled_as_of` that of the last poll of changes.
+    """
+
+    is_selected: bool = False
+    unavailable: str | None = None
+    is_approved: bool = False
+    filters_work: bool | None = None
+    proven_as_of: dt.datetime | None = None
+    complete_as_of: dt.datetime | None = None
+    polled_as_of: dt.datetime | None = None
+
+
+def standing(connection: sa.Connection, store_id: int, resource: str) -> Standing:
+    """Return what is known of a resource; of one that is not registered, nothing."""
     row = connection.execute(
         sa.text(
-            "SELECT selected, unavailable FROM sync.coverage"
-            " WHERE store_id = :store AND resource = :resource"
+            "SELECT selected, unavailable, approved, date_filter, proven_as_of, complete_as_of,"
+            " polled_as_of FROM sync.coverage WHERE store_id = :store AND resource = :resource"
         ),
         {"store": store_id, "resource": resource},
     ).one_or_none()
-    return (False, None) if row is None else (row.selected, row.unavailable)
-
-
-def proven_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
-    """Return as of when the whole is proven and sealed; None while it is not."""
-    found: dt.datetime | None = connection.execute(
-        sa.text("SELECT proven_as_of FROM sync.coverage WHERE store_id = :s AND resource = :r"),
-        {"s": store_id, "r": resource},
-    ).scalar()
-    return found
-
-
-def polled_as_of(connection: sa.Connection, store_id: int, resource: str) -> dt.datetime | None:
-    """Return the moment from which changes are to be read: the last poll, or the last full pass."""
-    found: dt.datetime | None = connection.execute(
-        sa.text(
-            "SELECT greatest(polled_as_of, complete_as_of) FROM sync.coverage"
-            " WHERE store_id = :store AND resource = :resource"
-        ),
-        {"store": store_id, "resource": resource},
-    ).scalar()
-    return found
+    return Standing() if row is None else Standing(*row)
 
 
 def set_polled_as_of(

@@ -306,7 +306,7 @@ def _note_access(ctx: Context) -> None:
     access = access_of(raw)
     before = ctx.store.access
     with ctx.reading() as connection:
-        as_of = _read_as_of(connection, ctx.store.id)
+        as_of = coverage.standing(connection, ctx.store.id, "credentials").complete_as_of
     if access == before:
         if as_of is not None:
             for attempt in ctx.attempts():
@@ -330,18 +330,6 @@ def _note_access(ctx: Context) -> None:
                 as_of=as_of or clock.now(connection),
             )
             lanes.hasten_unavailable(connection, ctx.store.id)
-
-
-def _read_as_of(connection: sa.Connection, store_id: int) -> dt.datetime | None:
-    """Return the send moment of the last read of `credentials`."""
-    found: dt.datetime | None = connection.execute(
-        sa.text(
-            "SELECT complete_as_of FROM sync.coverage"
-            " WHERE store_id = :store AND resource = 'credentials'"
-        ),
-        {"store": store_id},
-    ).scalar()
-    return found
 
 
 def _sites(access: Access) -> str:

@@ -58,7 +58,8 @@ def crawl_older(ctx: Context, crawl: Crawl) -> bool:
 
 def _has_met(ctx: Context, history: Resource) -> bool:
     with ctx.reading() as connection:
-        return coverage.proven_as_of(connection, ctx.store.id, history.name) is not None
+        known = coverage.standing(connection, ctx.store.id, history.name)
+    return known.proven_as_of is not None
 
 
 def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:

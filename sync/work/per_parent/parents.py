@@ -88,14 +88,14 @@ def _wait_for_parents(ctx: Context, crawl: Crawl, resource: Resource, moment: dt
     assert resource.parent is not None
     parents = resource.parent.resource
     with ctx.reading() as connection:
-        is_selected, unavailable = coverage.why_not(connection, ctx.store.id, parents)
-    if not is_selected:
+        known = coverage.standing(connection, ctx.store.id, parents)
+    if not known.is_selected:
         raise WithoutParents(
             f"it is read for each record of {parents}, which is off; turn it on: "
             f"celery -A sync mirror resource {ctx.store.name} {parents} on"
         )
-    if unavailable is not None:
-        raise WithoutParents(f"it is read for each record of {parents}: {unavailable}")
+    if known.unavailable is not None:
+        raise WithoutParents(f"it is read for each record of {parents}: {known.unavailable}")
     assert crawl.started_at is not None
     least, most = LOOK_SECONDS
     age = (moment - crawl.started_at).total_seconds()
@@ -113,12 +113,14 @@ def _begin(ctx: Context, crawl: Crawl, resource: Resource, moment: dt.datetime) 
     for attempt in ctx.attempts():
         with attempt as connection:
             coverage.set_available(connection, ctx.store.id, resource.name)
-            approved = approvals.is_approved(connection, ctx.store.id, resource.name)
+            known = coverage.standing(connection, ctx.store.id, resource.name)
             if is_new:
                 live = count_live(connection, resource, ctx.store.id)
                 crawls.note(connection, crawl, began=moment.isoformat(), live=live)
     found = Counter({name: crawl.report.get(name, 0) for name in COUNTED})
-    return _Asker(ctx, resource, crawl, live=crawl.report["live"], approved=approved, found=found)
+    return _Asker(
+        ctx, resource, crawl, live=crawl.report["live"], approved=known.is_approved, found=found
+    )
 
 
 def _require_method(ctx: Context, crawl: Crawl, resource: Resource) -> None:
@@ -378,8 +380,8 @@ def read_parents(ctx: Context, resource: Resource, keys: list[Any]) -> list[Any]
     skipped, and one that refuses or is too long is left to a pass of its own.
     """
     with ctx.reading() as connection:
-        is_selected, unavailable = coverage.why_not(connection, ctx.store.id, resource.name)
-    if not is_selected or unavailable is not None:
+        known = coverage.standing(connection, ctx.store.id, resource.name)
+    if not known.is_selected or known.unavailable is not None:
         return keys
     asker = _Asker(ctx, resource, most_pages=FEED_PAGES)
     done: list[Any] = []

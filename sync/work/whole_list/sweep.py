@@ -20,7 +20,7 @@ from sync.records.loaded import Source
 from sync.records.normalise import Batch, Row
 from sync.rows.live_rows import live_keys
 from sync.rows.tombstones import Tombstone
-from sync.state import approvals, crawls, diagnostics, rereads
+from sync.state import approvals, coverage, crawls, diagnostics, rereads
 from sync.state.crawls import Crawl
 from sync.telemetry import log
 from sync.work.by_ids import TRIES, insistent
@@ -273,8 +273,8 @@ def _absent(ctx: Context, resource: Resource, closed: Pass) -> tuple[set[Any], i
     assert first is not None
     with ctx.reading() as connection:
         live = live_keys(connection, resource, ctx.store.id, known_before=first, days=closed.days)
-        approved = approvals.is_approved(connection, ctx.store.id, resource.name)
-    return live - closed.check.ids, len(live), approved
+        known = coverage.standing(connection, ctx.store.id, resource.name)
+    return live - closed.check.ids, len(live), known.is_approved
 
 
 def _close(ctx: Context, crawl: Crawl, resource: Resource, closed: Pass) -> None:

@@ -26,10 +26,11 @@ def poll(ctx: Context, resource: Resource) -> None:
     changes = resource.changes
     assert isinstance(changes, Incremental)
     with ctx.reading() as connection:
-        since = coverage.polled_as_of(connection, ctx.store.id, resource.name)
-    if since is None:
+        known = coverage.standing(connection, ctx.store.id, resource.name)
+    moments = [each for each in (known.polled_as_of, known.complete_as_of) if each is not None]
+    if not moments:
         return  # the first full pass is still to come
-    bound = bound_of(since, ctx.draw(), changes.overlap_seconds, ctx.zone)
+    bound = bound_of(max(moments), ctx.draw(), changes.overlap_seconds, ctx.zone)
     for _ in range(PASSES):
         read = Pass()
         read_list(ctx, resource, read, source=Source.NEWS, chosen={changes.since: bound})

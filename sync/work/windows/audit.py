@@ -53,19 +53,10 @@ def note_turn(connection: sa.Connection, crawl: Crawl, turn: tuple[int, int] | N
 
 def keep_turn(connection: sa.Connection, crawl: Crawl) -> None:
     """Mark the turn of a proven crawl as done, unless months became one list, or the reverse."""
-    row = connection.execute(
-        sa.text(
-            "SELECT cast(w.report ->> 'turn' AS int) AS turn,"
-            " cast(w.report ->> 'turns' AS int) AS turns, c.date_filter IS FALSE AS off"
-            " FROM sync.crawl AS w JOIN sync.coverage AS c ON c.store_id = w.store_id"
-            " AND c.resource = w.resource WHERE w.id = :id"
-        ),
-        {"id": crawl.id},
-    ).one()
-    if row.turn is not None and not (row.off and row.turns > 1):
-        coverage.turn_done(
-            connection, crawl.store_id, crawl.resource, turn=row.turn, turns=row.turns
-        )
+    turn, turns = crawl.report.get("turn"), crawl.report.get("turns", 0)
+    known = coverage.standing(connection, crawl.store_id, crawl.resource)
+    if turn is not None and not (turns > 1 and known.filters_work is False):
+        coverage.turn_done(connection, crawl.store_id, crawl.resource, turn=turn, turns=turns)
 
 
 def _months(ctx: Context, resource: Resource, turn: int) -> list[Days]:

@@ -25,14 +25,8 @@ def is_cuttable(ctx: Context, resource: Resource) -> bool:
     if not isinstance(resource.listing, DateWindows):
         return False
     with ctx.reading() as connection:
-        is_ignored = connection.execute(
-            sa.text(
-                "SELECT date_filter IS FALSE FROM sync.coverage"
-                " WHERE store_id = :store AND resource = :resource"
-            ),
-            {"store": ctx.store.id, "resource": resource.name},
-        ).scalar()
-    return is_ignored is not True
+        known = coverage.standing(connection, ctx.store.id, resource.name)
+    return known.filters_work is not False
 
 
 NO_DAY = Days(dt.date(1990, 1, 1), dt.date(1990, 1, 1))
