@@ -16,7 +16,6 @@ from sync.declare import (
     DateWindows,
     Field,
     FullRefresh,
-    HistoryFeed,
     Incremental,
     Resource,
     Shape,
@@ -109,10 +108,10 @@ def _columns(fields: Iterable[Field], *, key: str) -> Iterator[str]:
 def cadence(resource: Resource) -> str:
     """Describe how changes of a resource are detected."""
     changes = resource.changes
-    if isinstance(changes, HistoryFeed):
-        return f"followed by {changes.by}, counted again every night"
-    if isinstance(resource.listing, SinceId):
-        return f"followed without end; names what changed of {resource.listing.target}"
+    if resource.is_followed:
+        return f"followed by {resource.history}, counted again every night"
+    if resource.is_history:
+        return f"followed without end; names what changed of {resource.target}"
     assert isinstance(changes, FullRefresh)
     whole = f"every {_time(changes.every_seconds)}"
     if isinstance(changes, Incremental):

@@ -265,6 +265,26 @@ class Resource:
         return isinstance(self.listing, SinceId)
 
     @property
+    def target(self) -> str:
+        """The resource whose changes a history reports; "" for other resources."""
+        return self.listing.target if isinstance(self.listing, SinceId) else ""
+
+    @property
+    def subject(self) -> str:
+        """The member of a history's entry that holds its record; "" for other resources."""
+        return self.listing.subject if isinstance(self.listing, SinceId) else ""
+
+    @property
+    def history(self) -> str:
+        """The history that reports the changes of this resource; "" where there is none."""
+        return self.changes.by if isinstance(self.changes, HistoryFeed) else ""
+
+    @property
+    def has_site(self) -> bool:
+        """True when each record belongs to a site."""
+        return any(field.name == "site" for field in self.fields)
+
+    @property
     def key_column(self) -> str | None:
         """The key column, `id` or `code`; None for single objects."""
         return self.key or None
@@ -288,7 +308,7 @@ class Resource:
     @property
     def is_followed(self) -> bool:
         """True when a history reports the changes, so that windows can be proven by counting."""
-        return isinstance(self.changes, HistoryFeed)
+        return bool(self.history)
 
     @property
     def tables(self) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from sync.declare.declarations import Field, Resource, SinceId
+from sync.declare.declarations import Field, Resource
 
 
 class Care(Enum):
@@ -226,11 +226,9 @@ def links(resource: Resource) -> tuple[Link, ...]:
     entries of a history belong to the target of its `SinceId`.
     """
     found = _links(resource.name, resource.fields)
-    if isinstance(resource.listing, SinceId):
-        path = f"{resource.listing.subject}.id"
-        subjects = (
-            Link(f.name, resource.listing.target) for f in resource.fields if f.path == path
-        )
+    if resource.is_history:
+        path = f"{resource.subject}.id"
+        subjects = (Link(f.name, resource.target) for f in resource.fields if f.path == path)
         found = tuple(dict.fromkeys((*found, *subjects)))
     return found
 

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync.database.identifiers import crm_name
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.declare.personal import Link, child_links, contact, contacts, links
 from sync.records.normalise import digest_of, salt_of
 from sync.resources import RESOURCES
@@ -170,9 +170,9 @@ def nameless(connection: sa.Connection, store_id: int, target: str | None = None
     """
     found: Found = {}
     for history in RESOURCES.values():
-        if not isinstance(history.listing, SinceId):
+        if not history.is_history:
             continue
-        of = RESOURCES[history.listing.target]
+        of = RESOURCES[history.target]
         for link in links(history) if target in (None, of.name) else ():
             if link.to == of.name:
                 keys = connection.exec_driver_sql(

@@ -106,7 +106,7 @@ def hidden_among(
         return set()
     where = ""
     binds: list[object] = [store.id, list(keys), store.hidden_from]
-    if any(f.name == "site" for f in resource.fields):
+    if resource.has_site:
         where = " AND (site = ANY(%s)) IS NOT TRUE"
         binds.append(list(store.access.sites or ()))
     rows = connection.exec_driver_sql(

@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync.database.identifiers import crm_name
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.declare.personal import Link, child_links, contact, contacts, links
 from sync.errors import BadRequest
 from sync.records.normalise import JsonRow, Row
@@ -198,9 +198,9 @@ def _nameless(
     connection: sa.Connection, resource: Resource, store_id: int, named: set[tuple[str, Any]]
 ) -> set[tuple[str, Any]]:
     """Return the subjects of history entries that were deleted before they were ever read."""
-    if not isinstance(resource.listing, SinceId):
+    if not resource.is_history:
         return set()
-    target = RESOURCES[resource.listing.target]
+    target = RESOURCES[resource.target]
     found = connection.exec_driver_sql(
         f'SELECT "{target.key_column}" FROM {crm_name(target.name)} WHERE store_id = %s'
         f' AND "{target.key_column}" = ANY(%s) AND deleted_at IS NOT NULL AND raw IS NULL',

@@ -67,7 +67,7 @@ def count_live(
         if days.last is not None:
             where += " AND t.created_on <= %(last)s"
             binds["last"] = days.last
-    if sites is not None and any(field.name == "site" for field in resource.fields):
+    if sites is not None and resource.has_site:
         where += " AND t.site = ANY(%(sites)s)"
         binds["sites"] = list(sites)
     row = connection.exec_driver_sql(

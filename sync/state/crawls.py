@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sync.crawl import WHOLE, Days
+from sync.crm import Priority
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.schema.crawls import CRAWL
@@ -37,6 +38,11 @@ class Crawl:
     rounds: int
     started_at: dt.datetime | None
     report: dict[str, Any]
+
+    @property
+    def priority(self) -> Priority:
+        """The class in which its requests queue."""
+        return Priority.RECONCILE if self.kind == "reconcile" else Priority.WALK
 
 
 def next_crawl(connection: sa.Connection, store_id: int, resource: str) -> Crawl | None:

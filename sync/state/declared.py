@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from sync.declare import FullRefresh, HistoryFeed, Resource, SinceId
+from sync.declare import FullRefresh, Resource
 
 DECLARED = """
     jsonb_to_recordset(cast(:declared AS jsonb)) AS d(resource text, feed text, told_by text[],
@@ -20,14 +20,14 @@ def declared(resources: Sequence[Resource]) -> str:
         [
             {
                 "resource": resource.name,
-                "feed": _feed_of(resource),
+                "feed": resource.name if resource.is_history else resource.history or None,
                 "told_by": _told_by(resource, resources),
                 "every_seconds": resource.changes.every_seconds
                 if isinstance(resource.changes, FullRefresh)
                 else 0,
                 "selected": not resource.optional,
                 "version": resource.version,
-                "lanes": ["walk", "feed"] if isinstance(resource.listing, SinceId) else ["walk"],
+                "lanes": ["walk", "feed"] if resource.is_history else ["walk"],
                 # Long resources begin first: the dictionaries fit between their pages.
                 "head_start": 1 if resource.is_followed or resource.is_history else 0,
                 "is_dated": bool(resource.created_field),
@@ -37,23 +37,16 @@ def declared(resources: Sequence[Resource]) -> str:
     )
 
 
-def _feed_of(resource: Resource) -> str | None:
-    if isinstance(resource.listing, SinceId):
-        return resource.name
-    return resource.changes.by if isinstance(resource.changes, HistoryFeed) else None
-
-
 def _told_by(resource: Resource, known: Iterable[Resource]) -> list[str]:
     """Return the other histories that tell of a followed resource: of merges, of related
     changes."""
-    if not isinstance(resource.changes, HistoryFeed):
+    if not resource.is_followed:
         return []
     return sorted(
         {
-            other.changes.by
+            other.history
             for other in known
-            if isinstance(other.changes, HistoryFeed)
-            and other.changes.by != resource.changes.by
+            if other.history not in ("", resource.history)
             and resource.name
             in {*(name for name, _ in other.combined), *(also.resource for also in other.rereads)}
         }

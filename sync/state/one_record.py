@@ -6,14 +6,14 @@ Read only. Moments are Postgres's; a record is found by its key, its number or i
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from sync.database.identifiers import crm_name
-from sync.declare import HistoryFeed, Resource
+from sync.declare import Resource
 from sync.errors import BadRequest
 from sync.forecast import duration
 from sync.resources import RESOURCES
@@ -191,11 +191,11 @@ def _of(found: OneRecord) -> dict[str, Any]:
 
 def _history(resource: Resource) -> tuple[Resource, dict[str, str]] | None:
     """Return the history that tells of a resource, and its columns by their paths."""
-    if not isinstance(resource.changes, HistoryFeed) or resource.changes.by not in RESOURCES:
+    history = RESOURCES.get(resource.history)
+    if history is None:
         return None
-    history = RESOURCES[resource.changes.by]
     columns = {each.path: each.name for each in history.fields}
-    subject = f"{history.listing.subject}.id"  # type: ignore[union-attr]
+    subject = f"{history.subject}.id"
     return (history, columns | {"subject": columns[subject]}) if subject in columns else None
 
 
@@ -296,9 +296,7 @@ def _waits(connection: sa.Connection, found: OneRecord) -> Iterator[str]:
 
 
 def _lanes(connection: sa.Connection, found: OneRecord) -> Iterator[str]:
-    names = [found.resource.name]
-    if isinstance(found.resource.changes, HistoryFeed):
-        names.append(found.resource.changes.by)
+    names = [found.resource.name, found.resource.history]
     rows = connection.execute(
         sa.text(
             "SELECT resource, lane, error, parked_at, failing_since FROM sync.lane"
@@ -376,9 +374,7 @@ def _windows(connection: sa.Connection, found: OneRecord) -> Iterator[str]:
 
 def _soon(connection: sa.Connection, found: OneRecord) -> Iterator[str]:
     """Yield what is read next."""
-    names: Sequence[str] = [found.resource.name]
-    if isinstance(found.resource.changes, HistoryFeed):
-        names = [found.resource.changes.by, found.resource.name]
+    names = [found.resource.name, found.resource.history]
     rows = connection.execute(
         sa.text(
             "SELECT l.resource, l.lane, l.holder IS NOT NULL AS held,"
@@ -389,7 +385,7 @@ def _soon(connection: sa.Connection, found: OneRecord) -> Iterator[str]:
             " WHERE l.store_id = :store AND l.resource = ANY(:names) AND l.enabled"
             " AND l.parked_at IS NULL ORDER BY l.lane, l.due_at"
         ),
-        {"store": found.store.id, "names": list(names)},
+        {"store": found.store.id, "names": names},
     )
     for row in rows:
         if row.lane == "walk" and row.resource != found.resource.name:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from sync import crawl
-from sync.declare import HistoryFeed, Resource, SinceId
+from sync.declare import Resource
 from sync.errors import BadRequest
 from sync.resources import RESOURCES
 from sync.state import accounts, coverage, crawls, doubts, lanes, rereads, stores, windows
@@ -185,12 +185,9 @@ def _needed(name: str) -> list[str]:
     A list needs its history, a history needs the list of its records, and a resource that is read
     once per parent needs the parent.
     """
-    changes, listing = RESOURCES[name].changes, RESOURCES[name].listing
-    if isinstance(listing, SinceId):
-        return [listing.target, name]
-    parent = RESOURCES[name].parent
-    before = _needed(parent.resource) if parent is not None else []
-    return [*before, *([changes.by] if isinstance(changes, HistoryFeed) else []), name]
+    resource = RESOURCES[name]
+    before = _needed(resource.parent.resource) if resource.parent is not None else []
+    return [*before, *filter(None, (resource.target, resource.history)), name]
 
 
 def _require_unneeded(name: str, selected: Sequence[str]) -> None:
@@ -199,8 +196,7 @@ def _require_unneeded(name: str, selected: Sequence[str]) -> None:
             "credentials say what the key may see, which decides what an absence means"
         )
     for other in selected:
-        changes = RESOURCES[other].changes if other in RESOURCES else None
-        if isinstance(changes, HistoryFeed) and changes.by == name and other != name:
+        if other in RESOURCES and RESOURCES[other].history == name:
             raise BadRequest(f"{other} is followed by {name}: turn {other} off first.")
 
 

@@ -226,7 +226,7 @@ def not_met(
             " AND coalesce(%s, 'infinity'::date) OR t.created_on IS NULL)"
         )
         binds += [window.days.first, window.days.last]
-    if sites is not None and any(field.name == "site" for field in resource.fields):
+    if sites is not None and resource.has_site:
         where += " AND t.site = ANY(%s)"
         binds.append(list(sites))
     rows = connection.exec_driver_sql(

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from sync import failpoints
 from sync.crm import Stop
 from sync.database.engine import Transaction, reading, repeated, writing
-from sync.declare import HistoryFeed, Resource
+from sync.declare import Resource
 from sync.declare.moments import Zone, utc_of_local, zone_of
 from sync.records.normalise import Batch, Normaliser, Row
-from sync.state import clock, diagnostics, feeds, lanes
+from sync.state import clock, diagnostics, lanes
 from sync.state.lanes import OVER_SECONDS, SLICE_SECONDS, STOP_SECONDS, Lease
 from sync.state.stores import Store
 from sync.telemetry import counted, log
@@ -59,13 +59,6 @@ class Context:
     def zone(self) -> Zone:
         """The store's time zone."""
         return zone_of(self.store.zone)
-
-    def cadence(self) -> float:
-        """Return the seconds between two looks at the feed of this lease."""
-        with self.reading() as connection:
-            feed = feeds.feed(connection, self.store.id, self.lease.resource)
-        stretched = feed.every_seconds if feed is not None else None
-        return max(stretched or self.feed_seconds, self.feed_seconds)
 
     @property
     def is_over(self) -> bool:
@@ -132,10 +125,13 @@ class Context:
         made = PageFit(self.engine, self.store.id, resource)
         return self._fits.setdefault(resource.name, made)
 
-    def history_of(self, resource: Resource) -> Resource | None:
-        """Return the history that a resource is followed by; None where there is none."""
-        changes = resource.changes
-        return self.resources.get(changes.by) if isinstance(changes, HistoryFeed) else None
+    def history_of(self, resource: Resource) -> Resource:
+        """Return the history that a followed resource is followed by."""
+        return self.resources[resource.history]
+
+    def target_of(self, history: Resource) -> Resource:
+        """Return the resource whose changes a history reports."""
+        return self.resources[history.target]
 
     def keep_notes(
         self,

@@ -78,7 +78,7 @@ def _estimate(
         chosen = {f: d.isoformat() for f, d in zip(filters, days, strict=True) if d is not None}
     elif any(days):
         note = "read whole: it has no creation days"
-    if sites is not None and any(f.name == "site" for f in resource.fields):
+    if sites is not None and resource.has_site:
         chosen["sites"] = list(sites)
     if chosen:
         params["filter"] = chosen

@@ -26,7 +26,6 @@ def filters_of(ctx: Context, resource: Resource, days: Days) -> dict[str, object
             chosen[resource.listing.first] = days.first.isoformat()
         if days.last is not None:
             chosen[resource.listing.last] = days.last.isoformat()
-    has_site = any(f.name == "site" for f in resource.fields)
-    if ctx.store.chosen_sites is not None and has_site:
+    if ctx.store.chosen_sites is not None and resource.has_site:
         chosen["sites"] = list(ctx.store.chosen_sites)
     return {**dict(resource.params), **({"filter": chosen} if chosen else {})}

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sync.crawl import record_id_of
 from sync.crm import Priority
 from sync.database.identifiers import crm_name
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.errors import Refused, TooManyRecords, TryLater, UnexpectedData
 from sync.work.by_ids import TRIES, ids_page, insistent, is_unreadable
 from sync.work.context import Context
@@ -332,8 +332,8 @@ def _known_between(
     sql = f"SELECT id FROM {crm_name(resource.name)} WHERE store_id = %s AND id > %s AND id < %s"
     binds: list[Any] = [ctx.store.id, low, high]
     for history in ctx.resources.values():
-        if isinstance(history.listing, SinceId) and history.listing.target == resource.name:
-            subject = f"{history.listing.subject}_id"
+        if history.target == resource.name:
+            subject = f"{history.subject}_id"
             sql += (
                 f' UNION SELECT "{subject}" FROM {crm_name(history.name)}'
                 f' WHERE store_id = %s AND "{subject}" > %s AND "{subject}" < %s'

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
-from sync.declare import HistoryFeed, Reread, Resource
+from sync.declare import Reread, Resource
 from sync.records.loaded import Loaded, Source, Unchanged
 from sync.records.normalise import Batch, JsonRow, Row
 from sync.rows import doubled_hour, kept
@@ -55,9 +55,9 @@ def write_rows(
         seen = loaded.seen
         loaded.add(mark_deleted(connection, resource, store_id, tombstones))
         written.update(loaded.keys, moved)
-    if isinstance(resource.changes, HistoryFeed):
+    if resource.is_followed:
         if loaded.left:
-            feeds.hold(connection, store_id, resource.changes.by, of=resource.name)
+            feeds.hold(connection, store_id, resource.history, of=resource.name)
             departures.note_read(connection, resource, store_id, loaded.left)
         ids = [key for key in keys if isinstance(key, int)]
         returned = rereads.mark_listed(connection, store_id, resource.name, ids)

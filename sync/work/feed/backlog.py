@@ -63,10 +63,7 @@ def _has_met(ctx: Context, history: Resource) -> bool:
 
 
 def _plan(ctx: Context, crawl: Crawl, history: Resource) -> None:
-    with ctx.reading() as connection:
-        feed = feeds.feed(connection, ctx.store.id, history.name)
-    if feed is None:
-        feed = set_bookmark(ctx, history)
+    feed = set_bookmark(ctx, history)
     # When a followed chain is read again, the walk includes all that was followed.
     bookmark = max(feed.bookmark, feed.head_id)
     first = ask_chain(ctx, history, after_id=0, priority=PRIORITY) if bookmark else None
@@ -102,7 +99,7 @@ def _slice_starts(ctx: Context, history: Resource, first: Entries) -> list[int]:
 
     A start that cannot be had is left out: its slice is a part of the one before.
     """
-    begin = _created_at(ctx, first)
+    begin = _created_at(first)
     parts = slices_of(first.total)
     if begin is None or parts <= 1:
         return []
@@ -127,7 +124,7 @@ def _slice_starts(ctx: Context, history: Resource, first: Entries) -> list[int]:
     return starts
 
 
-def _created_at(ctx: Context, entries: Entries) -> dt.datetime | None:
+def _created_at(entries: Entries) -> dt.datetime | None:
     for row in entries.batch.rows:
         created: dt.datetime | None = row.values.get("created_at")
         if created is not None:

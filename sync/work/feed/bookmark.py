@@ -12,7 +12,7 @@ from sync import failpoints
 from sync.crm import Priority
 from sync.database.engine import attempts
 from sync.database.identifiers import crm_name
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.declare.moments import local_text
 from sync.errors import SyncError, TryLater
 from sync.rows.tombstones import Tombstone
@@ -42,7 +42,7 @@ WAIT_SECONDS = 60.0
 
 
 def set_bookmark(ctx: Context, history: Resource) -> Feed:
-    """Find the start of a feed, before any walk, and store it.
+    """Find the start of a feed, before any walk, and store it; return the feed that has one.
 
     The start is the newest entry older than some minutes. Later entries are followed: they include
     changes that lists do not show yet, and ids published after larger ones.
@@ -51,7 +51,7 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
     holds the feed's lease looks for it, and the others wait.
     """
     if ctx.lease.resource == history.name and ctx.lease.lane == "feed":
-        return _set(ctx, history)
+        return find_feed(ctx, history) or _set(ctx, history)
     claim = lanes.Claim(ctx.store.id, history.name, "feed")
     until = ctx.monotonic() + WAIT_SECONDS
     while (feed := find_feed(ctx, history)) is None:
@@ -194,8 +194,7 @@ def _doubt(
     since: dt.datetime | None,
 ) -> None:
     """Raise a doubt on the history and on all resources it tells of, and queue their comparison."""
-    assert isinstance(history.listing, SinceId)
-    told = ctx.resources[history.listing.target]
+    told = ctx.target_of(history)
     names = {told.name, *(also.resource for also in told.rereads), *(n for n, _ in told.combined)}
     followed = [
         ctx.resources[name]

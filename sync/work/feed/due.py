@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.state import coverage, feeds, rereads
 from sync.work.context import Context
 from sync.work.feed.late import judge_sample
@@ -14,8 +14,7 @@ from sync.work.per_parent.parents import read_parents
 def drain(ctx: Context) -> None:
     """Read the due records of this feed, a hundred a request, and one request at least."""
     history = ctx.resource
-    assert isinstance(history.listing, SinceId)
-    target = ctx.resources[history.listing.target]
+    target = ctx.target_of(history)
     while not ctx.stop.is_set() and _read_waiting(ctx, history, target) and not ctx.is_over:
         pass
     for resource in ctx.resources.values():

@@ -17,7 +17,7 @@ from sync.crawl import seconds_to_turn
 from sync.crm import Priority
 from sync.database.engine import attempts
 from sync.database.identifiers import crm_name
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.errors import TryLater
 from sync.state import doubts, feeds
 from sync.work.context import Context
@@ -55,9 +55,7 @@ def follow(ctx: Context) -> bool:
 
     Returns False when the slice was over before the head had reached the end.
     """
-    history = ctx.resource
-    if find_feed(ctx, history) is None:
-        set_bookmark(ctx, history)
+    set_bookmark(ctx, ctx.resource)
     if take_nudged(ctx):
         drain(ctx)
     looked_at = ctx.now()
@@ -77,10 +75,12 @@ def until_next_look(ctx: Context, *, looked_seconds: float = 0.0) -> float:
     The look began `looked_seconds` ago. One with news takes most of a second; without this
     correction it would miss the next turn at an interval of one second.
     """
+    feed = find_feed(ctx, ctx.resource)
+    stretched = feed.every_seconds if feed is not None else None
     return seconds_to_turn(
         ctx.now(),
         began_seconds_ago=looked_seconds,
-        every_seconds=ctx.cadence(),
+        every_seconds=max(stretched or 0.0, ctx.feed_seconds),
         offset=ctx.store.id,
     )
 
@@ -147,11 +147,10 @@ def _take_head(
 
     Unknown entries up to the head were published late.
     """
-    assert isinstance(history.listing, SinceId)
     known_ids = {entry.id for entry in known}
     fresh = [entry for entry in answer.entries if entry.id not in known_ids]
     late = [entry for entry in fresh if entry.id <= head_id]
-    target = ctx.resources[history.listing.target]
+    target = ctx.target_of(history)
     read = read_again(ctx, target, told_of(fresh)) if fresh else Read()
 
     for attempt in ctx.attempts():

@@ -7,7 +7,7 @@ uses the order of the ids, in whatever order the entries were published.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sync.crm import Priority
 from sync.crm.decode import decode
 from sync.database.identifiers import crm_name
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.errors import TooLarge, TooSlow, TryLater
 from sync.failpoints import scaled
 from sync.records.loaded import Loaded
@@ -97,10 +97,9 @@ class Entries:
 @cache
 def _columns(history: Resource) -> dict[str, str]:
     """Return the names of the columns with an entry's content, by their meaning."""
-    assert isinstance(history.listing, SinceId)
     by_path = {each.path: each.name for each in history.fields}
     wanted = {
-        "subject": f"{history.listing.subject}.id",
+        "subject": f"{history.subject}.id",
         "at": "createdAt",
         "field": "field",
         "created": "created",
@@ -139,13 +138,12 @@ def parts_told(ctx: Context, history: Resource, rows: Iterable[Row]) -> list[Jso
     An entry of such a field holds the values before and after; the entry that created a record
     holds the record as it was then.
     """
-    assert isinstance(history.listing, SinceId)
-    target = ctx.resources[history.listing.target]
+    target = ctx.target_of(history)
     roots = {also.path.split(".")[0] for also in target.rereads} - {target.key}
     told: list[JsonRow] = []
     for row in rows if roots else ():
         record = decode(row.raw)
-        stub = record.get(history.listing.subject)
+        stub = record.get(history.subject)
         if not isinstance(stub, dict):
             continue
         parts = [{root: stub[root]} for root in sorted(roots & stub.keys())]
@@ -295,41 +293,58 @@ def stored_after(
     ctx: Context, history: Resource, after_id: int, *, until_id: int, bound: float, at_most: int
 ) -> list[Stored]:
     """Return the first stored entries after an id that the key may see."""
-    assert isinstance(history.listing, SinceId)
-    columns = _columns(history)
-    target = history.listing.target
-    seen, binds = _seen(ctx, history)
-
     with ctx.reading() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT h.id, cast(extract(epoch FROM clock_timestamp() - h.first_seen_at) AS float8),"
+        rows = _stored(
+            connection,
+            history,
+            ctx.store.id,
+            f"{_seen(ctx, history)} AND h.id > %(after)s AND h.id <= %(until)s"
+            f" ORDER BY h.id LIMIT {at_most}",
+            also="cast(extract(epoch FROM clock_timestamp() - h.first_seen_at) AS float8) AS known,"
             " EXISTS (SELECT FROM sync.reread AS r WHERE r.store_id = h.store_id"
-            f" AND r.resource = %s AND r.id = h.{columns['subject']}"
-            f" AND r.not_before >= h.first_seen_at + make_interval(secs => %s)),"
-            f" {', '.join(f'h.{column}' for column in columns.values())}"
-            f" FROM {crm_name(history.name)} AS h WHERE h.store_id = %s AND {seen}"
-            f" AND h.id > %s AND h.id <= %s ORDER BY h.id LIMIT {at_most}",
-            (target, bound, ctx.store.id, *binds, after_id, until_id),
+            f" AND r.resource = %(target)s AND r.id = h.{subject_column(history)}"
+            " AND r.not_before >= h.first_seen_at + make_interval(secs => %(bound)s)) AS is_owed",
+            after=after_id,
+            until=until_id,
+            target=history.target,
+            bound=bound,
+            sites=list(ctx.store.access.sites or ()),
         )
-        return [
-            Stored(
-                entry_of(history, row[0], dict(zip(columns.values(), row[3:], strict=True))),
-                row[1],
-                row[2],
-            )
-            for row in rows
-        ]
+        return [Stored(entry, row["known"], row["is_owed"]) for entry, row in rows]
 
 
-def _seen(ctx: Context, history: Resource) -> tuple[str, list[object]]:
-    """Return the SQL condition, with its binds, of live entries of sites that the key may see."""
-    assert isinstance(history.listing, SinceId)
-    path = f"{history.listing.subject}.site"
+def _stored(
+    connection: sa.Connection,
+    history: Resource,
+    store_id: int,
+    which: str,
+    *,
+    also: str = "",
+    **binds: object,
+) -> Iterator[tuple[Entry, Mapping[str, Any]]]:
+    """Yield live stored entries, each with its row.
+
+    `which` is SQL about alias `h`, with its binds; `also` are further columns.
+    """
+    columns = [f"h.{column}" for column in ("id", *_columns(history).values())]
+    rows = connection.exec_driver_sql(
+        f"SELECT {', '.join([*columns, *([also] if also else [])])}"
+        f" FROM {crm_name(history.name)} AS h"
+        f" WHERE h.store_id = %(store)s AND h.deleted_at IS NULL AND {which}",
+        {"store": store_id, **binds},
+    )
+    for row in rows:
+        values = row._asdict()
+        yield entry_of(history, values["id"], values), values
+
+
+def _seen(ctx: Context, history: Resource) -> str:
+    """Return the SQL condition of entries of sites that the key may see; it binds `sites`."""
+    path = f"{history.subject}.site"
     site = next((each.name for each in history.fields if each.path == path), "")
-    sites = ctx.store.access.sites
-    if sites is None or not site:
-        return "deleted_at IS NULL", []
-    return f"deleted_at IS NULL AND ({site} IS NULL OR {site} = ANY(%s))", [list(sites)]
+    if ctx.store.access.sites is None or not site:
+        return "true"
+    return f"(h.{site} IS NULL OR h.{site} = ANY(%(sites)s))"
 
 
 def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int) -> list[Entry]:
@@ -338,23 +353,20 @@ def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int)
     Entries before the bookmark are excluded until the older history is whole. Until then, an entry
     missing there is not late: the walk of older history has not reached it.
     """
-    columns = _columns(history)
-    seen, binds = _seen(ctx, history)
-
     with ctx.reading() as connection:
-        rows = connection.exec_driver_sql(
-            f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
-            f" WHERE store_id = %s AND {seen} AND id <= %s AND id >="
-            " (SELECT CASE WHEN c.proven_as_of"
-            " IS NULL THEN f.bookmark ELSE 0 END FROM sync.feed AS f JOIN sync.coverage AS c"
-            " USING (store_id, resource) WHERE f.store_id = %s AND f.resource = %s)"
-            f" ORDER BY id DESC LIMIT {at_most}",
-            (ctx.store.id, *binds, head_id, ctx.store.id, history.name),
+        rows = _stored(
+            connection,
+            history,
+            ctx.store.id,
+            f"{_seen(ctx, history)} AND h.id <= %(head)s AND h.id >= (SELECT CASE WHEN"
+            " c.proven_as_of IS NULL THEN f.bookmark ELSE 0 END FROM sync.feed AS f"
+            " JOIN sync.coverage AS c USING (store_id, resource) WHERE f.store_id = %(store)s"
+            f" AND f.resource = %(name)s) ORDER BY h.id DESC LIMIT {at_most}",
+            head=head_id,
+            name=history.name,
+            sites=list(ctx.store.access.sites or ()),
         )
-        return [
-            entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
-            for row in rows
-        ][::-1]
+        return [entry for entry, _ in rows][::-1]
 
 
 def arrived_after(
@@ -370,17 +382,11 @@ def arrived_after(
     Each is mapped to its last such entry. `since` is the earliest moment of an entry, by the CRM's
     own clock; None for any.
     """
-    columns = _columns(history)
-    rows = connection.exec_driver_sql(
-        f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
-        f" WHERE store_id = %s AND id > %s AND deleted_at IS NULL"
-        f" AND coalesce({columns['at']} >= %s, true)",
-        (store_id, after_id, since),
+    which = f"h.id > %(after)s AND coalesce(h.{_columns(history)['at']} >= %(since)s, true)"
+    rows = _stored(
+        connection, history, store_id, f"{which} ORDER BY h.id", after=after_id, since=since
     )
-    entries = [
-        entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True))) for row in rows
-    ]
-    arrived = sorted((each for each in entries if each.is_arrival), key=lambda each: each.id)
+    arrived = [entry for entry, _ in rows if entry.is_arrival]
     return {each.subject: each.id for each in arrived if each.subject is not None}
 
 
@@ -389,26 +395,18 @@ def told_before(ctx: Context, history: Resource, subjects: Sequence[int]) -> lis
     if not subjects:
         return []
     columns = _columns(history)
-    combined = f" OR {columns['combined_to']} IS NOT NULL" if "combined_to" in columns else ""
-
+    told = [f"h.{columns['created']}", f"h.{columns['deleted']}"]
+    told += [f"h.{columns['combined_to']} IS NOT NULL"] if "combined_to" in columns else []
+    which = f"h.{columns['subject']} = ANY(%(subjects)s) AND ({' OR '.join(told)})"
     with ctx.reading() as connection:
-        rows = connection.exec_driver_sql(
-            f"SELECT id, {', '.join(columns.values())} FROM {crm_name(history.name)}"
-            f" WHERE store_id = %s AND {columns['subject']} = ANY(%s) AND deleted_at IS NULL"
-            f" AND ({columns['created']} OR {columns['deleted']}{combined})",
-            (ctx.store.id, list(subjects)),
-        )
-        return [
-            entry_of(history, row[0], dict(zip(columns.values(), row[1:], strict=True)))
-            for row in rows
-        ]
+        rows = _stored(connection, history, ctx.store.id, which, subjects=list(subjects))
+        return [entry for entry, _ in rows]
 
 
 def write_entries(
     ctx: Context, connection: sa.Connection, history: Resource, answer: Entries, rows: list[Row]
 ) -> Loaded:
     """Store entries; those that cannot be read raise a doubt on the records they may name."""
-    assert isinstance(history.listing, SinceId)
     unread = {row.key for row in rows} & {e.id for e in answer.entries if e.subject is None}
     shapeless = [reject.record for reject in answer.batch.rejects if reject.is_whole]
     unread |= set(shapeless) - diagnostics.known_rejects(
@@ -417,7 +415,7 @@ def write_entries(
     page = replace(answer.batch, rows=rows)
     loaded = write_rows(ctx, connection, history, [page])
     if unread:
-        target = ctx.resources[history.listing.target]
+        target = ctx.target_of(history)
         detail = f"entries of {history.name} name no record that can be read"
         doubt_all(ctx, connection, target, kind="unread", detail=detail)
     return loaded

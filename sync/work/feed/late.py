@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sync.crawl import lists_lag
 from sync.crm import Priority
 from sync.database.identifiers import crm_name
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.records.loaded import Loaded
 from sync.rows.live_rows import live_among
 from sync.rows.upsert import differing, name_before
@@ -68,14 +68,13 @@ def read_backward(ctx: Context) -> None:
 
 def _read_page(ctx: Context, history: Resource, at_id: int, until_id: int) -> int | None:
     """Read a page; return the id to go on from, None at the end."""
-    assert isinstance(history.listing, SinceId)
     answer = ask_chain(ctx, history, after_id=at_id, priority=Priority.REFRESH)
     require_progress(history, answer)
     with ctx.reading() as connection:
         known = _known(connection, history, ctx.store.id, answer.ids)
     late = [e for e in answer.entries if e.id <= until_id and e.id not in known]
     is_end = answer.is_end or answer.last_id >= until_id
-    target = ctx.resources[history.listing.target]
+    target = ctx.target_of(history)
     read = read_again(ctx, target, told_of(late)) if late else Read()
     to_id = None if is_end else answer.last_id
     for attempt in ctx.attempts():
@@ -105,8 +104,7 @@ def take_sample(ctx: Context) -> None:
     Content that differs is written, and waits for an entry that tells of it (`judge_sample`).
     """
     history, store_id = ctx.resource, ctx.store.id
-    assert isinstance(history.listing, SinceId)
-    target = ctx.resources[history.listing.target]
+    target = ctx.target_of(history)
     subject = subject_column(history)
     with ctx.reading() as connection:
         if not feeds.backward(connection, store_id, history.name).is_sample_due:
@@ -172,7 +170,6 @@ def _read_told(ctx: Context, connection: sa.Connection, history: Resource) -> No
 
     Coverage stays before the first of them until all were read.
     """
-    assert isinstance(history.listing, SinceId)
     bound = feeds.lateness_seconds(connection, ctx.store.id)
     ids, first = feeds.told_since(
         connection,
@@ -183,7 +180,7 @@ def _read_told(ctx: Context, connection: sa.Connection, history: Resource) -> No
     )
     if first is None:
         return
-    target = ctx.resources[history.listing.target]
+    target = ctx.target_of(history)
     named = Loaded(named={target.name: set(ids)})
     name_before(connection, target, ctx.store.id, ids, named)
     for name, records in sorted(named.named.items()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sync.declare import SinceId
 from sync.state import nudges, rereads
 from sync.work.context import Context
 
@@ -13,19 +12,12 @@ def take_nudged(ctx: Context) -> bool:
     They hold coverage until they are read, as anything does that may have changed: should one fail,
     the entry that tells of it later must not count as read.
     """
-    listing = ctx.resource.listing
-    assert isinstance(listing, SinceId)
+    target = ctx.resource.target
     with ctx.reading() as connection:
-        if not nudges.has_named(connection, ctx.store.id, listing.target):
+        if not nudges.has_named(connection, ctx.store.id, target):
             return False
     for attempt in ctx.attempts():
         with attempt as connection:
-            ids = nudges.take_named(connection, ctx.store.id, listing.target)
-            rereads.ask_again(
-                connection,
-                ctx.store.id,
-                listing.target,
-                ids,
-                reason=rereads.NUDGED,
-            )
+            ids = nudges.take_named(connection, ctx.store.id, target)
+            rereads.ask_again(connection, ctx.store.id, target, ids, reason=rereads.NUDGED)
     return bool(ids)

@@ -88,10 +88,9 @@ def _told_of_missing(
 ) -> Mapping[int, ChangeHint]:
     """Return the hints of the history on missing records: those given, or of stored entries."""
     silent = [record for record in missing if not told[record].is_gone]
-    history = ctx.history_of(resource)
-    if not silent or history is None:
+    if not silent or resource.history not in ctx.resources:
         return told
-    before = told_of(told_before(ctx, history, silent))
+    before = told_of(told_before(ctx, ctx.history_of(resource), silent))
     return {**told, **{record: before[record] for record in silent if record in before}}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import accumulate, takewhile
 
 from sync.crm import Priority
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.state import feeds
 from sync.work.context import Context
 from sync.work.feed.history import (
@@ -55,7 +55,6 @@ def passable(stored: Sequence[Stored], *, bound: float) -> list[Stored]:
 
 def _pass_page(ctx: Context, history: Resource) -> bool:
     """Pass some entries; False when none may be passed."""
-    assert isinstance(history.listing, SinceId)
     feed = feed_of(ctx, history)
     with ctx.reading() as connection:
         bound = feeds.lateness_seconds(connection, ctx.store.id)
@@ -75,7 +74,7 @@ def _pass_page(ctx: Context, history: Resource) -> bool:
     known = {each.entry.id for each in stored}
     until = feed.head_id if len(stored) < LIMIT else max(known)
     late = [e for e in answer.entries if e.id not in known and e.id <= until]
-    target = ctx.resources[history.listing.target]
+    target = ctx.target_of(history)
     told = told_of([*passed, *late])
     read = read_again(ctx, target, told) if told else Read()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from sync.declare import Resource, SinceId
+from sync.declare import Resource
 from sync.records.loaded import Loaded
 from sync.state import coverage, crawls, departures, feeds, rereads, windows
 from sync.work.context import Context
@@ -29,8 +29,7 @@ def write_told(
     The feed is held from the first statement on, so that a count comes wholly before or after this
     page.
     """
-    assert isinstance(history.listing, SinceId)
-    target = ctx.resources[history.listing.target]
+    target = ctx.target_of(history)
     feeds.hold(connection, ctx.store.id, history.name, of=target.name)
     left = [each for each in fresh if each.is_departure and each.subject is not None]
     departures.note(
@@ -112,7 +111,6 @@ def take_late(
     A late entry was published after larger ids. Its lateness is measured from the last reading that
     lacked it: at `lacked_at`, or `lacked_seconds` after its successor was first seen.
     """
-    assert isinstance(history.listing, SinceId)
     seen = feeds.next_seen(connection, history.name, ctx.store.id, [entry.id for entry in late])
     seconds = [
         max(lacked_seconds, (lacked_at - at).total_seconds() if lacked_at is not None else 0.0)
@@ -126,7 +124,7 @@ def take_late(
     rereads.ask_again(
         connection,
         ctx.store.id,
-        history.listing.target,
+        history.target,
         [subject for subject in subjects if subject is not None],
         reason="told late",
         after_seconds=bound,

@@ -13,9 +13,8 @@ import sqlalchemy as sa
 
 from sync import failpoints
 from sync.crawl import Count, Days
-from sync.crm import Priority
 from sync.database.engine import attempts
-from sync.declare import HistoryFeed, Resource
+from sync.declare import Resource
 from sync.errors import SyncError, TryLater
 from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds, lanes
 from sync.state.crawls import Crawl
@@ -29,12 +28,6 @@ from sync.work.prefetch import Prefetcher
 FOLLOW_SECONDS = 30.0
 UNFOLLOWED_SECONDS = 300.0
 """The wait before a proof whose feed is parked or off is tried again."""
-
-
-def history_of(ctx: Context, resource: Resource) -> Resource:
-    """Return the history that a resource is followed by."""
-    assert isinstance(resource.changes, HistoryFeed)
-    return ctx.resources[resource.changes.by]
 
 
 def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | None:
@@ -118,17 +111,15 @@ class Asked:
     head_id: int
 
 
-def ask_totals(
-    ctx: Context, crawl: Crawl, ranges: Sequence[Days], *, priority: Priority
-) -> Asked | None:
+def ask_totals(ctx: Context, crawl: Crawl, ranges: Sequence[Days]) -> Asked | None:
     """Request the totals and follow the feed past the answers; None when interrupted."""
     resource = ctx.resources[crawl.resource]
-    history = history_of(ctx, resource)
+    history = ctx.history_of(resource)
     totals: list[_Total] = []
 
     def ask(days: Days) -> _Total:
         params = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
-        reply = ctx.api.first(resource, params, priority=priority)
+        reply = ctx.api.first(resource, params, priority=crawl.priority)
         shown = ids_of(reply.records(resource))
         return _Total(days, reply.pagination.total, reply.as_of, shown)
 
@@ -153,7 +144,7 @@ def count_rows(
     The feed is held until the transaction ends, so that no departure is learnt meanwhile.
     """
     resource = ctx.resources[crawl.resource]
-    history = history_of(ctx, resource)
+    history = ctx.history_of(resource)
     counted_at = feeds.hold(connection, ctx.store.id, history.name, of=resource.name)
     feed = feeds.feed(connection, ctx.store.id, history.name)
     bound = feeds.lateness_seconds(connection, ctx.store.id)

@@ -13,15 +13,12 @@ import sqlalchemy as sa
 
 from sync import failpoints
 from sync.crawl import Days, partition
-from sync.crm import Priority
 from sync.declare import DateWindows
 from sync.state import coverage, crawls, doubts, windows
 from sync.state.crawls import Crawl
 from sync.work.context import Context
 from sync.work.feed.bookmark import set_bookmark
-from sync.work.feed.history import find_feed
 from sync.work.windows.audit import days_to_compare, note_turn
-from sync.work.windows.counts import history_of
 from sync.work.windows.plan import is_cuttable, is_filter_ignored
 from sync.work.windows.prove import prove_windows
 from sync.work.windows.rewalk import ask_for_missing
@@ -36,13 +33,12 @@ ALL = ("planned", "open", "walked", "counted", "proven")
 
 def crawl_list(ctx: Context, crawl: Crawl) -> bool:
     """Carry a crawl on from its phase; False when it waits, or the slice ended before its end."""
-    priority = Priority.RECONCILE if crawl.kind == "reconcile" else Priority.WALK
     if crawl.phase == "plan" and crawl.kind == "load" and _waits(ctx, crawl):
         return False
     if crawl.phase == "plan":
-        _plan(ctx, crawl, priority=priority)
-    while _walk(ctx, crawl, priority=priority):
-        if prove_windows(ctx, crawl, priority=priority):
+        _plan(ctx, crawl)
+    while _walk(ctx, crawl):
+        if prove_windows(ctx, crawl):
             return True
         with ctx.reading() as connection:
             left = windows.of_crawl(connection, crawl.id, states=("planned",))
@@ -75,7 +71,7 @@ def _waits(ctx: Context, crawl: Crawl) -> bool:
     return bool(left)
 
 
-def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
+def _plan(ctx: Context, crawl: Crawl) -> None:
     """Set the bookmark, then plan the windows.
 
     The bookmark comes first: later changes are in the feed, earlier ones in the walk. A list to be
@@ -84,12 +80,12 @@ def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
     counts them.
     """
     resource = ctx.resources[crawl.resource]
-    history = history_of(ctx, resource)
-    if find_feed(ctx, history) is None:
-        set_bookmark(ctx, history)
+    set_bookmark(ctx, ctx.history_of(resource))
     cuttable = is_cuttable(ctx, resource)
     if isinstance(resource.listing, DateWindows) and not cuttable:
-        cuttable = not is_filter_ignored(ctx, resource, priority=priority)  # it may work by now
+        cuttable = not is_filter_ignored(
+            ctx, resource, priority=crawl.priority
+        )  # it may work by now
     is_counted = crawl.kind == "reconcile" and not crawl.deep
     deep, turn = days_to_compare(ctx, crawl, cuttable=cuttable)
     runs = partition(crawl.days, deep)
@@ -119,7 +115,7 @@ def _plan(ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
     failpoints.point("planned")
 
 
-def _walk(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+def _walk(ctx: Context, crawl: Crawl) -> bool:
     """Read the remaining pages of the windows; compared windows are read one at a time."""
     while True:
         with ctx.reading() as connection:
@@ -135,10 +131,10 @@ def _walk(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
         window = left[0]
         turn = [each for each in left if not each.deep] or [window]
         if turn == [window] and window.is_read:
-            if not ask_for_missing(ctx, crawl, window, priority=priority):
+            if not ask_for_missing(ctx, crawl, window):
                 return False
         else:
-            done = walk(ctx, crawl, turn, priority=priority)
+            done = walk(ctx, crawl, turn)
             if done.filter_ignored:
                 _take_whole(ctx, crawl)
             elif not done.is_complete:

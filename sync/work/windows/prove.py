@@ -24,7 +24,6 @@ from sync.crawl import (
     seconds_to_count,
     seconds_to_seal,
 )
-from sync.crm import Priority
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.state import clock, coverage, crawls, departures, doubts, feeds, windows
@@ -33,7 +32,7 @@ from sync.state.windows import Window
 from sync.work.context import Context
 from sync.work.feed.reread import ChangeHint, apply, read_again
 from sync.work.windows.audit import keep_turn
-from sync.work.windows.counts import CountBracket, ask_totals, count_rows, history_of
+from sync.work.windows.counts import CountBracket, ask_totals, count_rows
 from sync.work.windows.plan import cut, is_cuttable
 
 WINDOWS_PER_ROUND = 20
@@ -44,7 +43,7 @@ PARTS = 8
 UNSEALED = ("walked", "counted")
 
 
-def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+def prove_windows(ctx: Context, crawl: Crawl) -> bool:
     """Count and seal the windows of a crawl whose pages are all read; False when it is not done.
 
     False means that the crawl waits, the slice ended, or a window has to be walked again. Progress
@@ -55,15 +54,13 @@ def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
         with ctx.reading() as connection:
             left = windows.of_crawl(connection, crawl.id, states=UNSEALED)
         if not left:
-            return finish(ctx, crawl, priority=priority)
+            return finish(ctx, crawl)
         waits = _seconds_to_wait(ctx, crawl, left)
         turn = [window for window in left if waits[window.id] <= 0][:WINDOWS_PER_ROUND]
         if not turn:
             _wait(ctx, crawl, left, min(waits.values()))
             return False
-        if not _count_all(ctx, crawl, left, priority=priority) and not _count(
-            ctx, crawl, turn, priority=priority
-        ):
+        if not _count_all(ctx, crawl, left) and not _count(ctx, crawl, turn):
             return False
         with ctx.reading() as connection:
             is_cut = bool(windows.of_crawl(connection, crawl.id, states=("planned",)))
@@ -78,7 +75,7 @@ def seal(ctx: Context, crawl: Crawl) -> None:
     old that departures since may be forgotten is repeated.
     """
     resource = ctx.resources[crawl.resource]
-    history = history_of(ctx, resource)
+    history = ctx.history_of(resource)
     cuttable = is_cuttable(ctx, resource)
 
     for attempt in ctx.attempts():
@@ -155,7 +152,7 @@ def _hull(windows: Sequence[Window]) -> Days:
 
 def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict[int, float]:
     """Return the seconds that each window waits for its count or its seal, by window id."""
-    history = history_of(ctx, ctx.resources[crawl.resource])
+    history = ctx.history_of(ctx.resources[crawl.resource])
 
     with ctx.reading() as connection:
         feed = feeds.feed(connection, ctx.store.id, history.name)
@@ -192,7 +189,7 @@ def _wait(ctx: Context, crawl: Crawl, left: Sequence[Window], seconds: float) ->
             crawls.wait(connection, crawl, seconds=seconds, phase=phase, rounds=rounds)
 
 
-def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, priority: Priority) -> bool:
+def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> bool:
     """Try to prove a crawl's whole range by one total, once, before its windows are counted."""
     if len(left) < 2 or any(window.counted_at is not None for window in left):
         return False
@@ -200,7 +197,7 @@ def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, priority: 
         is_begun = bool(windows.of_crawl(connection, crawl.id, states=("proven",)))
     if is_begun:
         return False  # departures are only checked for the windows that are left
-    asked = ask_totals(ctx, crawl, [crawl.days], priority=priority)
+    asked = ask_totals(ctx, crawl, [crawl.days])
     if asked is None:
         return False
     for attempt in ctx.attempts():
@@ -217,11 +214,11 @@ def _count_all(ctx: Context, crawl: Crawl, left: Sequence[Window], *, priority: 
     return count.proven
 
 
-def _count(ctx: Context, crawl: Crawl, turn: Sequence[Window], *, priority: Priority) -> bool:
+def _count(ctx: Context, crawl: Crawl, turn: Sequence[Window]) -> bool:
     """Count some windows and apply the next step to each; False when interrupted."""
     resource = ctx.resources[crawl.resource]
     cuttable = is_cuttable(ctx, resource)
-    asked = ask_totals(ctx, crawl, [window.days for window in turn], priority=priority)
+    asked = ask_totals(ctx, crawl, [window.days for window in turn])
     if asked is None:
         return False
     for attempt in ctx.attempts():
@@ -324,7 +321,7 @@ def _parts(
     return runs if len(runs) > 1 else []
 
 
-def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority: Priority) -> None:
+def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource) -> None:
     """Request each row without a creation day by its id: no window counts it."""
     with ctx.reading() as connection:
         rows = connection.exec_driver_sql(
@@ -335,7 +332,7 @@ def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority:
         undated = [row[0] for row in rows]
     if undated:
         read = read_again(
-            ctx, resource, {record: ChangeHint() for record in undated}, priority=priority
+            ctx, resource, {record: ChangeHint() for record in undated}, priority=crawl.priority
         )
         for attempt in ctx.attempts():
             with attempt as connection:
@@ -343,18 +340,18 @@ def _settle_undated(ctx: Context, crawl: Crawl, resource: Resource, *, priority:
                 crawls.add_report(connection, crawl, {"ghosts": loaded.deleted})
 
 
-def finish(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+def finish(ctx: Context, crawl: Crawl) -> bool:
     """Mark the whole as proven once every window is sealed; check rows that belong to none.
 
     False when one was opened again meanwhile, because of a departure that was learnt only then.
     """
     resource = ctx.resources[crawl.resource]
     if resource.created_field:
-        _settle_undated(ctx, crawl, resource, priority=priority)
+        _settle_undated(ctx, crawl, resource)
 
     for attempt in ctx.attempts():
         with attempt as connection:
-            feeds.hold(connection, ctx.store.id, history_of(ctx, resource).name, of=resource.name)
+            feeds.hold(connection, ctx.store.id, ctx.history_of(resource).name, of=resource.name)
             if windows.of_crawl(connection, crawl.id, states=UNSEALED):
                 return False
             as_of = windows.proven_as_of(connection, crawl.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sync import failpoints
-from sync.crm import Priority
 from sync.state import crawls, windows
 from sync.state.crawls import Crawl
 from sync.state.windows import Window
@@ -14,7 +13,7 @@ from sync.work.feed.reread import ChangeHint, apply, read_again
 SUSPECTS_AT_ONCE = 50 * IDS_PER_REQUEST
 
 
-def ask_for_missing(ctx: Context, crawl: Crawl, window: Window, *, priority: Priority) -> bool:
+def ask_for_missing(ctx: Context, crawl: Crawl, window: Window) -> bool:
     """Request every live row that no page of a window showed; False when the slice ended before.
 
     Each request is one transaction; the next slice goes on after the last one.
@@ -36,17 +35,15 @@ def ask_for_missing(ctx: Context, crawl: Crawl, window: Window, *, priority: Pri
                     windows.end_comparison(connection, window)
             return True
         for start in range(0, len(suspects), IDS_PER_REQUEST):
-            _ask(ctx, crawl, window, suspects[start : start + IDS_PER_REQUEST], priority=priority)
+            _ask(ctx, crawl, window, suspects[start : start + IDS_PER_REQUEST])
             if ctx.is_over:
                 return False
 
 
-def _ask(
-    ctx: Context, crawl: Crawl, window: Window, suspects: list[int], *, priority: Priority
-) -> None:
+def _ask(ctx: Context, crawl: Crawl, window: Window, suspects: list[int]) -> None:
     resource = ctx.resources[crawl.resource]
     read = read_again(
-        ctx, resource, {record: ChangeHint() for record in suspects}, priority=priority
+        ctx, resource, {record: ChangeHint() for record in suspects}, priority=crawl.priority
     )
     for attempt in ctx.attempts():
         with attempt as connection:

@@ -21,7 +21,6 @@ from sync.crawl import (
     pages_bound,
     parts_of,
 )
-from sync.crm import Priority
 from sync.errors import Refused
 from sync.records.loaded import Source, Unchanged
 from sync.records.normalise import Batch
@@ -99,21 +98,20 @@ class Walk:
     filter_ignored: bool = False
 
 
-def walk(ctx: Context, crawl: Crawl, windows: Iterable[Window], *, priority: Priority) -> Walk:
+def walk(ctx: Context, crawl: Crawl, windows: Iterable[Window]) -> Walk:
     """Walk the windows' remaining pages until all are read or the slice is over.
 
     In a compared window (`deep`), contents are compared too, and the ids seen are kept. The window
     stays open after its last page, until the rows it lacks were requested (rewalk.py).
     """
-    return _Walker(ctx, crawl, priority=priority).run(list(windows))
+    return _Walker(ctx, crawl).run(list(windows))
 
 
 class _Walker:
-    def __init__(self, ctx: Context, crawl: Crawl, *, priority: Priority) -> None:
+    def __init__(self, ctx: Context, crawl: Crawl) -> None:
         self.ctx = ctx
         self.crawl = crawl
         self.resource = ctx.resources[crawl.resource]
-        self.priority = priority
         self.walk = Walk()
         self._pending: list[WindowPage] = []
         self._last_ids: dict[int, frozenset[object]] = {}
@@ -153,7 +151,7 @@ class _Walker:
     def _list(self, job: Job) -> PageList:
         window = job.window
         params = filters_of(self.ctx, self.resource, window.days)
-        return PageList(self.ctx, self.resource, params, self.priority, window.page_size)
+        return PageList(self.ctx, self.resource, params, self.crawl.priority, window.page_size)
 
     def _job(self, window: Window, page: int) -> Job:
         """Return the job of a page, of the rest of it where the checkpoint is inside it."""
@@ -207,7 +205,7 @@ class _Walker:
         """Accept the first page of a planned window; True when the window was cut instead."""
         window, part = page.window, page.part
         if self._is_outside(page) and is_filter_ignored(
-            self.ctx, self.resource, priority=self.priority
+            self.ctx, self.resource, priority=self.crawl.priority
         ):
             self.walk.filter_ignored = True
             return True
@@ -248,7 +246,7 @@ class _Walker:
             window.days,
             last_page_of(self.ctx, self.resource, window.days, total=page.part.total),
             beside=page.batch,
-            priority=self.priority,
+            priority=self.crawl.priority,
         )
         parts = max(2, parts_of(page.part.total))
         with self.ctx.reading() as connection:

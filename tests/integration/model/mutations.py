@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from sync import deletion
-from sync.crm import Priority
 from sync.database import contract
 from sync.declare import Resource
 from sync.records.loaded import Loaded
@@ -36,11 +35,11 @@ def no_bookmark(patch: pytest.MonkeyPatch) -> None:
     """The feed begins where it is when all pages are read."""
     real = crawl.prove_windows
 
-    def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+    def prove_windows(ctx: Context, crawl: Crawl) -> bool:
         history = ctx.resources[FOLLOWED[crawl.resource]]
         if find_feed(ctx, history) is None:
             bookmark.set_bookmark(ctx, history)
-        return real(ctx, crawl, priority=priority)
+        return real(ctx, crawl)
 
     patch.setattr(crawl, "set_bookmark", lambda *_: None)
     patch.setattr(crawl, "prove_windows", prove_windows)
@@ -49,7 +48,7 @@ def no_bookmark(patch: pytest.MonkeyPatch) -> None:
 def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
     """Whatever was walked is taken for complete."""
 
-    def prove_windows(ctx: Context, crawl: Crawl, *, priority: Priority) -> bool:
+    def prove_windows(ctx: Context, crawl: Crawl) -> bool:
         moment = ctx.draw()
 
         for attempt in ctx.attempts():
@@ -59,7 +58,7 @@ def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
                     connection, walked, asked_at=moment, counted_at=moment, crm_at=None
                 )
                 windows.seal(connection, walked)
-        prove.finish(ctx, crawl, priority=priority)
+        prove.finish(ctx, crawl)
         return True
 
     patch.setattr(crawl, "prove_windows", prove_windows)
