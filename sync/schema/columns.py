@@ -23,19 +23,16 @@ def timestamp(name: str, comment: str, **options: Any) -> sa.Column[Any]:
 
 def store_id(comment: str = "crm.store.store_id") -> sa.Column[Any]:
     """Return the column of a row's store, the first column of every key."""
-    return sa.Column(
-        "store_id", sa.BigInteger, primary_key=True, autoincrement=False, comment=comment
-    )
+    return key("store_id", comment)
 
 
 def change_no() -> sa.Column[Any]:
     """Return the column by which readers follow changes in the order of their commits."""
-    return sa.Column(
+    return number(
         "change_no",
-        sa.BigInteger,
+        "number of the change that made it so; see crm.changes",
         nullable=False,
         server_default=sa.text("sync.change_no()"),
-        comment="number of the change that made it so; see crm.changes",
     )
 
 
@@ -49,15 +46,41 @@ def text(name: str, comment: str, **options: Any) -> sa.Column[Any]:
     return sa.Column(name, sa.Text, comment=comment, **options)
 
 
+def number(name: str, comment: str, **options: Any) -> sa.Column[Any]:
+    """Return a column for a whole number."""
+    return sa.Column(name, sa.BigInteger, comment=comment, **options)
+
+
+def key(name: str, comment: str) -> sa.Column[Any]:
+    """Return a whole number of the key, which Postgres does not number."""
+    return number(name, comment, primary_key=True, autoincrement=False)
+
+
+def real(name: str, comment: str, **options: Any) -> sa.Column[Any]:
+    """Return a column for a number with a fraction."""
+    return sa.Column(name, sa.Float, comment=comment, **options)
+
+
+def day(name: str, comment: str) -> sa.Column[Any]:
+    """Return a column for a day."""
+    return sa.Column(name, sa.Date, comment=comment)
+
+
+def flag(name: str, comment: str, *, default: bool) -> sa.Column[Any]:
+    """Return a column for yes or no."""
+    usual = sa.true() if default else sa.false()
+    return sa.Column(name, sa.Boolean, nullable=False, server_default=usual, comment=comment)
+
+
 def count(name: str, comment: str, **options: Any) -> sa.Column[Any]:
     """Return a column for a number that begins at 0."""
     merged: dict[str, Any] = {"nullable": False, "server_default": ZERO} | options
-    return sa.Column(name, sa.BigInteger, comment=comment, **merged)
+    return number(name, comment, **merged)
 
 
 def resource(comment: str = "Resource.name") -> sa.Column[Any]:
     """Return the column of a row's resource, part of the key."""
-    return sa.Column("resource", sa.Text, primary_key=True, comment=comment)
+    return text("resource", comment, primary_key=True)
 
 
 def serial() -> sa.Column[Any]:
@@ -70,6 +93,6 @@ def serial() -> sa.Column[Any]:
 def owner() -> list[sa.Column[Any]]:
     """Return the columns of a row's store and resource, for tables with a key of their own."""
     return [
-        sa.Column("store_id", sa.BigInteger, nullable=False, comment="sync.store.id"),
-        sa.Column("resource", sa.Text, nullable=False, comment="Resource.name"),
+        number("store_id", "sync.store.id", nullable=False),
+        text("resource", "Resource.name", nullable=False),
     ]

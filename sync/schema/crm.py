@@ -10,7 +10,18 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
 from sync.declare import Child, Field, Resource
 from sync.resources import RESOURCES
-from sync.schema.columns import METADATA, NOW, VERSIONED, change_no, store_id, timestamp
+from sync.schema.columns import (
+    METADATA,
+    NOW,
+    VERSIONED,
+    change_no,
+    day,
+    key,
+    number,
+    store_id,
+    text,
+    timestamp,
+)
 
 # Mirrored ids come from the API; without autoincrement=False a BigInteger key becomes BIGSERIAL.
 _SQL_TYPES: dict[str, Any] = {
@@ -45,15 +56,12 @@ def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
     columns: list[Any] = [store_id()]
     columns += [_column(f, key=f.name == resource.key) for f in resource.fields]
     if resource.created_field:
-        columns.append(
-            sa.Column("created_on", sa.Date, comment="creation day in the store's zone, as sent")
-        )
+        columns.append(day("created_on", "creation day in the store's zone, as sent"))
     if resource.is_followed:
-        columns.append(timestamp("listed_at", "as_of of the read that found it (on that day)"))
-    if resource.is_followed:
-        columns.append(
-            sa.Column("combined_to", sa.BigInteger, comment="id that survived when combined")
-        )
+        columns += [
+            timestamp("listed_at", "as_of of the read that found it (on that day)"),
+            number("combined_to", "id that survived when combined"),
+        ]
     columns += [
         sa.Column("raw", JSONB(none_as_null=True), comment="the record as sent"),
         sa.Column("content_hash", BYTEA, comment="hash of raw, zone and declaration version"),
@@ -62,7 +70,7 @@ def resource_table(resource: Resource, metadata: sa.MetaData) -> sa.Table:
         timestamp("changed_at", "when its content last changed here", nullable=False),
         change_no(),
         timestamp("deleted_at", "when it was deleted; NULL for live rows"),
-        sa.Column("deleted_reason", sa.Text, comment=f"one of {', '.join(DELETED_REASONS)}"),
+        text("deleted_reason", f"one of {', '.join(DELETED_REASONS)}"),
     ]
     reasons = ", ".join(f"'{reason}'" for reason in DELETED_REASONS)
     constraints: list[Any] = [
@@ -137,7 +145,7 @@ def _joined_columns(resource: Resource) -> list[str]:
         if name == resource.name
     ]
     if resource.is_history:
-        columns += [f.name for f in resource.fields if f.path == f"{resource.listing.subject}.id"]  # type: ignore[union-attr]
+        columns += [f.name for f in resource.fields if f.path == f"{resource.subject}.id"]
     if resource.parent and resource.parent.column != resource.key:
         columns.append(resource.parent.column)
     return sorted(set(columns))
@@ -158,15 +166,7 @@ def child_table(resource: Resource, child: Child, metadata: sa.MetaData) -> sa.T
             )
         )
     if child.key is None:
-        columns.append(
-            sa.Column(
-                "ordinal",
-                sa.BigInteger,
-                primary_key=True,
-                autoincrement=False,
-                comment="place in the list as sent, from 1",
-            )
-        )
+        columns.append(key("ordinal", "place in the list as sent, from 1"))
     columns += [_column(f, key=f.name == child.key) for f in child.fields]
     if child.keeps_removed:
         columns.append(timestamp("removed_at", "when it was removed; NULL for those in use"))
@@ -222,19 +222,13 @@ sa.Table(
     "removed_rows",
     METADATA,
     store_id(),
-    sa.Column(
-        "table_name",
-        sa.Text,
-        primary_key=True,
-        comment="table in crm that the row was removed from",
-    ),
-    sa.Column(
+    text("table_name", "table in crm that the row was removed from", primary_key=True),
+    text(
         "parent_key",
-        sa.Text,
+        "its record's id or code, as text; empty for lists of the account itself",
         primary_key=True,
-        comment="its record's id or code, as text; empty for lists of the account itself",
     ),
-    sa.Column("key", sa.Text, primary_key=True, comment="its own id, code or ordinal, as text"),
+    text("key", "its own id, code or ordinal, as text", primary_key=True),
     timestamp("removed_at", "when it was last removed here", nullable=False, server_default=NOW),
     change_no(),
     sa.Index("removed_rows_by_change", "store_id", "change_no"),

@@ -11,11 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sync.schema.columns import METADATA, store_id, text, timestamp
-
-
-def _id(name: str, comment: str, *, is_key: bool = True) -> sa.Column[Any]:
-    return sa.Column(name, sa.BigInteger, primary_key=is_key, autoincrement=False, comment=comment)
+from sync.schema.columns import METADATA, day, key, number, store_id, text, timestamp
 
 
 def _amount(name: str, comment: str) -> sa.Column[Any]:
@@ -26,8 +22,8 @@ SPANS = sa.Table(
     "kept_order_status_spans",
     METADATA,
     store_id(),
-    _id("order_id", "joins crm.orders.id"),
-    _id("ordinal", "1 for the order's first status"),
+    key("order_id", "joins crm.orders.id"),
+    key("ordinal", "1 for the order's first status"),
     text("status", "joins crm.statuses.code"),
     timestamp("entered_at", "when the order entered the status"),
     timestamp("left_at", "when it left; NULL while it is in it"),
@@ -38,15 +34,15 @@ MARGIN = sa.Table(
     "kept_order_margin",
     METADATA,
     store_id(),
-    _id("order_id", "joins crm.orders.id"),
+    key("order_id", "joins crm.orders.id"),
     text("site", "joins crm.sites.code"),
-    sa.Column("created_on", sa.Date, comment="day the order was made, in the store's zone"),
+    day("created_on", "day the order was made, in the store's zone"),
     text("status", "joins crm.statuses.code"),
     text("currency", "ISO 4217 currency of all amounts but costs"),
     _amount("total_summ", "amount due"),
     _amount("items_summ", "what its items were sold for"),
     _amount("purchase_summ", "the same at purchase prices"),
-    _id("items_without_purchase_price", "items of no known purchase price", is_key=False),
+    number("items_without_purchase_price", "items of no known purchase price"),
     _amount("delivery_net_cost", "what delivery costs the shop"),
     _amount("costs", "other costs booked on the order, in the account's currency"),
     sa.Index("kept_order_margin_by_created_on", "store_id", "created_on"),

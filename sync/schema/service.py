@@ -7,10 +7,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 
 from sync.schema.columns import (
     NOW,
-    ZERO,
     count,
+    day,
+    flag,
+    key,
+    number,
     ours,
     owner,
+    real,
     resource,
     serial,
     store_id,
@@ -44,16 +48,12 @@ STORE = ours(
     timestamp(
         "hidden_from", "when it was first seen not to see them: rows read before may be of them"
     ),
-    sa.Column("since", sa.Date, comment="first creation day mirrored; NULL for all"),
-    sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true(), comment="crawled"),
+    day("since", "first creation day mirrored; NULL for all"),
+    flag("enabled", "crawled", default=True),
     text("error", "what an operator has to do; NULL when nothing"),
     timestamp("created_at", "when it was added", nullable=False, server_default=NOW),
     timestamp("checked_at", "when its key was last found good"),
-    sa.Column(
-        "least_lateness_seconds",
-        sa.Float,
-        comment="shortest lateness bound of its histories; NULL for a minute",
-    ),
+    real("least_lateness_seconds", "shortest lateness bound of its histories; NULL for a minute"),
     sa.Column(
         "sealed_under",
         sa.Text,
@@ -78,11 +78,11 @@ LANE = ours(
     "Work on a (store, resource, lane): when it is due, and who holds the lease",
     store_id("sync.store.id"),
     resource(),
-    sa.Column("lane", sa.Text, primary_key=True, comment="feed or walk"),
-    sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true(), comment="wanted"),
+    text("lane", "feed or walk", primary_key=True),
+    flag("enabled", "wanted", default=True),
     timestamp("due_at", "when it is to be worked on next", nullable=False, server_default=NOW),
     timestamp("claimed_until", "a task has been sent for it; from then on it is sent again"),
-    sa.Column("token", sa.BigInteger, nullable=False, server_default=ZERO, comment="fencing token"),
+    count("token", "fencing token"),
     timestamp("lease_until", "the lease ends then at the latest, should its holder live so long"),
     text("holder", "sync.worker.id of the process that holds the lease"),
     count("attempts", "attempts since the last progress, counted before work starts"),
@@ -120,7 +120,7 @@ LANE = ours(
 DISPATCH = ours(
     "dispatch",
     "A row for each kind of lanes, locked by whoever claims some: one at a time",
-    sa.Column("lane", sa.Text, primary_key=True, comment="feed or walk"),
+    text("lane", "feed or walk", primary_key=True),
 )
 
 
@@ -129,8 +129,8 @@ REJECT = ours(
     "Values that could not be normalised, kept with their reason",
     store_id("sync.store.id"),
     resource(),
-    sa.Column("record", sa.Text, primary_key=True, comment="the record's id or code"),
-    sa.Column("field", sa.Text, primary_key=True, comment="column, or table.column[n]"),
+    text("record", "the record's id or code", primary_key=True),
+    text("field", "column, or table.column[n]", primary_key=True),
     text("value", "the value as JSON text, shortened to 2000 characters"),
     text("reason", "why it was not taken", nullable=False),
     timestamp("first_seen_at", "when", nullable=False, server_default=NOW),
@@ -143,7 +143,7 @@ UNKNOWN_FIELD = ours(
     "Paths the API sends that no declaration names; their values stay in raw",
     store_id("sync.store.id"),
     resource(),
-    sa.Column("path", sa.Text, primary_key=True, comment="dotted path in the record"),
+    text("path", "dotted path in the record", primary_key=True),
     text("example", "a value, shortened to 200 characters"),
     timestamp("first_seen_at", "when", nullable=False, server_default=NOW),
 )
@@ -165,7 +165,7 @@ CUSTOM_VIEW = ours(
     "custom_view",
     "Views of custom fields, one for each store and kind of record",
     store_id("sync.store.id"),
-    sa.Column("resource", sa.Text, primary_key=True, comment="Resource.name"),
+    text("resource", "Resource.name", primary_key=True),
     text("name", "the view's name in crm", nullable=False),
     text("definition", "the statements it was made by", nullable=False),
     sa.UniqueConstraint("name", name="custom_view_name"),
@@ -176,14 +176,8 @@ CUSTOM_COLUMN = ours(
     "custom_column",
     "Columns of those views: names once given stay",
     store_id("sync.store.id"),
-    sa.Column("resource", sa.Text, primary_key=True, comment="Resource.name"),
-    sa.Column(
-        "position",
-        sa.BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="place in the view: new ones come last",
-    ),
+    text("resource", "Resource.name", primary_key=True),
+    key("position", "place in the view: new ones come last"),
     text("code", "the field's code", nullable=False),
     text("type", "the field's type", nullable=False),
     text("name", "the column's name", nullable=False),
@@ -195,11 +189,11 @@ CUSTOM_COLUMN = ours(
 HEARTBEAT = ours(
     "heartbeat",
     "Proof that queues are consumed: worker processes and the last task they ended",
-    sa.Column("process", sa.Text, primary_key=True, comment="host:pid"),
-    sa.Column("queue", sa.Text, primary_key=True, comment="feeds or crawls"),
+    text("process", "host:pid", primary_key=True),
+    text("queue", "feeds or crawls", primary_key=True),
     timestamp("consumed_at", "when it last ended a task", nullable=False),
     text("egress", "SYNC_EGRESS: the address it sends from"),
-    sa.Column("places", sa.BigInteger, comment="lanes of this queue that it works on at once"),
+    number("places", "lanes of this queue that it works on at once"),
     timestamp("beat_at", "when it last took what beat sends to this queue at fixed intervals"),
 )
 
@@ -207,26 +201,22 @@ HEARTBEAT = ours(
 WORKER = ours(
     "worker",
     "Heartbeats of processes that hold leases",
-    sa.Column("id", sa.Text, primary_key=True, comment="a UUID made when the process began"),
+    text("id", "a UUID made when the process began", primary_key=True),
     text("host", "its host", nullable=False),
-    sa.Column("pid", sa.BigInteger, nullable=False, comment="its process id there"),
+    number("pid", "its process id there", nullable=False),
     timestamp("started_at", "its first beat", nullable=False),
     timestamp("beat_at", "its last beat", nullable=False),
-    sa.Column(
-        "ahead_seconds",
-        sa.Float,
-        comment="its clock minus Postgres's; NULL before its second beat",
-    ),
+    real("ahead_seconds", "its clock minus Postgres's; NULL before its second beat"),
 )
 
 
 BUDGET_USE = ours(
     "budget_use",
     "Samples of the request budget's counts, which only grow: the last hours, by store",
-    sa.Column("egress", sa.Text, primary_key=True, comment="SYNC_EGRESS"),
-    sa.Column("bucket", sa.Text, primary_key=True, comment="default or telephony"),
+    text("egress", "SYNC_EGRESS", primary_key=True),
+    text("bucket", "default or telephony", primary_key=True),
     store_id("sync.store.id"),
-    sa.Column("at", sa.DateTime(timezone=True), primary_key=True, comment="when it was read"),
+    timestamp("at", "when it was read", primary_key=True),
     count("granted", "requests granted until then"),
     count("waited_ms", "milliseconds they waited for their slots"),
     count("refused", "requests the API answered with 503 or 429"),
@@ -281,13 +271,13 @@ SAMPLE = ours(
     "sample",
     "A week of figures by store, a row each quarter of an hour; store 0 is the service itself",
     store_id("sync.store.id; 0 for the service"),
-    sa.Column("at", sa.DateTime(timezone=True), primary_key=True, comment="the quarter it is of"),
-    sa.Column("lag_seconds", sa.Float, comment="longest lag of a feed"),
+    timestamp("at", "the quarter it is of", primary_key=True),
+    real("lag_seconds", "longest lag of a feed"),
     count("rows_written", "rows written until then"),
     count("granted", "requests granted until then"),
     count("waited_ms", "milliseconds they waited for their slots"),
     count("refused", "requests the API answered with 503 or 429"),
-    sa.Column("memory_bytes", sa.BigInteger, comment="of the worker that sampled"),
+    number("memory_bytes", "of the worker that sampled"),
     sa.Index("sample_at", "at"),
 )
 
@@ -296,7 +286,7 @@ NOTIFICATION = ours(
     "notification",
     "What an operator is told by webhook: one row for each trouble, from its beginning to its end",
     serial(),
-    sa.Column("store_id", sa.BigInteger, nullable=False, comment="sync.store.id"),
+    number("store_id", "sync.store.id", nullable=False),
     text("kind", "operator or lag", nullable=False),
     text("resource", "Resource.name; empty for the store as a whole", nullable=False),
     text("text", "what is wrong and what to do", nullable=False),
@@ -328,26 +318,12 @@ NOTIFICATION = ours(
 READER = ours(
     "reader",
     "Database roles that were granted reading, and how far",
-    sa.Column("role", sa.Text, primary_key=True, comment="name of the role"),
+    text("role", "name of the role", primary_key=True),
     sa.Column("store_ids", ARRAY(sa.BigInteger), comment="stores it may see; NULL for all"),
-    sa.Column(
-        "masked",
-        sa.Boolean,
-        nullable=False,
-        server_default=sa.false(),
-        comment="it reads crm_masked instead of crm",
-    ),
+    flag("masked", "it reads crm_masked instead of crm", default=False),
     timestamp("granted_at", "when", nullable=False, server_default=NOW),
-    sa.Column(
-        "statement_ms",
-        sa.BigInteger,
-        comment="milliseconds that a statement of it may take; NULL for no limit",
-    ),
-    sa.Column(
-        "idle_ms",
-        sa.BigInteger,
-        comment="milliseconds that its transaction may be idle; NULL for no limit",
-    ),
+    number("statement_ms", "milliseconds that a statement of it may take; NULL for no limit"),
+    number("idle_ms", "milliseconds that its transaction may be idle; NULL for no limit"),
 )
 
 
@@ -376,14 +352,13 @@ SUPPRESSED = ours(
         primary_key=True,
         comment="salted hash of resource and key, or of a phone or e-mail",
     ),
-    sa.Column("resource", sa.Text, nullable=False, comment="Resource.name, phone or email"),
+    text("resource", "Resource.name, phone or email", nullable=False),
     timestamp("erased_at", "when", nullable=False, server_default=NOW),
-    sa.Column(
+    text(
         "account",
-        sa.Text,
+        "sync.store.account, whose list outlives the store",
         nullable=False,
         server_default="",
-        comment="sync.store.account, whose list outlives the store",
     ),
     sa.Index("suppressed_by_account", "account", "digest"),
 )
@@ -394,42 +369,25 @@ VERSIONED_STORE = ours(
     "Stores that keep earlier contents, and for how long",
     store_id("sync.store.id"),
     sa.Column("is_on", sa.Boolean, nullable=False, comment="kept from now on"),
-    sa.Column("keep_days", sa.BigInteger, comment="days after its end; NULL for ever"),
+    number("keep_days", "days after its end; NULL for ever"),
 )
 
 
 ENDED_SESSION = ours(
     "ended_session",
     "Sessions of the status page that were logged out before their end",
-    sa.Column(
-        "number",
-        sa.BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="what its cookie says",
-    ),
+    key("number", "what its cookie says"),
     timestamp("ends_at", "when it is over anyway, and this row may go", nullable=False),
 )
 
 ERA = ours(
     "era",
     "Since when transactions of this database are numbered as they are",
-    sa.Column(
+    text(
         "server",
-        sa.Text,
+        "server, timeline, database and table: another after each restore",
         primary_key=True,
-        comment="server, timeline, database and table: another after each restore",
     ),
-    sa.Column(
-        "base",
-        sa.BigInteger,
-        nullable=False,
-        comment="change number less the transaction's own number",
-    ),
-    sa.Column(
-        "first_no",
-        sa.BigInteger,
-        nullable=False,
-        comment="no change of the era has a lower number",
-    ),
+    number("base", "change number less the transaction's own number", nullable=False),
+    number("first_no", "no change of the era has a lower number", nullable=False),
 )
