@@ -26,6 +26,22 @@ def count_live(connection: sa.Connection, resource: Resource, store_id: int) -> 
     return found
 
 
+def _keys(
+    connection: sa.Connection, resource: Resource, store_id: int, which: str, *binds: object
+) -> set[Any]:
+    """Return the keys of rows; `which` is SQL about alias `t`, with its binds."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} AS t"
+        f" WHERE t.store_id = %s AND {which}",
+        (store_id, *binds),
+    )
+    return set(rows.scalars())
+
+
+def _among(resource: Resource) -> str:
+    return f"{key_name(resource)} = ANY(%s::{key_type(resource)}[])"
+
+
 def live_keys(
     connection: sa.Connection,
     resource: Resource,
@@ -38,20 +54,13 @@ def live_keys(
 
     A sweep of some days proves nothing of a row without a creation day.
     """
-    where = ""
-    binds: list[Any] = [store_id, known_before]
-    if resource.created_field and days.first is not None:
-        where += " AND created_on >= %s"
-        binds.append(days.first)
-    if resource.created_field and days.last is not None:
-        where += " AND created_on <= %s"
-        binds.append(days.last)
-    rows = connection.exec_driver_sql(
-        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)}"
-        f" WHERE store_id = %s AND deleted_at IS NULL AND as_of < %s{where}",
-        tuple(binds),
-    )
-    return {key for (key,) in rows}
+    which = "deleted_at IS NULL AND as_of < %s"
+    binds: list[object] = [known_before]
+    for limit, day in ((">=", days.first), ("<=", days.last)):
+        if resource.created_field and day is not None:
+            which += f" AND created_on {limit} %s"
+            binds.append(day)
+    return _keys(connection, resource, store_id, which, *binds)
 
 
 def relist(
@@ -75,24 +84,16 @@ def live_among(
     connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
 ) -> set[Any]:
     """Return those of the keys that are live rows."""
-    rows = connection.exec_driver_sql(
-        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f" AND deleted_at IS NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
-        (store_id, list(keys)),
-    )
-    return {key for (key,) in rows}
+    which = f"deleted_at IS NULL AND {_among(resource)}"
+    return _keys(connection, resource, store_id, which, list(keys))
 
 
 def deleted_among(
     connection: sa.Connection, resource: Resource, store_id: int, keys: Sequence[Key]
 ) -> set[Any]:
     """Return those of the keys that are tombstones."""
-    rows = connection.exec_driver_sql(
-        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f" AND deleted_at IS NOT NULL AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])",
-        (store_id, list(keys)),
-    )
-    return {key for (key,) in rows}
+    which = f"deleted_at IS NOT NULL AND {_among(resource)}"
+    return _keys(connection, resource, store_id, which, list(keys))
 
 
 def hidden_among(
@@ -104,18 +105,12 @@ def hidden_among(
     """
     if store.hidden_from is None or not keys:
         return set()
-    where = ""
-    binds: list[object] = [store.id, list(keys), store.hidden_from]
+    which = f"deleted_at IS NULL AND as_of <= %s AND {_among(resource)}"
+    binds: list[object] = [store.hidden_from, list(keys)]
     if resource.has_site:
-        where = " AND (site = ANY(%s)) IS NOT TRUE"
+        which += " AND (site = ANY(%s)) IS NOT TRUE"
         binds.append(list(store.access.sites or ()))
-    rows = connection.exec_driver_sql(
-        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f" AND {key_name(resource)} = ANY(%s::{key_type(resource)}[])"
-        f" AND deleted_at IS NULL AND as_of <= %s{where}",
-        tuple(binds),
-    )
-    return {key for (key,) in rows}
+    return _keys(connection, resource, store.id, which, *binds)
 
 
 def keys_of_parent(
@@ -128,12 +123,8 @@ def keys_of_parent(
 ) -> set[Any]:
     """Return the keys of one parent's live rows known before a moment."""
     assert resource.parent is not None
-    rows = connection.exec_driver_sql(
-        f"SELECT {key_name(resource)} FROM {crm_name(resource.name)} WHERE store_id = %s"
-        f' AND "{resource.parent.column}" = %s AND deleted_at IS NULL AND as_of < %s',
-        (store_id, parent, known_before),
-    )
-    return {key for (key,) in rows}
+    which = f'"{resource.parent.column}" = %s AND deleted_at IS NULL AND as_of < %s'
+    return _keys(connection, resource, store_id, which, parent, known_before)
 
 
 def orphans(
@@ -143,21 +134,17 @@ def orphans(
     store_id: int,
     *,
     among: Sequence[Any] | None = None,
-) -> list[Any]:
+) -> set[Any]:
     """Return the keys of live rows whose parent is not live; `among`: of these parents alone."""
     assert resource.parent is not None
     column, by = resource.parent.column, resource.parent.by
-    binds: list[Any] = [store_id]
-    of = ""
-    if among is not None:
-        kind = next(field.kind.sql for field in parents.fields if field.name == by)
-        of = f' AND t."{column}" = ANY(%s::{kind}[])'
-        binds.append(list(among))
-    rows = connection.exec_driver_sql(
-        f"SELECT t.{key_name(resource)} FROM {crm_name(resource.name)} AS t"
-        f" WHERE t.store_id = %s AND t.deleted_at IS NULL{of} AND NOT EXISTS"
+    which = (
+        "t.deleted_at IS NULL AND NOT EXISTS"
         f" (SELECT FROM {crm_name(parents.name)} AS p WHERE p.store_id = t.store_id"
-        f' AND p."{by}" = t."{column}" AND p.deleted_at IS NULL)',
-        tuple(binds),
+        f' AND p."{by}" = t."{column}" AND p.deleted_at IS NULL)'
     )
-    return [key for (key,) in rows]
+    if among is None:
+        return _keys(connection, resource, store_id, which)
+    kind = next(field.kind.sql for field in parents.fields if field.name == by)
+    which += f' AND t."{column}" = ANY(%s::{kind}[])'
+    return _keys(connection, resource, store_id, which, list(among))

@@ -340,57 +340,17 @@ def ask_for_orphans(
     column: str,
     *,
     merged: str,
-    keys: Sequence[int],
+    keys: Sequence[int] | None = None,
+    into_others: Sequence[int] | None = None,
 ) -> None:
-    """Queue those of the rows (`keys`) that point at a record that was combined into another.
+    """Queue live rows that point, by a column, at a record that was combined into another.
 
-    The page that brought them may have been fetched before the merge, or the CRM may not have moved
-    them yet. The time since the merge doubles from one read to the next, up to a day. After some
-    minutes the rows no longer hold coverage, because the API may never say otherwise.
+    Either those of the rows `keys`: the page that brought them may have been fetched before the
+    merge, or the CRM may not have moved them yet. The time since the merge doubles from one read to
+    the next, up to a day. After some minutes the rows no longer hold coverage, because the API may
+    never say otherwise. Or all that point at the records `into_others`, which have just been
+    combined: they are read at once too.
     """
-    which = "t.id = ANY(%(keys)s)"
-    _orphans(
-        connection,
-        store_id,
-        resource,
-        column,
-        merged,
-        which,
-        {"keys": keys, "early": None, "most": 86_400},
-    )
-
-
-def ask_for_moved(
-    connection: sa.Connection,
-    store_id: int,
-    resource: str,
-    column: str,
-    *,
-    merged: str,
-    among: Sequence[int],
-) -> None:
-    """Queue live rows that point at records that have just been combined."""
-    which = "m.id = ANY(%(among)s)"
-    _orphans(
-        connection,
-        store_id,
-        resource,
-        column,
-        merged,
-        which,
-        {"among": among, "early": 0, "most": 0},
-    )
-
-
-def _orphans(
-    connection: sa.Connection,
-    store_id: int,
-    resource: str,
-    column: str,
-    merged: str,
-    which: str,
-    binds: Mapping[str, object],
-) -> None:
     claim = _CLAIM.replace(":store", "%(store)s").replace(":resource", "%(resource)s")
     connection.exec_driver_sql(
         "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, early_at, since)"
@@ -401,8 +361,8 @@ def _orphans(
         f" * %(bound)s) THEN {claim} ELSE 'infinity' END"
         f" FROM {crm_name(merged)} AS m JOIN {crm_name(resource)} AS t"
         f' ON t.store_id = m.store_id AND t."{column}" = m.id AND t.deleted_at IS NULL'
-        f" WHERE m.store_id = %(store)s AND m.deleted_reason = 'combined' AND {which}"
-        " ORDER BY t.id"
+        " WHERE m.store_id = %(store)s AND m.deleted_reason = 'combined'"
+        f" AND {'m' if keys is None else 't'}.id = ANY(%(ids)s) ORDER BY t.id"
         " ON CONFLICT (store_id, resource, id) DO UPDATE"
         " SET not_before = greatest(r.not_before, excluded.not_before),"
         " since = least(r.since, excluded.since)",
@@ -410,7 +370,9 @@ def _orphans(
             "store": store_id,
             "resource": resource,
             "bound": feeds.lateness_seconds(connection, store_id),
-            **binds,
+            "ids": into_others if keys is None else keys,
+            "early": 0 if keys is None else None,
+            "most": 0 if keys is None else 86_400,
         },
     )
 

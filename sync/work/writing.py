@@ -99,8 +99,8 @@ def _queue_moved(
     merged = [g.key for g in tombstones if g.reason == "combined" and isinstance(g.key, int)]
     for name, column in resource.combined if merged else ():
         if name in ctx.resources:
-            rereads.ask_for_moved(
-                connection, ctx.store.id, name, column, merged=resource.name, among=merged
+            rereads.ask_for_orphans(
+                connection, ctx.store.id, name, column, merged=resource.name, into_others=merged
             )
 
 
