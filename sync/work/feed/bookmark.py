@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import replace
 
 import sqlalchemy as sa
 
 from sync import failpoints
 from sync.crm import Priority
-from sync.database.engine import attempts
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.declare.moments import local_text
-from sync.errors import SyncError, TryLater
+from sync.errors import TryLater
 from sync.rows.tombstones import Tombstone
-from sync.state import diagnostics, doubts, feeds, lanes
+from sync.state import diagnostics, doubts, feeds
 from sync.state.feeds import Feed
-from sync.telemetry import plain
 from sync.work.context import Context
 from sync.work.feed.history import (
     Entries,
@@ -29,6 +26,7 @@ from sync.work.feed.history import (
     require_progress,
     write_entries,
 )
+from sync.work.feed.lease import AtRest, with_feed
 from sync.work.writing import doubt_all, write_tombstones
 
 RECENT_MINUTES = 15
@@ -52,34 +50,20 @@ def set_bookmark(ctx: Context, history: Resource) -> Feed:
     """
     if ctx.lease.resource == history.name and ctx.lease.lane == "feed":
         return find_feed(ctx, history) or _set(ctx, history)
-    claim = lanes.Claim(ctx.store.id, history.name, "feed")
+
+    def begin(theirs: Context) -> float:
+        set_bookmark(theirs, history)
+        return 0.0
+
     until = ctx.monotonic() + WAIT_SECONDS
     while (feed := find_feed(ctx, history)) is None:
-        for attempt in attempts(ctx.engine):
-            with attempt as connection:
-                held = lanes.acquire(connection, claim, holder=ctx.lease.holder)
-                is_at_rest = held is None and lanes.is_at_rest(connection, claim)
-        if held is not None:
-            return _set_instead(replace(ctx, lease=held), history)
-        if is_at_rest:
-            return _set(ctx, history)  # nobody will work on the feed
+        try:
+            if with_feed(ctx, history, begin, again_seconds=1.0):
+                continue
+        except AtRest:
+            return _set(ctx, history)
         if ctx.monotonic() > until or ctx.stop.wait(0.2):
             raise TryLater(f"the bookmark of {history.name} is still being looked for")
-    return feed
-
-
-def _set_instead(ctx: Context, history: Resource) -> Feed:
-    """Set the bookmark with the feed's lease, and release it."""
-    try:
-        feed = find_feed(ctx, history) or _set(ctx, history)
-    except SyncError as error:
-        for attempt in attempts(ctx.engine):
-            with attempt as connection:
-                lanes.fail(connection, ctx.lease, error=plain(error), after_seconds=1, parked=False)
-        raise
-    for attempt in attempts(ctx.engine):
-        with attempt as connection:
-            lanes.release(connection, ctx.lease, after_seconds=0)
     return feed
 
 

@@ -5,36 +5,33 @@ Only then do an equal total and an equal count mean equal sets, as far as depart
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from sync import failpoints
 from sync.crawl import Count, Days
-from sync.database.engine import attempts
 from sync.declare import Resource
-from sync.errors import SyncError, TryLater
-from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds, lanes
+from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds
 from sync.state.crawls import Crawl
 from sync.work.by_ids import ids_of
 from sync.work.context import Context
 from sync.work.feed.follow import follow_head, until_next_look
 from sync.work.feed.history import arrived_after, find_feed
+from sync.work.feed.lease import with_feed
 from sync.work.list_params import SMALL_PAGE, list_params
 from sync.work.prefetch import Prefetcher
 
 FOLLOW_SECONDS = 30.0
-UNFOLLOWED_SECONDS = 300.0
-"""The wait before a proof whose feed is parked or off is tried again."""
 
 
 def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | None:
     """Follow the feed to its end by a request sent after `moment`; return the head's id then.
 
     This process follows the feed when nobody holds its lease, and otherwise waits for the holder.
-    Returns None when that takes too long; raises TryLater when the feed's lane is parked or off.
+    Returns None when that takes too long; raises AtRest when the feed is parked or off.
     The end of the slice does not interrupt this: without a judgement of the totals, a store with
     slow requests would never prove anything.
     """
@@ -45,41 +42,18 @@ def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | N
             return feed.head_id
         if ctx.monotonic() > until or ctx.stop.is_set():
             return None
-        if not _follow_here(ctx, history):
+        if not with_feed(ctx, history, _look, again_seconds=ctx.feed_seconds):
             ctx.stop.wait(0.1)
 
 
-def _follow_here(ctx: Context, history: Resource) -> bool:
-    claim = lanes.Claim(ctx.store.id, history.name, "feed")
-    for attempt in attempts(ctx.engine):
-        with attempt as connection:
-            held = lanes.acquire(connection, claim, holder=ctx.lease.holder)
-            is_at_rest = held is None and lanes.is_at_rest(connection, claim)
-    if held is None:
-        if is_at_rest:
-            raise TryLater(
-                f"{history.name} is not followed: its feed is parked or off",
-                after=UNFOLLOWED_SECONDS,
-            )
-        return False
-    theirs = dataclasses.replace(ctx, lease=held)
-    began = ctx.monotonic()
-    try:
-        follow_head(theirs)
-    except SyncError as error:
-        again = ctx.feed_seconds
-        for attempt in attempts(ctx.engine):
-            with attempt as connection:
-                lanes.fail(connection, held, error=str(error), after_seconds=again, parked=False)
-        raise
-    turn = until_next_look(theirs, looked_seconds=ctx.monotonic() - began)
-    for attempt in attempts(ctx.engine):
-        with attempt as connection:
-            lanes.release(connection, held, after_seconds=turn)
-    return True
+def _look(theirs: Context) -> float:
+    """Follow the feed of a lease to its end; return the seconds until the next look."""
+    began = theirs.monotonic()
+    follow_head(theirs)
+    return until_next_look(theirs, looked_seconds=theirs.monotonic() - began)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class CountBracket:
     """The moment when rows were counted, and the CRM's own clock shortly before it.
 
@@ -90,7 +64,7 @@ class CountBracket:
     crm_at: dt.datetime | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Total:
     """The API's answer for some days at a moment: the total, and the ids of the first records.
 
@@ -103,7 +77,7 @@ class _Total:
     shown: set[int]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Asked:
     """Totals of the API, and the feed's head after it was followed past them."""
 
