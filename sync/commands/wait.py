@@ -39,7 +39,7 @@ _CRAWLS = sa.text(
         w.rows_seen, w.rows_changed, c.expected, p.per_second,
         CASE WHEN w.state = 'done' THEN c.approval END AS approval,
         l.parked_at IS NOT NULL AS parked,
-        coalesce(w.error, l.error) AS error,
+        l.error,
         extract(epoch FROM coalesce(w.finished_at, clock_timestamp()) - w.started_at) AS seconds,
         CASE WHEN l.lease_until IS NULL AND l.claimed_until IS NULL
                 AND l.due_at > clock_timestamp() + interval '10 minutes'
@@ -145,7 +145,7 @@ def _together(found: Sequence[Line]) -> str:
 def _problem(row: sa.Row[Any]) -> str | None:
     if row.state in {"done", "dropped"}:
         return "dropped by a reset or by removing the store" if row.state == "dropped" else None
-    if row.parked or row.state == "parked":
+    if row.parked:
         return row.error or "parked"
     if row.off:
         return "its store or resource was turned off"

@@ -1,4 +1,4 @@
-"""What is known of records besides their content when they are loaded, and the counts of a load."""
+"""The source of records that are loaded, the way of unchanged ones, and the counts of a load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Key = int | str
 
 
 class Source(Enum):
-    """Where records come from: whether `expected`, the API's own total, moves with their rows."""
+    """The source of records; decides whether `expected`, the API's own total, moves with them."""
 
     NEWS = "news"  # shown or told since: it does, for no total comes with them
     WALK = "walk"  # a list read whole, which was there before: its total comes with it
@@ -18,7 +18,7 @@ class Source(Enum):
 
 
 class Unchanged(Enum):
-    """What becomes of a row whose content is the same as before."""
+    """The way of a row whose content is the same as before."""
 
     DROPPED = "dropped"  # without a write
     MOVED = "moved"  # its `as_of` moves: else what went from A to B and back could end as B

@@ -303,7 +303,7 @@ def _set_version(connection: sa.Connection, resource: Resource, store_id: int, *
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of a resource of a store.
+    """Facts about a resource of a store.
 
     `unavailable`: why the API does not give it. `is_approved`: the next pass may delete what it
     finds absent. `filters_work`: the creation day filters narrow the list, None for not known.
@@ -321,7 +321,7 @@ class Standing:
 
 
 def standing(connection: sa.Connection, store_id: int, resource: str) -> Standing:
-    """Return what is known of a resource; of one that is not registered, nothing."""
+    """Return the facts about a resource; of one that is not registered, none."""
     row = connection.execute(
         sa.text(
             "SELECT selected, unavailable, approved, date_filter, proven_as_of, complete_as_of,"

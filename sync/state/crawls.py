@@ -93,7 +93,7 @@ def next_due(connection: sa.Connection, store_id: int, resource: str) -> dt.date
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """When a list was last read whole, and when it was last proven or that was tried.
+    """The moments when a list was last read whole, and last proven, or that was tried.
 
     A pass counts from its start even if it proved nothing (it waits for approval, its parents are
     older); otherwise it would be due again at once, for ever. A list read only by backfills had no
@@ -147,8 +147,7 @@ def start_crawl(connection: sa.Connection, crawl: Crawl) -> None:
     """Note that work on a crawl has begun."""
     crawl.started_at = connection.execute(
         sa.text(
-            "UPDATE sync.crawl SET state = 'running', error = NULL,"
-            " started_at = coalesce(started_at, now())"
+            "UPDATE sync.crawl SET state = 'running', started_at = coalesce(started_at, now())"
             " WHERE id = :id AND state = 'pending' RETURNING started_at"
         ),
         {"id": crawl.id},
@@ -229,8 +228,8 @@ def end_crawl(connection: sa.Connection, crawl: Crawl) -> None:
     """Mark a crawl done."""
     connection.execute(
         sa.text(
-            "UPDATE sync.crawl SET state = 'done', phase = 'done', finished_at = now(),"
-            " error = NULL WHERE id = :id"
+            "UPDATE sync.crawl SET state = 'done', phase = 'done', finished_at = now()"
+            " WHERE id = :id"
         ),
         {"id": crawl.id},
     )
@@ -351,7 +350,7 @@ def queue_crawl(
             "after": after_seconds,
         },
     ).scalar_one()
-    lanes.hasten(connection, store_id, resource)
+    lanes.hasten(connection, (store_id, resource))
     return crawl_id
 
 
@@ -434,7 +433,7 @@ def queue_rebuilds(connection: sa.Connection, of: Sequence[tuple[int, str]]) -> 
         ),
         {"stores": [store for store, _ in of], "resources": [name for _, name in of]},
     )
-    lanes.hasten_each(connection, of)
+    lanes.hasten(connection, *of)
 
 
 def begin_all_anew(connection: sa.Connection, store_id: int, resource: str) -> list[int]:
@@ -443,7 +442,7 @@ def begin_all_anew(connection: sa.Connection, store_id: int, resource: str) -> l
         connection.execute(
             sa.text(
                 "UPDATE sync.crawl SET phase = 'plan', report = NULL WHERE store_id = :store"
-                " AND resource = :resource AND state IN ('pending', 'running', 'parked')"
+                " AND resource = :resource AND state IN ('pending', 'running')"
                 " AND kind <> 'rebuild' RETURNING id"
             ),
             {"store": store_id, "resource": resource},
@@ -458,7 +457,7 @@ def drop_open(connection: sa.Connection, store_id: int, resource: str | None = N
             sa.text(
                 "UPDATE sync.crawl SET state = 'dropped', finished_at = now()"
                 " WHERE store_id = :store AND resource = coalesce(:resource, resource)"
-                " AND state IN ('pending', 'running', 'parked') RETURNING id"
+                " AND state IN ('pending', 'running') RETURNING id"
             ),
             {"store": store_id, "resource": resource},
         ).scalars()
@@ -471,7 +470,7 @@ def cancellable(connection: sa.Connection, store_id: int, crawl_id: int) -> str 
         sa.text(
             "SELECT resource FROM sync.crawl WHERE id = :id AND store_id = :store"
             " AND asked_by = 'operator' AND kind IN ('backfill', 'reconcile')"
-            " AND state IN ('pending', 'running', 'parked')"
+            " AND state IN ('pending', 'running')"
         ),
         {"id": crawl_id, "store": store_id},
     ).scalar()
@@ -483,17 +482,6 @@ def drop(connection: sa.Connection, crawl_id: int) -> None:
     connection.execute(
         sa.text("UPDATE sync.crawl SET state = 'dropped', finished_at = now() WHERE id = :id"),
         {"id": crawl_id},
-    )
-
-
-def release_parked(connection: sa.Connection, store_id: int, resource: str | None = None) -> None:
-    """Have parked crawls of a resource, or of a whole store, worked on again."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.crawl SET state = 'pending', error = NULL WHERE store_id = :s"
-            " AND state = 'parked' AND resource = coalesce(:r, resource)"
-        ),
-        {"s": store_id, "r": resource},
     )
 
 

@@ -66,8 +66,7 @@ class Lease:
 
     `attempts` counts this one: 1 after progress, more after failures. `is_failing` is true when the
     last slice failed with an error. `odd` is the odd answer that came last, None once a slice has
-    ended well. `is_heard`: the store is known to
-    answer (claims.py).
+    ended well. `is_heard`: the store is known to answer (claims.py).
     """
 
     store_id: int
@@ -187,12 +186,7 @@ def unclaim(connection: sa.Connection, claim: Claim, *, seconds: float) -> None:
             " due_at = clock_timestamp() + make_interval(secs => :seconds)"
             f" WHERE {_WHERE} AND {LIVES} IS NOT TRUE"
         ),
-        {
-            "store_id": claim.store_id,
-            "resource": claim.resource,
-            "lane": claim.lane,
-            "seconds": seconds,
-        },
+        _lane(claim) | {"seconds": seconds},
     )
 
 
@@ -202,16 +196,8 @@ def acquire(connection: sa.Connection, claim: Claim, *, holder: str) -> Lease | 
     `holder` is the id of the process's heartbeat. The attempt is counted here, before any work, so
     that a crash is counted too.
     """
-    row = connection.execute(
-        _ACQUIRE,
-        {
-            "store_id": claim.store_id,
-            "resource": claim.resource,
-            "lane": claim.lane,
-            "holder": holder,
-            "by": claim.by,
-        },
-    ).one_or_none()
+    binds = _lane(claim) | {"holder": holder, "by": claim.by}
+    row = connection.execute(_ACQUIRE, binds).one_or_none()
     if row is None:
         return None
     odd = None
@@ -235,7 +221,7 @@ def is_at_rest(connection: sa.Connection, claim: Claim) -> bool:
     return bool(
         connection.execute(
             sa.text(f"SELECT NOT enabled OR parked_at IS NOT NULL FROM sync.lane WHERE {_WHERE}"),
-            {"store_id": claim.store_id, "resource": claim.resource, "lane": claim.lane},
+            _lane(claim),
         ).scalar()
     )
 
@@ -368,13 +354,12 @@ def answered(connection: sa.Connection, store_id: int) -> None:
     )
 
 
+def _lane(of: Claim | Lease) -> dict[str, object]:
+    return {"store_id": of.store_id, "resource": of.resource, "lane": of.lane}
+
+
 def _key(lease: Lease) -> dict[str, object]:
-    return {
-        "store_id": lease.store_id,
-        "resource": lease.resource,
-        "lane": lease.lane,
-        "token": lease.token,
-    }
+    return _lane(lease) | {"token": lease.token}
 
 
 def lacking(connection: sa.Connection, ids: Sequence[int], rows: str) -> set[int]:
@@ -416,17 +401,6 @@ def lock_all(connection: sa.Connection, ids: Sequence[int]) -> None:
             " ORDER BY store_id, resource, lane FOR UPDATE"
         ),
         {"ids": list(ids)},
-    )
-
-
-def hasten(connection: sa.Connection, store_id: int, resource: str) -> None:
-    """Make a resource's walk lane due now."""
-    connection.execute(
-        sa.text(
-            "UPDATE sync.lane SET due_at = least(due_at, now())"
-            " WHERE store_id = :store AND resource = :resource AND lane = 'walk'"
-        ),
-        {"store": store_id, "resource": resource},
     )
 
 
@@ -474,7 +448,7 @@ def set_otherwise(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
     return set(found.scalars())
 
 
-def hasten_each(connection: sa.Connection, of: Sequence[tuple[int, str]]) -> None:
+def hasten(connection: sa.Connection, *of: tuple[int, str]) -> None:
     """Make the walk lanes of some (store, resource) due now."""
     connection.execute(
         sa.text(

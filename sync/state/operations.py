@@ -110,7 +110,7 @@ def queue(
         },
     ).scalar()
     if waiting is not None:
-        lanes.hasten(connection, known.id, resource.name)
+        lanes.hasten(connection, (known.id, resource.name))
         return waiting
     return crawls.queue_crawl(
         connection, known.id, resource.name, kind=kind, asked_by="operator", days=mine, deep=deep
@@ -158,7 +158,7 @@ def cancel(connection: sa.Connection, known: Store, crawl_id: int) -> str:
         )
     crawls.drop(connection, crawl_id)
     windows.remove_of(connection, [crawl_id])
-    lanes.hasten(connection, known.id, resource)
+    lanes.hasten(connection, (known.id, resource))
     return resource
 
 
@@ -217,7 +217,6 @@ def _is_unloaded(connection: sa.Connection, known: Store, name: str) -> bool:
 def retry(connection: sa.Connection, known: Store, resource: str | None = None) -> int:
     """Release parked and failing lanes, so that they are tried at once; return how many."""
     released = lanes.release_parked(connection, known.id, resource)
-    crawls.release_parked(connection, known.id, resource)
     # Unavailable resources, and all resources of a store with an error, are requested again.
     lanes.hasten_unavailable(connection, known.id, resource)
     return released
@@ -236,7 +235,7 @@ def accept(
     done += doubts.accept_records(connection, known.id, resource, failing, by=by, because=because)
     rereads.accept_failing(connection, known.id, resource, failing)
     windows.count_at_once(connection, crawls.wait_no_longer(connection, known.id, resource))
-    lanes.hasten(connection, known.id, resource)
+    lanes.hasten(connection, (known.id, resource))
     return done
 
 

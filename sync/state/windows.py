@@ -264,7 +264,7 @@ def forget_met(connection: sa.Connection) -> None:
     connection.exec_driver_sql(
         "DELETE FROM sync.met AS m WHERE NOT EXISTS (SELECT FROM sync.window AS w JOIN sync.crawl"
         " AS c ON c.id = w.crawl_id WHERE w.id = m.window_id"
-        " AND c.state IN ('pending', 'running', 'parked'))"
+        " AND c.state IN ('pending', 'running'))"
     )
 
 

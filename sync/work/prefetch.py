@@ -98,10 +98,6 @@ class Prefetcher(Generic[Job, Result]):
         """Add a run of jobs behind the others."""
         self._waiting.append((of, iter(jobs)))
 
-    def push_each_first(self, jobs: Iterable[Job], *, of: Hashable = None) -> None:
-        """Add a run of jobs before those that have not started."""
-        self._waiting.appendleft((of, iter(jobs)))
-
     def push_each_behind(
         self, jobs: Iterable[Job], *, of: Hashable, behind: Collection[Hashable]
     ) -> None:

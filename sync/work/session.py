@@ -121,9 +121,9 @@ class _Unlimited:
 class Session:
     """The API of one store. Thread-safe: the pages of a walk are fetched by several threads.
 
-    `answers` counts requests that the account answered, be it by a refusal, and `unanswered` those
-    that it did not. `cut` ends answers that are being read (wire.py), and `heard` is called at the
-    first answer.
+    `requests` counts those sent, `answers` those that the account answered, be it by a refusal, and
+    `unanswered` those that it did not. `cut` ends answers that are being read (wire.py), and
+    `heard` is called at the first answer.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Session:
         self._say = say or log()
         self._access = access
         self._answered_at: dt.datetime | None = None
-        self._sent = 0
+        self.requests = 0
         self.answers = 0
         self.unanswered = 0
         self.cut: Cut | None = None
@@ -155,11 +155,6 @@ class Session:
         self.waited_seconds = 0.0
         self._counting = Lock()
         self._turns = RequestOrder()
-
-    @property
-    def requests(self) -> int:
-        """The number of requests sent so far."""
-        return self._sent
 
     def ask(
         self, path: str, params: Mapping[str, Any] | None = None, *, priority: Priority
@@ -238,7 +233,7 @@ class Session:
         """
         slot, is_answer = gate.slot, not isinstance(error, TryLater)
         with self._counting:
-            self._sent += 1
+            self.requests += 1
             self.waited_seconds += 0.0 if slot is None else slot.waited_seconds
             is_first = is_answer and self.answers == 0
             self.answers += is_answer

@@ -94,7 +94,8 @@ def test_a_run_pushed_first_goes_before_what_has_not_begun_and_can_be_dropped() 
         ahead.push("last")
         results = ahead.results()
         first = next(results)[0]
-        ahead.push_each_first(["b1", "b2"], of="b")
+        ahead.push_first("b2", of="b")
+        ahead.push_first("b1", of="b")
         ahead.drop("a")
         rest = [job for job, _, _ in results]
     # a2 had begun when a was dropped.

@@ -127,7 +127,7 @@ class _Walker:
         with Prefetcher(self._fetch, size=lambda page: page.part.body_bytes) as ahead:
             for window in windows:
                 if window.state == "planned":
-                    ahead.push_each([self._job(window, 1)])
+                    ahead.push(self._job(window, 1))
                 else:
                     self._planned[window.id] = window.page_count
                     self._accepted.append(window.id)
@@ -193,10 +193,10 @@ class _Walker:
         ids = frozenset(row.key for row in page.batch.rows)
         if page.is_empty and page.number > 1:
             page.drift = ("shrank", f"page {page.number} of {window.page_count} is empty")
-            self._close(ahead, page)
+            self._finish(ahead, window, last_page=page.number)
         elif ids and ids == self._last_ids.get(window.id):
             page.drift = ("repeated", f"page {page.number} is the page before it")
-            self._close(ahead, page)
+            self._finish(ahead, window, last_page=page.number)
         elif page.part.is_last and page.number >= window.page_count:
             self._go_on(ahead, page)
         self._last_ids[window.id] = ids
@@ -273,7 +273,7 @@ class _Walker:
                 )
         self._ended.add(window.id)
         for each in reversed(smaller):
-            ahead.push_each_first([self._job(each, 1)])
+            ahead.push_first(self._job(each, 1))
         return True
 
     def _go_on(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> None:
@@ -284,16 +284,13 @@ class _Walker:
             if part.total != window.total:
                 kind = "grew" if part.total > window.total else "shrank"
                 page.drift = (kind, f"from {window.total} to {part.total} records")
-            self._close(ahead, page)
+            self._finish(ahead, window, last_page=page.number)
         elif page.number >= pages_bound(planned):
             page.drift = ("endless", f"planned {planned} pages, {page.number} walked, no end")
-            self._close(ahead, page)
+            self._finish(ahead, window, last_page=page.number)
         else:
             window.page_count = page.number + 1
-            ahead.push_each_first([self._job(window, page.number + 1)], of=window.id)
-
-    def _close(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> None:
-        self._finish(ahead, page.window, last_page=page.number)
+            ahead.push_first(self._job(window, page.number + 1), of=window.id)
 
     def _finish(
         self, ahead: Prefetcher[Job, WindowPage], window: Window, *, last_page: int
