@@ -5,7 +5,7 @@ tombstones.py      rows marked as deleted, once their records are proven gone
 letters.py         a row of a first load read back: its letters are those that were sent
 children.py        lists inside a record, each row written only when its own content changed
 doubled_hour.py    times of history entries that an hour which comes twice leaves open
-sql.py             the SQL of both, one statement of each kind per resource
+sql.py             the statements that write rows, one of each kind per resource
 kept.py            tables worked out from rows, kept up in the transaction that writes them
 live_rows.py       live rows, with which sweeps, parents and answers are compared
 rewrite.py         typed columns and children rebuilt from raw

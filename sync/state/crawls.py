@@ -1,4 +1,4 @@
-"""Crawls, their windows and their positions: progress, written in the transaction of the rows."""
+"""Crawls: queued, carried on, ended; their progress is written in the transaction of the rows."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ _SAME = tuple(each.name for each in fields(Window) if each.name not in ("id", "c
 
 
 def of_crawl(connection: sa.Connection, crawl_id: int, *, states: Sequence[str]) -> list[Window]:
-    """Return a crawl's of_crawl in the given states, in the order planned."""
+    """Return a crawl's windows in the given states, in the order planned."""
     rows = connection.execute(
         sa.select(WINDOW)
         .where(WINDOW.c.crawl_id == crawl_id, WINDOW.c.state.in_(states))
