@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +19,8 @@ from sync.crm import Priority
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.errors import Refused, TooManyRecords, TryLater, UnexpectedData
+from sync.records.normalise import Batch
+from sync.state.windows import Window
 from sync.work.by_ids import TRIES, ids_page, insistent, is_unreadable
 from sync.work.context import Context
 from sync.work.prefetch import Prefetcher
@@ -72,6 +74,7 @@ class PageList:
 
     `params` are those of the list, without `limit` and `page`; `page_size` is the number of records
     in which its pages are counted. `ask` sends a request; by default to the resource's own path.
+    `window` is the one that it shows, if it is a part of a list.
     """
 
     ctx: Context
@@ -80,6 +83,7 @@ class PageList:
     priority: Priority
     page_size: int = 0
     ask: Ask | None = None
+    window: Window | None = None
 
     @property
     def unit(self) -> int:
@@ -92,6 +96,10 @@ class PageList:
         kept = min(fit.size, self.unit)
         size = min(fit.next_size(), self.unit)
         return spans_of(page, self.unit, size=size, kept=kept, done=done)
+
+    def job(self, page: int, *, done: int = 0) -> Job:
+        """Return the job of a page, after `done` of its records."""
+        return Job(self, page, self.spans(page, done=done))
 
     def send(self, span: Span) -> Reply:
         """Request the page that shows a span's first place."""
@@ -108,6 +116,74 @@ class PageList:
                 body=reply.body,
             )
         return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A page of a list to fetch, or what is left of it."""
+
+    of: PageList
+    number: int
+    spans: Spans
+
+    @property
+    def window(self) -> Window:
+        """The window that it is a page of."""
+        assert self.of.window is not None
+        return self.of.window
+
+
+@dataclass(slots=True)
+class Page:
+    """A page, or a part of it, converted to rows by the thread that fetched it.
+
+    `drift` is what its reader found odd about it: kind and detail.
+    """
+
+    job: Job
+    batch: Batch
+    part: Part
+    drift: tuple[str, str] | None = None
+
+    @property
+    def window(self) -> Window:
+        """The window that it is a page of."""
+        return self.job.window
+
+    @property
+    def number(self) -> int:
+        """The number of the page."""
+        return self.job.number
+
+    @property
+    def first(self) -> int:
+        """Its first place in the list."""
+        return self.job.spans[0].first
+
+    @property
+    def end(self) -> int:
+        """The place after its last one."""
+        left = self.part.left
+        return left[0].first if left else self.number * self.job.of.unit
+
+    @property
+    def is_empty(self) -> bool:
+        """True when it shows nothing, and nothing on it failed."""
+        return not (self.part.records_seen or self.part.failed or self.part.unnamed)
+
+    @property
+    def checkpoint(self) -> tuple[int, int]:
+        """The whole pages read with this part, and the records of the next one."""
+        if self.part.is_last:
+            return self.number, 0
+        return self.number - 1, self.end - (self.number - 1) * self.job.of.unit
+
+
+def fetch(job: Job) -> Page:
+    """Request the next places of a page, and convert them to rows, so that the body is freed."""
+    part = read_part(job.of, job.spans)
+    records = part.take_records()
+    return Page(job, job.of.ctx.normalise(job.of.resource, records, as_of=part.as_of), part)
 
 
 def read_part(of: PageList, spans: Spans) -> Part:
@@ -193,43 +269,21 @@ def ask_sized(
             return reply
 
 
-class PageJob(Protocol):
-    """A job of a Prefetcher that reads a page; a dataclass, so that it can be replaced."""
-
-    @property
-    def spans(self) -> Spans:
-        """The rest of the page, still to be read."""
-
-
-Job = TypeVar("Job", bound=PageJob)
-
-
-class _Left(Protocol):
-    @property
-    def left(self) -> Spans: ...
-
-
-Result = TypeVar("Result", bound=_Left)
-
-
 def in_parts(
-    ahead: Prefetcher[Job, Result],
-    list_of: Callable[[Job], PageList],
-    *,
-    is_wanted: Callable[[Job], bool] = lambda _: True,
-) -> Iterator[tuple[Job, Result | Exception, bool]]:
+    ahead: Prefetcher[Job, Page], *, is_wanted: Callable[[Job], bool] = lambda _: True
+) -> Iterator[tuple[Job, Page | Exception, bool]]:
     """Yield the results of pages fetched ahead; those that fail come in parts, in their order."""
     for job, result, ready in ahead.results():
         if not is_wanted(job):
             continue
         if isinstance(result, Exception):
-            left = step_down(list_of(job), job.spans, result)
+            left = step_down(job.of, job.spans, result)
             if left is not None:
-                ahead.instead(replace(job, spans=left))  # type: ignore[type-var]
+                ahead.instead(replace(job, spans=left))
                 continue
         yield job, result, ready
-        if not isinstance(result, Exception) and result.left and is_wanted(job):
-            ahead.instead(replace(job, spans=result.left))  # type: ignore[type-var]
+        if not isinstance(result, Exception) and result.part.left and is_wanted(job):
+            ahead.instead(replace(job, spans=result.part.left))
 
 
 def _by_ids(of: PageList, spans: Spans) -> Part:

@@ -7,7 +7,7 @@ that existed when the pass began (`PassCheck`). One that never holds still is re
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,9 +27,8 @@ from sync.work.by_ids import TRIES, insistent
 from sync.work.context import Context
 from sync.work.list_params import SMALL_PAGE, filters_of, list_params
 from sync.work.missing import judge_list
-from sync.work.pages import PageList, Part, in_parts, read_page, read_part
+from sync.work.pages import PageList, Part, fetch, in_parts, read_page
 from sync.work.prefetch import Prefetcher
-from sync.work.spans import Spans
 from sync.work.writing import write_rows, write_tombstones
 
 PASSES = 4
@@ -178,59 +177,31 @@ def read_list(
     pages = _list_of(ctx, resource, result.days, chosen or {})
     bound = last = 0
 
-    def jobs(numbers: Iterable[int]) -> Iterator[_Job]:
-        return (_Job(number, pages.spans(number)) for number in numbers)
-
-    def fetch(job: _Job) -> _Fetched:
-        part = read_part(pages, job.spans)
-        return _Fetched(ctx.normalise(resource, part.take_records(), as_of=part.as_of), part)
-
-    with Prefetcher(fetch, size=lambda fetched: fetched.part.body_bytes) as ahead:
-        ahead.push_each(jobs([1]))
-        for job, fetched, _ in in_parts(ahead, lambda _: pages):
+    with Prefetcher(fetch, size=lambda page: page.part.body_bytes) as ahead:
+        ahead.push(pages.job(1))
+        for job, page, _ in in_parts(ahead):
             number = job.number
-            if isinstance(fetched, Refused) and job.spans[0].first:
+            if isinstance(page, Refused) and job.spans[0].first:
                 result.check.add_refusal()
                 break
-            if isinstance(fetched, Exception):
-                raise fetched
-            batch, part = fetched.batch, fetched.part
+            if isinstance(page, Exception):
+                raise page
+            batch, part = page.batch, page.part
             result.pages = part.pages
             if not last:
                 bound, last = pages_bound(part.pages), max(part.pages, 1)
-                ahead.push_each(jobs(range(2, min(last, bound) + 1)))
+                ahead.push_each(map(pages.job, range(2, min(last, bound) + 1)))
             elif part.is_last and number == last and part.pages > number and number < bound:
                 last = number + 1
-                ahead.push_each(jobs([last]))
+                ahead.push_each(map(pages.job, [last]))
             result.take(batch, part)
             for attempt in ctx.attempts():
                 with attempt as connection:
                     write_rows(ctx, connection, resource, [batch], source=source, crawl=crawl)
             if ctx.stop.is_set():
                 raise TryLater("stopped between two pages of a pass")
-            if not batch.rows and not batch.rejects and not part.failed and not part.unnamed:
+            if page.is_empty:
                 break
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A page of a list to fetch, or what is left of it."""
-
-    number: int
-    spans: Spans
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    """A page, or a part of it, as rows."""
-
-    batch: Batch
-    part: Part
-
-    @property
-    def left(self) -> Spans:
-        """The rest of the page, still to be read."""
-        return self.part.left
 
 
 def _list_of(

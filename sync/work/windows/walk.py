@@ -11,7 +11,7 @@ whole is taken, and committed, in parts (work/pages.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -23,68 +23,20 @@ from sync.crawl import (
 )
 from sync.errors import Refused
 from sync.records.loaded import Source, Unchanged
-from sync.records.normalise import Batch
 from sync.state import coverage, crawls, diagnostics, doubts, rereads, windows
 from sync.state.crawls import Crawl
 from sync.state.windows import Window
 from sync.work.context import Context
 from sync.work.list_params import filters_of
-from sync.work.pages import PageList, Part, in_parts, read_part
+from sync.work.pages import Job, Page, PageList, fetch, in_parts
 from sync.work.prefetch import Prefetcher
-from sync.work.spans import Spans, pages_in
+from sync.work.spans import pages_in
 from sync.work.windows.plan import cut, is_cuttable, is_filter_ignored, last_page_of, oldest_day
 from sync.work.writing import write_rows
 
 PAGES_PER_COMMIT = 4
 """The pages written in one transaction, if ready: what a transaction costs besides its rows is then
 shared by four hundred, and more pages cost memory and save little."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A page of a window to fetch, or what is left of it."""
-
-    window: Window
-    page: int
-    spans: Spans
-
-
-@dataclass(slots=True)
-class WindowPage:
-    """A page converted to rows by the thread that fetched it, so that its body can be freed.
-
-    `first` and `end` are its places in the window, `part` is the rest. `drift` is what the walk
-    found odd about it: kind and detail.
-    """
-
-    window: Window
-    number: int
-    first: int
-    batch: Batch
-    part: Part
-    drift: tuple[str, str] | None = None
-
-    @property
-    def left(self) -> Spans:
-        """The rest of the page, still to be read."""
-        return self.part.left
-
-    @property
-    def end(self) -> int:
-        """The place after the last one of this part."""
-        return self.left[0].first if self.left else self.number * self.window.page_size
-
-    @property
-    def is_empty(self) -> bool:
-        """True when it shows nothing, and nothing on it failed."""
-        return not (self.part.records_seen or self.part.failed or self.part.unnamed)
-
-    @property
-    def checkpoint(self) -> tuple[int, int]:
-        """The whole pages read with this part, and the records of the next one."""
-        if not self.left:
-            return self.number, 0
-        return self.number - 1, self.end - (self.number - 1) * self.window.page_size
 
 
 @dataclass
@@ -113,7 +65,7 @@ class _Walker:
         self.crawl = crawl
         self.resource = ctx.resources[crawl.resource]
         self.walk = Walk()
-        self._pending: list[WindowPage] = []
+        self._pending: list[Page] = []
         self._last_ids: dict[int, frozenset[object]] = {}
         self._planned: dict[int, int] = {}
         self._ended: set[int] = set()
@@ -124,7 +76,7 @@ class _Walker:
         self._cuttable = is_cuttable(ctx, self.resource)
 
     def run(self, windows: list[Window]) -> Walk:
-        with Prefetcher(self._fetch, size=lambda page: page.part.body_bytes) as ahead:
+        with Prefetcher(fetch, size=lambda page: page.part.body_bytes) as ahead:
             for window in windows:
                 if window.state == "planned":
                     ahead.push(self._job(window, 1))
@@ -132,7 +84,7 @@ class _Walker:
                     self._planned[window.id] = window.page_count
                     self._accepted.append(window.id)
                     ahead.push_each(self._pages(window, window.last_page + 1), of=window.id)
-            for job, result, ready in in_parts(ahead, self._list, is_wanted=self._is_wanted):
+            for job, result, ready in in_parts(ahead, is_wanted=self._is_wanted):
                 self._take(ahead, job, result)
                 if not ready or len(self._pending) >= PAGES_PER_COMMIT:
                     self._commit()
@@ -148,33 +100,23 @@ class _Walker:
     def _is_wanted(self, job: Job) -> bool:
         return job.window.id not in self._ended  # an earlier page was the window's end
 
-    def _list(self, job: Job) -> PageList:
-        window = job.window
-        params = filters_of(self.ctx, self.resource, window.days)
-        return PageList(self.ctx, self.resource, params, self.crawl.priority, window.page_size)
-
     def _job(self, window: Window, page: int) -> Job:
         """Return the job of a page, of the rest of it where the checkpoint is inside it."""
-        done = window.in_page if page == window.last_page + 1 else 0
-        empty = Job(window, page, ())
-        return replace(empty, spans=self._list(empty).spans(page, done=done))
+        params = filters_of(self.ctx, self.resource, window.days)
+        pages = PageList(
+            self.ctx, self.resource, params, self.crawl.priority, window.page_size, window=window
+        )
+        return pages.job(page, done=window.in_page if page == window.last_page + 1 else 0)
 
     def _pages(self, window: Window, first: int) -> Iterator[Job]:
         """Return the jobs of a window's pages from `first` to the last known one."""
         return (self._job(window, page) for page in range(first, window.page_count + 1))
 
-    def _fetch(self, job: Job) -> WindowPage:
-        part = read_part(self._list(job), job.spans)
-        batch = self.ctx.normalise(self.resource, part.take_records(), as_of=part.as_of)
-        return WindowPage(job.window, job.page, job.spans[0].first, batch, part)
-
-    def _take(
-        self, ahead: Prefetcher[Job, WindowPage], job: Job, page: WindowPage | Exception
-    ) -> None:
+    def _take(self, ahead: Prefetcher[Job, Page], job: Job, page: Page | Exception) -> None:
         window = job.window
         if isinstance(page, Refused) and job.spans[0].first:
             # 400 or 404 after the first page: the list is shorter than before.
-            self._end(ahead, window, "beyond_end", f"page {job.page}: {page}")
+            self._end(ahead, window, "beyond_end", f"page {job.number}: {page}")
             return
         if isinstance(page, Exception):
             self._commit()
@@ -201,7 +143,7 @@ class _Walker:
             self._go_on(ahead, page)
         self._last_ids[window.id] = ids
 
-    def _accept_first(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> bool:
+    def _accept_first(self, ahead: Prefetcher[Job, Page], page: Page) -> bool:
         """Accept the first page of a planned window; True when the window was cut instead."""
         window, part = page.window, page.part
         if self._is_outside(page) and is_filter_ignored(
@@ -222,7 +164,7 @@ class _Walker:
         self._accepted.append(window.id)
         return False
 
-    def _is_outside(self, page: WindowPage) -> bool:
+    def _is_outside(self, page: Page) -> bool:
         """Tell whether the page contains records outside the window's days."""
         days = page.window.days
         return any(
@@ -234,7 +176,7 @@ class _Walker:
             for row in page.batch.rows
         )
 
-    def _cut(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> bool:
+    def _cut(self, ahead: Prefetcher[Job, Page], page: Page) -> bool:
         """Replace a window that is too large by smaller ones; the rows of its page are kept.
 
         Returns False when it cannot be cut: all its records were created on one day.
@@ -276,7 +218,7 @@ class _Walker:
             ahead.push_first(self._job(each, 1))
         return True
 
-    def _go_on(self, ahead: Prefetcher[Job, WindowPage], page: WindowPage) -> None:
+    def _go_on(self, ahead: Prefetcher[Job, Page], page: Page) -> None:
         """Finish the window at its last known page, or add a page where the list has grown."""
         window, part = page.window, page.part
         planned = self._planned.get(window.id, window.page_count)
@@ -292,18 +234,14 @@ class _Walker:
             window.page_count = page.number + 1
             ahead.push_first(self._job(window, page.number + 1), of=window.id)
 
-    def _finish(
-        self, ahead: Prefetcher[Job, WindowPage], window: Window, *, last_page: int
-    ) -> None:
+    def _finish(self, ahead: Prefetcher[Job, Page], window: Window, *, last_page: int) -> None:
         window.state = "open" if window.deep else "walked"
         window.page_count = last_page
         self._ended.add(window.id)
         self._last_ids.pop(window.id, None)
         ahead.drop(window.id)
 
-    def _end(
-        self, ahead: Prefetcher[Job, WindowPage], window: Window, kind: str, detail: str
-    ) -> None:
+    def _end(self, ahead: Prefetcher[Job, Page], window: Window, kind: str, detail: str) -> None:
         """Finish a window at a page that was refused, or at the rest of one that came in part."""
         self._commit()
         window.last_page, window.in_page = window.last_page + (window.in_page > 0), 0
@@ -363,7 +301,7 @@ class _Walker:
         if self.crawl.kind == "load":
             coverage.expect_more(connection, self.ctx.store.id, self.resource.name, total=total)
 
-    def _load(self, connection: sa.Connection, pages: list[WindowPage]) -> None:
+    def _load(self, connection: sa.Connection, pages: list[Page]) -> None:
         ctx, resource = self.ctx, self.resource
         deep = pages[0].window.deep
         loaded = write_rows(
@@ -393,6 +331,6 @@ class _Walker:
         )
 
 
-def _last_of(page: WindowPage, pages: list[WindowPage]) -> WindowPage:
+def _last_of(page: Page, pages: list[Page]) -> Page:
     """Return the last page of the same window in this commit: only that page may end the window."""
     return [each for each in pages if each.window.id == page.window.id][-1]
