@@ -9,7 +9,7 @@ import click
 import sqlalchemy as sa
 
 from sync.commands import params
-from sync.commands.services import asking_store, at_head
+from sync.commands.services import at_head
 from sync.commands.shell import examples, say
 from sync.commands.wait import wait
 from sync.database.engine import attempts, reading
@@ -18,8 +18,8 @@ from sync.poll_intervals import cadences, egress_addresses
 from sync.settings import Settings
 from sync.state import acts, operations, stores
 from sync.state.operations import store_with_key
+from sync.work import estimates
 from sync.work.dispatching import working_addresses
-from sync.work.estimates import USED_SHARE, estimates, mirrored_rows
 
 _days = (
     click.option("--since", type=params.DAY, help="First creation day, in the store's zone."),
@@ -57,26 +57,15 @@ def plan(
     found = at_head()
     with reading(found.engine) as connection:
         known = store_with_key(connection, name)
-        chosen = operations.wanted(connection, known, wanted)
-        mirrored = mirrored_rows(connection, known.id)
-    api = asking_store(found, known)
-    days = (since or known.since, until)
-    lines = estimates(api, known.chosen_sites, chosen, days=days, mirrored=mirrored)
-    width = max(len(line.resource) for line in lines) if lines else 0
+    made = estimates.plan(found, known, wanted, days=(since, until))
+    width = max(len(line.resource) for line in made.lines) if made.lines else 0
     say(f"{'resource':{width}}  {'records':>10}  {'requests':>9}")
-    for line in lines:
+    for line in made.lines:
         note = f"  {line.note}" if line.note else ""
         say(f"{line.resource:{width}}  {line.records:>10,}  {line.requests:>9,}{note}")
-    requests = sum(line.requests for line in lines)
+    say(made.words)
     with reading(found.engine) as connection:
-        others = _others_at_work(connection, known.id)
         feeds = _feeds(connection, found.settings, lag)
-    rate = found.settings.rate_limit * USED_SHARE / (others + 1)
-    share = "the whole budget" if not others else f"a fair share beside {others} other stores"
-    say(
-        f"{requests:,} requests, about {_minutes(requests / rate)} at {rate:.1f} a second"
-        f" ({share})."
-    )
     if feeds:
         say(feeds)
 
@@ -115,25 +104,6 @@ def _feeds(connection: sa.Connection, settings: Settings, lag: int | None) -> st
 
 def _several(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def _others_at_work(connection: sa.Connection, store_id: int) -> int:
-    return int(
-        connection.execute(
-            sa.text(
-                "SELECT count(DISTINCT store_id) FROM sync.crawl"
-                " WHERE state IN ('pending', 'running') AND store_id <> :store"
-                " AND kind <> 'refresh'"
-            ),
-            {"store": store_id},
-        ).scalar_one()
-    )
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5_400 else f"{seconds / 3600:.1f} hours"
 
 
 @click.command(

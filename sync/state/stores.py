@@ -394,9 +394,19 @@ def renew(
 
 def may_set_key(connection: sa.Connection) -> bool:
     """Tell whether this login may store API keys; the status page's own may not."""
+    return _may(connection, "UPDATE")
+
+
+def may_use_key(connection: sa.Connection) -> bool:
+    """Tell whether this login may ask accounts; the status page's own reads no encrypted key."""
+    return _may(connection, "SELECT")
+
+
+def _may(connection: sa.Connection, right: str) -> bool:
     return bool(
         connection.execute(
-            sa.text("SELECT has_column_privilege('sync.store', 'api_key', 'UPDATE')")
+            sa.text("SELECT has_column_privilege('sync.store', 'api_key', :right)"),
+            {"right": right},
         ).scalar()
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote
+from threading import Event
+from urllib.parse import parse_qs, quote, urlencode
 
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
@@ -16,8 +18,10 @@ from sync.database.engine import attempts
 from sync.errors import BadRequest, MissingScope, NoSuchAccount, WrongKey
 from sync.resources import RESOURCES
 from sync.state import acts, one_record, operations, stores
+from sync.state import status as look
 from sync.state.stores import Store
 from sync.telemetry import log, scrubbed
+from sync.web import questions
 from sync.web.door import TooOften
 from sync.web.security import (
     KNOWN_SECONDS,
@@ -28,10 +32,15 @@ from sync.web.security import (
 )
 from sync.web.state import COOKIE, KNOWN, Refusal, Site, require_privacy
 from sync.work.account import renew, typed_key
+from sync.work.estimates import Plan, plan
 
 MOST_BYTES = 16_384
 KEY = "key"
 """The action that asks the account first, and so is none of ACTIONS."""
+CHOICE = ("resource", "since", "until", "deep")
+"""The fields of a form that say what is read again."""
+PLAN_SECONDS = 45.0
+"""The longest that a plan is waited for: a page has 60 seconds."""
 READABLE = (
     "On the way to this page the key could be read. Make a new key in the account: this one is no "
     "secret any more."
@@ -154,15 +163,12 @@ async def _require_session(site: Site, request: Request) -> tuple[Session, Form]
 
 async def act(site: Site, request: Request) -> Response:
     """Perform the action, say what was done, and redirect to the page that shows the result."""
-    session, form = await _require_session(site, request)
-    if session.role is not Role.OPERATE:
-        raise Refusal(403, "Read only", "Log out, and log in with SYNC_WEB_TOKEN to act from here.")
+    form, by = await _require_operator(site, request)
     name, what = request.path_params["name"], request.path_params["what"]
     action = ACTIONS.get(what)
     if action is None and what != KEY:
         raise Refusal(404, "No such action", f"There are: {', '.join(ACTIONS)}, {KEY}.")
     page = f"/stores/{quote(name, safe='')}"
-    by = By(_who(site, request), request.client.host if request.client else None)
     try:
         if action is None:
             require_privacy(request, READABLE)
@@ -179,6 +185,44 @@ async def act(site: Site, request: Request) -> Response:
     return site.say(request, to or page, "good", said)
 
 
+async def show_plan(site: Site, request: Request) -> Response:
+    """Ask the account what reading the lists chosen would cost, and show it; queue nothing."""
+    form, by = await _require_operator(site, request)
+    name, stop = request.path_params["name"], Event()
+    page = f"/stores/{quote(name, safe='')}"
+    asking = asyncio.to_thread(_planned, site, name, form, by, stop)
+    try:
+        known, made = await asyncio.wait_for(asking, PLAN_SECONDS)
+    except BadRequest as error:
+        return site.say(request, page, "bad", scrubbed(str(error)))
+    except TimeoutError:
+        stop.set()  # the request that is under way is the last one
+        return site.say(
+            request, page, "bad",
+            f"{name} did not tell the lengths of its lists within {PLAN_SECONDS:.0f} seconds. "
+            f"Choose fewer, or run: celery -A sync mirror plan {name}",
+        )  # fmt: skip
+    return site.render(
+        request, "plan.html", store=known, plan=made, kept=_choice(form), refresh=None
+    )
+
+
+def _planned(site: Site, name: str, form: Form, by: By, stop: Event) -> tuple[Store, Plan]:
+    names, days = _names(form), _days(form)
+    with site.reading() as connection:
+        known = operations.store_with_key(connection, name)
+        if not stores.may_use_key(connection):
+            raise BadRequest(f"This page may not use keys; run: celery -A sync mirror plan {name}")
+    made = plan(site.services, known, names, days=days, stop=stop)
+    for attempt in attempts(site.services.engine):
+        with attempt as connection:
+            acts.note(
+                connection, "plan", store=name, detail=_detail(form), who=by.who,
+                address=by.address,
+            )  # fmt: skip
+    return known, made
+
+
 @dataclass(frozen=True, slots=True)
 class By:
     """The actor: the name of the token, and the address of the client."""
@@ -187,9 +231,12 @@ class By:
     address: str | None
 
 
-def _who(site: Site, request: Request) -> str:
-    """Return the name of the token that the person logged in with."""
-    return str(getattr(site.session(request), "name", "") or "operator")
+async def _require_operator(site: Site, request: Request) -> tuple[Form, By]:
+    """Return the form of a request by somebody who may act, and the actor; else Refusal."""
+    session, form = await _require_session(site, request)
+    if session.role is not Role.OPERATE:
+        raise Refusal(403, "Read only", "Log out, and log in with SYNC_WEB_TOKEN to act from here.")
+    return form, By("operator", request.client.host if request.client else None)
 
 
 def _new_key(site: Site, name: str, form: Form, by: By) -> str:
@@ -232,19 +279,35 @@ def _detail(form: Form) -> str:
     )
 
 
+def _choice(form: Form) -> list[tuple[str, str]]:
+    """Return what is chosen to be read again, as fields of a form."""
+    return [(name, value) for name in CHOICE for value in form.get(name, []) if value]
+
+
+def _asks(connection: sa.Connection, store: Store, form: Form, what: str) -> str | None:
+    """Return the page that asks before something big; None when nothing is, or it was answered."""
+    if first(form, "sure") == "yes":
+        return None
+    if names := _names(form):
+        [told] = look.statuses(connection, [store], order=list(RESOURCES))
+        if questions.requests_of(told, names) < questions.BIG:
+            return None
+    asked = urlencode([("what", what), *_choice(form)])
+    return f"/stores/{quote(store.name, safe='')}/sure?{asked}"
+
+
 def _backfill(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
-    since, until = _day(form, "since"), _day(form, "until")
-    if since is not None and until is not None and until < since:
-        raise BadRequest(f"The last day, {until}, is before the first, {since}.")
-    operations.require_past(since)
-    if not form.get("resource", [""])[0] and first(form, "sure") != "yes":
-        days = "".join(f"&{n}={d}" for n, d in (("since", since), ("until", until)) if d)
-        return "", f"/stores/{quote(store.name, safe='')}/sure?what=backfill{days}"
-    return _queued(connection, store, form, kind="backfill", days=(since, until))
+    days = _days(form)
+    if asked := _asks(connection, store, form, "backfill"):
+        return "", asked
+    return _queued(connection, store, form, kind="backfill", days=days)
 
 
 def _reconcile(connection: sa.Connection, store: Store, form: Form) -> tuple[str, str | None]:
-    return _queued(connection, store, form, kind="reconcile", deep=first(form, "deep") == "on")
+    deep = first(form, "deep") == "on"
+    if deep and (asked := _asks(connection, store, form, "reconcile")):
+        return "", asked
+    return _queued(connection, store, form, kind="reconcile", deep=deep)
 
 
 def _queued(
@@ -256,7 +319,7 @@ def _queued(
     days: operations.Days = (None, None),
     deep: bool = False,
 ) -> tuple[str, str | None]:
-    names = [_resource(name) for name in form.get("resource", []) if name]
+    names = _names(form)
     ids, parked = operations.ask_for(connection, store, names, kind=kind, days=days, deep=deep)
     said = f"{kind.capitalize()} queued: " + (
         ", ".join(names) if names else f"all {len(ids)} resources"
@@ -351,6 +414,20 @@ def _resource(name: str) -> str:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise BadRequest(f"There is no resource {name!r}.{hint}")
     return name
+
+
+def _names(form: Form) -> list[str]:
+    """Return the resources chosen; none for all."""
+    return [_resource(name) for name in form.get("resource", []) if name]
+
+
+def _days(form: Form) -> operations.Days:
+    """Return the first and last day chosen; BadRequest for days that cannot be."""
+    since, until = _day(form, "since"), _day(form, "until")
+    if since is not None and until is not None and until < since:
+        raise BadRequest(f"The last day, {until}, is before the first, {since}.")
+    operations.require_past(since)
+    return since, until
 
 
 def _day(form: Form, name: str) -> dt.date | None:

@@ -71,6 +71,7 @@ def create_app(services: Services) -> ASGIApp:
         Route("/stores/{name}/sure", open_to(views.sure)),
         Route("/stores/{name}/why", open_to(record.find)),
         Route("/stores/{name}/records/{resource}/{key}", open_to(record.a_record)),
+        Route("/stores/{name}/plan", open_to(actions.show_plan), methods=["POST"]),
         Route("/stores/{name}/{what}", open_to(actions.act), methods=["POST"]),
         Route("/crawls", open_to(views.crawls)),
         Route("/crawls/{crawl_id}", open_to(views.a_crawl)),

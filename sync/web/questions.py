@@ -11,6 +11,9 @@ from sync.resources import RESOURCES
 from sync.settings import Settings
 from sync.state.status import StoreStatus
 
+BIG = 600
+"""Requests from which on a choice of lists is asked about: a minute of the whole budget."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -23,14 +26,22 @@ class Question:
 
 
 def question(
-    what: str, told: StoreStatus, *, names: Sequence[str], settings: Settings
+    what: str,
+    told: StoreStatus,
+    *,
+    names: Sequence[str],
+    settings: Settings,
+    some_days: bool = False,
 ) -> Question | None:
     """Return the question before an action; None for an action that is not asked about."""
     store = told.store.name
     chosen = ", ".join(name for name in names if name) or f"all {len(told.wanted)} resources"
-    requests = _requests(told, names)
+    requests = requests_of(told, names)
     minutes = duration(requests / settings.rate_limit)
-    cost = f"About {requests:,} requests of the shared budget: {minutes} if nobody else needs it."
+    cost = (
+        f"{'At most' if some_days else 'About'} {requests:,} requests of the shared budget:"
+        f" {minutes} if nobody else needs it."
+    )
     return {
         "disable": Question(
             f"Disable {store}?",
@@ -45,6 +56,13 @@ def question(
             "equal are not written; nothing is deleted by this.",
             cost,
             "Backfill",
+        ),
+        "reconcile": Question(
+            f"Compare {chosen} of {store}, ids and contents?",
+            "Every record is read and compared. What differs is read again, and what is proven to "
+            "be gone in the CRM is marked deleted here.",
+            cost,
+            "Reconcile",
         ),
         "reset": Question(
             f"Load {chosen} of {store} anew?",
@@ -72,10 +90,18 @@ def question(
             "No request.",
             "Turn off",
         ),
+        "resume": Question(
+            f"Mirror {chosen} of {store}?",
+            "What it depends on is turned on with it. It is loaded if it never was, and updated "
+            "from then on.",
+            "A request for each page of a list that is loaded, or for each record that it is of; "
+            "none where it was loaded before.",
+            "Turn on",
+        ),
     }.get(what)
 
 
-def _requests(told: StoreStatus, names: Sequence[str]) -> int:
+def requests_of(told: StoreStatus, names: Sequence[str]) -> int:
     """Return the requests that reading lists takes, by the rows that are here."""
     rows = {line.resource: line.expected or line.mirrored for line in told.wanted}
     total = 0

@@ -15,6 +15,7 @@ from sync.state import status as look
 from sync.state.status import ResourceStatus, StoreStatus, state_of
 from sync.verdict import Need, Verdict
 from sync.web import charts, queries, questions, trends
+from sync.web.actions import CHOICE
 from sync.web.state import Refusal, Site, require_privacy
 from sync.work.outlook import Outlook, look_out
 
@@ -105,6 +106,7 @@ def a_store(site: Site, request: Request) -> Response:
         about: dict[str, Any] = {
             "crawls": queries.open_crawls(connection, store=name),
             "sets_keys": stores.may_set_key(connection),
+            "uses_keys": stores.may_use_key(connection),
             "ended": queries.ended_crawls(connection, store=name)[:12],
             "trends": trends.trends(
                 samples.since(connection, store_id=known.id), (), now=queries.now(connection)
@@ -156,18 +158,26 @@ def sure(site: Site, request: Request) -> Response:
                 403, "This page may not change keys", f"Its login has no right to; {command}"
             )
         [told] = look.statuses(connection, [known], order=list(RESOURCES))
+        plans = what == "backfill" and stores.may_use_key(connection)
+    kept = [(key, value) for key, value in request.query_params.multi_items() if key in CHOICE]
     question = questions.question(
-        what, told, names=request.query_params.getlist("resource"), settings=site.services.settings
+        what,
+        told,
+        names=request.query_params.getlist("resource"),
+        settings=site.services.settings,
+        some_days=any(key in {"since", "until"} for key, _ in kept),
     )
     if question is None:
         raise Refusal(404, "No such question", "Go back to the store's page.")
-    kept = [
-        (key, value)
-        for key, value in request.query_params.multi_items()
-        if key in {"since", "until", "resource", "deep"}
-    ]
     return site.render(
-        request, "sure.html", store=known, what=what, question=question, kept=kept, refresh=None
+        request,
+        "sure.html",
+        store=known,
+        what=what,
+        question=question,
+        kept=kept,
+        plans=plans,
+        refresh=None,
     )
 
 

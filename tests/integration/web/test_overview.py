@@ -180,6 +180,63 @@ def test_big_things_are_asked_about_with_their_cost(serve: Serve, open_mirror: O
         assert "is in the future" in client.get(f"/stores/{name}").text
 
 
+def test_a_choice_of_lists_is_asked_about_from_a_minute_of_the_budget_on(
+    serve: Serve, open_mirror: Open
+) -> None:
+    """The cost of what was chosen, and an answer that does what was chosen, days included."""
+    mirror = open_mirror()
+    place = f"/stores/{name_of(mirror)}"
+    small = {"resource": ["customers", "orders"], "since": "2024-01-01"}
+    with serve().client() as client:
+        csrf = csrf_in(client.get("/").text)
+        mirror.rows("UPDATE sync.coverage SET expected = 1000")
+        done = client.post(f"{place}/backfill", data={"csrf": csrf, **small})
+        assert done.headers["location"].startswith("/crawls")
+        mirror.rows("UPDATE sync.coverage SET expected = 1000000 WHERE resource = 'orders'")
+        for what, field in (("backfill", ("until", "2024-01-31")), ("reconcile", ("deep", "on"))):
+            big = {"resource": ["customers", "orders"], **dict([field])}
+            asked = client.post(f"{place}/{what}", data={"csrf": csrf, **big})
+            assert f"/sure?what={what}" in asked.headers["location"]
+            page = client.get(asked.headers["location"]).text
+            assert "10,010 requests of the shared budget: 17 min if nobody" in page
+            assert ("At most 10,010" in page) is (what == "backfill")
+            kept = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page)
+            assert {field, ("resource", "customers"), ("resource", "orders")} <= set(kept)
+            fields = {name: [v for n, v in kept if n == name] for name, _ in kept}
+            done = client.post(f"{place}/{what}", data=fields)
+            assert done.headers["location"].startswith("/crawls"), what
+    queued = mirror.rows(
+        "SELECT resource, kind, deep, until::text FROM sync.crawl"
+        " WHERE asked_by = 'operator' AND (deep OR until IS NOT NULL)"
+    )
+    assert sorted(map(tuple, queued)) == [
+        ("customers", "backfill", False, "2024-01-31"),
+        ("customers", "reconcile", True, None),
+        ("orders", "backfill", False, "2024-01-31"),
+        ("orders", "reconcile", True, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "cost"),
+    [
+        ("pause", "No request"),
+        ("resume", "A request for each page"),
+        ("reset", "requests of the shared budget"),
+        ("rebuild", "No request; Postgres writes"),
+        ("key", "Three requests"),
+    ],
+)
+def test_what_a_page_does_to_a_resource_is_asked_about_with_its_cost(
+    serve: Serve, open_mirror: Open, what: str, cost: str
+) -> None:
+    place = f"/stores/{name_of(open_mirror())}"
+    with serve().client() as client:
+        page = client.get(f"{place}/sure?what={what}&resource=orders").text
+    assert cost in page
+    assert f'action="{place}/{what}"' in page
+
+
 def test_every_act_is_kept_with_who_and_from_where(serve: Serve, open_mirror: Open) -> None:
     mirror = open_mirror()
     name = name_of(mirror)
