@@ -116,6 +116,8 @@ def test_pages_and_buttons_work_by_the_login_of_the_status_page(
                 assert "This page may not read crm; run: celery" in said
             else:
                 assert 'class="said good"' in said, (what, said)
+        assert client.post(f"{page}/plan", data={"csrf": found[1]}).status_code == 303
+        assert "This page may not use keys; run: celery" in client.get(page).text
         assert client.post("/logout", data={"csrf": found[1]}).status_code == 303
     assert mirror.value("SELECT enabled FROM sync.store WHERE id = :store") is False
     assert mirror.value("SELECT count(*) FROM sync.act") == len(ACTIONS) - 2

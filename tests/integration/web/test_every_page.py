@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from sync.state import acts
+from sync.work.estimates import Estimate, Plan
 from tests.integration.many_stores import REFUSED, add_stores, at_work, bring_trouble, silent
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.web.conftest import PICTURES, TOKEN, Open, Serve, Served
@@ -21,11 +22,24 @@ from tests.integration.web.test_site import name_of
 
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning")]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+CONTRAST = {"runOnly": ["color-contrast"]}
 LOOKS: list[tuple[dict[str, int], str, dict[str, Any]]] = [
     (WIDE, "light", {}),
-    (PHONE, "dark", {"runOnly": ["color-contrast"]}),
+    (WIDE, "dark", CONTRAST),
+    (PHONE, "dark", CONTRAST),
+    (PHONE, "light", {}),
 ]
-"""Size, colours, and what axe looks for: all of it once, the contrast in the other colours too."""
+"""Size, colours, and what axe looks for: all of it at each size, the contrast in dark too."""
+
+
+PLAN = Plan(
+    [
+        Estimate("orders", 1_000_000, 10_300, "newest first"),
+        Estimate("costs", 0, 0, "cannot be read: the API key may not read /api/v5/costs"),
+    ],
+    per_second=4.9,
+    others=1,
+)
 
 
 class Eye:
@@ -53,16 +67,19 @@ class Eye:
             answer = self.page.goto(served.url + path)
             assert answer.status == status, path
             name = re.sub(r"\W+", "-", state + path).rstrip("-")
-            for size, scheme, rules in LOOKS:
-                look = f"{name}-{size['width']}-{scheme}"
-                self.page.set_viewport_size(size)
-                self.page.emulate_media(color_scheme=scheme)
-                self._judge(look, size["width"], rules)
+            self.look_here(name)
             self._plain.goto(served.url + path)
             with_scripts = self.page.locator("main h1, main h2").all_inner_texts()
             if self._plain.locator("main h1, main h2").all_inner_texts() != with_scripts:
                 self.complaints.append(f"{name}: without JavaScript something is missing")
         return self.verdict()
+
+    def look_here(self, name: str) -> None:
+        """Look at the page that is open, in each size and in both colours."""
+        for size, scheme, rules in LOOKS:
+            self.page.set_viewport_size(size)
+            self.page.emulate_media(color_scheme=scheme)
+            self._judge(f"{name}-{size['width']}-{scheme}", size["width"], rules)
 
     def verdict(self, served: Served | None = None) -> str:
         """Return the first line of the overview, or of the page that is open."""
@@ -114,7 +131,11 @@ def test_a_store_in_every_state(
         f"{store}/sure?what=backfill", f"{store}/sure?what=key",
     )  # fmt: skip
     assert eye.look(served, "well", "/").startswith("All is well")
-    eye.look(served, "well", store, *pages)
+    eye.look(served, "well", *pages, store)
+    monkeypatch.setattr("sync.web.actions.plan", lambda *_, **__: PLAN)
+    eye.page.get_by_role("button", name="Plan").click()
+    eye.page.get_by_text(PLAN.words).wait_for()
+    eye.look_here("well-plan")
     eye.look(served, "well", "/nowhere", status=404)
     mirror.rows(
         "UPDATE sync.lane SET parked_at = now(), failing_since = now(), error = 'no list'"
