@@ -111,13 +111,13 @@ def _note(each: StoreStatus) -> str:
         return f"{first.resource} {first.text}".strip() + also
     if each.load is not None:
         return each.load.words or "queued"
-    return each.lateness_words if each.store.enabled else "its rows are no longer updated"
+    return each.stopped_words or each.lateness_words
 
 
 def _one_store(each: StoreStatus, *, show_all: bool, room: int | None) -> list[Any]:
     title = f"{_called(each.store)}  {each.store.url}  {each.store.zone}"
     if not each.store.enabled:
-        title += "  disabled: its rows are no longer updated"
+        title += f"  disabled: {each.stopped_words}"
     if each.load is not None and each.load.words:
         title += f"  loading: {each.load.words}"
     table = _table("resource", "state", "mirrored", "expected", "lag", "rejects", "note")

@@ -168,6 +168,15 @@ class StoreStatus:
         )
 
     @property
+    def stopped_words(self) -> str:
+        """How old the rows of a disabled store are, for people; "" where it is enabled."""
+        if self.store.enabled:
+            return ""
+        known = [line.complete_as_of for line in self.resources if line.complete_as_of]
+        of = f"of {max(known):%Y-%m-%d %H:%M} UTC at the latest" if known else "incomplete"
+        return f"its rows are {of}, and no longer updated"
+
+    @property
     def needs_attention(self) -> bool:
         """True when it is not well: a person has something to do, or something keeps failing."""
         return any(each.state == "attention" for each in self.resources) or (
