@@ -830,6 +830,26 @@ def test_a_store_has_a_title_of_any_text_beside_its_name(
     ]  # fmt: skip
 
 
+def test_a_name_has_up_to_63_letters(run: Run, url: str, rows: Callable[[str], list[Any]]) -> None:
+    """A name of other letters is told of titles, which may have any."""
+    name = "a-shop-of-many-words-in-a-town-of-many-more.and_one_digit-1"
+    assert run("store", "add", name, url, key=KEY).exit_code == 0
+    assert rows("SELECT name FROM crm.store") == [(name,)]
+    refused = run("store", "add", "магазин", url, key=KEY)
+    assert (refused.exit_code, "any other text can be its --title" in one_line(refused)) == (
+        2,
+        True,
+    )
+
+
+def test_check_says_what_it_changes(added: Run, rows: Callable[[str], list[Any]]) -> None:
+    assert "Nothing was changed here." in added("store", "check", "shop").stdout
+    rows("UPDATE sync.store SET currency = 'EUR', error = 'the key is refused' RETURNING 1")
+    told = added("store", "check", "shop").stdout
+    assert "Changed here:\n  currency: EUR → RUB\n  its error is cleared: the key is" in told
+    assert rows("SELECT currency, error FROM sync.store") == [("RUB", None)]
+
+
 def test_a_title_beside_a_refused_key_is_not_set(
     added: Run, shop: Account, rows: Callable[[str], list[Any]]
 ) -> None:

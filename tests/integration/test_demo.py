@@ -116,6 +116,10 @@ def test_the_demo_ends_well_and_resumes(folder: Path) -> None:
     sandbox = Sandbox(seed=11, rate=200)
     own = sandbox.account("own", zone="Europe/Madrid", orders=30, customers=20)
     with running(sandbox) as url:
+        refused = play(folder, STORE_URL=url, API_KEY="w" * 32)
+        assert refused.returncode == 1
+        assert "refuses this API key" in refused.stdout
+        assert "is disabled" not in refused.stdout, "nothing is given up for a key that is wrong"
         real = play(folder, STORE_URL=url, API_KEY=own.key)
     said = real.stdout
     assert real.returncode == 0, said + real.stderr
@@ -133,6 +137,12 @@ def test_the_demo_ends_well_and_resumes(folder: Path) -> None:
     resumed = re.search(r"([\d,]+) pages of the load were here, ([\d,]+) were read", second.stdout)
     assert resumed is not None, second.stdout
     assert resumed[2] == "0", "nothing is loaded twice"
+    granted = re.search(r"([\d,]+) requests granted", second.stdout)
+    counted = re.search(r"The CRM counted ([\d,]+) requests", second.stdout)
+    assert granted is not None
+    assert counted is not None
+    assert granted[1] != counted[1]
+    assert "The two differ by requests of earlier runs" in second.stdout
     assert left_behind(folder) == []
 
 

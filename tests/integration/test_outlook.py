@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -91,6 +92,39 @@ def test_a_live_view_fits_the_terminal(engine: sa.Engine, status: Status, height
         console = Console(width=160, height=height, force_terminal=True)
         shown = console.render_lines(rendered(seen, show_all=False, height=height))
         assert len(shown) <= height
+
+
+def test_a_live_view_of_a_store_shows_its_orders_their_end_and_its_trouble(
+    engine: sa.Engine, status: Status
+) -> None:
+    """In the 24 lines of a usual terminal, beside 54 resources of which most are dictionaries."""
+    from rich.console import Console
+
+    [name] = add_stores(engine, 1)
+    bring_trouble(engine, refused="nobody", parked=name)
+    at_work(engine)
+    _load_orders(engine)
+    seen = look_out(services.services(), name)
+    console = Console(width=160, height=24, record=True, file=io.StringIO())
+    console.print(rendered(seen, show_all=False, height=24))
+    shown = console.export_text()
+    assert f"mirror retry {name}" in shown
+    assert len(shown.splitlines()) <= 24
+    [orders] = [line for line in shown.splitlines() if line.startswith("orders ")]
+    assert "620 of 1,000 pages, 0 rows, 0.2 pages/s, 41 min left" in orders
+
+
+def test_a_disabled_store_says_how_old_its_rows_are(engine: sa.Engine, status: Status) -> None:
+    [name] = add_stores(engine, 1)
+    at_work(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE sync.coverage SET proven_as_of = '2026-01-02 03:04:05+00',"
+            " complete_as_of = '2026-01-02 03:04:05+00'"
+        )
+        connection.exec_driver_sql("UPDATE sync.store SET enabled = false")
+    words = "its rows are of 2026-01-02 03:04 UTC at the latest, and no longer updated"
+    assert f"disabled: {words}" in " ".join(status(name).stdout.split())
 
 
 def test_a_store_shows_its_trouble_first_and_all_when_asked(
@@ -187,12 +221,10 @@ def test_all_well_says_so_in_one_line(engine: sa.Engine, status: Status) -> None
     assert first_line(result).startswith("All is well: 2 stores, ")
 
 
-def test_the_pace_of_a_load_is_sampled_and_its_end_told(engine: sa.Engine, status: Status) -> None:
-    """620 of 1,000 pages at 0.15 a second: 62 %, 41 min left, in the first line."""
+def _load_orders(engine: sa.Engine) -> None:
+    """620 of 1,000 pages at 0.15 a second: 62 %, 41 min left."""
     from sync.state import paces
 
-    [name] = add_stores(engine, 1)
-    at_work(engine)
     with engine.begin() as connection:
         connection.execute(
             sa.text(
@@ -206,6 +238,12 @@ def test_the_pace_of_a_load_is_sampled_and_its_end_told(engine: sa.Engine, statu
         connection.execute(sa.text("UPDATE sync.crawl SET pages_done = 620"))
         paces.sample(connection)
         connection.execute(sa.text("UPDATE sync.pace SET per_second = 0.1545"))
+
+
+def test_the_pace_of_a_load_is_sampled_and_its_end_told(engine: sa.Engine, status: Status) -> None:
+    [name] = add_stores(engine, 1)
+    at_work(engine)
+    _load_orders(engine)
     assert first_line(status()).startswith(f"Loading {name} (62 %, 41 min left).")
     told = json.loads(status("--json").stdout)["stores"][0]["load"]
     assert (told["pages_done"], told["pages"], told["left_seconds"]) == (620, 1000, 2460)

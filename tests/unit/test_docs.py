@@ -168,3 +168,23 @@ def test_the_recipe_declares_a_resource() -> None:
     assert isinstance(names["COLORS"], Resource)
     for word in re.findall(r"`(\w+)`", text.partition("does without:")[2].partition("\n3.")[0]):
         assert word in Resource.__dataclass_fields__
+
+
+def test_nothing_of_the_first_minutes_waits_in_silence() -> None:
+    """A key typed without a prompt, and a pip without a word, look hung."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    typed = [line for line in readme.splitlines() if "read -rs" in line]
+    assert typed
+    assert all(re.match(r"printf '.*: '; read -rs", line) for line in typed)
+    recipe = (ROOT / "Makefile").read_text("utf-8").partition("\n.venv/.ready:")[2]
+    assert "pip install" in recipe
+    assert "--quiet" not in recipe
+
+
+def test_what_is_pasted_first_works_in_every_shell() -> None:
+    """zsh, the shell of macOS, takes `# …` that is typed for arguments, not for a comment."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    first = readme.partition("## Try it")[2].partition("**To keep it**")[0]
+    blocks = [found[2] for found in FENCE.findall(first)]
+    assert len(blocks) == 2
+    assert [block for block in blocks if "#" in block] == []

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -15,9 +17,13 @@ from click.testing import CliRunner
 
 from sync.commands import mirror
 from sync.commands.shell import Failure, in_words
+from sync.demo.madeup import free_port, is_free
+from sync.demo.progress import _shown
 from sync.demo.run import alone, store_name
 from sync.errors import BadRequest
+from sync.forecast import Way
 from sync.state.operations import require_past
+from sync.state.status import StoreStatus
 
 
 def told(error: Exception) -> str:
@@ -103,6 +109,23 @@ def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         pass
     with alone(tmp_path / "demo"):
         pass
+
+
+def test_a_taken_port_is_not_announced_as_the_pages() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert not is_free(taken.getsockname()[1])
+    assert is_free(free_port())
+
+
+def test_make_run_tells_how_far_a_load_is_and_when_it_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where it is no terminal, and so without a bar."""
+    store = SimpleNamespace(name="shop", enabled=True)
+    told = StoreStatus(store, load=Way(620, 1000, 0.1545))  # type: ignore[arg-type]
+    with _shown(["shop"]) as show:
+        show([told], {"shop": [False]}, 12.0)
+    assert "12 s  shop: 0 of 0 complete, 0 rows, 62 %, 41 min left" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,23 @@ def test_an_open_page_is_refreshed_again_after_an_error(serve: Serve, visit: Vis
     page.wait_for_selector("#freshness:not(.trouble)")
 
 
+def test_a_session_that_ends_is_told_on_top_of_the_open_page(
+    serve: Serve, open_mirror: Open, visit: Visit
+) -> None:
+    """Nothing shown is of now any more, and no button works."""
+    name = _name(open_mirror())
+    page = visit(serve())
+    page.clock.install()
+    page.goto(f"/stores/{name}")
+    page.context.clear_cookies()
+    page.clock.run_for(11_000)
+    told = page.locator("main > :first-child")
+    told.get_by_text("Your session has ended").wait_for()
+    assert told.get_attribute("role") == "alert"
+    told.get_by_role("link", name="Log in again").click()
+    page.wait_for_url(f"**/login?next=*{name}")
+
+
 def test_a_page_that_found_no_postgres_shows_everything_once_it_is_back(
     serve: Serve, open_mirror: Open, visit: Visit
 ) -> None:

@@ -146,6 +146,20 @@ def test_a_danger_around_the_service_is_no_need_of_a_person(
     assert '<span class="figure">Nothing</span>' in text
 
 
+def test_a_disabled_store_says_how_old_its_rows_are(serve: Serve, engine: sa.Engine) -> None:
+    [name] = add_stores(engine, 1)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE sync.coverage SET proven_as_of = '2026-01-02 03:04:05+00',"
+            " complete_as_of = '2026-01-02 03:04:05+00'"
+        )
+        connection.exec_driver_sql("UPDATE sync.store SET enabled = false")
+    words = "Disabled: its rows are of 2026-01-02 03:04 UTC at the latest, and no longer updated."
+    with serve().client() as client:
+        assert words in client.get("/").text
+        assert words in client.get(f"/stores/{name}").text
+
+
 def test_a_refused_key_is_no_page_of_red_rows(serve: Serve, engine: sa.Engine) -> None:
     [name] = add_stores(engine, 1)
     bring_trouble(engine, refused=name, parked="nobody")
@@ -291,3 +305,25 @@ def test_the_page_of_a_record_tells_all_about_it(serve: Serve, open_settled: Ope
         assert "not here" in client.get(f"/stores/{name}/records/orders/999999999").text
         assert client.get(f"/stores/{name}/records/nothing/1").status_code == 404
         assert client.get(f"/stores/{name}/records/orders/x").status_code == 404
+
+
+def test_a_value_that_did_not_fit_is_told_as_it_is_kept(serve: Serve, open_settled: Open) -> None:
+    """Its place, its letters, the order's own number, and where it is still to be found."""
+    mirror = open_settled()
+    order = min(mirror.truth("orders"))
+    mirror.account.update_order(order, managerComment="Анна\0Иванова")
+    mirror.work("order_history", "feed")
+    number = mirror.value("SELECT number FROM crm.orders WHERE id = :id", id=order)
+    raw = mirror.value("SELECT raw ->> 'managerComment' FROM crm.orders WHERE id = :id", id=order)
+    assert raw == "Анна\ufffdИванова"
+    with serve().client() as client:
+        page = client.get("/rejects").text
+    assert "are replaced in the column and in <code>raw</code>" in page
+    found = re.findall(
+        r'data-label="Record"><a href="([^"]+)">([^<]+)</a></td><th scope="row"'
+        r' data-label="Field">([^<]+)</th><td data-label="Value" class="value"><code>([^<]+)<',
+        page,
+    )
+    place = f"/stores/{name_of(mirror)}/records/orders/{order}"
+    assert (place, number, "managerComment") in [each[:3] for each in found]
+    assert [value for *_, value in found if "Анна" in value and "Иванова" in value], found
