@@ -6,6 +6,6 @@ transport.py how Celery reaches Redis: TLS, Sentinel, refusals, Redis's clock
 messages.py  what a message must be to reach Celery
 tasks.py     the tasks, a few lines each
 places.py    how many lanes of each kind this process works on at once
-alive.py     files that say when a queue was last consumed, for health checks
+alive.py     files that say when this process last consumed a queue, for health checks
 schedule.py  what beat sends, and how often
 """

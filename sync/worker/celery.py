@@ -24,6 +24,7 @@ from sync import telemetry
 from sync.errors import NeedsOperator, TryLater
 from sync.settings import KEY_PREFIX, settings, warnings
 from sync.settings.redis_address import parse
+from sync.worker.alive import Idle
 
 CONCURRENCY = 16
 """The concurrent tasks of a worker, unless `-c` says otherwise."""
@@ -79,6 +80,7 @@ class MirrorCelery(Celery):  # type: ignore[misc]
 
 TRANSPORT_ALIASES["redis"] = "sync.worker.transport:Transport"  # by name: `--help` needs none
 app = MirrorCelery("sync", set_as_current=True)
+app.steps["consumer"].add(Idle)
 app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

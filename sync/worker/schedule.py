@@ -10,11 +10,10 @@ from celery.beat import Scheduler, SchedulingError
 from celery.schedules import schedule
 
 from sync.telemetry import log, told
-from sync.worker.alive import touch
+from sync.worker.alive import PULSE_SECONDS, touch
 from sync.worker.celery import QUEUES, app
 
 DISPATCH_SECONDS = 1.0
-PULSE_SECONDS = 5.0
 WATCH_SECONDS = 20.0
 SILENT_SECONDS = 60.0
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from queue import Empty
 from typing import Any
 
 import redis
@@ -85,6 +86,8 @@ class Channel(transport.Channel):
     """
 
     QoS = QoS
+    found_nothing = False
+    """Whether Redis answered since this was last reset that no message waits."""
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         self.address = connection.client.transport_options["address"]
@@ -107,6 +110,13 @@ class Channel(transport.Channel):
 
     def _plain(self) -> redis.Redis:
         return redis.Redis(connection_pool=self.pool)
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except Empty:
+            self.found_nothing = True
+            raise
 
     def _get_client(self) -> Any:
         made = super()._get_client()  # type: ignore[no-untyped-call]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.integration.faults.conftest import Ends
@@ -46,3 +48,21 @@ def test_every_task_delivered_twice(rig: Rig, ends_exact: Ends) -> None:
         rig.worker(app=TWICE)
     rig.struck()
     ends_exact(rig, "every task delivered twice", 1)
+
+
+@pytest.mark.in_every_run
+def test_a_worker_that_gets_no_message_is_healthy_while_it_asks_for_one(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """Beat's messages may all go to one of a queue's workers; the others consume it as well."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        told = {"SYNC_HEALTH_DIR": str(folder)}
+        rig.start("worker", "worker", "-Q", "crawls", "-n", f"{folder.name}@%h", more=told)
+
+    def touched() -> list[float]:
+        return [path.stat().st_mtime for each in folders for path in each.glob("crawls")]
+
+    rig.wait(lambda: len(touched()) == 2, "each worker's file is there, without beat")
+    first = max(touched())
+    rig.wait(lambda: min(touched()) > first, "each is touched again")
