@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from sync.database.engine import connect, reading
 from sync.database.revisions import Standing, WrongSchema, require_head
-from sync.errors import NeedsOperator, TryLater
+from sync.errors import NeedsOperator, SyncError, TryLater
 from sync.telemetry import log
 
 LOOK_SECONDS = 2.0
@@ -45,28 +45,30 @@ def wait_for_schema(
 ) -> None:
     """Wait until Postgres serves and its schema is this release's; WrongSchema for a newer one."""
     engine = connect(url, size=1, name="mirror:start")
-    told, told_at = "", clock()
+    told: type[SyncError] | None = None
+    told_at = clock()
     try:
         while reason := _reason_to_wait(engine):
-            if reason != told or clock() - told_at >= TOLD_SECONDS:
-                told, told_at = reason, clock()
-                log().warning(f"{who} waits", reason=reason)
+            # Not each revision of a `migrate` that is at work.
+            if type(reason) is not told or clock() - told_at >= TOLD_SECONDS:
+                told, told_at = type(reason), clock()
+                log().warning(f"{who} waits", reason=str(reason))
             pause(LOOK_SECONDS)
     finally:
         engine.dispose()
 
 
-def _reason_to_wait(engine: sa.Engine) -> str:
+def _reason_to_wait(engine: sa.Engine) -> SyncError | None:
     try:
         with reading(engine) as connection:
             require_head(connection)
     except WrongSchema as error:
         if error.standing is Standing.AHEAD:
             raise
-        return str(error)
+        return error
     except TryLater as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 @contextmanager
