@@ -16,6 +16,7 @@ from sync.errors import TryLater
 PULSE_SECONDS = 5.0
 """The time between the messages that beat sends to each queue, so that it is known to be consumed,
 and between the notes of a worker that got none."""
+FIRST_SECONDS = 1.5  # Redis answers within a second that it has none
 
 
 def touch(folder: Path | None, name: str) -> None:
@@ -47,17 +48,20 @@ class Idle(StartStopStep):  # type: ignore[misc]  # Celery has no type hints
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, parent: Any, **_: Any) -> None:
-        self._timer: Any = None
+        self._timers: list[Any] = []
         super().__init__(parent)
 
     def start(self, parent: Any) -> None:
         """Look every few seconds; the note is a thread's of the pool, as those of tasks are."""
-        self._timer = parent.timer.call_repeatedly(PULSE_SECONDS, _look, (parent,))
+        self._timers = [
+            parent.timer.call_after(FIRST_SECONDS, _look, (parent,)),
+            parent.timer.call_repeatedly(PULSE_SECONDS, _look, (parent,)),
+        ]
 
     def stop(self, parent: Any) -> None:
         """Look no more: the next connection does."""
-        if self._timer is not None:
-            parent.timer.cancel(self._timer)
+        for each in self._timers:
+            parent.timer.cancel(each)
 
 
 def _look(consumer: Any) -> None:
@@ -72,6 +76,6 @@ def listening(queue: str) -> None:
     """Touch a queue's file, unless Postgres is away or its schema an older one."""
     from sync.work.services import services
 
-    with suppress(TryLater), reading(services().engine):
-        if services().schema.serves():
+    if services().schema.serves():
+        with suppress(TryLater), reading(services().engine):
             touch(services().settings.health_dir, queue)

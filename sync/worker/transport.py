@@ -86,8 +86,7 @@ class Channel(transport.Channel):
     """
 
     QoS = QoS
-    found_nothing = False
-    """Whether Redis answered since this was last reset that no message waits."""
+    found_nothing = False  # set when Redis answers that no message waits
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         self.address = connection.client.transport_options["address"]
