@@ -7,6 +7,7 @@ children.py        lists inside a record, each row written only when its own con
 doubled_hour.py    times of history entries that an hour which comes twice leaves open
 sql.py             the statements that write rows, one of each kind per resource
 kept.py            tables worked out from rows, kept up in the transaction that writes them
+first_statistics.py tables analysed with their first rows
 live_rows.py       live rows, with which sweeps, parents and answers are compared
 rewrite.py         typed columns and children rebuilt from raw
 store_options.py   options of a store that affect a write

@@ -30,6 +30,12 @@ _SOURCES = {
 }
 
 
+def tables_of(resource: Resource) -> list[str]:
+    """Return the tables that are kept up with a resource's rows."""
+    _, _, functions = _SOURCES.get(resource.name, ("", "", ()))
+    return [function.replace("sync.keep_", "kept_") for function in functions]
+
+
 def take_turn(connection: sa.Connection, resource: Resource, store_id: int) -> None:
     """Wait for the turn to write rows of a resource, where its writers take turns."""
     if resource.name in _SOURCES:

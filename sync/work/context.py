@@ -42,6 +42,8 @@ class Context:
     requests_per_second: float = 10.0
     answering: set[str] = field(default_factory=set)
     """Resources whose method for one record has returned one in this slice."""
+    analysed: set[Resource] = field(default_factory=set)
+    """Resources whose tables have statistics, as far as this slice has looked."""
     _normalisers: dict[str, Normaliser] = field(default_factory=dict)
     _stopped_at: float | None = None
     _fits: dict[str, PageFit] = field(default_factory=dict)

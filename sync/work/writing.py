@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sync.declare import Reread, Resource
 from sync.records.loaded import Loaded, Source, Unchanged
 from sync.records.normalise import Batch, JsonRow, Row
-from sync.rows import doubled_hour, kept
+from sync.rows import doubled_hour, first_statistics, kept
 from sync.rows.live_rows import live_among, relist
 from sync.rows.tombstones import Tombstone, mark_deleted
 from sync.rows.upsert import add_named, load, name_before
@@ -55,6 +55,9 @@ def write_rows(
         seen = loaded.seen
         loaded.add(mark_deleted(connection, resource, store_id, tombstones))
         written.update(loaded.keys, moved)
+    if loaded.inserted >= first_statistics.ENOUGH_ROWS and resource not in ctx.analysed:
+        first_statistics.make(connection, [*resource.tables, *kept.tables_of(resource)])
+        ctx.analysed.add(resource)
     if resource.is_followed:
         if loaded.left:
             feeds.hold(connection, store_id, resource.history, of=resource.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync import crawl
+from sync.rows import first_statistics
 from sync.work.windows import walk
 from tests.integration.pipeline.conftest import Open
 from tests.integration.pipeline.harness import Mirror
@@ -23,6 +24,25 @@ def test_the_same_load_by_several_threads(open_mirror: Open) -> None:
     """Pages fetched ahead by threads end as the same rows as pages fetched one by one."""
     mirror = open_mirror(threads=True)
     mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+def test_postgres_knows_tables_from_their_first_page_on(
+    open_mirror: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without statistics the statements of each page walk all rows of the store by any index."""
+    monkeypatch.setattr(first_statistics, "ENOUGH_ROWS", 10)  # pages of tests are small
+    mirror = open_mirror()
+    unknown = (
+        "SELECT relname FROM pg_class WHERE relnamespace = 'crm'::regnamespace AND reltuples < 0"
+        " AND relname IN ('orders', 'order_items', 'order_payments', 'order_history',"
+        " 'kept_order_margin', 'kept_order_status_spans')"
+    )
+    assert len(mirror.rows(unknown)) == 6
+    mirror.work("orders", "walk")
+    assert [name for (name,) in mirror.rows(unknown)] == ["order_history"]
+    mirror.settle()
+    assert mirror.rows(unknown) == []
     mirror.assert_equal_to_oracle()
 
 
