@@ -40,10 +40,7 @@ def test_postgres_knows_tables_from_their_first_page_on(
     )
     assert len(mirror.rows(unknown)) == 6
     mirror.work("orders", "walk")
-    assert [name for (name,) in mirror.rows(unknown)] == ["order_history"]
-    mirror.settle()
-    assert mirror.rows(unknown) == []
-    mirror.assert_equal_to_oracle()
+    assert mirror.rows(unknown) == []  # the history too: its older entries come first
 
 
 def test_the_history_is_whole_from_its_first_entry(mirror: Mirror) -> None:
