@@ -25,9 +25,9 @@ SCALE, WHOLE_DIGITS = 12, 26
 """The most places after and before the point that a number may take: 38 is all a decimal has."""
 _LONGEST_ROW = 32 * 1024 * 1024
 """Bytes; DuckDB reads through a buffer of this size."""
-_ROWS_OF_GROUP, _BYTES_OF_GROUP = 122_880, "32MB"
+_ROWS_OF_GROUP, _BYTES_OF_GROUP = 122_880, "16MB"
 """Bounds of a group of rows, which is compressed as a whole."""
-_MEMORY = "160MB"
+_MEMORY = "128MB"
 """Memory for DuckDB, caches included."""
 _QUOTE = "\x01"
 """JSON is full of the usual one, and has none of this."""
