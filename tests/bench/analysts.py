@@ -95,8 +95,8 @@ def _pages(sandbox: Sandbox, resource: Resource) -> Iterator[list[object]]:
         page, since = page + 1, int(records[-1]["id"])
 
 
-def multiply(stage: Stage, store: int, *, orders: int = ORDERS) -> None:
-    """Copy the account's records until there are so many orders."""
+def multiply(stage: Stage, store: int, *, orders: int = ORDERS, stores: int = 1) -> None:
+    """Copy the account's records until there are so many orders, to so many stores by turns."""
     copies = orders // SEEDED - 1
     with stage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("SET statement_timeout = 0")
@@ -110,7 +110,7 @@ def multiply(stage: Stage, store: int, *, orders: int = ORDERS) -> None:
                     (table,),
                 ).all()
                 names = ", ".join(f'"{column}"' for column, _ in columns)
-                values = ", ".join(_value(table, column, kind) for column, kind in columns)
+                values = ", ".join(_value(table, column, kind, stores) for column, kind in columns)
                 for first in range(1, copies + 1, 50):
                     last = min(first + 49, copies)
                     connection.exec_driver_sql(
@@ -135,8 +135,10 @@ def _first_of(table: str) -> str:
     }.get(table, "t.id")  # fmt: skip
 
 
-def _value(table: str, column: str, kind: str) -> str:
+def _value(table: str, column: str, kind: str, stores: int) -> str:
     name = f't."{column}"'
+    if column == "store_id":
+        return f"1 + k %% {stores}" if stores > 1 else name
     if column in IDS - KEPT.get(table, set()) or (column == "cost_id" and table == "cost_sites"):
         return f"{name} + k * {STEP}"
     if column == "change_no":
@@ -306,16 +308,17 @@ def measure(stage: Stage, store: int) -> list[Figure]:
     figures = []
     for number, asked in enumerate(every):
         plain, masked, limited = (took[name][number] for name in ("plain", "masked", "limited"))
-        words = f"plain {_told(plain)}, limited {_told(limited)}, masked {_told(masked)}"
+        words = f"plain {told(plain)}, limited {told(limited)}, masked {told(masked)}"
         good = (
             plain is not None and plain <= asked.seconds
             and masked is not None and masked <= max(1.3 * plain, asked.seconds / 4)
         )  # fmt: skip
-        figures.append(Figure(asked.name, words, f"≤ {_told(asked.seconds)}", good=good))
+        figures.append(Figure(asked.name, words, f"≤ {told(asked.seconds)}", good=good))
     return figures
 
 
-def _told(seconds: float | None) -> str:
+def told(seconds: float | None) -> str:
+    """A time as people read it."""
     if seconds is None:
         return "> 60 s"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
