@@ -11,21 +11,13 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from sync.database.identifiers import crm_name
-
 ENOUGH_ROWS = 50
 """Rows in one write from which statistics are worth the look; autovacuum waits for as many."""
 
 
 def make(connection: sa.Connection, tables: Iterable[str]) -> None:
-    """Analyse those of the tables that never were, with the rows of this transaction.
+    """Analyse those of the tables of `crm` that never were, with the rows of this transaction.
 
-    Who analyses a table at the same moment does it for us, and is not waited for.
+    Whoever analyses a table at the same moment does it for us, and is not waited for.
     """
-    new = connection.exec_driver_sql(
-        "SELECT oid::regclass::text FROM pg_class WHERE oid = ANY(%s::regclass[])"
-        " AND reltuples < 0 ORDER BY 1",
-        ([crm_name(table) for table in tables],),
-    ).scalars().all()  # fmt: skip
-    if new:
-        connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {', '.join(new)}")
+    connection.exec_driver_sql("SELECT sync.make_first_statistics(%s)", (list(tables),))

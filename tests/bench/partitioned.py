@@ -11,12 +11,12 @@ from dataclasses import replace
 from itertools import chain
 
 import sqlalchemy as sa
+from sync.records.observed import ObservedRow
 
 from sync.crm.decode import decode
 from sync.declare.moments import zone_of
 from sync.embedded import Servers
 from sync.records.normalise import Normaliser
-from sync.records.observed import ObservedRow
 from sync.rows import children, upsert
 from sync.rows.sql import upsert_sql
 from tests.bench import analysts

@@ -262,7 +262,9 @@ def test_what_runs_with_the_owners_rights_names_its_search_path(engine: sa.Engin
             " JOIN pg_namespace AS n ON n.oid = p.pronamespace"
             " WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
         ).all()
-    assert sorted(name for name, _ in found) == ["sync.place", "sync.visible_stores"]
+    assert sorted(name for name, _ in found) == [
+        "sync.make_first_statistics", "sync.place", "sync.visible_stores"
+    ]  # fmt: skip
     assert all("search_path=pg_catalog, pg_temp" in config for _, config in found)
 
 

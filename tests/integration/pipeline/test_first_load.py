@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from sync import crawl
+from sync.database.engine import connect
 from sync.rows import first_statistics
 from sync.work.windows import walk
 from tests.integration.pipeline.conftest import Open
@@ -41,6 +44,23 @@ def test_postgres_knows_tables_from_their_first_page_on(
     assert len(mirror.rows(unknown)) == 6
     mirror.work("orders", "walk")
     assert mirror.rows(unknown) == []  # the history too: its older entries come first
+
+
+def test_a_login_that_owns_no_table_makes_statistics_too(database: str) -> None:
+    """Before Postgres 17 only an owner may analyse, and a worker may log in by another role."""
+    role = f"worker_{os.getpid()}"
+    known = "SELECT reltuples >= 0 FROM pg_class WHERE relname = 'orders'"
+    engine = connect(database)
+    with engine.connect() as connection, connection.begin() as transaction:
+        for statement in (
+            f"CREATE ROLE {role}", f"GRANT USAGE ON SCHEMA sync TO {role}", f"SET LOCAL ROLE {role}"
+        ):  # fmt: skip
+            connection.exec_driver_sql(statement)
+        assert not connection.exec_driver_sql(known).scalar_one()
+        first_statistics.make(connection, ["orders", "order_items"])
+        assert connection.exec_driver_sql(known).scalar_one()
+        transaction.rollback()
+    engine.dispose()
 
 
 def test_the_history_is_whole_from_its_first_entry(mirror: Mirror) -> None:
