@@ -169,7 +169,7 @@ class StoreStatus:
 
     @property
     def stopped_words(self) -> str:
-        """How old the rows of a disabled store are, for people; "" where it is enabled."""
+        """Age of a disabled store's rows, for people; "" where it is enabled."""
         if self.store.enabled:
             return ""
         known = [line.complete_as_of for line in self.resources if line.complete_as_of]
