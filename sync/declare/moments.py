@@ -142,6 +142,13 @@ def in_order(
         yield number, before
 
 
+def is_same_wall_time(one: dt.datetime | None, other: dt.datetime | None, zone: Zone) -> bool:
+    """Tell whether two instants are written alike in a zone: one, or both of a repeated hour."""
+    if one is None or other is None or one == other:
+        return one == other
+    return local_text(one, zone) == local_text(other, zone)
+
+
 def utc_of_offset(text: str, zone: Zone) -> dt.datetime | None:
     """Parse a date-time with an offset; one without an offset is local to `zone`."""
     text = text.strip()

@@ -115,7 +115,7 @@ def _first_answer(
     problem: str | None = None
     for _ in range(LOOKS):
         answer = ask_chain(ctx, history, after_id=after, priority=Priority.FEED)
-        problem = broken_link(known, answer, head_id=head_id)
+        problem = broken_link(known, answer, head_id=head_id, zone=ctx.zone)
         if problem is None:
             return answer
     assert problem is not None

@@ -18,6 +18,7 @@ from sync.crm import Priority
 from sync.crm.decode import decode
 from sync.database.identifiers import crm_name
 from sync.declare import Resource
+from sync.declare.moments import Zone, is_same_wall_time
 from sync.errors import TooLarge, TooSlow, TryLater
 from sync.failpoints import scaled
 from sync.records.loaded import Loaded
@@ -175,11 +176,13 @@ def told_of(entries: Iterable[Entry]) -> dict[int, ChangeHint]:
     return told
 
 
-def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str | None:
+def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int, zone: Zone) -> str | None:
     """Name the known entry that did not come again unchanged, in words; None when all came.
 
     The oldest may be missing: a history may be cut at its old end. When none came, the chain is
-    whole only if the first entry follows the head's id directly.
+    whole only if the first entry follows the head's id directly. Times are compared as the store's
+    zone writes them: what a known entry's neighbours proved of an hour that comes twice, an answer
+    does not tell.
     """
     if not known:
         return None
@@ -189,7 +192,9 @@ def broken_link(known: Sequence[Entry], answer: Entries, *, head_id: int) -> str
     there = [each for each in expected if each.id in came]
     for each in there:
         now = came[each.id]
-        if (now.subject, now.field, now.at) != (each.subject, each.field, each.at):
+        if (now.subject, now.field) != (each.subject, each.field) or not is_same_wall_time(
+            now.at, each.at, zone
+        ):
             return f"entry {each.id} is another one than before"
     if not there:
         first = answer.entries[0].id if answer.entries else None

@@ -257,3 +257,21 @@ def test_totals_of_customers_follow_their_orders(mirror: Mirror) -> None:
         id=customer,
     )
     assert int(have) == next(c["ordersCount"] for c in want if c["id"] == customer)
+
+
+def test_known_entries_of_the_hour_that_comes_twice_come_again_unchanged(open_mirror: Open) -> None:
+    """The entries before prove that it is the later reading; an answer by itself has the earlier.
+    Taken for another history, a quiet one would be begun anew at every look, for months."""
+    mirror = open_mirror(zone="Europe/Madrid")
+    earlier, later = mirror.account.histories["orders"].entries[-2:]
+    earlier.created_at, later.created_at = "2026-10-25 02:45:00", "2026-10-25 02:10:00"
+    mirror.settle()
+    order = min(mirror.truth("orders"))
+    mirror.account.update_order(order, managerComment="after the change of clocks")
+    mirror.come_to_rest()
+    assert mirror.value(
+        "SELECT created_at FROM crm.order_history WHERE store_id = :store AND id = :id", id=later.id
+    ) == dt.datetime(2026, 10, 25, 1, 10, tzinfo=dt.UTC)
+    assert mirror.live("orders")[order]["managerComment"] == "after the change of clocks"
+    assert mirror.rows("SELECT detail FROM sync.doubt WHERE store_id = :store") == []
+    assert mirror.errors() == []
