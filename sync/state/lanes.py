@@ -66,7 +66,8 @@ class Lease:
 
     `attempts` counts this one: 1 after progress, more after failures. `is_failing` is true when the
     last slice failed with an error. `odd` is the odd answer that came last, None once a slice has
-    ended well. `is_heard`: the store is known to answer (claims.py).
+    ended well. `is_heard`: the store is known to answer (claims.py). `taken_at`, by Postgres's
+    clock, is None for a lease that nothing was asked under.
     """
 
     store_id: int
@@ -78,6 +79,7 @@ class Lease:
     is_failing: bool = False
     odd: Odd | None = None
     is_heard: bool = True
+    taken_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ _ACQUIRE = sa.text(
     WHERE {_WHERE} AND enabled AND parked_at IS NULL AND {LIVES} IS NOT TRUE
       AND (claimed_until IS NOT NULL OR cast(:by AS text) <> 'message')
     RETURNING token, attempts, failing_since IS NOT NULL AS is_failing,
-        answering = 'yes' AS is_heard,
+        answering = 'yes' AS is_heard, clock_timestamp() AS taken_at,
         odd_answer, odd_times,
         cast(extract(epoch FROM clock_timestamp() - odd_since) AS float8) AS odd_seconds
     """
@@ -213,6 +215,7 @@ def acquire(connection: sa.Connection, claim: Claim, *, holder: str) -> Lease | 
         row.is_failing,
         odd,
         row.is_heard,
+        row.taken_at,
     )
 
 

@@ -126,15 +126,15 @@ def hasten(
     return hastened > 0
 
 
-def came_within(connection: sa.Connection, store_id: int, seconds: float) -> bool:
-    """Tell whether the last nudge of a store came within the last seconds."""
+def came_since(connection: sa.Connection, store_id: int, moment: dt.datetime | None) -> bool:
+    """Tell whether the last nudge of a store came after a moment of Postgres's clock."""
     return bool(
         connection.execute(
             sa.text(
-                "SELECT last_at > clock_timestamp() - make_interval(secs => :seconds)"
+                "SELECT last_at > cast(:moment AS timestamptz)"
                 " FROM sync.nudge WHERE store_id = :store"
             ),
-            {"store": store_id, "seconds": seconds},
+            {"store": store_id, "moment": moment},
         ).scalar()
     )
 

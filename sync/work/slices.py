@@ -100,7 +100,7 @@ def _work(services: Services, store: Store, held: Lease, resources: Mapping[str,
             raise
         else:
             failpoints.point("before_acknowledge")
-            _released(ctx, after_seconds, began)
+            _released(ctx, after_seconds)
             say.info(
                 "slice",
                 requests=ctx.api.requests,
@@ -216,11 +216,8 @@ def _carry_on(ctx: Context, crawl: Crawl) -> bool:
     return crawl_sweep(ctx, crawl)
 
 
-def _released(ctx: Context, after_seconds: float, began: float) -> None:
-    """Release the lease; a crawl queued or a nudge come meanwhile makes the lane due at once.
-
-    `began` is the monotonic time at which the slice began.
-    """
+def _released(ctx: Context, after_seconds: float) -> None:
+    """Release the lease; a crawl queued or a nudge come meanwhile makes the lane due at once."""
     try:
         for attempt in attempts(ctx.engine):
             with attempt as connection:
@@ -232,10 +229,10 @@ def _released(ctx: Context, after_seconds: float, began: float) -> None:
                     crawl = crawls.next_crawl(connection, ctx.store.id, ctx.lease.resource)
                 is_new = crawl is not None and crawl.state == "pending"
                 most = INCONCLUSIVE_SECONDS if is_new else after_seconds
-                if ctx.lease.lane == "feed":
-                    passed = time.monotonic() - began
-                    if nudges.came_within(connection, ctx.store.id, passed):
-                        most = 0.0
+                if ctx.lease.lane == "feed" and nudges.came_since(
+                    connection, ctx.store.id, ctx.lease.taken_at
+                ):
+                    most = 0.0
                 lanes.release(connection, ctx.lease, after_seconds=min(after_seconds, most))
                 if ctx.store.error is not None and ctx.lease.resource == "credentials":
                     stores.recovered(connection, ctx.store.id)
