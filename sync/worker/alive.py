@@ -10,7 +10,6 @@ from typing import Any
 from celery.bootsteps import StartStopStep
 from celery.utils.functional import noop
 
-from sync.database.engine import reading
 from sync.errors import TryLater
 
 PULSE_SECONDS = 5.0
@@ -74,6 +73,7 @@ def _look(consumer: Any) -> None:
 
 def listening(queue: str) -> None:
     """Touch a queue's file, unless Postgres is away or its schema an older one."""
+    from sync.database.engine import reading
     from sync.work.services import services
 
     if services().schema.serves():

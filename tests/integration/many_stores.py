@@ -42,6 +42,19 @@ def add_stores(engine: sa.Engine, count: int = 30) -> list[str]:
     return names
 
 
+def disable_long_ago(engine: sa.Engine) -> str:
+    """Disable all stores, as if nothing had been read since a minute; return it for people."""
+    moment = "'2026-01-02 03:04:05+00'"
+    with engine.begin() as connection:
+        for statement in (
+            f"UPDATE sync.coverage SET proven_as_of = {moment}, complete_as_of = {moment}",
+            f"UPDATE sync.feed SET head_at = {moment}, clear_at = {moment}",
+            "UPDATE sync.store SET enabled = false",
+        ):
+            connection.exec_driver_sql(statement)
+    return "2026-01-02 03:04 UTC"
+
+
 def bring_trouble(engine: sa.Engine, *, refused: str, parked: str) -> None:
     """Have a store's key refused, and three lists of another parked for one reason."""
     with engine.begin() as connection:

@@ -21,7 +21,14 @@ from sync.errors import TryLater
 from sync.vault import Key
 from sync.work import services
 from sync.work.outlook import look_out
-from tests.integration.many_stores import REFUSED, add_stores, at_work, bring_trouble, silent
+from tests.integration.many_stores import (
+    REFUSED,
+    add_stores,
+    at_work,
+    bring_trouble,
+    disable_long_ago,
+    silent,
+)
 
 Status = Callable[..., Result]
 
@@ -117,13 +124,7 @@ def test_a_live_view_of_a_store_shows_its_orders_their_end_and_its_trouble(
 def test_a_disabled_store_says_how_old_its_rows_are(engine: sa.Engine, status: Status) -> None:
     [name] = add_stores(engine, 1)
     at_work(engine)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "UPDATE sync.coverage SET proven_as_of = '2026-01-02 03:04:05+00',"
-            " complete_as_of = '2026-01-02 03:04:05+00'"
-        )
-        connection.exec_driver_sql("UPDATE sync.store SET enabled = false")
-    words = "its rows are of 2026-01-02 03:04 UTC at the latest, and no longer updated"
+    words = f"its rows are of {disable_long_ago(engine)} at the latest, and no longer updated"
     assert f"disabled: {words}" in " ".join(status(name).stdout.split())
 
 

@@ -9,7 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from sync.database.engine import connect
-from tests.integration.many_stores import REFUSED, add_stores, at_work, bring_trouble, silent
+from tests.integration.many_stores import (
+    REFUSED,
+    add_stores,
+    at_work,
+    bring_trouble,
+    disable_long_ago,
+    silent,
+)
 from tests.integration.web.conftest import TOKEN, Open, Serve
 from tests.integration.web.test_site import csrf_in, name_of
 
@@ -148,13 +155,8 @@ def test_a_danger_around_the_service_is_no_need_of_a_person(
 
 def test_a_disabled_store_says_how_old_its_rows_are(serve: Serve, engine: sa.Engine) -> None:
     [name] = add_stores(engine, 1)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "UPDATE sync.coverage SET proven_as_of = '2026-01-02 03:04:05+00',"
-            " complete_as_of = '2026-01-02 03:04:05+00'"
-        )
-        connection.exec_driver_sql("UPDATE sync.store SET enabled = false")
-    words = "Disabled: its rows are of 2026-01-02 03:04 UTC at the latest, and no longer updated."
+    moment = disable_long_ago(engine)
+    words = f"Disabled: its rows are of {moment} at the latest, and no longer updated."
     with serve().client() as client:
         assert words in client.get("/").text
         assert words in client.get(f"/stores/{name}").text
