@@ -70,10 +70,10 @@ MOMENT = dt.datetime.fromisoformat(
 FOLLOWED = {"orders": "order_history", "customers": "customer_history"}
 
 
-def sandbox_then(seed: int = 7) -> Sandbox:
-    """A CRM whose clock begins at `MOMENT` and runs on."""
+def sandbox_then(seed: int = 7, moment: dt.datetime = MOMENT) -> Sandbox:
+    """A CRM whose clock begins at a moment and runs on."""
     clock = Clock()
-    clock.advance(MOMENT.timestamp() - time.time())
+    clock.advance(moment.timestamp() - time.time())
     return Sandbox(seed=seed, clock=clock)
 
 

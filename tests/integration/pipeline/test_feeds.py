@@ -275,3 +275,25 @@ def test_known_entries_of_the_hour_that_comes_twice_come_again_unchanged(open_mi
     assert mirror.live("orders")[order]["managerComment"] == "after the change of clocks"
     assert mirror.rows("SELECT detail FROM sync.doubt WHERE store_id = :store") == []
     assert mirror.errors() == []
+
+
+@pytest.mark.parametrize("minute", [20, 80], ids=["the first 02:20", "the second 02:20"])
+def test_the_night_the_clocks_go_back(open_mirror: Open, minute: int) -> None:
+    """A load begins in the hour that comes twice, entries come late, records change and go: no
+    entry's time is certain, and nothing is lost or doubted for that."""
+    moment = dt.datetime(2026, 10, 25, tzinfo=dt.UTC) + dt.timedelta(minutes=minute)
+    mirror = open_mirror(zone="Europe/Madrid", sandbox=sandbox_then(moment=moment))
+    knobs = mirror.sandbox.knobs
+    orders = iter(sorted(mirror.truth("orders")))
+    for step in range(12):
+        knobs.turn(history_publish_delay=30, history_publish_share=step % 3 == 0)
+        mirror.account.update_order(next(orders), managerComment=f"step {step}")
+        knobs.turn(history_publish_delay=0)
+        mirror.account.delete_order(next(orders))
+        mirror.feeds()
+        mirror.walks()
+        mirror.pass_time(600 if step else 40)
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+    assert mirror.rows("SELECT detail FROM sync.doubt WHERE store_id = :store") == []
+    assert mirror.errors() == []
