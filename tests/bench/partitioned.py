@@ -11,7 +11,6 @@ from dataclasses import replace
 from itertools import chain
 
 import sqlalchemy as sa
-from sync.records.observed import ObservedRow
 
 from sync.crm.decode import decode
 from sync.declare.moments import zone_of
@@ -79,8 +78,7 @@ def writes(stage: Stage) -> dict[str, float]:
     """CPU milliseconds of one backend for 1,000 orders: new ones, then the same again."""
     normaliser = Normaliser(ORDERS, zone_of(ZONE), ZONE)
     now = dt.datetime.now(dt.UTC)
-    rows = [[ObservedRow(row, now) for row in normaliser.batch(decode(body)).rows]
-            for body in bodies()]  # fmt: skip
+    rows = [normaliser.batch(decode(body), as_of=now).rows for body in bodies()]
     pages = [list(chain(*rows[n : n + 4])) for n in range(0, len(rows), 4)]
     sql = upsert_sql(ORDERS).replace(WAS_THERE, "")
     took = {}
@@ -101,7 +99,7 @@ def writes(stage: Stage) -> dict[str, float]:
             orders = (STORES - 1) * sum(len(page) for page in pages)
             took[what] = (cpu_of(pid) - began) * 1e6 / orders
             later = now + dt.timedelta(days=1)
-            pages = [[ObservedRow(each.row, later) for each in page] for page in pages]
+            pages = [[replace(each, as_of=later) for each in page] for page in pages]
     return took
 
 
