@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from sync import failpoints
 from sync.database.identifiers import crm_name
-from sync.schema.crawls import FEED
 from sync.state import coverage
 
 LATENESS_SECONDS = failpoints.scaled(60)
@@ -21,12 +20,26 @@ MOST_LATENESS_SECONDS = DAY_SECONDS
 """The upper limit of every bound: at most a day's entries are read a third time."""
 
 
-@dataclass(slots=True)
+LEAST = (
+    f"(SELECT coalesce(least_lateness_seconds, {LATENESS_SECONDS}) FROM sync.store"
+    " WHERE id = :store)"
+)
+"""SQL: the lateness bound of a store as long as no entry came later; it binds `store`."""
+BOUND = f"greatest({LEAST}, (SELECT max(lateness_seconds) FROM sync.feed WHERE store_id = :store))"
+"""SQL: the lateness bound B of a store, how long its histories may tell something new.
+
+It is the largest that any of its histories taught, and no less than what the store is set to.
+"""
+
+
+@dataclass(frozen=True, slots=True)
 class Feed:
-    """A row of `sync.feed`: the two cursors of a history and their moments.
+    """A row of `sync.feed` as it was at `now`: the cursors of a history, and what is due of it.
 
     `crm_at` is the CRM's own clock in the answer sent at `head_at`, None where the answer had none.
-    `every_seconds` is the interval between two reads, None for SYNC_FEED_SECONDS.
+    `every_seconds` is the interval between two reads, None for SYNC_FEED_SECONDS. The third reading
+    goes from `backward_id` to `backward_until_id`, None where there is none. `bound_seconds` is the
+    lateness bound of the store.
     """
 
     bookmark: int
@@ -34,57 +47,44 @@ class Feed:
     tail_id: int
     head_at: dt.datetime | None
     clear_at: dt.datetime | None
-    every_seconds: float | None = None
-    crm_at: dt.datetime | None = None
+    every_seconds: float | None
+    crm_at: dt.datetime | None
+    backward_id: int | None
+    backward_until_id: int | None
+    is_hour_due: bool
+    is_day_due: bool
+    is_sample_due: bool
+    bound_seconds: float
+    now: dt.datetime
+
+
+_FEED = sa.text(
+    "SELECT f.bookmark, f.head_id, f.tail_id, f.head_at, f.clear_at, f.every_seconds, f.crm_at,"
+    " f.backward_id, f.backward_until_id,"
+    f" coalesce(f.hour_read_at, '-infinity') < n.now - make_interval(secs => {HOUR_SECONDS}),"
+    f" coalesce(f.day_read_at, '-infinity') < n.now - make_interval(secs => {DAY_SECONDS}),"
+    " coalesce(f.sampled_at, '-infinity') < n.now"
+    f" - make_interval(secs => greatest(n.bound, {LATENESS_SECONDS})), n.bound, n.now"
+    f" FROM (SELECT clock_timestamp() AS now, cast({BOUND} AS float8) AS bound) AS n,"
+    " sync.feed AS f"
+    " WHERE f.store_id = :store AND f.resource = :history"
+)
 
 
 def feed(connection: sa.Connection, store_id: int, history: str) -> Feed | None:
-    """Return the cursors of a history; None before its bookmark is set."""
-    row = connection.execute(
-        sa.select(FEED).where(FEED.c.store_id == store_id, FEED.c.resource == history)
-    ).one_or_none()
-    if row is None:
-        return None
-    return Feed(
-        row.bookmark,
-        row.head_id,
-        row.tail_id,
-        row.head_at,
-        row.clear_at,
-        row.every_seconds,
-        row.crm_at,
-    )
+    """Return a history's feed; None before its bookmark is set."""
+    row = connection.execute(_FEED, {"store": store_id, "history": history}).one_or_none()
+    return None if row is None else Feed(*row)
 
 
 def lateness_seconds(connection: sa.Connection, store_id: int) -> float:
-    """Return the lateness bound B: how long the store's histories may tell something new.
-
-    It is the largest that any of its histories taught, and no less than what the store is set to.
-    """
-    found: float = connection.execute(
-        sa.text(
-            "SELECT greatest(coalesce(s.least_lateness_seconds, :usual), (SELECT"
-            " max(f.lateness_seconds) FROM sync.feed AS f WHERE f.store_id = s.id))"
-            " FROM sync.store AS s WHERE s.id = :store"
-        ),
-        {"store": store_id, "usual": LATENESS_SECONDS},
-    ).scalar_one()
+    """Return the lateness bound B of a store."""
+    found: float = connection.execute(sa.text(f"SELECT {BOUND}"), {"store": store_id}).scalar_one()
     return found
 
 
-def least_lateness_seconds(connection: sa.Connection, store_id: int) -> float:
-    """Return the store's lateness bound as long as no entry came later."""
-    found: float = connection.execute(
-        sa.text(
-            "SELECT coalesce(least_lateness_seconds, :usual) FROM sync.store WHERE id = :store"
-        ),
-        {"store": store_id, "usual": LATENESS_SECONDS},
-    ).scalar_one()
-    return found
-
-
-def hold(connection: sa.Connection, store_id: int, history: str, *, of: str) -> dt.datetime:
-    """Lock the feed of a resource until the transaction ends; return Postgres's clock after that.
+def hold(connection: sa.Connection, store_id: int, history: str, *, of: str) -> Feed | None:
+    """Lock the feed of a resource until the transaction ends; return it as it was after that.
 
     Every transaction that learns of departures or counts rows holds the feed, so that each count is
     wholly before or wholly after a page's entries. The coverage of the resource is locked first, as
@@ -95,8 +95,7 @@ def hold(connection: sa.Connection, store_id: int, history: str, *, of: str) -> 
         sa.text("SELECT FROM sync.feed WHERE store_id = :s AND resource = :h FOR UPDATE"),
         {"s": store_id, "h": history},
     )
-    moment: dt.datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
-    return moment
+    return feed(connection, store_id, history)
 
 
 def feed_rates(connection: sa.Connection) -> list[tuple[int, str, float, float | None]]:
@@ -242,8 +241,8 @@ def learn_lateness(
     connection.execute(
         sa.text(
             "UPDATE sync.feed SET late_entries = late_entries + :late,"
-            " late_at = CASE WHEN 2 * :seconds > :usual / 2 THEN clock_timestamp() ELSE late_at"
-            " END, lateness_seconds = CASE WHEN 2 * :seconds > :usual THEN"
+            f" late_at = CASE WHEN 2 * :seconds > {LEAST} / 2 THEN clock_timestamp() ELSE late_at"
+            f" END, lateness_seconds = CASE WHEN 2 * :seconds > {LEAST} THEN"
             " greatest(lateness_seconds, least(2 * cast(:seconds AS float8), :most))"
             " ELSE lateness_seconds END WHERE store_id = :store AND resource = :history AND EXISTS"
             " (SELECT FROM sync.coverage AS c WHERE c.store_id = :store AND c.resource = :history"
@@ -254,98 +253,55 @@ def learn_lateness(
             "history": history,
             "seconds": seconds,
             "late": late,
-            "usual": least_lateness_seconds(connection, store_id),
             "most": MOST_LATENESS_SECONDS,
         },
     )
 
 
 def set_clear(
-    connection: sa.Connection,
-    store_id: int,
-    history: str,
-    *,
-    unpassed: dt.datetime | None,
-    looked_at: dt.datetime,
+    connection: sa.Connection, store_id: int, history: str, *, looked_at: dt.datetime
 ) -> None:
     """Set `clear_at`: all the CRM did before it and this history tells is in the mirror.
 
     It is the lateness bound before the oldest of these moments: the head's last end, the begin of
-    this look by the clock itself (`looked_at`), and the first sight of the oldest entry that the
-    tail has not passed (`unpassed`, None where it has passed all). It may go back when the bound
-    rises. A bound that nothing confirmed for a day is halved.
+    this look by the clock itself (`looked_at`: send moments never go back, so after a clock was set
+    back they lie ahead of it for a while), and the first sight of the oldest entry that the tail
+    has not passed. It may go back when the bound rises. A bound that nothing confirmed for a day is
+    halved.
     """
+    binds = {"store": store_id, "history": history, "looked": looked_at}
     connection.execute(
         sa.text(
-            "UPDATE sync.feed SET lateness_seconds = CASE WHEN lateness_seconds / 2 > :usual"
+            f"UPDATE sync.feed SET lateness_seconds = CASE WHEN lateness_seconds / 2 > {LEAST}"
             " THEN lateness_seconds / 2 END, late_at = clock_timestamp()"
             " WHERE store_id = :store AND resource = :history AND lateness_seconds IS NOT NULL"
-            " AND late_at < clock_timestamp() - make_interval(secs => :day)"
+            f" AND late_at < clock_timestamp() - make_interval(secs => {DAY_SECONDS})"
         ),
-        {
-            "store": store_id,
-            "history": history,
-            "usual": least_lateness_seconds(connection, store_id),
-            "day": DAY_SECONDS,
-        },
+        binds,
     )
     connection.execute(
         sa.text(
-            "UPDATE sync.feed SET clear_at = least(head_at, :unpassed, :looked)"
-            " - make_interval(secs => :bound) WHERE store_id = :store AND resource = :history"
+            "UPDATE sync.feed AS f SET clear_at = least(f.head_at, :looked, CASE WHEN"
+            " f.tail_id < f.head_id THEN (SELECT min(least(h.as_of, h.first_seen_at))"
+            f" FROM {crm_name(history)} AS h WHERE h.store_id = :store AND h.id > f.tail_id"
+            " AND h.id <= f.head_id AND h.deleted_at IS NULL) END)"
+            f" - make_interval(secs => {BOUND})"
+            " WHERE f.store_id = :store AND f.resource = :history AND f.head_at IS NOT NULL"
         ),
-        {
-            "store": store_id,
-            "history": history,
-            "unpassed": unpassed,
-            "looked": looked_at,
-            "bound": lateness_seconds(connection, store_id),
-        },
+        binds,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Backward:
-    """The third reading of a history: whether the last hour, the last day and the sample are due,
-    and the range that is being read, None where there is none."""
-
-    is_hour_due: bool
-    is_day_due: bool
-    is_sample_due: bool
-    at_id: int | None
-    until_id: int | None
-
-
-def backward(connection: sa.Connection, store_id: int, history: str) -> Backward:
-    """Return what is due of a history besides its head and its tail."""
-    row = connection.execute(
-        sa.text(
-            "SELECT coalesce(hour_read_at, '-infinity') < n.now - make_interval(secs => :hour),"
-            " coalesce(day_read_at, '-infinity') < n.now - make_interval(secs => :day),"
-            " coalesce(sampled_at, '-infinity') < n.now - make_interval(secs => :sample),"
-            " backward_id, backward_until_id FROM sync.feed, (SELECT clock_timestamp() AS now) AS n"
-            " WHERE store_id = :store AND resource = :history"
-        ),
-        {
-            "store": store_id,
-            "history": history,
-            "hour": HOUR_SECONDS,
-            "day": DAY_SECONDS,
-            "sample": max(LATENESS_SECONDS, lateness_seconds(connection, store_id)),
-        },
-    ).one()
-    return Backward(*row)
 
 
 def begin_backward(
     connection: sa.Connection, store_id: int, history: str, *, days: bool, until_id: int
-) -> None:
+) -> int:
     """Begin a third reading at the oldest entry of the last two hours, or of the last two days.
 
-    It goes back two intervals, so that each entry is read once more when it is old enough.
+    It goes back two intervals, so that each entry is read once more when it is old enough. Returns
+    the id after which it begins.
     """
     seconds = 2 * (DAY_SECONDS if days else HOUR_SECONDS)
-    connection.execute(
+    begun: int = connection.execute(
         sa.text(
             "UPDATE sync.feed AS f SET hour_read_at = clock_timestamp(), day_read_at ="
             " CASE WHEN :days THEN clock_timestamp() ELSE f.day_read_at END,"
@@ -353,7 +309,7 @@ def begin_backward(
             f" max(h.id) AS id FROM {crm_name(history)} AS h WHERE h.store_id = :store"
             " AND h.id <= :until AND h.first_seen_at < clock_timestamp()"
             " - make_interval(secs => :seconds)) AS o"
-            " WHERE f.store_id = :store AND f.resource = :history"
+            " WHERE f.store_id = :store AND f.resource = :history RETURNING f.backward_id"
         ),
         {
             "store": store_id,
@@ -362,7 +318,8 @@ def begin_backward(
             "until": until_id,
             "seconds": seconds,
         },
-    )
+    ).scalar_one()
+    return begun
 
 
 def advance_backward(
@@ -380,7 +337,13 @@ def advance_backward(
 
 
 def to_sample(
-    connection: sa.Connection, store_id: int, history: str, target: str, *, subject: str
+    connection: sa.Connection,
+    store_id: int,
+    history: str,
+    target: str,
+    *,
+    followed: Feed,
+    subject: str,
 ) -> list[int]:
     """Choose at most a hundred live records that the tail has passed in the last two hours.
 
@@ -388,8 +351,6 @@ def to_sample(
     after 2 B, 4 B, 8 B and so on, so that a lag of any length shows. Of too many, as many are
     chosen from each of these ages. Records that wait to be read for another reason are left out.
     """
-    followed = feed(connection, store_id, history)
-    assert followed is not None, "a feed is followed from its bookmark"
     begin_id = _begin_of(connection, store_id, history, followed, seconds=2 * HOUR_SECONDS)
     rows = connection.execute(
         sa.text(
@@ -410,7 +371,7 @@ def to_sample(
             "target": target,
             "begin": begin_id,
             "tail": followed.tail_id,
-            "bound": lateness_seconds(connection, store_id),
+            "bound": followed.bound_seconds,
         },
     )
     return list(rows.scalars())

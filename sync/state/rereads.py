@@ -8,7 +8,7 @@ read for the last time at `not_before`, when every list shows the change. It may
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,12 +62,14 @@ def ask_again(
     ids: Iterable[int],
     *,
     reason: str,
+    after_bound: bool = False,
     after_seconds: float = 0,
     early_seconds: float | None = None,
     since: dt.datetime | Literal["infinity"] | None = None,
 ) -> None:
     """Queue records to be read in `after_seconds`, and once before, in `early_seconds`.
 
+    `after_bound`: not before the lateness bound is over, when every list shows what has changed.
     The records may be wrong since `since`; without it, since the moment the resource is complete as
     of. A record that waits already gets the later time, and holds coverage at the older moment.
     """
@@ -78,7 +80,8 @@ def ask_again(
         sa.text(
             "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, early_at,"
             " since) SELECT :store, :resource, n.id, :reason,"
-            " now() + make_interval(secs => :after), now() + make_interval(secs => :early),"
+            " now() + make_interval(secs => greatest(cast(:after AS float8),"
+            f" CASE WHEN :bound THEN {feeds.BOUND} END)), now() + make_interval(secs => :early),"
             f" coalesce(cast(:since AS timestamptz), {_CLAIM})"
             " FROM unnest(cast(:ids AS bigint[])) AS n(id)"
             " ON CONFLICT (store_id, resource, id) DO UPDATE"
@@ -92,6 +95,7 @@ def ask_again(
             "resource": resource,
             "ids": ordered,
             "reason": reason,
+            "bound": after_bound,
             "after": after_seconds,
             "early": early_seconds,
             "since": since,
@@ -158,15 +162,10 @@ def tick_off(
             " THEN now() + make_interval(secs => :soon)"
             " WHEN r.early_at > :read THEN r.early_at END,"
             " since = greatest(r.since, cast(:read AS timestamptz)"
-            " - make_interval(secs => :bound)), failures = 0, failing_since = NULL, error = NULL"
-            + matches
+            f" - make_interval(secs => {feeds.BOUND})), failures = 0, failing_since = NULL,"
+            " error = NULL" + matches
         ),
-        binds
-        | {
-            "bound": feeds.lateness_seconds(connection, store_id),
-            "contested": CONTESTED,
-            "soon": CONTESTED_SECONDS,
-        },
+        binds | {"contested": CONTESTED, "soon": CONTESTED_SECONDS},
     )
 
 
@@ -185,17 +184,16 @@ def read_meanwhile(
     """
     connection.execute(
         sa.text(
-            "UPDATE sync.reread SET since = cast(:read AS timestamptz)"
-            " - make_interval(secs => :bound) WHERE store_id = :store AND resource = :resource"
-            " AND id = ANY(:ids) AND since < cast(:read AS timestamptz)"
-            " - make_interval(secs => :bound)"
+            "UPDATE sync.reread SET since = n.since"
+            f" FROM (SELECT cast(:read AS timestamptz) - make_interval(secs => {feeds.BOUND})"
+            " AS since) AS n WHERE store_id = :store AND resource = :resource"
+            " AND id = ANY(:ids) AND reread.since < n.since"
         ),
         {
             "store": store_id,
             "resource": resource,
             "ids": sorted(ids),
             "read": read_at,
-            "bound": feeds.lateness_seconds(connection, store_id),
         },
     )
 
@@ -205,7 +203,6 @@ def found_absent(
     store_id: int,
     resource: str,
     moments: Mapping[int, dt.datetime],
-    lateness_seconds: float,
 ) -> None:
     """Queue records that an answer lacked without a word from history, for one more request after
     the lateness bound, counted from the send moment of the first request that lacked them."""
@@ -216,7 +213,7 @@ def found_absent(
             "INSERT INTO sync.reread AS r"
             " (store_id, resource, id, reason, not_before, since, absent_at)"
             " SELECT :store, :resource, n.id, 'absent',"
-            f" n.moment + make_interval(secs => :lateness), {_CLAIM}, n.moment"
+            f" n.moment + make_interval(secs => {feeds.BOUND}), {_CLAIM}, n.moment"
             " FROM unnest(cast(:ids AS bigint[]), cast(:moments AS timestamptz[]))"
             " AS n(id, moment) ORDER BY n.id"
             " ON CONFLICT (store_id, resource, id) DO UPDATE SET asked_at = now(), early_at = NULL,"
@@ -229,7 +226,6 @@ def found_absent(
             "resource": resource,
             "ids": list(moments),
             "moments": list(moments.values()),
-            "lateness": lateness_seconds,
         },
     )
 
@@ -351,14 +347,17 @@ def ask_for_orphans(
     never say otherwise. Or all that point at the records `into_others`, which have just been
     combined: they are read at once too.
     """
-    claim = _CLAIM.replace(":store", "%(store)s").replace(":resource", "%(resource)s")
+    claim, bound = (
+        text.replace(":store", "%(store)s").replace(":resource", "%(resource)s")
+        for text in (_CLAIM, feeds.BOUND)
+    )
     connection.exec_driver_sql(
         "INSERT INTO sync.reread AS r (store_id, resource, id, reason, not_before, early_at, since)"
         " SELECT DISTINCT ON (t.id) %(store)s, %(resource)s, t.id, 'combined', now()"
-        " + make_interval(secs => greatest(%(bound)s, least(%(most)s, extract(epoch FROM now()"
+        f" + make_interval(secs => greatest({bound}, least(%(most)s, extract(epoch FROM now()"
         " - m.changed_at)))), now() + make_interval(secs => %(early)s::float8),"
         " CASE WHEN now() - m.changed_at < make_interval(secs => 10"
-        f" * %(bound)s) THEN {claim} ELSE 'infinity' END"
+        f" * {bound}) THEN {claim} ELSE 'infinity' END"
         f" FROM {crm_name(merged)} AS m JOIN {crm_name(resource)} AS t"
         f' ON t.store_id = m.store_id AND t."{column}" = m.id AND t.deleted_at IS NULL'
         " WHERE m.store_id = %(store)s AND m.deleted_reason = 'combined'"
@@ -369,7 +368,6 @@ def ask_for_orphans(
         {
             "store": store_id,
             "resource": resource,
-            "bound": feeds.lateness_seconds(connection, store_id),
             "ids": into_others if keys is None else keys,
             "early": 0 if keys is None else None,
             "most": 0 if keys is None else 86_400,
@@ -392,9 +390,11 @@ def absent_since(
 
 
 def mark_unlisted(
-    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+    connection: sa.Connection, store_id: int, resource: str, ids: Collection[int]
 ) -> None:
     """Note records that answer by id although no list shows them."""
+    if not ids:
+        return
     connection.execute(
         sa.text(
             "INSERT INTO sync.unlisted (store_id, resource, id)"

@@ -52,12 +52,18 @@ class PageFit:
                 return size_above(size, usual=self.usual)
             return size
 
+    def read(self, connection: sa.Connection) -> None:
+        """Read what other slices found out, in a transaction that is open already."""
+        if self._size is None:
+            kept = page_sizes.page_size(connection, self._store_id, self._resource.name)
+            self._size = min(kept.size, self.usual) if kept else self.usual
+            self._is_larger_due = kept is not None and kept.is_larger_due
+
     def _known(self) -> int:
         if self._size is None:
             with reading(self._engine) as connection:
-                kept = page_sizes.page_size(connection, self._store_id, self._resource.name)
-            self._size = min(kept.size, self.usual) if kept else self.usual
-            self._is_larger_due = kept is not None and kept.is_larger_due
+                self.read(connection)
+        assert self._size is not None
         return self._size
 
     def failed(self, size: int, error: Exception) -> None:
@@ -82,7 +88,7 @@ class PageFit:
 
     def came(self, size: int) -> None:
         """Note records that came together; a larger page than before is the size from now on."""
-        fits = max((each for each in SIZES if each <= size), default=0)
+        fits = max((each for each in SIZES if each <= min(size, self.usual)), default=0)
         with self._lock:
             if fits <= self._known():
                 return

@@ -65,5 +65,5 @@ def seconds_to_next(ctx: Context, resource: Resource) -> float:
             full = min(full, now + dt.timedelta(seconds=changes.poll_seconds))
         due = (full - now).total_seconds()
     if waits is not None:
-        due = min(due, (waits - ctx.now()).total_seconds())
+        due = min(due, (waits - now).total_seconds())
     return max(due, 1.0)

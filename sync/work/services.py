@@ -112,11 +112,15 @@ class Services:
         except redis.RedisError:
             return None
 
-    def account(self, store: Store) -> Account:
-        """Return a store's URL and API key, decrypted for this request alone."""
+    def account(self, store: Store, sealed: bytes | None = None) -> Account:
+        """Return a store's URL and API key, decrypted for this use alone.
+
+        `sealed` is the key as it is stored, where the caller has read it.
+        """
         key = vault.key_of(self.settings)
-        with reading(self.engine) as connection:
-            sealed = stores.sealed_key(connection, store.id)
+        if sealed is None:
+            with reading(self.engine) as connection:
+                sealed = stores.sealed_key(connection, store.id)
         if vault.sealed_under(sealed) != key.fingerprint:
             # Nobody has to release the store once this process has the right key again.
             raise TryLater(f"this process cannot read its API key: {wrong_key([store.name])}")

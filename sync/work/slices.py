@@ -28,7 +28,7 @@ from sync.work.access import SharedAccess
 from sync.work.context import Context
 from sync.work.failures import Next, after_failure
 from sync.work.feed.backlog import crawl_older
-from sync.work.feed.follow import follow, until_next_look
+from sync.work.feed.follow import follow
 from sync.work.per_parent.parents import crawl_parents
 from sync.work.rebuild import crawl_rebuild
 from sync.work.scheduled import queue_scheduled, seconds_to_next
@@ -55,6 +55,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
             with attempt as connection:
                 held = lanes.acquire(connection, claim, holder=holder)
                 store = stores.by_id(connection, claim.store_id)
+                sealed = stores.sealed_key(connection, claim.store_id)
     except TryLater as error:
         log(resource=claim.resource, lane=claim.lane).warning("not begun", reason=str(error))
         return
@@ -69,7 +70,7 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         return
     failpoints.point("leased")
     try:
-        _work(services, store, held, resources)
+        _work(services, store, sealed, held, resources)
     except ProgrammingError:
         if not services.schema.is_behind():
             raise
@@ -77,7 +78,13 @@ def work(claim: Claim, services: Services, resources: Mapping[str, Resource] = R
         services.heart.owe(lambda c: _give_back(c, held))
 
 
-def _work(services: Services, store: Store, held: Lease, resources: Mapping[str, Resource]) -> None:
+def _work(
+    services: Services,
+    store: Store,
+    sealed: bytes,
+    held: Lease,
+    resources: Mapping[str, Resource],
+) -> None:
     """Do the slice under its lease, and end the lease with what became of it."""
     say = log(store=store.name, resource=held.resource, lane=held.lane)
     began = time.monotonic()
@@ -85,7 +92,7 @@ def _work(services: Services, store: Store, held: Lease, resources: Mapping[str,
     with counting() as tally, span("slice", **named):
         ctx = None
         try:
-            ctx = _context(services, store, held, resources)
+            ctx = _context(services, store, sealed, held, resources)
             after_seconds = _slice(ctx)
         except SyncError as error:
             was_silent = ctx is not None and ctx.api.unanswered > 0 and ctx.api.answers == 0
@@ -112,11 +119,15 @@ def _work(services: Services, store: Store, held: Lease, resources: Mapping[str,
 
 
 def _context(
-    services: Services, store: Store, held: Lease, resources: Mapping[str, Resource]
+    services: Services,
+    store: Store,
+    sealed: bytes,
+    held: Lease,
+    resources: Mapping[str, Resource],
 ) -> Context:
     api = Session(
         services.client,
-        services.account(store),
+        services.account(store, sealed),
         store_id=store.id,
         limiter=services.limiter,
         draw=lambda: clock.draw(services.engine, store.id),
@@ -155,10 +166,7 @@ def _heard(engine: sa.Engine, store: Store) -> None:
 def _slice(ctx: Context) -> float:
     """Do the work that is due; return the seconds until the lane is due again."""
     if ctx.lease.lane == "feed":
-        began = ctx.monotonic()
-        if not follow(ctx):
-            return HANDED_OVER_SECONDS
-        return until_next_look(ctx, looked_seconds=ctx.monotonic() - began)
+        return follow(ctx)
     return _walk_slice(ctx)
 
 

@@ -203,14 +203,14 @@ def _queue(
     """Queue a re-read soon, and one after the lateness bound, when every list shows the change."""
     if also.resource not in ctx.resources:
         return
-    bound = feeds.lateness_seconds(connection, ctx.store.id)
     rereads.ask_again(
         connection,
         ctx.store.id,
         also.resource,
         ids,
         reason=f"{resource.name} changed",
-        after_seconds=max(bound, also.after_seconds),
+        after_bound=True,
+        after_seconds=also.after_seconds,
         early_seconds=also.after_seconds,
     )
 

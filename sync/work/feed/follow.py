@@ -9,17 +9,17 @@ entries that came later still.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from sync.crawl import seconds_to_turn
 from sync.crm import Priority
 from sync.database.engine import attempts
-from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.errors import TryLater
-from sync.state import doubts, feeds
+from sync.state import doubts, feeds, nudges
+from sync.state.feeds import Feed
 from sync.work.context import Context
 from sync.work.feed.bookmark import begin_anew, set_bookmark
 from sync.work.feed.due import drain
@@ -29,8 +29,6 @@ from sync.work.feed.history import (
     Entry,
     ask_chain,
     broken_link,
-    feed_of,
-    find_feed,
     known_before,
     require_progress,
     surely_in_one_answer,
@@ -50,51 +48,76 @@ LOOKS = 3
 """The requests of a look before missing known entries are believed: replicas differ."""
 
 
-def follow(ctx: Context) -> bool:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The begin of a look at a feed: the feed, and the known entries that are to come again."""
+
+    feed: Feed
+    known: list[Entry]
+    is_nudged: bool
+
+
+def begin_look(ctx: Context) -> Look | None:
+    """Read what is known of the feed of this lease; None before its bookmark is set."""
+    history = ctx.resource
+    with ctx.reading() as connection:
+        feed = feeds.feed(connection, ctx.store.id, history.name)
+        if feed is None:
+            return None
+        ctx.fit(history).read(connection)
+        overlap = min(OVERLAP, surely_in_one_answer(ctx, history))
+        known = known_before(ctx, connection, history, feed.head_id, at_most=overlap)
+        is_nudged = nudges.has_named(connection, ctx.store.id, history.target)
+    return Look(feed, known, is_nudged)
+
+
+def follow(ctx: Context) -> float:
     """Do one turn of the feed lane: the head to its end, the tail as far as it may, due re-reads.
 
-    Returns False when the slice was over before the head had reached the end.
+    Returns the seconds until the next turn; 0 when the slice was over before the head had reached
+    the end.
     """
-    set_bookmark(ctx, ctx.resource)
-    if take_nudged(ctx):
+    began = ctx.monotonic()
+    look = begin_look(ctx)
+    if look is None:
+        set_bookmark(ctx, ctx.resource)
+        look = begin_look(ctx)
+        assert look is not None, "a feed is followed from its bookmark"
+    if look.is_nudged and take_nudged(ctx):
         drain(ctx)
-    looked_at = ctx.now()
-    if not follow_head(ctx):
-        return False
-    follow_tail(ctx)
+    if not follow_head(ctx, look):
+        return 0.0
+    feed = follow_tail(ctx)
     drain(ctx)
-    read_backward(ctx)
-    take_sample(ctx)
-    set_clear(ctx, looked_at=looked_at)
-    return True
+    read_backward(ctx, feed)
+    take_sample(ctx, feed)
+    for attempt in ctx.attempts():
+        with attempt as connection:
+            feeds.set_clear(connection, ctx.store.id, ctx.resource.name, looked_at=look.feed.now)
+    return until_next_look(ctx, look, looked_seconds=ctx.monotonic() - began)
 
 
-def until_next_look(ctx: Context, *, looked_seconds: float = 0.0) -> float:
+def until_next_look(ctx: Context, look: Look, *, looked_seconds: float) -> float:
     """Return the seconds until the next look at the feed of this lease; 0 when it is late.
 
-    The look began `looked_seconds` ago. One with news takes most of a second; without this
+    This look began `looked_seconds` ago. One with news takes most of a second; without this
     correction it would miss the next turn at an interval of one second.
     """
-    feed = find_feed(ctx, ctx.resource)
-    stretched = feed.every_seconds if feed is not None else None
     return seconds_to_turn(
-        ctx.now(),
+        look.feed.now + dt.timedelta(seconds=looked_seconds),
         began_seconds_ago=looked_seconds,
-        every_seconds=max(stretched or 0.0, ctx.feed_seconds),
+        every_seconds=max(look.feed.every_seconds or 0.0, ctx.feed_seconds),
         offset=ctx.store.id,
     )
 
 
-def follow_head(ctx: Context) -> bool:
+def follow_head(ctx: Context, look: Look) -> bool:
     """Prove the chain and follow it to its end; False when the slice is over before."""
-    history = ctx.resource
-    head_id = feed_of(ctx, history).head_id
-    overlap = min(OVERLAP, surely_in_one_answer(ctx, history))
-    known = known_before(ctx, history, head_id, at_most=overlap)
-    answer = _first_answer(ctx, history, known, head_id=head_id)
+    history, head_id = ctx.resource, look.feed.head_id
+    answer = _first_answer(ctx, history, look.known, head_id=head_id)
     while answer is not None:
         require_progress(history, answer)
-        _take_head(ctx, history, answer, known, head_id=head_id)
+        _take_head(ctx, history, answer, look)
         if answer.is_end:
             return True
         if ctx.is_over:
@@ -140,25 +163,23 @@ def _is_begun_anew(ctx: Context, history: Resource) -> bool:
         return since is not None and any(at > since for at in raised)
 
 
-def _take_head(
-    ctx: Context, history: Resource, answer: Entries, known: Iterable[Entry], *, head_id: int
-) -> None:
+def _take_head(ctx: Context, history: Resource, answer: Entries, look: Look) -> None:
     """Read the records that new entries name, then write entries, records and checkpoint together.
 
     Unknown entries up to the head were published late.
     """
-    known_ids = {entry.id for entry in known}
+    known_ids = {entry.id for entry in look.known}
     fresh = [entry for entry in answer.entries if entry.id not in known_ids]
-    late = [entry for entry in fresh if entry.id <= head_id]
-    target = ctx.target_of(history)
-    read = read_again(ctx, target, told_of(fresh)) if fresh else Read()
+    late = [entry for entry in fresh if entry.id <= look.feed.head_id]
+    read = read_again(ctx, ctx.target_of(history), told_of(fresh)) if fresh else Read()
 
     for attempt in ctx.attempts():
         with attempt as connection:
-            before = feeds.feed(connection, ctx.store.id, history.name)
             loaded = write_told(ctx, connection, history, answer, fresh, read)
-            if late and before is not None:
-                take_late(ctx, connection, history, answer, late, lacked_at=before.head_at)
+            if late:
+                before = feeds.feed(connection, ctx.store.id, history.name)
+                lacked_at = None if before is None else before.head_at
+                take_late(ctx, connection, history, answer, late, lacked_at=lacked_at)
             feeds.advance_head(
                 connection,
                 ctx.store.id,
@@ -167,29 +188,4 @@ def _take_head(
                 entries=loaded.inserted,
                 ended_at=answer.as_of if answer.is_end else None,
                 crm_at=answer.crm_at,
-            )
-
-
-def set_clear(ctx: Context, *, looked_at: dt.datetime) -> None:
-    """Store the moment up to which the history is clear.
-
-    `looked_at` is the moment before the look, by the clock itself: send moments (`as_of`) never go
-    back, so after a clock was set back they lie ahead of it for a while.
-    """
-    history = ctx.resource
-    feed = feed_of(ctx, history)
-    if feed.head_at is None:
-        return
-
-    for attempt in ctx.attempts():
-        with attempt as connection:
-            unpassed: dt.datetime | None = None
-            if feed.tail_id < feed.head_id:
-                unpassed = connection.exec_driver_sql(
-                    f"SELECT min(least(as_of, first_seen_at)) FROM {crm_name(history.name)}"
-                    " WHERE store_id = %s AND id > %s AND id <= %s AND deleted_at IS NULL",
-                    (ctx.store.id, feed.tail_id, feed.head_id),
-                ).scalar()
-            feeds.set_clear(
-                connection, ctx.store.id, history.name, unpassed=unpassed, looked_at=looked_at
             )

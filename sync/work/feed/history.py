@@ -269,13 +269,13 @@ def entries_of(
 
 
 def find_feed(ctx: Context, history: Resource) -> Feed | None:
-    """Return the cursors of a history, None before it has its bookmark."""
+    """Return the feed of a history, None before it has its bookmark."""
     with ctx.reading() as connection:
         return feeds.feed(connection, ctx.store.id, history.name)
 
 
 def feed_of(ctx: Context, history: Resource) -> Feed:
-    """Return the cursors of a history that has its bookmark."""
+    """Return the feed of a history that has its bookmark."""
     feed = find_feed(ctx, history)
     assert feed is not None, "a feed is followed from its bookmark"
     return feed
@@ -352,26 +352,27 @@ def _seen(ctx: Context, history: Resource) -> str:
     return f"(h.{site} IS NULL OR h.{site} = ANY(%(sites)s))"
 
 
-def known_before(ctx: Context, history: Resource, head_id: int, *, at_most: int) -> list[Entry]:
+def known_before(
+    ctx: Context, connection: sa.Connection, history: Resource, head_id: int, *, at_most: int
+) -> list[Entry]:
     """Return the last stored entries up to an id that the key may see, ascending.
 
     Entries before the bookmark are excluded until the older history is whole. Until then, an entry
     missing there is not late: the walk of older history has not reached it.
     """
-    with ctx.reading() as connection:
-        rows = _stored(
-            connection,
-            history,
-            ctx.store.id,
-            f"{_seen(ctx, history)} AND h.id <= %(head)s AND h.id >= (SELECT CASE WHEN"
-            " c.proven_as_of IS NULL THEN f.bookmark ELSE 0 END FROM sync.feed AS f"
-            " JOIN sync.coverage AS c USING (store_id, resource) WHERE f.store_id = %(store)s"
-            f" AND f.resource = %(name)s) ORDER BY h.id DESC LIMIT {at_most}",
-            head=head_id,
-            name=history.name,
-            sites=list(ctx.store.access.sites or ()),
-        )
-        return [entry for entry, _ in rows][::-1]
+    rows = _stored(
+        connection,
+        history,
+        ctx.store.id,
+        f"{_seen(ctx, history)} AND h.id <= %(head)s AND h.id >= (SELECT CASE WHEN"
+        " c.proven_as_of IS NULL THEN f.bookmark ELSE 0 END FROM sync.feed AS f"
+        " JOIN sync.coverage AS c USING (store_id, resource) WHERE f.store_id = %(store)s"
+        f" AND f.resource = %(name)s) ORDER BY h.id DESC LIMIT {at_most}",
+        head=head_id,
+        name=history.name,
+        sites=list(ctx.store.access.sites or ()),
+    )
+    return [entry for entry, _ in rows][::-1]
 
 
 def arrived_after(

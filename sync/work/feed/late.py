@@ -20,10 +20,10 @@ from sync.records.loaded import Loaded
 from sync.rows.live_rows import live_among
 from sync.rows.upsert import differing, name_before
 from sync.state import feeds, rereads
+from sync.state.feeds import Feed
 from sync.work.context import Context
 from sync.work.feed.history import (
     ask_chain,
-    feed_of,
     require_progress,
     stored_after,
     subject_column,
@@ -38,21 +38,19 @@ SMALL = 30
 """The most entries that every look at the head asks for again; so few need no third reading."""
 
 
-def read_backward(ctx: Context) -> None:
+def read_backward(ctx: Context, feed: Feed) -> None:
     """Begin a third reading when one is due, and carry it on for a few pages."""
     history, store_id = ctx.resource, ctx.store.id
-    with ctx.reading() as connection:
-        state = feeds.backward(connection, store_id, history.name)
-    if state.at_id is None and (state.is_hour_due or state.is_day_due):
-        tail_id = feed_of(ctx, history).tail_id
-        days = state.is_day_due
+    at_id, until_id = feed.backward_id, feed.backward_until_id or 0
+    if at_id is None and (feed.is_hour_due or feed.is_day_due):
+        until_id = feed.tail_id
         for attempt in ctx.attempts():
             with attempt as connection:
-                feeds.begin_backward(
-                    connection, store_id, history.name, days=days, until_id=tail_id
+                at_id = feeds.begin_backward(
+                    connection, store_id, history.name, days=feed.is_day_due, until_id=until_id
                 )
-                state = feeds.backward(connection, store_id, history.name)
-    at_id, until_id = state.at_id, state.until_id or 0
+    if at_id is None:
+        return
     small = min(SMALL, surely_in_one_answer(ctx, history))
     for page in range(PAGES_PER_LOOK):
         if at_id is None or ctx.is_over:
@@ -98,23 +96,26 @@ def _known(connection: sa.Connection, history: Resource, store_id: int, ids: lis
     return set(rows.scalars())
 
 
-def take_sample(ctx: Context) -> None:
+def take_sample(ctx: Context, feed: Feed) -> None:
     """Read a sample of passed records again, once every lateness bound while there are any.
 
     Content that differs is written, and waits for an entry that tells of it (`judge_sample`).
     """
     history, store_id = ctx.resource, ctx.store.id
     target = ctx.target_of(history)
-    subject = subject_column(history)
-    with ctx.reading() as connection:
-        if not feeds.backward(connection, store_id, history.name).is_sample_due:
-            return
-        ids = feeds.to_sample(connection, store_id, history.name, target.name, subject=subject)
-    if not ids:
+    if not feed.is_sample_due:
         return
-    read = read_again(
-        ctx, target, {record: ChangeHint() for record in ids}, priority=Priority.REFRESH
-    )
+    with ctx.reading() as connection:
+        ids = feeds.to_sample(
+            connection,
+            store_id,
+            history.name,
+            target.name,
+            followed=feed,
+            subject=subject_column(history),
+        )
+    asked = {record: ChangeHint() for record in ids}
+    read = read_again(ctx, target, asked, priority=Priority.REFRESH) if ids else Read()
     rows = [row for batch in read.batches for row in batch.rows]
     tombstones = [tombstone.key for tombstone in read.tombstones]
     for attempt in ctx.attempts():
@@ -128,7 +129,7 @@ def take_sample(ctx: Context) -> None:
                 target.name,
                 found,
                 reason=rereads.SAMPLED,
-                after_seconds=feeds.lateness_seconds(connection, store_id),
+                after_bound=True,
                 since=rereads.HOLDS_NOTHING,
             )
             apply(ctx, connection, target, read)
@@ -191,7 +192,7 @@ def _read_told(ctx: Context, connection: sa.Connection, history: Resource) -> No
                 name,
                 records,
                 reason="lists lag",
-                after_seconds=bound,
+                after_bound=True,
                 early_seconds=0,
                 since=first - dt.timedelta(seconds=bound),
             )

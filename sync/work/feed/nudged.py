@@ -7,15 +7,12 @@ from sync.work.context import Context
 
 
 def take_nudged(ctx: Context) -> bool:
-    """Queue the records that nudges named of this feed's target; tell whether there are any.
+    """Queue the known records that nudges named of this feed's target; tell whether there are any.
 
     They hold coverage until they are read, as anything does that may have changed: should one fail,
     the entry that tells of it later must not count as read.
     """
     target = ctx.resource.target
-    with ctx.reading() as connection:
-        if not nudges.has_named(connection, ctx.store.id, target):
-            return False
     for attempt in ctx.attempts():
         with attempt as connection:
             ids = nudges.take_named(connection, ctx.store.id, target)

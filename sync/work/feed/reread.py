@@ -18,7 +18,7 @@ from sync.records.loaded import Loaded, Unchanged
 from sync.records.normalise import Batch
 from sync.rows.live_rows import live_among
 from sync.rows.tombstones import Tombstone
-from sync.state import doubts, feeds, rereads
+from sync.state import doubts, rereads
 from sync.work.by_ids import ids_page
 from sync.work.context import Context
 from sync.work.feed.history import told_before, told_of
@@ -46,6 +46,11 @@ class Read:
     told: list[int] = field(default_factory=list)
     absent: dict[int, dt.datetime] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing was read again."""
+        return self == Read()
 
     @property
     def open(self) -> set[int]:
@@ -106,6 +111,8 @@ def _take(ctx: Context, batch: Batch, read: Read) -> None:
 def apply(ctx: Context, connection: sa.Connection, resource: Resource, read: Read) -> Loaded:
     """Write the result of a re-read: rows, tombstones, and the further re-reads that follow."""
     store_id = ctx.store.id
+    if read.is_empty:
+        return Loaded()
     outside: list[Tombstone] = []
     if read.outside:
         known = live_among(
@@ -152,11 +159,5 @@ def note_open(ctx: Context, connection: sa.Connection, resource: Resource, read:
     settled = [*read.listed, *read.unlisted, *gone]
     rereads.came(connection, store_id, resource.name, settled)
     doubts.forget_records(connection, store_id, resource.name, settled)
-    rereads.found_absent(
-        connection,
-        store_id,
-        resource.name,
-        read.absent,
-        feeds.lateness_seconds(connection, store_id),
-    )
+    rereads.found_absent(connection, store_id, resource.name, read.absent)
     rereads.failed(connection, store_id, resource.name, read.failed)

@@ -13,6 +13,7 @@ from itertools import accumulate, takewhile
 from sync.crm import Priority
 from sync.declare import Resource
 from sync.state import feeds
+from sync.state.feeds import Feed
 from sync.work.context import Context
 from sync.work.feed.history import (
     GAP_SECONDS,
@@ -29,13 +30,16 @@ from sync.work.feed.reread import Read, read_again
 from sync.work.feed.write_told import take_late, write_told
 
 
-def follow_tail(ctx: Context) -> None:
+def follow_tail(ctx: Context) -> Feed:
     """Read the chain a second time, up to the entries that have been known for long enough.
 
-    At least one page is read, even if the head has used up the slice.
+    At least one page is read, even if the head has used up the slice. Returns the feed as it was
+    before the last page.
     """
-    while not ctx.stop.is_set() and _pass_page(ctx, ctx.resource) and not ctx.is_over:
-        pass
+    while True:
+        feed = feed_of(ctx, ctx.resource)
+        if not _pass_page(ctx, ctx.resource, feed) or ctx.is_over:
+            return feed
 
 
 def passable(stored: Sequence[Stored], *, bound: float) -> list[Stored]:
@@ -53,11 +57,11 @@ def passable(stored: Sequence[Stored], *, bound: float) -> list[Stored]:
     return [each for each, _ in ready]
 
 
-def _pass_page(ctx: Context, history: Resource) -> bool:
+def _pass_page(ctx: Context, history: Resource, feed: Feed) -> bool:
     """Pass some entries; False when none may be passed."""
-    feed = feed_of(ctx, history)
-    with ctx.reading() as connection:
-        bound = feeds.lateness_seconds(connection, ctx.store.id)
+    if feed.tail_id >= feed.head_id or ctx.stop.is_set():
+        return False
+    bound = feed.bound_seconds
     stored = stored_after(
         ctx, history, feed.tail_id, until_id=feed.head_id, bound=bound, at_most=LIMIT
     )

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sync.declare import Resource
 from sync.records.loaded import Loaded
 from sync.state import coverage, crawls, departures, feeds, rereads, windows
+from sync.state.feeds import Feed
 from sync.work.context import Context
 from sync.work.feed.history import Entries, Entry, parts_told, write_entries
 from sync.work.feed.reread import Read, apply
@@ -27,10 +28,13 @@ def write_told(
     """Write new entries and the records they name; departures are stored before they are applied.
 
     The feed is held from the first statement on, so that a count comes wholly before or after this
-    page.
+    page. An answer without news is not written.
     """
+    if not fresh and read.is_empty and not any(each.is_whole for each in answer.batch.rejects):
+        return Loaded()
     target = ctx.target_of(history)
-    feeds.hold(connection, ctx.store.id, history.name, of=target.name)
+    feed = feeds.hold(connection, ctx.store.id, history.name, of=target.name)
+    assert feed is not None, "a feed is followed from its bookmark"
     left = [each for each in fresh if each.is_departure and each.subject is not None]
     departures.note(
         connection,
@@ -39,7 +43,7 @@ def write_told(
         [(each.id, each.subject, each.at) for each in left if each.subject is not None],
     )
     if left:
-        _open_windows(ctx, connection, history, target, answer, left)
+        _open_windows(ctx, connection, target, answer, left, feed)
     wanted = {entry.id for entry in fresh}
     rows = [row for row in answer.batch.rows if row.key in wanted]
     loaded = write_entries(ctx, connection, history, answer, rows)
@@ -55,25 +59,27 @@ def write_told(
 def _open_windows(
     ctx: Context,
     connection: sa.Connection,
-    history: Resource,
     target: Resource,
     answer: Entries,
     left: Sequence[Entry],
+    feed: Feed,
 ) -> None:
     """Withdraw a proof that did not know of a departure before it, and queue another one.
 
     A proof is sealed when the feed is clear past it, so such an entry is older than the lateness
     bound: half of it is sure to find it. Where the CRM tells no time, the order of the ids is.
     """
-    feed = feeds.feed(connection, ctx.store.id, history.name)
-    bound = dt.timedelta(seconds=feeds.lateness_seconds(connection, ctx.store.id))
-    head_id = feed.head_id if feed is not None else 0
+    bound = dt.timedelta(seconds=feed.bound_seconds)
     before = None if answer.crm_at is None else answer.crm_at - bound / 2
     late = [
         (entry.subject, entry.at)
         for entry in left
         if entry.subject is not None
-        and (entry.id <= head_id or entry.at is None or (before is not None and entry.at < before))
+        and (
+            entry.id <= feed.head_id
+            or entry.at is None
+            or (before is not None and entry.at < before)
+        )
     ]
     if late and windows.open_contradicted(connection, ctx.store.id, target.name, late):
         coverage.withdraw(connection, ctx.store.id, target.name)
@@ -91,7 +97,7 @@ def _ask_contested(
         target.name,
         listed,
         reason=rereads.CONTESTED,
-        after_seconds=feeds.lateness_seconds(connection, ctx.store.id),
+        after_bound=True,
         early_seconds=rereads.CONTESTED_SECONDS,
     )
 
@@ -127,6 +133,6 @@ def take_late(
         history.target,
         [subject for subject in subjects if subject is not None],
         reason="told late",
-        after_seconds=bound,
+        after_bound=True,
         since=answer.as_of - dt.timedelta(seconds=bound),
     )

@@ -18,7 +18,7 @@ from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds
 from sync.state.crawls import Crawl
 from sync.work.by_ids import ids_of
 from sync.work.context import Context
-from sync.work.feed.follow import follow_head, until_next_look
+from sync.work.feed.follow import begin_look, follow_head, until_next_look
 from sync.work.feed.history import arrived_after, find_feed
 from sync.work.feed.lease import with_feed
 from sync.work.list_params import SMALL_PAGE, list_params
@@ -49,8 +49,11 @@ def follow_past(ctx: Context, history: Resource, moment: dt.datetime) -> int | N
 def _look(theirs: Context) -> float:
     """Follow the feed of a lease to its end; return the seconds until the next look."""
     began = theirs.monotonic()
-    follow_head(theirs)
-    return until_next_look(theirs, looked_seconds=theirs.monotonic() - began)
+    look = begin_look(theirs)
+    if look is None:
+        return 0.0
+    follow_head(theirs, look)
+    return until_next_look(theirs, look, looked_seconds=theirs.monotonic() - began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +122,9 @@ def count_rows(
     """
     resource = ctx.resources[crawl.resource]
     history = ctx.history_of(resource)
-    counted_at = feeds.hold(connection, ctx.store.id, history.name, of=resource.name)
-    feed = feeds.feed(connection, ctx.store.id, history.name)
-    bound = feeds.lateness_seconds(connection, ctx.store.id)
-    arrived = _arrived(ctx, connection, history, asked.totals, feed, counted_at, bound=bound)
+    feed = feeds.hold(connection, ctx.store.id, history.name, of=resource.name)
+    assert feed is not None, "a feed is followed from its bookmark"
+    arrived = _arrived(ctx, connection, history, asked.totals, feed)
     counts = []
     for total in asked.totals:
         count = _count(
@@ -131,8 +133,8 @@ def count_rows(
             resource,
             total,
             arrived,
-            bound=bound,
-            passed_id=feed.tail_id if feed else 0,
+            bound=feed.bound_seconds,
+            passed_id=feed.tail_id,
         )
         diagnostics.keep_proof(
             connection,
@@ -146,7 +148,7 @@ def count_rows(
         )
         counts.append(count)
     crawls.count_pages(connection, crawl, requests=len(asked.totals))
-    return counts, CountBracket(counted_at, feed.crm_at if feed else None)
+    return counts, CountBracket(feed.now, feed.crm_at)
 
 
 def _arrived(
@@ -154,19 +156,18 @@ def _arrived(
     connection: sa.Connection,
     history: Resource,
     totals: Sequence[_Total],
-    feed: feeds.Feed | None,
-    counted_at: dt.datetime,
-    *,
-    bound: float,
+    feed: feeds.Feed,
 ) -> dict[int, int]:
     """Return the entry of each record that came within the lateness bound before the totals.
 
     Entries that the tail has passed are older. Where the CRM gives no time, all others count.
     """
-    if feed is None or not totals:
+    if not totals:
         return {}
     asked = min(total.asked for total in totals)
-    since = feed.crm_at and feed.crm_at - (counted_at - asked) - dt.timedelta(seconds=bound)
+    since = feed.crm_at and feed.crm_at - (feed.now - asked) - dt.timedelta(
+        seconds=feed.bound_seconds
+    )
     return arrived_after(connection, history, ctx.store.id, feed.tail_id, since=since)
 
 

@@ -81,15 +81,14 @@ def seal(ctx: Context, crawl: Crawl) -> None:
     for attempt in ctx.attempts():
         with attempt as connection:
             # No departure is learnt meanwhile.
-            feeds.hold(connection, ctx.store.id, history.name, of=resource.name)
+            feed = feeds.hold(connection, ctx.store.id, history.name, of=resource.name)
             counted = windows.of_crawl(connection, crawl.id, states=("counted",))
-            feed = feeds.feed(connection, ctx.store.id, history.name)
-            bound = feeds.lateness_seconds(connection, ctx.store.id)
+            assert feed is not None, "a feed is followed from its bookmark"
             for group in _counted_together(counted):
                 window = group[0]
                 assert window.asked_at is not None
                 assert window.counted_at is not None
-                if feed is None or not can_seal(window.asked_at, feed.clear_at):
+                if not can_seal(window.asked_at, feed.clear_at):
                     continue
                 if departures.speaks_against(
                     connection,
@@ -99,7 +98,7 @@ def seal(ctx: Context, crawl: Crawl) -> None:
                     asked_at=window.asked_at,
                     counted_at=window.counted_at,
                     crm_at=window.crm_at,
-                    lateness_seconds=bound,
+                    lateness_seconds=feed.bound_seconds,
                 ):
                     runs = _parts(ctx, connection, resource, window.days, PARTS) if cuttable else []
                     if len(group) == 1 and runs:
@@ -111,7 +110,7 @@ def seal(ctx: Context, crawl: Crawl) -> None:
                     windows.count_again(connection, group)
                     continue
                 windows.seal(connection, group)
-                if sum(_lift(connection, crawl, each, bound) for each in group):
+                if sum(_lift(connection, crawl, each, feed.bound_seconds) for each in group):
                     coverage.set_counts(connection, resource, ctx.store.id)
     failpoints.point("sealed")
 
@@ -156,24 +155,23 @@ def _seconds_to_wait(ctx: Context, crawl: Crawl, left: Sequence[Window]) -> dict
 
     with ctx.reading() as connection:
         feed = feeds.feed(connection, ctx.store.id, history.name)
-        bound = feeds.lateness_seconds(connection, ctx.store.id)
-        now = clock.now(connection)
+    assert feed is not None, "a feed is followed from its bookmark"
 
     def seconds(window: Window) -> float:
         if window.state == "counted":
             assert window.asked_at is not None
             behind = seconds_to_seal(
                 asked_at=window.asked_at,
-                clear_at=feed.clear_at if feed else None,
-                lateness_seconds=bound,
+                clear_at=feed.clear_at,
+                lateness_seconds=feed.bound_seconds,
             )
             return max(behind, ctx.feed_seconds / 4)  # a look too early costs no request
-        ago = (now - window.counted_at).total_seconds() if window.counted_at else None
+        ago = (feed.now - window.counted_at).total_seconds() if window.counted_at else None
         return seconds_to_count(
             differed=window.differed,
             walks=window.walks,
             counted_seconds_ago=ago,
-            lateness_seconds=bound,
+            lateness_seconds=feed.bound_seconds,
         )
 
     return {window.id: seconds(window) for window in left}

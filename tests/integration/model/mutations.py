@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from sync import deletion
 from sync.database import contract
+from sync.database.identifiers import crm_name
 from sync.declare import Resource
 from sync.records.loaded import Loaded
 from sync.rows import sql, tombstones, upsert
@@ -21,7 +22,7 @@ from sync.work import missing as asked_about
 from sync.work import writing
 from sync.work.context import Context
 from sync.work.feed import bookmark, follow, write_told
-from sync.work.feed.history import find_feed
+from sync.work.feed.history import feed_of, find_feed
 from sync.work.windows import crawl, prove
 from tests.integration.model import directed
 from tests.integration.model.directed import Directed
@@ -67,7 +68,7 @@ def no_closing_proof(patch: pytest.MonkeyPatch) -> None:
 def no_tail(patch: pytest.MonkeyPatch) -> None:
     """The chain is read once; the second cursor moves along without reading."""
 
-    def follow_tail(ctx: Context) -> None:
+    def follow_tail(ctx: Context) -> feeds.Feed:
         for attempt in ctx.attempts():
             with attempt as connection:
                 connection.execute(
@@ -77,6 +78,7 @@ def no_tail(patch: pytest.MonkeyPatch) -> None:
                     ),
                     {"store": ctx.store.id, "history": ctx.resource.name},
                 )
+        return feed_of(ctx, ctx.resource)
 
     patch.setattr(follow, "follow_tail", follow_tail)
 
@@ -159,23 +161,20 @@ def _clear(patch: pytest.MonkeyPatch, moment: str) -> None:
     real = feeds.set_clear
 
     def set_clear(
-        connection: sa.Connection,
-        store_id: int,
-        history: str,
-        *,
-        unpassed: dt.datetime | None,
-        looked_at: dt.datetime,
+        connection: sa.Connection, store_id: int, history: str, *, looked_at: dt.datetime
     ) -> None:
-        real(connection, store_id, history, unpassed=unpassed, looked_at=looked_at)
+        real(connection, store_id, history, looked_at=looked_at)
         connection.execute(
             sa.text(
-                f"UPDATE sync.feed SET clear_at = {moment}"
+                f"UPDATE sync.feed AS f SET clear_at = least({moment}, (SELECT"
+                f" min(least(h.as_of, h.first_seen_at)) FROM {crm_name(history)} AS h"
+                " WHERE h.store_id = :store AND h.id > f.tail_id AND h.id <= f.head_id"
+                " AND h.deleted_at IS NULL))"
                 " WHERE store_id = :store AND resource = :history"
             ),
             {
                 "store": store_id,
                 "history": history,
-                "unpassed": unpassed,
                 "bound": feeds.lateness_seconds(connection, store_id),
             },
         )
@@ -185,17 +184,17 @@ def _clear(patch: pytest.MonkeyPatch, moment: str) -> None:
 
 def clear_without_bound(patch: pytest.MonkeyPatch) -> None:
     """What the head has read is all there is."""
-    _clear(patch, "least(head_at - 0 * make_interval(secs => :bound), :unpassed)")
+    _clear(patch, "head_at - 0 * make_interval(secs => :bound)")
 
 
 def first_seen_without_bound(patch: pytest.MonkeyPatch) -> None:
     """Nothing from before the oldest entry that was not passed is published any more."""
-    _clear(patch, "least(head_at - make_interval(secs => :bound), :unpassed)")
+    _clear(patch, "head_at - make_interval(secs => :bound)")
 
 
 def no_third_reading(patch: pytest.MonkeyPatch) -> None:
     """What the tail has passed is never looked at again."""
-    patch.setattr(follow, "read_backward", lambda _: None)
+    patch.setattr(follow, "read_backward", lambda *_: None)
 
 
 def no_overlap(patch: pytest.MonkeyPatch) -> None:
@@ -205,7 +204,7 @@ def no_overlap(patch: pytest.MonkeyPatch) -> None:
 
 def no_sample(patch: pytest.MonkeyPatch) -> None:
     """How far lists lag is taken on trust."""
-    patch.setattr(follow, "take_sample", lambda _: None)
+    patch.setattr(follow, "take_sample", lambda *_: None)
 
 
 def no_former_version(patch: pytest.MonkeyPatch) -> None:
