@@ -137,6 +137,7 @@ def pool(address: RedisAddress, **params: Any) -> redis.ConnectionPool:
         list(address.hosts),
         sentinel_kwargs={
             **times,
+            "retry": Retry(NoBackoff(), 0),  # a Sentinel that is down: the next one is asked
             **address.sentinel,
             **(address.tls or {}),
             "ssl": address.tls is not None,

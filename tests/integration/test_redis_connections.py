@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import socket
+import socketserver
 import ssl
 import subprocess
 import threading
@@ -286,12 +287,35 @@ def trio(servers: Servers, tmp_path: Path) -> Iterator[Trio]:
         made.end()
 
 
+@contextmanager
+def hanging_up() -> Iterator[tuple[int, list[object]]]:
+    """A port that hangs up on whoever connects, and who did."""
+    came: list[object] = []
+
+    class HangUp(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            came.append(self.client_address)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), HangUp) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1], came
+        finally:
+            server.shutdown()
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_both_clients_follow_a_failover_of_sentinel(trio: Trio) -> None:
     """The master dies, the Sentinel names another, and both clients write to that one."""
     first, second, sentinel = trio.ports
     url = f"redis+sentinel://:pw@127.0.0.1:{free_port(None)},127.0.0.1:{sentinel}/mymaster/0"
     made = client(parse(url))
+    with hanging_up() as (broken, came):
+        beside = client(
+            parse(f"redis+sentinel://:pw@127.0.0.1:{broken},127.0.0.1:{sentinel}/mymaster/0")
+        )
+        assert beside.ping()
+        assert len(came) == 1, "a Sentinel that is down is not tried again before the next one"
     assert made.set("sync:a", 1)
     assert reaches(url) == (True, True)
     trio.running[first].kill()
