@@ -1,7 +1,7 @@
 #!/bin/bash
 # Tries docker-compose.yml on a real engine, as the runbook says it behaves; needs Docker 25 or newer
 # with Compose 2.24 or newer. It works in a copy of this checkout, under a project name of its own,
-# and removes all of it at the end:
+# and removes all of it at the end but the engine's build cache (docker builder prune):
 #
 #   bash ops/try-compose.sh            # prints one line for each promise, ends at the first broken one
 #   SLOW=3 bash ops/try-compose.sh     # on a host with other work: all limits of time are three times as long
@@ -12,6 +12,7 @@ SLOW=${SLOW:-1}
 export COMPOSE_PROJECT_NAME=mirror-try MIRROR_IMAGE=mirror-try:latest MIRROR_WEB_PORT=18080
 dc() { docker compose "$@"; } # in the background by its full name, so that its pid is its own
 images() { docker images --quiet --no-trunc "$@" | sort -u; }
+build() { dc build "$@" && built="${built:-} $(images "$MIRROR_IMAGE")"; } # a later build takes the name from it
 dangling() { images --filter dangling=true; }
 ended() {
     kill $(jobs -p) 2>/dev/null || true; wait # what still starts something would do so after `down`
@@ -54,12 +55,11 @@ chmod 444 secrets/*
 dc config --quiet && held "the file is valid"
 before=$(dangling)
 began=$SECONDS
-dc build > "$folder/build.log" 2>&1 || { cat "$folder/build.log" >&2; broken "the first build"; }
+build > "$folder/build.log" 2>&1 || { cat "$folder/build.log" >&2; broken "the first build"; }
 [ "$(dangling)" = "$before" ] || broken "a build leaves dangling images"
 held "one build of $((SECONDS - began)) s, nothing dangling"
-built=$(images "$MIRROR_IMAGE")
 echo '# a change' >> sync/__init__.py
-dc build --progress plain > "$folder/build.log" 2>&1 || broken "the second build"
+build --progress plain > "$folder/build.log" 2>&1 || broken "the second build"
 grep -A1 -- '--require-hashes' "$folder/build.log" | grep CACHED >/dev/null || broken "a change of sync installs all anew"
 held "a change of sync installs no package again"
 
@@ -85,8 +85,7 @@ revision, down_revision, branch_labels, depends_on = "9999", "$head", None, None
 def upgrade() -> None:
     op.add_column("orders", sa.Column("try", sa.Text), schema="crm")
 END
-dc build >/dev/null 2>&1 || broken "the release with one revision more"
-built="$built $(images "$MIRROR_IMAGE")"
+build >/dev/null 2>&1 || broken "the release with one revision more"
 workers=$(dc ps --quiet worker-feeds worker-crawls beat)
 docker compose exec -T postgres psql --username postgres --dbname mirror \
     -c "BEGIN; LOCK crm.orders IN ACCESS SHARE MODE; SELECT pg_sleep(120)" >/dev/null 2>&1 &
