@@ -191,11 +191,12 @@ class Count:
     """A window counted in a bracket of the feed.
 
     total      the API's count of records, requested at `asked_as_of`
-    mirrored   live rows of the window that were found before that request, counted after the feed
-               was followed past the answer
+    mirrored   live rows of the window that were found before that request, or that the answer
+               shows, counted after the feed was followed past the answer
     entered    live rows of the window that were found after the request
-    contested  live rows that the CRM may or may not have counted: reported as deleted but still
-               listed, or found absent and not yet requested a second time
+    contested  rows that the CRM may or may not have counted: reported as deleted but still listed,
+               or found absent and not yet requested a second time; and records that the answer
+               shows and that are not here yet
     accepted   the difference between total and rows that a person accepted
     """
 
@@ -216,9 +217,10 @@ class Count:
     def proven(self) -> bool:
         """True when the mirror's window equals the CRM's, as far as departures are known.
 
-        Every row of `mirrored` was live in the CRM when it answered: the row was seen before, and
-        the feed, followed past the answer, reported no deletion. A subset with the same count is
-        the same set. ops/docs/decisions/0003 has the full argument, 0017 why it is provisional.
+        Every row of `mirrored` was live in the CRM when it answered: the answer shows it, or it was
+        seen before and the feed, followed past the answer, reported no deletion. A subset with the
+        same count is the same set. ops/docs/decisions/0003 has the full argument, 0017 why it is
+        provisional.
         """
         return self.difference == self.accepted and not self.contested
 

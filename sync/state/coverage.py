@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -49,17 +49,19 @@ def count_live(
     days: Days,
     *,
     found_before: dt.datetime,
+    shown: Collection[int] = (),
     sites: Sequence[str] | None,
 ) -> tuple[int, int]:
-    """Count a window's live rows: those found before a moment, and those found from then on.
+    """Count a window's live rows: those found before a moment or `shown` then, and all others.
 
     Rows are counted by their local creation day as sent, which is what the API's filter compares.
     Records that no list shows (`sync.unlisted`) are left out, because the API does not count them
     either. When they are more than half of many rows, the list is not believed, and they count.
     """
     where = "t.store_id = %(store)s AND t.deleted_at IS NULL"
-    binds: dict[str, object] = {"store": store_id, "before": found_before}
-    before = "t.listed_at < %(before)s" if resource.is_followed else "t.as_of < %(before)s"
+    binds: dict[str, object] = {"store": store_id, "before": found_before, "shown": list(shown)}
+    found = "t.listed_at" if resource.is_followed else "t.as_of"
+    before = f"({found} < %(before)s OR t.id = ANY(%(shown)s::bigint[]))"
     if resource.created_field:
         if days.first is not None:
             where += " AND t.created_on >= %(first)s"

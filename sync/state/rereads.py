@@ -267,6 +267,20 @@ def failed(
     )
 
 
+def failures(
+    connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
+) -> dict[int, int]:
+    """Return those of the records that wait to be read, each with how often that failed."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT id, failures FROM sync.reread WHERE store_id = :s AND resource = :r"
+            " AND id = ANY(:ids)"
+        ),
+        {"s": store_id, "r": resource, "ids": sorted(ids)},
+    )
+    return {row.id: row.failures for row in rows}
+
+
 def failing(connection: sa.Connection, store_id: int, resource: str) -> dict[int, str]:
     """Return the records that cannot be read and that nobody has accepted, with their errors."""
     rows = connection.execute(

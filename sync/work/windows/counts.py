@@ -6,7 +6,7 @@ Only then do an equal total and an equal count mean equal sets, as far as depart
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sync import failpoints
 from sync.crawl import Count, Days
 from sync.declare import Resource
-from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds
+from sync.rows.live_rows import deleted_among, live_among
+from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds, rereads
 from sync.state.crawls import Crawl
 from sync.work.by_ids import ids_of
 from sync.work.context import Context
@@ -183,7 +184,13 @@ def _count(
 ) -> Count:
     store_id, days = ctx.store.id, told.days
     mirrored, entered = coverage.count_live(
-        connection, resource, store_id, days, found_before=told.asked, sites=ctx.store.sites
+        connection,
+        resource,
+        store_id,
+        days,
+        found_before=told.asked,
+        shown=told.shown,
+        sites=ctx.store.sites,
     )
     contested = departures.contested(
         connection,
@@ -195,10 +202,32 @@ def _count(
         lateness_seconds=bound,
         passed_id=passed_id,
     )
+    contested += _queue_unknown(ctx, connection, resource, told.shown)
     accepted = doubts.accepted_difference(connection, store_id, resource.name, days)
     return Count(
         days, told.total, mirrored, entered, told.asked, contested=contested, accepted=accepted
     )
+
+
+def _queue_unknown(
+    ctx: Context, connection: sa.Connection, resource: Resource, shown: Collection[int]
+) -> int:
+    """Queue the shown records that have no live row; return how many may soon have one.
+
+    The history has not told of them yet, or the row is lost: they are read now. What a lagging list
+    shows of deleted ones is asked after the lateness bound. Those that cannot be read are no reason
+    to wait.
+    """
+    store_id, name = ctx.store.id, resource.name
+    unknown = set(shown) - live_among(connection, resource, store_id, sorted(shown))
+    waiting = rereads.failures(connection, store_id, name, unknown)
+    unasked = unknown - waiting.keys()
+    deleted = deleted_among(connection, resource, store_id, sorted(unasked)) if unasked else set()
+    for ids, after_bound in ((unasked - deleted, False), (deleted, True)):
+        rereads.ask_again(
+            connection, store_id, name, ids, reason="counted", after_bound=after_bound
+        )
+    return len(unknown) - sum(failures > 0 for failures in waiting.values())
 
 
 def _not_shown(arrived: Mapping[int, int], shown: set[int]) -> set[int]:

@@ -132,6 +132,95 @@ def test_a_lost_row_and_a_deletion_the_list_still_shows_do_not_cancel(mirror: Mi
     mirror.assert_equal_to_oracle()
 
 
+COUNTED = (
+    "SELECT total, mirrored, entered, proven, detail FROM sync.proof WHERE resource = 'orders'"
+    " AND store_id = :store ORDER BY id DESC LIMIT 1"
+)
+COUNTS = COUNTED.replace("ORDER BY id DESC LIMIT 1", "AND id > :since ORDER BY id")
+LAST_COUNT = "SELECT max(id) FROM sync.proof"
+
+
+def test_a_record_that_came_between_two_looks_does_not_spoil_a_count(mirror: Mirror) -> None:
+    """Its row is younger than the request, but the answer shows it, so it was counted there."""
+    before = mirror.value(LAST_COUNT)
+    mirror.account.create_order(customer=0)
+    mirror.queue("orders")
+    mirror.work("orders", "walk")
+    assert mirror.rows(COUNTS, since=before) == [(46, 46, 0, True, None)]
+
+
+def test_a_record_that_is_told_late_is_read_because_a_count_shows_it(mirror: Mirror) -> None:
+    """A busy shop with entries that come late always has some that only lists show. Neither is its
+    list read again for that, nor is it in doubt, nor does its proof wait until they are told."""
+    before = max(entry.id for entry in mirror.account.histories["orders"].entries)
+    born = mirror.account.create_order(customer=0)
+    late = {e.id for e in mirror.account.histories["orders"].entries if e.id > before}
+    crawl_id = mirror.queue("orders")
+    with unpublished(mirror, late):
+        mirror.work("orders", "walk")
+        assert mirror.rows(COUNTED) == [(46, 45, 0, False, "1 contested")]
+        mirror.feeds()
+        assert born in mirror.live("orders")
+        mirror.wire.paths.clear()
+        mirror.pass_time(10)
+        mirror.work("orders", "walk")
+        assert mirror.rows(COUNTED) == [(46, 46, 0, True, None)]
+    mirror.finish(crawl_id)
+    assert not [path for path in mirror.wire.paths if "page=2" in path], "nothing was walked"
+    assert not mirror.rows("SELECT detail FROM sync.doubt WHERE store_id = :store")
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
+def test_a_deleted_record_that_one_replica_still_counts_is_not_missing(mirror: Mirror) -> None:
+    """It is in the total and has no live row: contested until the list no longer shows it."""
+    gone = max(mirror.truth("orders"))
+    shown = mirror.value("SELECT raw FROM crm.orders WHERE store_id = :store AND id = :id", id=gone)
+    mirror.account.delete_order(gone)
+    mirror.feeds()
+    assert gone not in mirror.live("orders")
+
+    def lag(request: httpx.Request, data: dict[str, Any]) -> None:
+        if listing(request):
+            data["orders"] = [{**shown, "id": gone}, *data["orders"][:-1]]
+            data["pagination"]["totalCount"] += 1
+
+    altered(mirror, lag)
+    crawl_id = mirror.queue("orders")
+    mirror.work("orders", "walk")
+    assert mirror.rows(COUNTED) == [(45, 44, 0, False, "1 contested")]
+    mirror.wire.answers = None
+    mirror.finish(crawl_id)
+    assert gone not in mirror.live("orders")
+    assert not mirror.rows("SELECT detail FROM sync.doubt WHERE store_id = :store")
+
+
+def test_a_shown_record_that_cannot_be_read_is_no_reason_to_wait(mirror: Mirror) -> None:
+    """The count differs by it: the difference is looked into, and held against coverage."""
+    lost = max(mirror.truth("orders"))
+    lose(mirror, lost)
+
+    def refuse(request: httpx.Request) -> httpx.Response | None:
+        by_id = str(lost) in request.url.params.get_list("filter[ids][]")
+        return httpx.Response(500) if by_id or f"orders/{lost}" in request.url.path else None
+
+    mirror.wire.answers = refuse
+    crawl_id = mirror.queue("orders")
+    mirror.work("orders", "walk")
+    assert mirror.rows(COUNTED) == [(45, 44, 0, False, "1 contested")]
+    mirror.feeds()
+    assert mirror.value(
+        "SELECT failures > 0 FROM sync.reread WHERE resource = 'orders' AND id = :id", id=lost
+    )
+    mirror.pass_time(10)
+    mirror.work("orders", "walk")
+    assert lost in mirror.live("orders"), "a walk brought it"
+    mirror.wire.answers = None
+    mirror.finish(crawl_id)
+    mirror.settle()
+    mirror.assert_equal_to_oracle()
+
+
 def test_a_count_is_repeated_when_departures_since_may_be_forgotten(mirror: Mirror) -> None:
     """A lane that stood still for days: nothing is left that could speak against its count."""
     gone, lost = sorted(mirror.truth("orders"))[:2]
