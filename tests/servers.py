@@ -41,7 +41,7 @@ SUITES = {
     "fencing": ["-m", "", f"{FAULTS}/test_fencing.py"],
     "faults": ["-m", "faults", f"{FAULTS}/test_kills.py", f"{FAULTS}/test_churn.py",
                f"{FAULTS}/test_outages.py"],
-    "churn": [f"{FAULTS}/test_worlds.py", "-k", "killed"],
+    "churn": ["-m", "", f"{FAULTS}/test_worlds.py", "-k", "tenth and killed"],
     "other faults": ["-m", "faults", *(f"{FAULTS}/test_{name}.py" for name in (
         "api", "claims", "clocks", "found", "places", "redis", "roles", "schedule", "schema",
         "secret_key",

@@ -1,6 +1,7 @@
 """Fixtures of the fault suite, and its table.
 
-Every scenario belongs to `make faults`. Those marked `in_every_run` are part of `make test` too.
+Every scenario belongs to `make faults`. Those marked `in_every_run` are part of `make test` too,
+those marked `in_ci` take longer and are run by `.ci/run` beside it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "in_every_run: a fault scenario that `make test` runs, not only `make faults`"
     )
+    config.addinivalue_line("markers", "in_ci: one that `.ci/run` runs beside `make test`")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,7 +10,7 @@ from tests.integration.faults.rig import FEW, Rig
 TENTH = {"500": 0.02, "502": 0.015, "html": 0.015, "cut": 0.02, "slow": 0.01, "reset": 0.02}
 
 
-@pytest.mark.in_every_run
+@pytest.mark.in_ci
 def test_one_answer_in_ten_is_a_fault(rig: Rig, ends_exact: Ends) -> None:
     rig.add_store()
     rig.turn(fault_share=TENTH, slow_seconds=1)

@@ -9,7 +9,7 @@ from tests.integration.faults.conftest import Ends
 from tests.integration.faults.rig import FEW, Rig
 
 
-@pytest.mark.in_every_run
+@pytest.mark.in_ci
 def test_twenty_changes_a_second_during_a_load(rig: Rig, ends_exact: Ends) -> None:
     rig.rate = 20
     rig.turn(rate=20, latency_ms=(50, 120))

@@ -24,7 +24,7 @@ ZONE = "Europe/Moscow"
 
 @pytest.mark.parametrize(
     "point",
-    ["before_commit", pytest.param("in_transaction", marks=pytest.mark.in_every_run)],
+    ["before_commit", pytest.param("in_transaction", marks=pytest.mark.in_ci)],
 )
 def test_a_stopped_worker_commits_nothing_once_its_leases_are_taken_over(
     rig: Rig, ends_exact: Ends, point: str

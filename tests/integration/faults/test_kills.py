@@ -152,7 +152,7 @@ def _spoil(rig: Rig) -> None:
     services.engine.dispose()
 
 
-@pytest.mark.in_every_run
+@pytest.mark.in_ci
 def test_killed_twice_and_redis_flushed_no_committed_page_is_walked_again(
     rig: Rig, ends_exact: Ends
 ) -> None:

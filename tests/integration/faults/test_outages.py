@@ -50,7 +50,7 @@ def test_redis_killed(loading: Rig, ends_exact: Ends) -> None:
     ends_exact(loading, "Redis killed, back after 3 s", 1)
 
 
-@pytest.mark.in_every_run
+@pytest.mark.in_ci
 def test_postgres_restarted_as_after_a_power_cut(loading: Rig, ends_exact: Ends) -> None:
     loading.stage.servers.postgres.restart(Shutdown.IMMEDIATE)
     loading.struck()

@@ -54,7 +54,7 @@ def test_accounts_that_drip_leave_the_places_to_the_others(rig: Rig) -> None:
     assert most == 1, "one lane of a kind asks an account that answers nothing"
 
 
-@pytest.mark.in_every_run
+@pytest.mark.in_ci
 def test_a_worker_ends_in_time_beside_answers_that_drip(rig: Rig, ends_exact: Ends) -> None:
     """SIGTERM cuts the answers that are being read, and what they were for is handed back: the
     next worker asks for it, and nothing is lost."""

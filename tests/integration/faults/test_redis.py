@@ -50,7 +50,7 @@ def loading(rig: Rig) -> Rig:
 
 
 @pytest.mark.parametrize(
-    "code", [pytest.param("OOM", marks=pytest.mark.in_every_run), "READONLY", "NOREPLICAS"]
+    "code", [pytest.param("OOM", marks=pytest.mark.in_ci), "READONLY", "NOREPLICAS"]
 )
 def test_a_redis_that_refuses_writes_is_waited_for(
     loading: Rig, ends_exact: Ends, code: str

@@ -39,7 +39,7 @@ def test_two_beats_two_workers(rig: Rig, ends_exact: Ends) -> None:
     ends_exact(rig, "two beats, two workers", 1)
 
 
-@pytest.mark.in_every_run
+@pytest.mark.in_ci
 def test_every_task_delivered_twice(rig: Rig, ends_exact: Ends) -> None:
     rig.add_store()
     rig.churn(5)
