@@ -20,6 +20,7 @@ from sync.declare import Resource
 from sync.state import clock
 
 KEEP_DAYS = 2
+_RECENT = "(d.entry_id > :passed OR d.told_at > now() - make_interval(secs => :bound))"
 _IN_DAYS = (
     "coalesce({0}.created_on, '-infinity') >= coalesce(cast(:first AS date), '-infinity')"
     " AND coalesce({0}.created_on, '-infinity') <= coalesce(cast(:last AS date), 'infinity')"
@@ -114,8 +115,7 @@ def contested(
             f"SELECT count(*) FROM {crm_name(resource.name)} AS t WHERE t.store_id = :store"
             f" AND t.deleted_at IS NULL AND {where} AND t.id IN ("
             "SELECT d.id FROM sync.departure AS d WHERE d.store_id = :store"
-            " AND d.resource = :resource AND (d.entry_id > :passed"
-            " OR d.told_at > now() - make_interval(secs => :bound))"
+            f" AND d.resource = :resource AND {_RECENT}"
             " UNION SELECT r.id FROM sync.reread AS r WHERE r.store_id = :store"
             " AND r.resource = :resource AND r.absent_at IS NOT NULL UNION SELECT a.id FROM"
             f" {crm_name(resource.name)} AS a WHERE a.store_id = :store"
@@ -135,6 +135,32 @@ def contested(
         },
     ).scalar_one()
     return found
+
+
+def recent(
+    connection: sa.Connection,
+    store_id: int,
+    resource: str,
+    ids: Iterable[int],
+    *,
+    lateness_seconds: float,
+    passed_id: int,
+) -> set[int]:
+    """Return those of the records whose departure lagging lists may not show yet (`contested`)."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT d.id FROM sync.departure AS d WHERE d.store_id = :store"
+            f" AND d.resource = :resource AND d.id = ANY(:ids) AND {_RECENT}"
+        ),
+        {
+            "store": store_id,
+            "resource": resource,
+            "ids": sorted(ids),
+            "passed": passed_id,
+            "bound": lateness_seconds,
+        },
+    )
+    return set(rows.scalars())
 
 
 def speaks_against(

@@ -267,18 +267,19 @@ def failed(
     )
 
 
-def failures(
+def are_unread(
     connection: sa.Connection, store_id: int, resource: str, ids: Iterable[int]
-) -> dict[int, int]:
-    """Return those of the records that wait to be read, each with how often that failed."""
+) -> dict[int, bool]:
+    """Return those of the records that wait to be read, each with whether it was never asked for
+    in vain."""
     rows = connection.execute(
         sa.text(
-            "SELECT id, failures FROM sync.reread WHERE store_id = :s AND resource = :r"
-            " AND id = ANY(:ids)"
+            "SELECT id, failures = 0 AND absent_at IS NULL AS is_unread FROM sync.reread"
+            " WHERE store_id = :s AND resource = :r AND id = ANY(:ids)"
         ),
         {"s": store_id, "r": resource, "ids": sorted(ids)},
     )
-    return {row.id: row.failures for row in rows}
+    return {row.id: row.is_unread for row in rows}
 
 
 def failing(connection: sa.Connection, store_id: int, resource: str) -> dict[int, str]:

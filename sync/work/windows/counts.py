@@ -202,32 +202,40 @@ def _count(
         lateness_seconds=bound,
         passed_id=passed_id,
     )
-    contested += _queue_unknown(ctx, connection, resource, told.shown)
+    contested += _unknown(ctx, connection, resource, told.shown, bound=bound, passed_id=passed_id)
     accepted = doubts.accepted_difference(connection, store_id, resource.name, days)
     return Count(
         days, told.total, mirrored, entered, told.asked, contested=contested, accepted=accepted
     )
 
 
-def _queue_unknown(
-    ctx: Context, connection: sa.Connection, resource: Resource, shown: Collection[int]
+def _unknown(
+    ctx: Context,
+    connection: sa.Connection,
+    resource: Resource,
+    shown: Collection[int],
+    *,
+    bound: float,
+    passed_id: int,
 ) -> int:
-    """Queue the shown records that have no live row; return how many may soon have one.
+    """Count the shown records that have no live row and may soon have one, or be shown no more.
 
-    The history has not told of them yet, or the row is lost: they are read now. What a lagging list
-    shows of deleted ones is asked after the lateness bound. Those that cannot be read are no reason
-    to wait.
+    Those that are told late, or whose row is lost, are queued to be read now. What was read in
+    vain, or cannot be read, is no reason to wait; nor is what was deleted longer ago than lists may
+    lag.
     """
     store_id, name = ctx.store.id, resource.name
-    unknown = set(shown) - live_among(connection, resource, store_id, sorted(shown))
-    waiting = rereads.failures(connection, store_id, name, unknown)
-    unasked = unknown - waiting.keys()
-    deleted = deleted_among(connection, resource, store_id, sorted(unasked)) if unasked else set()
-    for ids, after_bound in ((unasked - deleted, False), (deleted, True)):
-        rereads.ask_again(
-            connection, store_id, name, ids, reason="counted", after_bound=after_bound
-        )
-    return len(unknown) - sum(failures > 0 for failures in waiting.values())
+    missing = set(shown) - live_among(connection, resource, store_id, sorted(shown))
+    if not missing:
+        return 0
+    deleted = deleted_among(connection, resource, store_id, sorted(missing))
+    waiting = rereads.are_unread(connection, store_id, name, missing - deleted)
+    unasked = missing - deleted - waiting.keys()
+    rereads.ask_again(connection, store_id, name, unasked, reason="counted")
+    left = departures.recent(
+        connection, store_id, name, deleted, lateness_seconds=bound, passed_id=passed_id
+    )
+    return len(unasked) + sum(waiting.values()) + len(left)
 
 
 def _not_shown(arrived: Mapping[int, int], shown: set[int]) -> set[int]:

@@ -221,6 +221,22 @@ def test_a_shown_record_that_cannot_be_read_is_no_reason_to_wait(mirror: Mirror)
     mirror.assert_equal_to_oracle()
 
 
+def test_a_record_that_only_the_list_has_is_read_from_the_list(mirror: Mirror) -> None:
+    """Asked for by its id it is not there: it is waited for no longer, and a walk brings it."""
+    lost = max(mirror.truth("orders"))
+    lose(mirror, lost)
+
+    def hide(request: httpx.Request, data: dict[str, Any]) -> None:
+        if "filter[ids][]" in request.url.params:
+            data["orders"] = [each for each in data["orders"] if each["id"] != lost]
+
+    altered(mirror, hide)
+    crawl_id = mirror.queue("orders")
+    mirror.finish(crawl_id, slices=40, pass_seconds=10)
+    assert lost in mirror.live("orders")
+    assert mirror.rows(COUNTED) == [(45, 45, 0, True, None)]
+
+
 def test_a_count_is_repeated_when_departures_since_may_be_forgotten(mirror: Mirror) -> None:
     """A lane that stood still for days: nothing is left that could speak against its count."""
     gone, lost = sorted(mirror.truth("orders"))[:2]
