@@ -39,6 +39,12 @@ class Days:
         """True for a single day, which cannot be cut."""
         return self.first is not None and self.first == self.last
 
+    def has(self, day: dt.date | None) -> bool:
+        """Tell whether a day is one of these; of one that is not known, only where all are."""
+        if day is None:
+            return self.first is None and self.last is None
+        return (self.first is None or self.first <= day) and (self.last is None or day <= self.last)
+
     def within(self, other: Days) -> Days | None:
         """Return the days that are in both, None when there are none."""
         firsts = [day for day in (self.first, other.first) if day is not None]

@@ -151,6 +151,10 @@ def recent(
         sa.text(
             "SELECT d.id FROM sync.departure AS d WHERE d.store_id = :store"
             f" AND d.resource = :resource AND d.id = ANY(:ids) AND {_RECENT}"
+            # One that was told created and deleted at once never was a row that could leave.
+            f" UNION SELECT t.id FROM {crm_name(resource)} AS t WHERE t.store_id = :store"
+            " AND t.id = ANY(:ids) AND t.deleted_at IS NOT NULL"
+            " AND t.first_seen_at > now() - make_interval(secs => :bound)"
         ),
         {
             "store": store_id,

@@ -138,10 +138,13 @@ def _ask_singly(
             result.failed[record] = plain(error, most=WORDS)
         else:
             found = reply.data.get(resource.single_key)
-            if isinstance(found, dict):
-                batch = ctx.normalise(resource, [found], as_of=reply.as_of)
-                result.unlisted += [record for row in batch.rows if row.key == record]
-                result.batches.append(batch)
+            records = [found] if isinstance(found, dict) else []
+            batch = ctx.normalise(resource, records, as_of=reply.as_of)
+            result.batches.append(batch)
+            if any(row.key == record for row in batch.rows):
+                result.unlisted.append(record)
+            else:
+                result.failed[record] = "asked for by its id, it does not come"
     if refused:
         with ctx.reading() as connection:
             explained = deleted_among(connection, resource, ctx.store.id, list(refused))

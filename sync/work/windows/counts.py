@@ -17,13 +17,13 @@ from sync.declare import Resource
 from sync.rows.live_rows import deleted_among, live_among
 from sync.state import coverage, crawls, departures, diagnostics, doubts, feeds, rereads
 from sync.state.crawls import Crawl
-from sync.work.by_ids import ids_of
 from sync.work.context import Context
 from sync.work.feed.follow import begin_look, follow_head, until_next_look
 from sync.work.feed.history import arrived_after, find_feed
 from sync.work.feed.lease import with_feed
 from sync.work.list_params import SMALL_PAGE, list_params
 from sync.work.prefetch import Prefetcher
+from sync.work.session import Reply
 
 FOLLOW_SECONDS = 30.0
 
@@ -81,6 +81,21 @@ class _Total:
     shown: set[int]
 
 
+def _shown(ctx: Context, resource: Resource, days: Days, reply: Reply) -> set[int]:
+    """Return the records of an answer that are of its days and of a mirrored site.
+
+    An answer that ignores its filters shows others, which are neither mirrored nor of this count.
+    """
+    rows = ctx.normalise(resource, reply.records(resource), as_of=reply.as_of).rows
+    return {
+        row.key
+        for row in rows
+        if isinstance(row.key, int)
+        and ctx.is_wanted(row)
+        and (not resource.created_field or days.has(row.created_on))
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Totals of the API, and the feed's head after it was followed past them."""
@@ -98,7 +113,7 @@ def ask_totals(ctx: Context, crawl: Crawl, ranges: Sequence[Days]) -> Asked | No
     def ask(days: Days) -> _Total:
         params = list_params(ctx, resource, days, page=1, limit=SMALL_PAGE)
         reply = ctx.api.first(resource, params, priority=crawl.priority)
-        shown = ids_of(reply.records(resource))
+        shown = _shown(ctx, resource, days, reply)
         return _Total(days, reply.pagination.total, reply.as_of, shown)
 
     with Prefetcher(ask) as ahead:
