@@ -56,7 +56,8 @@ def count_live(
 
     Rows are counted by their local creation day as sent, which is what the API's filter compares.
     Records that no list shows (`sync.unlisted`) are left out, because the API does not count them
-    either. When they are more than half of many rows, the list is not believed, and they count.
+    either, unless this answer does. When they are more than half of many rows, the list is not
+    believed, and they count.
     """
     where = "t.store_id = %(store)s AND t.deleted_at IS NULL"
     binds: dict[str, object] = {"store": store_id, "before": found_before, "shown": list(shown)}
@@ -83,7 +84,8 @@ def count_live(
         f"SELECT count(*) FILTER (WHERE {before}), count(*) FILTER (WHERE NOT ({before}))"
         f" FROM sync.unlisted AS u JOIN {crm_name(resource.name)} AS t"
         " ON t.store_id = u.store_id AND t.id = u.id"
-        f" WHERE u.resource = '{resource.name}' AND {where}",
+        f" WHERE u.resource = '{resource.name}' AND {where}"
+        " AND u.id <> ALL(%(shown)s::bigint[])",
         binds,
     ).one()
     if is_too_many(hidden[0] + hidden[1], of=row[0] + row[1]):

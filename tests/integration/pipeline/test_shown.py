@@ -255,3 +255,18 @@ def test_a_record_that_only_the_list_has_is_read_from_the_list(mirror: Mirror) -
     mirror.finish(crawl_id, slices=40, pass_seconds=10)
     assert lost in mirror.live("orders")
     assert mirror.rows(COUNTED) == [(45, 45, 0, True, None)]
+
+
+def test_a_record_that_lists_show_by_now_is_counted(mirror: Mirror) -> None:
+    """It was read when lists lagged, and answered by its id alone; the answer of a count shows it,
+    so it was counted, although it is not read again before the lateness bound is over."""
+    mirror.sandbox.knobs.turn(list_lag_seconds=5)
+    mirror.pass_time(10)
+    mirror.account.create_order(customer=0)
+    mirror.feeds()
+    assert mirror.value("SELECT count(*) FROM sync.unlisted WHERE store_id = :store") == 1
+    mirror.pass_time(6)
+    before = mirror.value(LAST_COUNT)
+    mirror.queue("orders")
+    mirror.work("orders", "walk")
+    assert mirror.rows(COUNTS, since=before) == [(46, 46, 0, True, None)]
