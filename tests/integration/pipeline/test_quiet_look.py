@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import httpx
 import sqlalchemy as sa
 
 from tests.integration.pipeline.harness import Mirror
 from tests.integration.pipeline.test_chain import edit
+from tests.integration.pipeline.test_proofs import altered
 
 
 @contextmanager
@@ -79,3 +82,17 @@ def test_news_are_written_in_one_transaction(mirror: Mirror) -> None:
         for text in ('INTO crm."order_history"', 'INTO crm."orders"', "SET head_id")
     ]
     assert not [n for n in begins if min(wrote) < n < max(wrote)]
+
+
+def test_an_entry_that_is_nothing_readable_is_news(mirror: Mirror) -> None:
+    """It has no id to be known by, and no other entry comes with it: what it told is unknown, so
+    every order is in doubt until they were compared."""
+
+    def spoil(request: httpx.Request, data: dict[str, Any]) -> None:
+        if request.url.path.endswith("/history"):
+            data["history"].append({"id": "not a number", "order": "neither"})
+
+    altered(mirror, spoil)
+    mirror.work("order_history", "feed")
+    raised = "SELECT kind FROM sync.doubt WHERE store_id = :store AND resource = 'orders'"
+    assert mirror.rows(raised) == [("unread",)]
